@@ -1,0 +1,73 @@
+package api
+
+import (
+	"net/url"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Headers of the contract.
+const (
+	HeaderIndex       = "X-Fleetcron-Index"        // ledger index the answer was read at
+	HeaderLastContact = "X-Fleetcron-Last-Contact" // milliseconds since this collector heard the leader; 0 on the leader
+	HeaderIdempotency = "Idempotency-Key"
+	HeaderRequestID   = "X-Request-Id"
+	HeaderForwarded   = "X-Fleetcron-Forwarded" // set by a collector that passes a request on; guards against loops
+	HeaderReason      = "X-Fleetcron-Reason"    // why a change is made, in its author's words
+	HeaderActor       = "X-Fleetcron-Actor"     // who makes it, until identities exist
+)
+
+// Media types of the contract.
+const (
+	MediaJSON    = "application/json"
+	MediaYAML    = "application/yaml"
+	MediaProblem = "application/problem+json"
+	MediaOutput  = "application/octet-stream"
+)
+
+// Paths of the contract; {…} is a path parameter.
+const (
+	PathHosts       = "/v1/hosts"
+	PathHost        = "/v1/hosts/{host}" // an id or a name
+	PathJobs        = "/v1/jobs"
+	PathJobGroups   = "/v1/jobs/groups"
+	PathTasks       = "/v1/tasks"
+	PathTask        = "/v1/tasks/{namespace}/{name}"
+	PathTaskHosts   = "/v1/tasks/{namespace}/{name}/hosts"
+	PathTaskRun     = "/v1/tasks/{namespace}/{name}/run"
+	PathResolve     = "/v1/resolve"
+	PathRuns        = "/v1/runs"
+	PathRun         = "/v1/runs/{run}"
+	PathRunOutput   = "/v1/runs/{run}/output"
+	PathUpcoming    = "/v1/upcoming"
+	PathCollectors  = "/v1/collectors"
+	PathCollector   = "/v1/collectors/{collector}"
+	PathAgent       = "/v1/agents/{host}" // agents only, from here …
+	PathAgentReport = "/v1/agents/{host}/report"
+	PathAgentPlan   = "/v1/agents/{host}/plan"
+	PathAgentRuns   = "/v1/agents/{host}/runs"
+	PathAgentApply  = "/v1/agents/{host}/applied"
+	PathAgentAsks   = "/v1/agents/{host}/asks"
+	PathAgentAnswer = "/v1/agents/{host}/asks/{ask}" // … to here
+	PathLivez       = "/livez"
+	PathReadyz      = "/readyz"
+	PathHealth      = "/health"
+	PathMetrics     = "/metrics"
+	PathOpenAPI     = "/openapi.yaml"
+	PathVersion     = "/version"
+	PathOverview    = "/v1/overview"
+)
+
+// HostPath returns the path of one host.
+func HostPath(host string) string { return PathHosts + "/" + url.PathEscape(host) }
+
+// TaskPath returns the path of one task.
+func TaskPath(id fleet.TaskID) string {
+	return PathTasks + "/" + url.PathEscape(id.Namespace()) + "/" + url.PathEscape(id.Name())
+}
+
+// RunPath returns the path of one run.
+func RunPath(id fleet.RunID) string { return PathRuns + "/" + url.PathEscape(string(id)) }
+
+// AgentPath returns the path under which one agent reports.
+func AgentPath(id fleet.HostID) string { return "/v1/agents/" + url.PathEscape(string(id)) }

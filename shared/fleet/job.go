@@ -1,0 +1,157 @@
+package fleet
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// JobKind says which mechanism of the host starts a job.
+type JobKind string
+
+// The kinds of jobs that discovery knows.
+const (
+	KindCron     JobKind = "cron"
+	KindRunParts JobKind = "run-parts"
+	KindAnacron  JobKind = "anacron"
+	KindTimer    JobKind = "timer"
+	KindAt       JobKind = "at"
+)
+
+// Job is a scheduled job found on a host.
+type Job struct {
+	ID       JobID   `json:"id"`
+	Kind     JobKind `json:"kind"`
+	Source   string  `json:"source"`         // absolute path on the host
+	Line     int     `json:"line,omitempty"` // 1-based; 0 where the source has no lines
+	User     string  `json:"user"`
+	Schedule string  `json:"schedule"`           // the fields as written
+	Timezone string  `json:"timezone,omitempty"` // the zone the schedule is read in
+	// Command is the text after the time fields (and user) as cron keeps it,
+	// '%' included.
+	Command string `json:"command"`
+	// Env is only what the file sets, in force at that line, quotes removed as
+	// cron removes them.
+	Env         map[string]string `json:"env,omitempty"`
+	Next        []time.Time       `json:"next,omitempty"` // the coming instants at scan time, UTC
+	Enabled     bool              `json:"enabled"`
+	Verdict     Verdict           `json:"verdict"`
+	Evidence    *Evidence         `json:"evidence,omitempty"`
+	Package     string            `json:"package,omitempty"`
+	ManagedBy   string            `json:"managed_by,omitempty"`
+	Fingerprint string            `json:"fingerprint"` // equal for the same command wherever it stands
+}
+
+// Verdict says whether the host's scheduler will run a job, and if not, why.
+type Verdict struct {
+	Runs bool   `json:"runs"`
+	Why  string `json:"why,omitempty"` // a sentence; empty when it runs
+}
+
+// Evidence is what the host itself says about a job's last run.
+type Evidence struct {
+	Last  time.Time `json:"last"`
+	Grade string    `json:"grade"` // started, ended or stamp
+	From  string    `json:"from"`  // where it was read
+}
+
+// Problem is a line or a file that a scan could not take as it stands.
+type Problem struct {
+	Source string `json:"source"`
+	Line   int    `json:"line,omitempty"` // 0: the file as a whole
+	Text   string `json:"text,omitempty"`
+	Reason string `json:"reason"`
+}
+
+// Report is everything one scan of one host found.
+type Report struct {
+	Host     string    `json:"host"` // the hostname; for people
+	Scanned  time.Time `json:"scanned"`
+	Jobs     []Job     `json:"jobs"`
+	Problems []Problem `json:"problems"`
+}
+
+// NewJobID derives the id of a job. The ordinal tells apart jobs of one source
+// with the same user and command, in the order of their lines, from 0.
+func NewJobID(kind JobKind, source, user, command string, ordinal int) JobID {
+	sum := sha256.New()
+	for _, part := range []string{string(kind), source, user, NormalCommand(command)} {
+		sum.Write([]byte(part))
+		sum.Write([]byte{0})
+	}
+	sum.Write([]byte{byte(ordinal >> 8), byte(ordinal)})
+	return JobID(hex.EncodeToString(sum.Sum(nil)[:8]))
+}
+
+// NormalCommand folds runs of blanks outside quotes and trims the ends, so
+// that the same command written with other blanks is recognised.
+func NormalCommand(command string) string {
+	var b strings.Builder
+	var quote rune
+	blank := false
+	for _, r := range strings.TrimSpace(command) {
+		switch {
+		case quote != 0:
+			if r == quote {
+				quote = 0
+			}
+		case r == '\'' || r == '"':
+			quote = r
+		case r == ' ' || r == '\t':
+			blank = true
+			continue
+		}
+		if blank {
+			b.WriteByte(' ')
+			blank = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// CommandFingerprint returns 16 hex digits that are equal for equal normalised
+// commands, on whatever host and in whatever file.
+func CommandFingerprint(command string) string {
+	sum := sha256.Sum256([]byte(NormalCommand(command)))
+	return hex.EncodeToString(sum[:8])
+}
+
+// ContentHash returns 64 hex digits over what was found, leaving out the
+// instant of the scan, the coming instants and the evidence, which change
+// while nothing on the host does.
+func (r *Report) ContentHash() string {
+	still := Report{Jobs: make([]Job, len(r.Jobs)), Problems: r.Problems}
+	for i, job := range r.Jobs {
+		job.Next, job.Evidence = nil, nil
+		still.Jobs[i] = job
+	}
+	// Encoding a Report cannot fail: it holds only strings, numbers and maps of strings.
+	text, _ := json.Marshal(still)
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// Limits of a report, so that one host cannot fill the ledger.
+const (
+	MaxReportJobs     = 20_000
+	MaxReportProblems = 20_000
+)
+
+// Validate reports every field of r that is wrong.
+func (r *Report) Validate() error {
+	var check checker
+	check.that(len(r.Jobs) <= MaxReportJobs, "jobs", "", "at most 20000 jobs a report")
+	check.that(len(r.Problems) <= MaxReportProblems, "problems", "", "at most 20000 problems a report")
+	check.that(!r.Scanned.IsZero(), "scanned", "", "the instant of the scan is missing")
+	seen := make(map[JobID]bool, len(r.Jobs))
+	for i := range r.Jobs {
+		job := &r.Jobs[i]
+		check.that(job.ID != "" && !seen[job.ID], "jobs.id", string(job.ID), "every job needs an id of its own")
+		check.that(job.Source != "", "jobs.source", string(job.ID), "a job needs its source")
+		seen[job.ID] = true
+	}
+	return check.err()
+}

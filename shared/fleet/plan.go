@@ -1,0 +1,52 @@
+package fleet
+
+import "time"
+
+// Assignment is a task on a host, at one generation.
+type Assignment struct {
+	Task       Task      `json:"task"`
+	State      TaskState `json:"state"`
+	Generation uint64    `json:"generation"`
+	Document   []byte    `json:"document"` // the task as its author sent it, verbatim
+	MediaType  string    `json:"media_type"`
+	Since      time.Time `json:"since"` // when this generation was accepted; earlier instants are not due under it
+}
+
+// OrderKind says what a person asked for.
+type OrderKind string
+
+// The kinds of orders.
+const (
+	OrderRun    OrderKind = "run"
+	OrderCancel OrderKind = "cancel"
+)
+
+// Order is a person's wish to run a task on one host now, or to cancel a run.
+// It ends when the agent reports the run, or when it expires.
+type Order struct {
+	ID      OrderID   `json:"id"`
+	Kind    OrderKind `json:"kind"`
+	Host    HostID    `json:"host"`
+	Task    TaskID    `json:"task"`
+	Run     RunID     `json:"run,omitempty"` // of a cancel: the run to stop
+	Due     time.Time `json:"due"`           // of a run: its nominal instant
+	Expires time.Time `json:"expires"`       // not begun by then is missed
+	By      string    `json:"by,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// Plan is all that one host has to do. It is complete: what is not in it is
+// no longer given.
+type Plan struct {
+	Host        HostID       `json:"host"`
+	Index       uint64       `json:"index"` // of the ledger it was read at
+	Assignments []Assignment `json:"assignments"`
+	Orders      []Order      `json:"orders"`
+}
+
+// Applied tells the collectors which generation of each task a host runs.
+type Applied struct {
+	Host        HostID            `json:"host"`
+	Generations map[TaskID]uint64 `json:"generations"`
+	At          time.Time         `json:"at"`
+}

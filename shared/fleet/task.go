@@ -1,0 +1,164 @@
+package fleet
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Task is a command fleetcron is given: what runs, when, where and within
+// which limits. Its JSON form is the task file.
+type Task struct {
+	Name        string  `json:"task"`
+	Namespace   string  `json:"namespace,omitempty"` // empty: "default"
+	Owner       string  `json:"owner,omitempty"`
+	Description string  `json:"description,omitempty"`
+	On          Trigger `json:"on"`
+	Run         Execute `json:"run"`
+	Where       Where   `json:"where"`
+	Limits      Limits  `json:"limits,omitzero"`
+}
+
+// ID returns the task's identity.
+func (t *Task) ID() TaskID { return NewTaskID(t.Namespace, t.Name) }
+
+// Trigger says when a task is due. Exactly one of Cron, Every, At,
+// Manual and Daemon is set.
+type Trigger struct {
+	Cron   string     `json:"cron,omitempty"`   // five fields as vixie, six seconds-first, or an @word
+	Every  Duration   `json:"every,omitempty"`  // at anchor + k × period; at least 1s
+	Anchor *time.Time `json:"anchor,omitempty"` // of Every; nil: 1970-01-01T00:00:00Z
+	At     *time.Time `json:"at,omitempty"`     // one instant
+	Manual bool       `json:"manual,omitempty"` // only when a person orders it
+	Daemon bool       `json:"daemon,omitempty"` // one instance, always; restarted with backoff
+
+	Timezone string     `json:"timezone,omitempty"` // IANA name; of Cron only; empty: UTC
+	Spread   Duration   `json:"spread,omitempty"`   // each host is this much late at most, always by the same amount
+	Deadline Duration   `json:"deadline,omitempty"` // not begun by then is missed; zero: DefaultDeadline
+	Starts   *time.Time `json:"starts,omitempty"`   // not due before
+	Ends     *time.Time `json:"ends,omitempty"`     // not due from then on
+	Missed   Missed     `json:"missed,omitzero"`
+}
+
+// Missed says what happens to instants that were not begun in time.
+type Missed struct {
+	Policy MissedPolicy `json:"policy,omitempty"` // empty: skip
+	Within Duration     `json:"within,omitempty"` // how far back to catch up; zero: 1h
+}
+
+// MissedPolicy is skip, once (only the latest) or all (up to MaxCatchUp).
+type MissedPolicy string
+
+// The policies for missed instants.
+const (
+	MissedSkip MissedPolicy = "skip"
+	MissedOnce MissedPolicy = "once"
+	MissedAll  MissedPolicy = "all"
+)
+
+// MaxCatchUp bounds how many missed instants the policy "all" runs again.
+const MaxCatchUp = 100
+
+// Execute says what runs, as whom and with what around it.
+type Execute struct {
+	Command Command           `json:"command"`
+	User    string            `json:"user,omitempty"` // empty: the agent's own user
+	Dir     string            `json:"dir,omitempty"`  // empty: the user's home
+	Env     map[string]string `json:"env,omitempty"`
+}
+
+// Where says on which hosts a task runs. Every part that is set must match;
+// within Hosts and within Networks one match is enough.
+type Where struct {
+	Labels   string         `json:"labels,omitempty"`   // a Selector; "*" is everywhere
+	Hosts    []string       `json:"hosts,omitempty"`    // names, ids, or patterns with * and ?
+	Networks []netip.Prefix `json:"networks,omitempty"` // one of the host's addresses lies within
+	Pick     Pick           `json:"pick,omitempty"`     // empty: all
+}
+
+// Pick is how many of the matching hosts run the task. Only "all" is accepted
+// until leases exist: a number without a lease would not keep its promise.
+type Pick string
+
+// PickAll is the only pick there is.
+const PickAll Pick = "all"
+
+// Limits bounds the runs of a task.
+type Limits struct {
+	Timeout Duration `json:"timeout,omitempty"`  // zero: none
+	Grace   Duration `json:"grace,omitempty"`    // between TERM and KILL; zero: 10s
+	Overlap Overlap  `json:"overlap,omitempty"`  // empty: skip
+	PerHost int      `json:"per_host,omitempty"` // runs at once on one host; zero: 1
+	Nice    int      `json:"nice,omitempty"`     // -20..19
+	Output  Bytes    `json:"output,omitempty"`   // kept per run and stream; zero: DefaultOutput
+}
+
+// Overlap says what happens when a task is due while its last run goes on.
+type Overlap string
+
+// The overlap policies.
+const (
+	OverlapSkip    Overlap = "skip"
+	OverlapQueue   Overlap = "queue" // at most one waits
+	OverlapReplace Overlap = "replace"
+	OverlapAllow   Overlap = "allow" // up to PerHost
+)
+
+// The values that a zero field stands for.
+const (
+	DefaultGrace   = 10 * time.Second
+	DefaultOutput  = Bytes(10 << 20)
+	DefaultWithin  = time.Hour
+	DefaultExpiry  = time.Hour // of a task that is due At one instant
+	MaxDeadline    = time.Minute
+	MinEvery       = time.Second
+	MaxTaskBytes   = 64 << 10 // of a task file
+	MaxCommandSize = 32 << 10 // of a command, all words together
+)
+
+// TaskState says whether a task is due at all.
+type TaskState string
+
+// The task states; TaskMoves holds the legal moves.
+const (
+	TaskEnabled TaskState = "enabled"
+	TaskPaused  TaskState = "paused"
+	TaskRetired TaskState = "retired" // deleted; kept so that a later task of that name goes on counting generations
+)
+
+// TaskMoves lists the states that each task state may move to.
+var TaskMoves = map[TaskState][]TaskState{
+	TaskEnabled: {TaskPaused, TaskRetired},
+	TaskPaused:  {TaskEnabled, TaskRetired},
+	TaskRetired: {TaskEnabled},
+}
+
+// TaskRecord is a task as the ledger keeps it.
+type TaskRecord struct {
+	Task       Task      `json:"task"`
+	State      TaskState `json:"state"`
+	Generation uint64    `json:"generation"` // from 1, one more with each change of the definition
+	// Document is the task exactly as its author sent it; MediaType says how
+	// to read it. It is stored and forwarded verbatim.
+	Document  []byte    `json:"document"`
+	MediaType string    `json:"media_type"`
+	Created   time.Time `json:"created"`
+	Changed   time.Time `json:"changed"`
+	ChangedBy string    `json:"changed_by,omitempty"`
+	Reason    string    `json:"reason,omitempty"` // why it changed, in its author's words
+	Index     uint64    `json:"index"`            // of the last change; the ETag
+}
+
+// String returns the pick; the empty one is "all".
+func (p Pick) String() string {
+	if p == "" {
+		return string(PickAll)
+	}
+	return string(p)
+}
+
+// Number returns how many hosts are picked, and false for all of them.
+func (p Pick) Number() (int, bool) {
+	n, err := strconv.Atoi(string(p))
+	return n, err == nil
+}

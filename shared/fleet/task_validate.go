@@ -1,0 +1,115 @@
+package fleet
+
+import (
+	"path"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/cron"
+)
+
+var (
+	userPattern = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}\$?$`)
+	envPattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+)
+
+// Validate reports every field of t that is wrong.
+func (t *Task) Validate() error {
+	var check checker
+	check.that(ValidName(t.Name), "task", t.Name, "want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit")
+	check.that(t.Namespace == "" || ValidName(t.Namespace), "namespace", t.Namespace, "want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit")
+	check.that(len(t.Owner) <= 128, "owner", t.Owner, "at most 128 bytes")
+	check.that(len(t.Description) <= 4096, "description", "", "at most 4096 bytes")
+	t.On.validate(&check)
+	t.Run.validate(&check)
+	t.Where.validate(&check)
+	t.Limits.validate(&check)
+	return check.err()
+}
+
+// triggers lists the names of the triggers that are set.
+func (o *Trigger) triggers() []string {
+	var set []string
+	for _, trigger := range []struct {
+		name string
+		set  bool
+	}{
+		{"cron", o.Cron != ""}, {"every", o.Every != 0}, {"at", o.At != nil},
+		{"manual", o.Manual}, {"daemon", o.Daemon},
+	} {
+		if trigger.set {
+			set = append(set, trigger.name)
+		}
+	}
+	return set
+}
+
+func (o *Trigger) validate(check *checker) {
+	set := o.triggers()
+	check.that(len(set) == 1, "on", strings.Join(set, ", "), "want exactly one of cron, every, at, manual, daemon")
+	if o.Cron != "" {
+		o.validateCron(check)
+	}
+	check.that(o.Timezone == "" || o.Cron != "", "on.timezone", o.Timezone, "belongs to cron only")
+	check.that(o.Every == 0 || time.Duration(o.Every) >= MinEvery, "on.every", o.Every.String(), "want at least 1s")
+	check.that(o.Anchor == nil || o.Every != 0, "on.anchor", "", "belongs to every only")
+	clock := o.Cron != "" || o.Every != 0
+	check.that(o.Spread == 0 || clock, "on.spread", o.Spread.String(), "belongs to cron and every only")
+	check.that(o.Spread == 0 || o.Every == 0 || o.Spread < o.Every, "on.spread", o.Spread.String(), "must be shorter than the period")
+	check.that(o.Deadline == 0 || clock || o.At != nil, "on.deadline", o.Deadline.String(), "belongs to cron, every and at only")
+	check.that(o.Starts == nil || o.Ends == nil || o.Starts.Before(*o.Ends), "on.ends", "", "must be after starts")
+	switch o.Missed.Policy {
+	case "", MissedSkip, MissedOnce, MissedAll:
+	default:
+		check.fail("on.missed.policy", string(o.Missed.Policy), "want skip, once or all")
+	}
+	check.that(o.Missed == (Missed{}) || clock, "on.missed", string(o.Missed.Policy), "belongs to cron and every only")
+}
+
+func (o *Trigger) validateCron(check *checker) {
+	schedule, err := cron.Parse(o.Cron)
+	if err != nil {
+		check.fail("on.cron", o.Cron, err.Error())
+	} else if schedule.Reboot() {
+		check.fail("on.cron", o.Cron, "@reboot is no clock time; it is not supported as a trigger")
+	}
+	if o.Timezone != "" {
+		if _, err := cron.Load(o.Timezone); err != nil {
+			check.fail("on.timezone", o.Timezone, err.Error())
+		}
+	}
+}
+
+func (e *Execute) validate(check *checker) {
+	check.that(!e.Command.IsZero(), "run.command", "", "is missing")
+	size := len(e.Command.Shell)
+	for _, word := range e.Command.Argv {
+		size += len(word) + 1
+		check.that(!strings.ContainsRune(word, 0), "run.command", word, "must not contain NUL")
+	}
+	check.that(!strings.ContainsRune(e.Command.Shell, 0), "run.command", e.Command.Shell, "must not contain NUL")
+	check.that(size <= MaxCommandSize, "run.command", "", "at most 32 KiB")
+	if len(e.Command.Argv) > 0 {
+		program := e.Command.Argv[0]
+		check.that(path.IsAbs(program), "run.command", program, "want an absolute path to the program; a string instead of a list goes to the shell")
+	}
+	check.that(e.User == "" || userPattern.MatchString(e.User), "run.user", e.User, "want a user name")
+	check.that(e.Dir == "" || path.IsAbs(e.Dir), "run.dir", e.Dir, "want an absolute path")
+	for name, value := range sorted(e.Env) {
+		check.that(envPattern.MatchString(name), "run.env", name, "want a name of A-Z a-z 0-9 _")
+		check.that(!strings.HasPrefix(name, "FLEETCRON_"), "run.env", name, "names that begin with FLEETCRON_ are set by the agent")
+		check.that(!strings.ContainsRune(value, 0), "run.env."+name, value, "must not contain NUL")
+	}
+}
+
+func (l *Limits) validate(check *checker) {
+	switch l.Overlap {
+	case "", OverlapSkip, OverlapQueue, OverlapReplace, OverlapAllow:
+	default:
+		check.fail("limits.overlap", string(l.Overlap), "want skip, queue, replace or allow")
+	}
+	check.that(l.PerHost >= 0 && l.PerHost <= 1000, "limits.per_host", "", "want 1–1000")
+	check.that(l.Nice >= -20 && l.Nice <= 19, "limits.nice", "", "want -20..19")
+	check.that(l.Output >= 0 && l.Output <= 1<<30, "limits.output", l.Output.String(), "want at most 1GiB")
+}
