@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"net/netip"
-	"time"
 )
 
 // Host is a machine with an agent, as the agent describes it. Nothing in it
