@@ -1,0 +1,3 @@
+// Package acceptance provides the tests of the house as a whole: its layers,
+// and its real programs on real sockets.
+package acceptance

@@ -1,0 +1,170 @@
+package acceptance
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/fleetcron/fleetcron/"
+
+// arrows is the house: every package and the packages of ours that it may
+// import. A new package or a new arrow is a new line here, on purpose.
+// Arrows point down only: cmd → wiring → rooms → shared.
+var arrows = map[string][]string{
+	// the language both halves speak
+	"shared/cron":     {},
+	"shared/fleet":    {"shared/cron"},
+	"shared/taskfile": {"shared/fleet"},
+	"shared/api":      {"shared/fleet"},
+	"shared/gossip":   {},
+
+	// the agent's rooms
+	"agent/crontab":   {"shared/cron"},
+	"agent/discover":  {"agent/crontab", "shared/cron", "shared/fleet"},
+	"agent/journal":   {"shared/api", "shared/fleet"},
+	"agent/runner":    {"shared/fleet"},
+	"agent/scheduler": {"shared/cron", "shared/fleet"},
+	"agent/uplink":    {"shared/api", "shared/fleet"},
+	// its wiring and its program
+	"agent": {
+		"agent/discover", "agent/journal", "agent/runner", "agent/scheduler", "agent/uplink",
+		"shared/api", "shared/fleet", "shared/gossip",
+	},
+	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet"},
+
+	// the collector's rooms
+	"collector/ledger":  {"shared/api", "shared/fleet"},
+	"collector/search":  {"collector/ledger", "shared/api", "shared/fleet"},
+	"collector/replica": {"collector/ledger", "shared/fleet"},
+	"collector/httpd":   {"collector/ledger", "shared/api", "shared/cron", "shared/fleet"},
+	// its wiring and its programs
+	"collector": {
+		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
+		"shared/api", "shared/fleet", "shared/gossip", "shared/taskfile", "web",
+	},
+	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet"},
+	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/taskfile"},
+
+	"web": {"shared/api", "shared/cron", "shared/fleet"},
+
+	// what only tests and builds use
+	"packaging/acceptance":         {},
+	"packaging/acceptance/webtest": {"web", "shared/api", "shared/fleet", "shared/cron"},
+}
+
+// homes gives each big dependency the only packages that may import it.
+var homes = map[string][]string{
+	"github.com/hashicorp/serf":       {"shared/gossip"},
+	"github.com/hashicorp/memberlist": {"shared/gossip"},
+	"github.com/hashicorp/raft":       {"collector/replica"},
+	"go.etcd.io/bbolt":                {"collector/ledger", "collector/replica"},
+	"github.com/labstack/echo":        {"collector/httpd"},
+	"go.yaml.in/yaml":                 {"shared/taskfile", "agent", "collector", "collector/cmd/fleetctl"},
+	"github.com/spf13/cobra":          {"agent/cmd/fleetcron-agent", "collector/cmd/fleetcron-collector", "collector/cmd/fleetctl"},
+}
+
+// unlinked lists, per program, what must not even be linked into it.
+var unlinked = map[string][]string{
+	"agent/cmd/fleetcron-agent": {"github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt"},
+	"collector/cmd/fleetctl":    {"github.com/hashicorp/serf", "github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt"},
+	"web":                       {"github.com/hashicorp/serf", "github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt"},
+}
+
+type listed struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+	Deps       []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Doc,Imports,Deps", "./...")
+	command.Dir = "../.."
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var all []listed
+	for decoder := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func TestArrowsPointDownOnly(t *testing.T) {
+	var found []string
+	for _, p := range packages(t) {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		found = append(found, room)
+		allowed, known := arrows[room]
+		if !known {
+			t.Errorf("package %s is not in the table of arrows", room)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if ours, is := strings.CutPrefix(imported, module); is && !slices.Contains(allowed, ours) {
+				t.Errorf("new arrow: %s → %s", room, ours)
+			}
+		}
+		if slices.Contains([]string{"util", "utils", "common", "helpers", "types"}, path.Base(room)) {
+			t.Errorf("package %s is named after nothing", room)
+		}
+	}
+	for room := range arrows {
+		if !slices.Contains(found, room) {
+			t.Errorf("the table of arrows names %s, which does not exist", room)
+		}
+	}
+}
+
+func TestBigDependenciesHaveOneHome(t *testing.T) {
+	for _, p := range packages(t) {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		for _, imported := range p.Imports {
+			for dependency, rooms := range homes {
+				if within(imported, dependency) && !slices.Contains(rooms, room) {
+					t.Errorf("%s imports %s, whose home is %s", room, imported, strings.Join(rooms, ", "))
+				}
+			}
+		}
+		for _, linked := range p.Deps {
+			for _, dependency := range unlinked[room] {
+				if within(linked, dependency) {
+					t.Errorf("%s links %s", room, linked)
+				}
+			}
+		}
+	}
+}
+
+// within reports whether the import path is the module or lies in it; a module
+// of another name that begins the same, such as raft-wal, does not.
+func within(imported, dependency string) bool {
+	return imported == dependency || strings.HasPrefix(imported, dependency+"/")
+}
+
+func TestEveryPackageSaysWhatItProvides(t *testing.T) {
+	for _, p := range packages(t) {
+		room := strings.TrimPrefix(p.ImportPath, module)
+		if p.Doc == "" {
+			t.Errorf("package %s has no comment", room)
+		} else if !strings.HasSuffix(p.Doc, ".") {
+			t.Errorf("the first sentence of package %s does not end: %q", room, p.Doc)
+		}
+	}
+}

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the benchmarks that the README's promises rest on. Every figure is a
+# ratio to a floor or a peer measured in the same run, so that it means the
+# same on any machine.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+go test -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-1s}" \
+	./shared/cron ./agent/discover ./agent/runner ./agent/scheduler \
+	./collector/ledger ./collector/search ./collector/replica ./collector/httpd ./web \
+	./packaging/bench 2>&1 | grep -vE '^(goos|goarch|pkg|cpu):|no test files'

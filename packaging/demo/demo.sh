@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Three collectors and five agents on loopback addresses: one agent reads this
+# very machine, four read example trees that look like a web server, a
+# database, a queue and a host everybody forgot. Ctrl-C ends everything.
+#
+#   demo.sh           stays up until Ctrl-C
+#   demo.sh --check   checks every answer, ends by itself
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+check=false
+[ "${1:-}" = --check ] && check=true
+port=${FLEETCRON_DEMO_PORT:-17770}
+bin=$PWD/bin
+work=$(mktemp -d "${TMPDIR:-/tmp}/fleetcron-demo.XXXXXX")
+pids=()
+
+finish() {
+	code=$?
+	trap - EXIT INT TERM
+	((${#pids[@]})) && kill "${pids[@]}" 2>/dev/null || true
+	for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+	if ((code != 0)) && $check; then tail -n 15 "$work"/*.log >&2 || true; fi
+	rm -rf "$work"
+	exit "$code"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM
+
+say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
+fleetctl() { "$bin/fleetctl" --address "$addresses" "$@"; }
+show() { say fleetctl "$*"; fleetctl "$@"; }
+
+# until_true tries a command for up to 30 seconds.
+until_true() {
+	for _ in $(seq 150); do
+		if "$@" >/dev/null 2>&1; then return 0; fi
+		sleep 0.2
+	done
+	echo "demo: gave up waiting for: $*" >&2
+	return 1
+}
+# expect fails the demo when an answer lacks what it must hold.
+expect() {
+	local pattern=$1 answer
+	shift
+	answer=$(fleetctl "$@" 2>&1) || true
+	grep -qE -- "$pattern" <<< "$answer" && return 0
+	printf 'demo: fleetctl %s lacks %s:\n%s\n' "$*" "$pattern" "$answer" >&2
+	return 1
+}
+
+addresses=http://127.0.0.1:$port,http://127.0.0.2:$port,http://127.0.0.3:$port
+members=c1=127.0.0.1:$((port + 1)),c2=127.0.0.2:$((port + 1)),c3=127.0.0.3:$((port + 1))
+web=http://127.0.0.1:$((port + 10))
+
+echo "starting three collectors …"
+for n in 1 2 3; do
+	cat > "$work/c$n.yaml" <<-YAML
+		id: c$n
+		data_dir: $work/c$n
+		listen:
+		  api: 127.0.0.$n:$port
+		  raft: 127.0.0.$n:$((port + 1))
+		  gossip: 127.0.0.$n:$((port + 2))
+		  web: 127.0.0.$n:$((port + 10))
+		gossip:
+		  seeds: [127.0.0.1:$((port + 2)), 127.0.0.2:$((port + 2))]
+	YAML
+done
+"$bin/fleetcron-collector" init --config "$work/c1.yaml" --members "$members" > "$work/init.log"
+for n in 1 2 3; do
+	"$bin/fleetcron-collector" run --config "$work/c$n.yaml" > "$work/c$n.log" 2>&1 &
+	pids+=($!)
+done
+leads() { fleetctl collectors -o json | grep -q '"leader": *true'; }
+until_true leads
+
+echo "starting five agents …"
+cp -r packaging/demo/roots "$work/roots"
+chmod -R go-w "$work/roots"
+find "$work/roots" -path '*/spool/cron/*' -type f -exec chmod 0600 {} +
+n=0
+for host in this web database queue forgotten; do
+	n=$((n + 1))
+	root=/
+	name=$(hostname)
+	if [ $host != this ]; then
+		root=$work/roots/$host
+		name=$(cat "$root/etc/hostname")
+	fi
+	mkdir -p "$work/a$n"
+	cat > "$work/a$n.yaml" <<-YAML
+		collectors: [http://127.0.0.1:$port, http://127.0.0.2:$port, http://127.0.0.3:$port]
+		state_dir: $work/a$n
+		name: $name
+		root: $root
+		labels: {role: $host, env: demo}
+		gossip:
+		  bind: 127.0.1.$n:$((port + 2))
+		  seeds: [127.0.0.1:$((port + 2)), 127.0.0.2:$((port + 2))]
+	YAML
+	"$bin/fleetcron-agent" run --config "$work/a$n.yaml" > "$work/a$n.log" 2>&1 &
+	pids+=($!)
+done
+five() { [ "$(fleetctl hosts -o json | grep -c '"presence": *"alive"')" = 5 ]; }
+reported() { [ "$(fleetctl hosts -o json | grep -c '"reported"')" = 5 ]; }
+until_true five
+until_true reported
+
+show hosts
+show find backup
+show jobs --host old-files
+show when --from 02:00 --to 04:00
+show assign demo/hello --cron '*/5 * * * * *' --to env=demo --timeout 5s --owner team-demo --wait -- /bin/echo "hello from fleetcron"
+ran() { fleetctl runs --task demo/hello -o json | grep -q '"state": *"ran"'; }
+until_true ran
+show run demo/hello --host web-1 --wait
+show runs --task demo/hello --limit 5
+run=$(fleetctl runs --task demo/hello --host web-1 --limit 20 -o json | grep -m1 -oE '"id": *"[0-9a-f-]{36}"' | cut -d'"' -f4)
+show logs "$run"
+show collectors
+
+if $check; then
+	expect 'old-files +alive' hosts
+	expect 'Rocky Linux' hosts -o json
+	expect 'backup --all --keep 14' find backup
+	expect 's3://example-backups/web' find user:deploy
+	expect 'dot|name' jobs --host old-files -o json
+	expect '/opt/sync/push|61' jobs --host old-files -o json --problems
+	expect 'hello from fleetcron' logs "$run"
+	expect 'c3' collectors
+	fleetctl pause demo/hello
+	expect 'paused' tasks
+	fleetctl unassign demo/hello --all
+	curl -fsS "$web/" | grep -q fleetcron
+	curl -fsS "$web/jobs?q=backup" | grep -q backup
+	[ "$(curl -s -o /dev/null -w '%{http_code}' -X POST "$web/")" = 405 ]
+	kill "${pids[0]}"
+	until_true leads
+	expect 'web-1' hosts
+	printf '\ndemo-check: every answer was right\n1 passed, 0 failed\n'
+	exit 0
+fi
+
+cat <<TXT
+
+The fleet is up. Look at it:   $web
+Talk to it:                    export FLEETCRON_ADDRESS=$addresses
+                               $bin/fleetctl hosts
+Ctrl-C ends it and leaves nothing behind.
+TXT
+wait
