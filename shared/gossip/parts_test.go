@@ -1,0 +1,144 @@
+package gossip
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+func TestLinesOfTheLibraryBecomeRecords(t *testing.T) {
+	for line, want := range map[string]struct {
+		level              slog.Level
+		component, message string
+	}{
+		"[WARN] memberlist: refuting a suspect":  {slog.LevelWarn, "memberlist", "refuting a suspect"},
+		"[ERR] memberlist: no luck\n":            {slog.LevelError, "memberlist", "no luck"},
+		"[ERROR] serf: Failed":                   {slog.LevelError, "serf", "Failed"},
+		"[INFO] serf: EventMemberJoin: a 1.2":    {slog.LevelDebug, "serf", "EventMemberJoin: a 1.2"},
+		"[DEBUG] memberlist: Stream connection":  {slog.LevelDebug, "memberlist", "Stream connection"},
+		"[NEW] serf: a level nobody heard of":    {slog.LevelWarn, "serf", "[NEW] serf: a level nobody heard of"},
+		"nothing in brackets":                    {slog.LevelWarn, "serf", "nothing in brackets"},
+		"[ERR] Failed to shutdown transport: no": {slog.LevelError, "serf", "Failed to shutdown transport: no"},
+		"":                                       {slog.LevelWarn, "serf", ""},
+	} {
+		level, component, message := parseLine(line)
+		if level != want.level || component != want.component || message != want.message {
+			t.Errorf("%q: got %v %q %q, want %+v", line, level, component, message, want)
+		}
+	}
+}
+
+func FuzzParseLine(f *testing.F) {
+	for _, line := range []string{"[WARN] memberlist: x", "[", "[]", "[ERR] ", "serf: ", "[WARN] serf: memberlist: \n"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		_, component, message := parseLine(line)
+		if component != "serf" && component != "memberlist" || !strings.Contains(line, message) {
+			t.Errorf("%q became %q %q", line, component, message)
+		}
+	})
+}
+
+func TestKeyringIsReadBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys", "gossip.keyring")
+	keys := [][]byte{NewKey(), NewKey()}
+	if err := WriteKeyring(path, keys...); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadKeyring(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(keys, got); diff != "" {
+		t.Error(diff)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if err := WriteKeyring(path, NewKey()); err == nil {
+		t.Error("a keyring was overwritten")
+	}
+	ring, err := (&Config{Keyring: path}).ring()
+	if err != nil || !slices.Equal(ring.GetPrimaryKey(), keys[0]) {
+		t.Errorf("the first key does not encrypt: %v", err)
+	}
+}
+
+func TestKeyringThatIsWrong(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty": "", "no list": `"x"`, "no key": `[]`, "no base64": `["%%"]`, "short": `["c2hvcnQ="]`, "second short": `["` + strings.Repeat("A", 43) + `=","c2hvcnQ="]`,
+	} {
+		path := filepath.Join(t.TempDir(), "keyring")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKeyring(path); fleet.KindOf(err) != fleet.Invalid || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	open := filepath.Join(t.TempDir(), "open")
+	os.WriteFile(open, []byte("[]"), 0o644)
+	if _, err := ReadKeyring(open); err == nil || !strings.Contains(err.Error(), "0644") {
+		t.Errorf("a keyring for all to read: %v", err)
+	}
+}
+
+func TestKnocksArePacked(t *testing.T) {
+	m := &Mesh{knockNames: make(map[string]struct{}), knocks: make(chan struct{}, 1)}
+	for i := range knocksAtMost {
+		m.Knock(fmt.Sprint("host-", i), "host-0")
+	}
+	payloads := m.takeKnocks()
+	if len(payloads) != knocksAtMost/knocksEach {
+		t.Fatalf("%d payloads", len(payloads))
+	}
+	for i := range knocksAtMost {
+		name := fmt.Sprint("host-", i)
+		if !slices.ContainsFunc(payloads, func(p []byte) bool { return means(p, name) }) {
+			t.Errorf("%s is not meant", name)
+		}
+	}
+	if slices.ContainsFunc(payloads, func(p []byte) bool { return means(p, "another") }) {
+		t.Error("another is meant")
+	}
+	for i := range knocksAtMost + 1 {
+		m.Knock(fmt.Sprint("host-", i))
+	}
+	if payloads := m.takeKnocks(); len(payloads) != 1 || !means(payloads[0], "another") {
+		t.Errorf("too many names are not everyone: %v", payloads)
+	}
+	if payloads := m.takeKnocks(); len(payloads) != 0 {
+		t.Errorf("knocks went twice: %v", payloads)
+	}
+}
+
+func TestWaitingKeepsTheLatest(t *testing.T) {
+	w := waiting{last: make(map[string]Event)}
+	for _, step := range []struct {
+		name string
+		kind EventKind
+	}{{"a", Joined}, {"b", Joined}, {"a", Updated}, {"b", Failed}, {"c", Updated}, {"b", Joined}} {
+		w.add(step.name, Event{Kind: step.kind, Member: Member{Name: step.name}})
+	}
+	var got []string
+	for {
+		event, taken, some := w.next()
+		if !some {
+			break
+		}
+		taken()
+		got = append(got, event.Member.Name+" "+event.Kind.String())
+	}
+	if diff := cmp.Diff([]string{"a joined", "b joined", "c updated"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
