@@ -1,0 +1,253 @@
+package taskfile
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// reading is one document on its way to a task.
+type reading struct {
+	*findings
+	task     fleet.Task
+	sections []section
+	places   map[string]position // of every field by path, and of list items by path=text
+	failed   []string            // paths that are wrong already: no second complaint about them
+}
+
+// task reads a document and validates what it says.
+func (f *findings) task(root *node) fleet.Task {
+	r := &reading{findings: f, sections: sections, places: map[string]position{"": root.position}}
+	before := len(f.problems)
+	document.read(r, "", root)
+	r.validate()
+	if len(f.problems) > before {
+		return fleet.Task{Name: r.task.Name, Namespace: r.task.Namespace}
+	}
+	return r.task
+}
+
+// fail reports one wrong field.
+func (r *reading) fail(at position, path, value, format string, args ...any) {
+	r.failed = append(r.failed, path)
+	r.add(problem(at, nameOf(path), value, format, args...))
+}
+
+func nameOf(path string) string {
+	if path == "" {
+		return "document"
+	}
+	return path
+}
+
+// wants reports whether the node has the shape, and fails the field if not.
+func (r *reading) wants(n *node, path string, want shape, example string) bool {
+	if n.shape == want {
+		return true
+	}
+	switch {
+	case n.shape == refused:
+		r.failed = append(r.failed, path)
+	case n.shape == nothing:
+		r.fail(n.position, path, "", "has no value; want %s, or leave the line out", example)
+	case want == text && n.shape < list:
+		r.fail(n.position, path, n.text, "is read as %s; want %s: write it in quotes, %q", n.shape, example, n.text)
+	case n.shape >= list || want >= list:
+		r.fail(n.position, path, n.text, "is %s; want %s", n.shape, example)
+	default:
+		r.fail(n.position, path, n.text, "is read as %s; want %s", n.shape, example)
+	}
+	return false
+}
+
+// read reads a mapping by its table.
+func (s section) read(r *reading, path string, n *node) {
+	if !r.wants(n, path, mapping, "a mapping of fields") {
+		return
+	}
+	for _, p := range n.pairs {
+		child := join(path, p.key.text)
+		read := s.reader(p.key.text)
+		if read == nil {
+			r.unknown(s, child, p.key)
+			continue
+		}
+		r.places[child] = p.value.position
+		read(r, child, p.value)
+	}
+}
+
+func (s section) reader(name string) func(*reading, string, *node) {
+	for _, field := range s.fields {
+		if field.name == name {
+			return field.read
+		}
+	}
+	return nil
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func texts[T ~string](target func(*fleet.Task) *T) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		if !r.wants(n, path, text, "text") {
+			return
+		}
+		if n.text == "" {
+			r.fail(n.position, path, "", "is empty; write a value or leave the line out")
+			return
+		}
+		*target(&r.task) = T(n.text)
+	}
+}
+
+func truths(target func(*fleet.Task) *bool) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		if r.wants(n, path, truth, "true or false") {
+			*target(&r.task) = strings.EqualFold(n.text, "true")
+		}
+	}
+}
+
+func wholes(target func(*fleet.Task) *int) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		if !r.wants(n, path, whole, "a whole number") {
+			return
+		}
+		value, err := strconv.Atoi(n.text)
+		if err != nil || strconv.Itoa(value) != n.text {
+			r.fail(n.position, path, n.text, "want a whole number in plain decimal digits")
+			return
+		}
+		*target(&r.task) = value
+	}
+}
+
+func durations(target func(*fleet.Task) *fleet.Duration) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		if n.shape == whole || n.shape == number {
+			r.fail(n.position, path, n.text, "has no unit; want a duration such as 90s, 5m, 1h30m or 2d")
+			return
+		}
+		if !r.wants(n, path, text, "a duration such as 90s, 5m, 1h30m or 2d") {
+			return
+		}
+		value, err := fleet.ParseDuration(n.text)
+		if err != nil {
+			r.fail(n.position, path, n.text, "%s", reasonOf(err))
+			return
+		}
+		*target(&r.task) = value
+	}
+}
+
+func instants(target func(*fleet.Task) **time.Time) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		if n.shape != instant && !r.wants(n, path, text, "an instant such as 2026-12-01T02:00:00Z") {
+			return
+		}
+		var value time.Time
+		if err := value.UnmarshalText([]byte(n.text)); err != nil {
+			r.fail(n.position, path, n.text, "want an instant with date, time and zone, such as 2026-12-01T02:00:00Z or 2026-12-01T03:00:00+01:00")
+			return
+		}
+		value = value.UTC()
+		*target(&r.task) = &value
+	}
+}
+
+// list calls read for every item, or fails the field.
+func (r *reading) list(path string, n *node, example string, read func(item *node)) {
+	if !r.wants(n, path, list, example) {
+		return
+	}
+	if len(n.items) == 0 {
+		r.fail(n.position, path, "", "is an empty list; name something or leave the line out")
+	}
+	for _, item := range n.items {
+		if r.wants(item, path, text, "text") {
+			r.places[path+"="+item.text] = item.position
+			read(item)
+		}
+	}
+}
+
+func readCommand(r *reading, path string, n *node) {
+	if n.shape == text {
+		r.task.Run.Command = fleet.Command{Shell: n.text}
+		if n.text == "" {
+			r.fail(n.position, path, "", "is empty")
+		}
+		return
+	}
+	var words []string
+	r.list(path, n, "a list of words, or one text for the shell", func(item *node) { words = append(words, item.text) })
+	r.task.Run.Command = fleet.Command{Argv: words}
+}
+
+func readEnv(r *reading, path string, n *node) {
+	if !r.wants(n, path, mapping, "a mapping of names to text") {
+		return
+	}
+	for _, p := range n.pairs {
+		child := join(path, p.key.text)
+		r.places[child] = p.value.position
+		r.places[path+"="+p.key.text] = p.key.position
+		if !r.wants(p.value, child, text, "text") {
+			continue
+		}
+		if r.task.Run.Env == nil {
+			r.task.Run.Env = make(map[string]string, len(n.pairs))
+		}
+		r.task.Run.Env[p.key.text] = p.value.text
+	}
+}
+
+func readHosts(r *reading, path string, n *node) {
+	r.list(path, n, `a list of host names, such as [db-1, "web-*"]`, func(item *node) {
+		r.task.Where.Hosts = append(r.task.Where.Hosts, item.text)
+	})
+}
+
+func readNetworks(r *reading, path string, n *node) {
+	r.list(path, n, "a list of address ranges, such as [10.0.0.0/8]", func(item *node) {
+		prefix, err := netip.ParsePrefix(item.text)
+		if err != nil {
+			r.fail(item.position, path, item.text, "want an address range such as 10.0.0.0/8, or one address as 10.1.2.3/32")
+			return
+		}
+		r.task.Where.Networks = append(r.task.Where.Networks, prefix)
+	})
+}
+
+// readPick takes the numbers too: Validate says why they are refused.
+func readPick(r *reading, path string, n *node) {
+	if n.shape == whole || r.wants(n, path, text, "all") {
+		r.task.Where.Pick = fleet.Pick(n.text)
+	}
+}
+
+func readOutput(r *reading, path string, n *node) {
+	const example = "a size with its unit, such as 512KiB, 10MB or 2GiB"
+	if n.shape == whole || n.shape == number {
+		r.fail(n.position, path, n.text, "has no unit; want %s", example)
+		return
+	}
+	if !r.wants(n, path, text, example) {
+		return
+	}
+	size, err := fleet.ParseBytes(n.text)
+	if err != nil || strings.Trim(n.text, "0123456789") == "" {
+		r.fail(n.position, path, n.text, "want %s", example)
+		return
+	}
+	r.task.Limits.Output = size
+}

@@ -1,0 +1,288 @@
+package taskfile
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+var equal = []cmp.Option{cmpopts.EquateComparable(netip.Prefix{})}
+
+func instantOf(t *testing.T, s string) *time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &at
+}
+
+func full(t *testing.T) fleet.Task {
+	return fleet.Task{
+		Name: "nightly-backup", Namespace: "data", Owner: "team-data", Description: "dump every database",
+		On: fleet.Trigger{
+			Cron: "30 2 * * *", Timezone: "Europe/Berlin",
+			Spread: fleet.Duration(5 * time.Minute), Deadline: fleet.Duration(30 * time.Second),
+			Starts: instantOf(t, "2026-01-01T00:00:00Z"), Ends: instantOf(t, "2027-01-01T00:00:00Z"),
+			Missed: fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(2 * time.Hour)},
+		},
+		Run: fleet.Execute{
+			Command: fleet.Command{Argv: []string{"/usr/local/bin/backup", "--all", "--level=5"}},
+			User:    "backup", Dir: "/var/lib/backup", Env: map[string]string{"LEVEL": "full", "PORT": "8080"},
+		},
+		Where: fleet.Where{
+			Labels: "role=db,env!=dev", Hosts: []string{"db-1", "web-*"},
+			Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pick: fleet.PickAll,
+		},
+		Limits: fleet.Limits{
+			Timeout: fleet.Duration(30 * time.Minute), Grace: fleet.Duration(10 * time.Second),
+			Overlap: fleet.OverlapSkip, PerHost: 1, Nice: 10, Output: 10 << 20,
+		},
+	}
+}
+
+func TestParseReadsEveryField(t *testing.T) {
+	for _, name := range []string{"full.yaml", "full.json"} {
+		t.Run(name, func(t *testing.T) {
+			doc, err := os.ReadFile(filepath.Join("testdata", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := ParseOne(doc, "application/"+strings.TrimPrefix(filepath.Ext(name), "."))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(full(t), got, equal...); diff != "" {
+				t.Errorf("the task differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFormatIsCanonical(t *testing.T) {
+	got, err := Format(full(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/canonical.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("canonical form differs (-want +got):\n%s", diff)
+	}
+}
+
+const minimal = `task: t
+on: {every: 10m}
+run: {command: [/bin/true]}
+where: {labels: "*"}
+`
+
+func TestSplitKeepsTheBytesOfEachDocument(t *testing.T) {
+	doc := "# the header stands before the first document\n---\n" + minimal +
+		"--- # and this begins the second\n" + strings.Replace(minimal, "task: t", "task: u", 1) + "---\n# nothing here\n"
+	documents, err := Split([]byte(doc), "application/yaml; charset=utf-8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(documents) != 2 || documents[0].Task.Name != "t" || documents[1].Task.Name != "u" {
+		t.Fatalf("got %+v", documents)
+	}
+	if documents[0].Line != 3 || documents[1].Line != 8 {
+		t.Errorf("documents begin in lines %d and %d, want 3 and 8", documents[0].Line, documents[1].Line)
+	}
+	for _, document := range documents {
+		again, err := ParseOne(document.Bytes, "application/yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(document.Task, again, equal...); diff != "" {
+			t.Errorf("the bytes of %s say something else:\n%s", document.Task.Name, diff)
+		}
+	}
+}
+
+func TestSplitReadsAListOfJSONTasks(t *testing.T) {
+	const one = `{"task":"a","on":{"manual":true},"run":{"command":"true"},"where":{"labels":"*"}}`
+	two := strings.Replace(one, `"a"`, `"b"`, 1)
+	documents, err := Split([]byte("[ "+one+",\n  "+two+" ]\n"), "application/json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(documents) != 2 || string(documents[0].Bytes) != one || string(documents[1].Bytes) != two {
+		t.Errorf("got %+v", documents)
+	}
+}
+
+func TestParseOneWantsOne(t *testing.T) {
+	_, err := ParseOne([]byte(minimal+"---\n"+strings.Replace(minimal, "task: t", "task: u", 1)), "application/yaml")
+	if err == nil || !strings.Contains(err.Error(), "want one task here, found 2") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestMistakes says for every mistake people make what they are told.
+func TestMistakes(t *testing.T) {
+	tests := []struct {
+		name, doc string
+		want      []string
+		hint      string
+	}{
+		{"empty", "", []string{"line 1, column 1: document: holds no task"}, ""},
+		{"comments only", "# nothing\n---\n...\n", []string{"line 1, column 1: document: holds no task"}, ""},
+		{"misspelt", strings.Replace(minimal, "every:", "evry:", 1), []string{"line 2, column 6: on.evry: is no field; did you mean every?"}, ""},
+		{"elsewhere", minimal + "command: [/bin/true]\n", []string{"line 5, column 1: command: is no field here; did you mean command under run?"}, ""},
+		{"other word", strings.Replace(minimal, "every: 10m", "schedule: '* * * * *'", 1), []string{"line 2, column 6: on.schedule: is no field; did you mean cron?"}, ""},
+		{"stranger", minimal + "colour: red\n", []string{"line 5, column 1: colour: is no field; want one of task, namespace, owner, description, on, run, where, limits"}, ""},
+		{"outer field", strings.Replace(minimal, "every: 10m", "every: 10m, owner: me", 1), []string{"line 2, column 18: on.owner: is no field here; did you mean owner, one level further out?"}, ""},
+		{"later", minimal + "retry: {attempts: 3}\n", []string{"line 5, column 1: retry: is not supported by this version"}, "not supported by this version: leave retry out"},
+		{"later trigger", strings.Replace(minimal, "every: 10m", "startup: boot", 1), []string{"line 2, column 6: on.startup: is not supported by this version"}, "not supported by this version: leave on.startup out"},
+		{"later limit", minimal + "limits: {memory: 2GiB}\n", []string{"line 5, column 10: limits.memory: is not supported by this version"}, "not supported by this version: leave limits.memory out"},
+		{"pick a number", strings.Replace(minimal, `"*"`, `"*", pick: 1`, 1), []string{`line 4, column 28: where.pick "1": only all is supported: a number needs leases, which this version does not grant`}, "not supported by this version: use pick: all, or name one host"},
+		{"twice", minimal + "task: u\n", []string{`line 5, column 1: document "task": is written twice, first in line 1, column 1`}, ""},
+		{"anchor and alias", strings.Replace(minimal, "on: {every: 10m}", "on: &o {every: 10m}\nlimits: *o", 1), []string{
+			`line 2, column 5: document "&o": an anchor is not accepted: every value stands for itself`,
+			`line 3, column 9: document "*o": an alias is not accepted: write the value here again`,
+		}, ""},
+		{"merge key", "<<: {task: t}\n" + minimal, []string{"line 1, column 1: <<: is no field; want one of task, namespace, owner, description, on, run, where, limits"}, ""},
+		{"tag", strings.Replace(minimal, "task: t", "task: !!str 5", 1), []string{`line 1, column 7: document "!!str": a tag is not accepted: write the value without it`}, ""},
+		{"bare star", strings.Replace(minimal, `"*"`, "*", 1), []string{"line 4, column 1: document: is not YAML: did not find expected alphabetic or numeric character"}, `a bare * or & means something else in YAML: write it in quotes, "*"`},
+		{"tab", strings.Replace(minimal, "on: {every: 10m}", "on:\n\tevery: 10m", 1), []string{"line 3, column 1: document: is not YAML: a tab cannot indent YAML"}, "indent with spaces"},
+		{"misindented", "task: t\non:\n  every: 10m\n manual: true\n", []string{"line 4, column 2: document: is not YAML: did not find expected key"}, ""},
+		{"unclosed quote", "task: t\nowner: \"me\n", []string{"line 2, column 1: document: is not YAML: found unexpected end of stream"}, ""},
+		{"two without a marker", minimal + "...\n" + minimal, []string{"line 6, column 1: document: is not YAML: a document begins with a line ---"}, ""},
+		{"not UTF-8", "task: t\nowner: M\xfcller\n", []string{"line 2, column 9: document: is not UTF-8"}, "save the file as UTF-8"},
+		{"after a wide character", "{owner: Zoë, colour: red, " + strings.TrimSpace(strings.ReplaceAll(minimal, "\n", ", ")) + "}\n", []string{"line 1, column 15: colour: is no field; want one of task, namespace, owner, description, on, run, where, limits"}, ""},
+		{"number for text", strings.Replace(minimal, "task: t", "task: 5", 1), []string{`line 1, column 7: task "5": is read as a number; want text: write it in quotes, "5"`}, ""},
+		{"octal", strings.Replace(minimal, "task: t", "task: 010", 1), []string{`line 1, column 7: task "010": is read as a number; want text: write it in quotes, "010"`}, ""},
+		{"exponent", strings.Replace(minimal, "task: t", "task: 1e3", 1), []string{`line 1, column 7: task "1e3": is read as a number; want text: write it in quotes, "1e3"`}, ""},
+		{"truth for text", strings.Replace(minimal, "[/bin/true]", "[/bin/echo, true]", 1), []string{`line 3, column 28: run.command "true": is read as true or false; want text: write it in quotes, "true"`}, ""},
+		{"date for text", strings.Replace(minimal, "task: t", "task: 2026-01-01", 1), []string{`line 1, column 7: task "2026-01-01": is read as a date; want text: write it in quotes, "2026-01-01"`}, ""},
+		{"Norway", strings.Replace(minimal, "every: 10m", "manual: yes", 1), []string{`line 2, column 14: on.manual "yes": is read as text; want true or false`}, ""},
+		{"number in env", strings.Replace(minimal, "[/bin/true]", "[/bin/true], env: {PORT: 8080}", 1), []string{`line 3, column 41: run.env.PORT "8080": is read as a number; want text: write it in quotes, "8080"`}, ""},
+		{"no unit", minimal + "limits: {timeout: 30}\n", []string{`line 5, column 19: limits.timeout "30": has no unit; want a duration such as 90s, 5m, 1h30m or 2d`}, ""},
+		{"strange unit", minimal + "limits: {timeout: 3w}\n", []string{`line 5, column 19: limits.timeout "3w": want a duration such as 90s, 5m, 1h30m or 2d`}, ""},
+		{"size without unit", minimal + "limits: {output: 1000}\n", []string{`line 5, column 18: limits.output "1000": has no unit; want a size with its unit, such as 512KiB, 10MB or 2GiB`}, ""},
+		{"hexadecimal", minimal + "limits: {nice: 0x10}\n", []string{`line 5, column 16: limits.nice "0x10": want a whole number in plain decimal digits`}, ""},
+		{"half", minimal + "limits: {nice: 1.5}\n", []string{`line 5, column 16: limits.nice "1.5": is read as a number; want a whole number`}, ""},
+		{"a day is no instant", strings.Replace(minimal, "every: 10m", "at: 2026-12-01", 1), []string{`line 2, column 10: on.at "2026-12-01": want an instant with date, time and zone, such as 2026-12-01T02:00:00Z or 2026-12-01T03:00:00+01:00`}, ""},
+		{"no zone", strings.Replace(minimal, "every: 10m", "at: 2026-12-01 02:00:00", 1), []string{`line 2, column 10: on.at "2026-12-01 02:00:00": want an instant with date, time and zone, such as 2026-12-01T02:00:00Z or 2026-12-01T03:00:00+01:00`}, ""},
+		{"no value", strings.Replace(minimal, "task: t", "task: t\nowner:", 1), []string{"line 2, column 7: owner: has no value; want text, or leave the line out"}, ""},
+		{"empty text", strings.Replace(minimal, "task: t", "task: t\nowner: ''", 1), []string{"line 2, column 8: owner: is empty; write a value or leave the line out"}, ""},
+		{"list for mapping", strings.Replace(minimal, "{every: 10m}", "[every, 10m]", 1), []string{"line 2, column 5: on: is a list; want a mapping of fields"}, ""},
+		{"mapping for text", strings.Replace(minimal, "task: t", "task: {a: b}", 1), []string{"line 1, column 7: task: is a mapping; want text"}, ""},
+		{"a scalar for a document", "backup\n", []string{`line 1, column 1: document "backup": is text; want a mapping of fields`}, ""},
+		{"cron as a number", strings.Replace(minimal, "every: 10m", "cron: 5", 1), []string{`line 2, column 12: on.cron "5": is read as a number; want text: write it in quotes, "5"`}, ""},
+		{"bad cron", strings.Replace(minimal, "every: 10m", `cron: "61 * * * *"`, 1), []string{`line 2, column 12: on.cron "61 * * * *": cron expression "61 * * * *": minute "61" at column 1: out of range: minute goes from 0 to 59`}, ""},
+		{"two triggers", strings.Replace(minimal, "every: 10m", "every: 10m, manual: true", 1), []string{`line 2, column 5: on "every, manual": want exactly one of cron, every, at, manual, daemon`}, ""},
+		{"nowhere", strings.Replace(minimal, `{labels: "*"}`, "{}", 1), []string{`line 4, column 8: where: names no host; every host is spelled labels: "*"`}, ""},
+		{"bad host pattern", strings.Replace(minimal, `labels: "*"`, `hosts: [db-1, "["]`, 1), []string{`line 4, column 23: where.hosts "[": want a host name, an id, or a pattern with * and ?`}, ""},
+		{"address without length", strings.Replace(minimal, `labels: "*"`, "networks: [10.1.2.3]", 1), []string{`line 4, column 20: where.networks "10.1.2.3": want an address range such as 10.0.0.0/8, or one address as 10.1.2.3/32`}, ""},
+		{"env name", strings.Replace(minimal, "[/bin/true]", "[/bin/true], env: {A-B: x}", 1), []string{`line 3, column 35: run.env "A-B": want a name of A-Z a-z 0-9 _`}, ""},
+		{"missing parts", "task: t\n", []string{
+			"line 1, column 1: on: want exactly one of cron, every, at, manual, daemon",
+			"line 1, column 1: run.command: is missing",
+			`line 1, column 1: where: names no host; every host is spelled labels: "*"`,
+		}, ""},
+		{"the same task twice", minimal + "---\n" + minimal, []string{`line 6, column 1: task "default/t": is defined twice in this file, first in line 1`}, ""},
+		{"deep", strings.Replace(minimal, "[/bin/true]", strings.Repeat("[", 20)+strings.Repeat("]", 20), 1), []string{
+			"line 3, column 17: run.command: is a list; want text",
+			"line 3, column 23: document: is nested too deeply",
+		}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Parse([]byte(test.doc), "application/yaml")
+			e, ok := errors.AsType[*fleet.Error](err)
+			if !ok || e.Kind != fleet.Invalid {
+				t.Fatalf("got %v, want an Invalid error", err)
+			}
+			var got []string
+			for _, p := range e.Fields {
+				got = append(got, p.String())
+				if p.Line == 0 {
+					t.Errorf("no line: %s", p)
+				}
+			}
+			if test.want != nil {
+				if diff := cmp.Diff(test.want, got); diff != "" {
+					t.Errorf("problems differ (-want +got):\n%s", diff)
+				}
+			}
+			if e.Hint != test.hint {
+				t.Errorf("hint %q, want %q", e.Hint, test.hint)
+			}
+		})
+	}
+}
+
+func TestMistakesInJSON(t *testing.T) {
+	tests := []struct{ name, doc, want string }{
+		{"empty", "", "line 1, column 1: document: is not JSON: unexpected end of JSON input"},
+		{"broken", "{\n  \"task\": ,\n}", `line 2, column 11: document: is not JSON: invalid character ',' looking for beginning of value`},
+		{"trailing", "{} {}", `line 1, column 4: document: is not JSON: invalid character '{' after top-level value`},
+		{"twice", "{\"task\":\"a\",\n \"task\":\"b\"}", `line 2, column 2: document "task": is written twice, first in line 1, column 2`},
+		{"number", `{"task": 5}`, `line 1, column 10: task "5": is read as a number; want text: write it in quotes, "5"`},
+		{"null", `{"task": null}`, "line 1, column 10: task: has no value; want text, or leave the line out"},
+		{"unknown", `{"taks": "x"}`, "line 1, column 2: taks: is no field; did you mean task?"},
+		{"no object", `"x"`, `line 1, column 1: document "x": is text; want a mapping of fields`},
+		{"empty list", `[]`, "line 1, column 1: document: holds no task"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Parse([]byte(test.doc), "application/json")
+			e, ok := errors.AsType[*fleet.Error](err)
+			if !ok || len(e.Fields) == 0 {
+				t.Fatalf("got %v, want an error with fields", err)
+			}
+			if !strings.Contains(e.Error(), test.want) {
+				t.Errorf("got  %v\nwant %s", e, test.want)
+			}
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	big := minimal + "description: " + strings.Repeat("x", 300<<10) + "\n"
+	tests := []struct {
+		name, doc, media string
+		kind             fleet.Kind
+	}{
+		{"a task of 300 KB", big, "application/yaml", fleet.TooLarge},
+		{"a JSON task of 300 KB", `{"task":"t","description":"` + strings.Repeat("x", 300<<10) + `"}`, "application/json", fleet.TooLarge},
+		{"a huge file", strings.Repeat("#\n", MaxFile), "application/yaml", fleet.TooLarge},
+		{"another media type", minimal, "text/html", fleet.Invalid},
+		{"no media type", minimal, "", fleet.Invalid},
+		{"YAML as JSON", minimal, "application/json", fleet.Invalid},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := Parse([]byte(test.doc), test.media); fleet.KindOf(err) != test.kind || err == nil {
+				t.Errorf("got %v, want kind %v", err, test.kind)
+			}
+		})
+	}
+}
+
+func TestManyProblemsAreCounted(t *testing.T) {
+	var doc strings.Builder
+	doc.WriteString(minimal)
+	for i := range 300 {
+		doc.WriteString("stranger" + strings.Repeat("x", i) + ": 1\n")
+	}
+	_, err := Parse([]byte(doc.String()), "application/yaml")
+	e, _ := errors.AsType[*fleet.Error](err)
+	if len(e.Fields) != maxProblems+1 || e.Fields[maxProblems].Reason != "and 250 more problems" {
+		t.Errorf("got %d problems, the last: %v", len(e.Fields), e.Fields[len(e.Fields)-1])
+	}
+}
