@@ -90,6 +90,10 @@ func (j *jsonReader) composite(open json.Delim, out *node, depth int) {
 	}
 	seen := map[string]position{}
 	for j.decoder.More() {
+		if depth == 0 && len(out.items) == MaxTasks {
+			j.found.tooMany(j.lines.locate(j.begin()))
+			return
+		}
 		first, at := j.node(depth + 1)
 		if out.shape == list {
 			out.items = append(out.items, first)

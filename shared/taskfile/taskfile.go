@@ -15,6 +15,9 @@ import (
 // MaxFile is how many bytes one file may hold, all its tasks together.
 const MaxFile = 8 << 20
 
+// MaxTasks is how many tasks one file may hold.
+const MaxTasks = 10_000
+
 // maxProblems bounds how many problems of one file are told.
 const maxProblems = 50
 
@@ -122,6 +125,13 @@ func (f *findings) suggest(format string, args ...any) {
 	if f.hint == "" {
 		f.hint = fmt.Sprintf(format, args...)
 	}
+}
+
+// tooMany reports a file with more than MaxTasks documents.
+func (f *findings) tooMany(at position) {
+	f.tooLarge = true
+	f.add(problem(at, "document", "", "is one too many: a file has at most %d", MaxTasks))
+	f.suggest("split it into several files")
 }
 
 // twice reports tasks that one file defines more than once.

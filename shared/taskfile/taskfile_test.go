@@ -261,6 +261,8 @@ func TestLimits(t *testing.T) {
 		{"a task of 300 KB", big, "application/yaml", fleet.TooLarge},
 		{"a JSON task of 300 KB", `{"task":"t","description":"` + strings.Repeat("x", 300<<10) + `"}`, "application/json", fleet.TooLarge},
 		{"a huge file", strings.Repeat("#\n", MaxFile), "application/yaml", fleet.TooLarge},
+		{"too many documents", strings.Repeat("---\n", MaxTasks+2), "application/yaml", fleet.TooLarge},
+		{"too many JSON tasks", "[" + strings.Repeat("{},", MaxTasks) + "{}]", "application/json", fleet.TooLarge},
 		{"another media type", minimal, "text/html", fleet.Invalid},
 		{"no media type", minimal, "", fleet.Invalid},
 		{"YAML as JSON", minimal, "application/json", fleet.Invalid},

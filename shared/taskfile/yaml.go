@@ -17,7 +17,11 @@ import (
 // readYAML reads every document that holds more than comments.
 func readYAML(doc []byte, found *findings) []source {
 	var sources []source
-	for _, part := range splitYAML(doc) {
+	for i, part := range splitYAML(doc) {
+		if i > MaxTasks {
+			found.tooMany(position{part.line, 1})
+			break
+		}
 		if len(part.bytes) > fleet.MaxTaskBytes {
 			found.tooLarge = true
 			found.add(problem(position{part.line, 1}, "document", "", "has %d bytes, a task has at most %d", len(part.bytes), fleet.MaxTaskBytes))
