@@ -65,6 +65,7 @@ listen:
   gossip: 127.%[3]d.0.%[1]d:7772
   web: 127.%[3]d.0.%[1]d:7780
 gossip:
+  key_file: %[2]s/gossip.key
   seeds: [%[4]s]
 log: {level: warn}
 `, n, c.dir, c.net, c.seeds()))
@@ -98,6 +99,7 @@ root: %[2]s/root%[1]d
 labels: {role: test}
 gossip:
   bind: 127.%[3]d.1.%[1]d:7772
+  key_file: %[2]s/gossip.key
   seeds: [%[5]s]
 log: {level: warn}
 `, n, c.dir, c.net, strings.Join(addresses, ", "), c.seeds()))

@@ -65,6 +65,7 @@ for n in 1 2 3; do
 		  gossip: 127.0.0.$n:$((port + 2))
 		  web: 127.0.0.$n:$((port + 10))
 		gossip:
+		  key_file: $work/gossip.key
 		  seeds: [127.0.0.1:$((port + 2)), 127.0.0.2:$((port + 2))]
 	YAML
 done
@@ -98,6 +99,7 @@ for host in this web database queue forgotten; do
 		labels: {role: $host, env: demo}
 		gossip:
 		  bind: 127.0.1.$n:$((port + 2))
+		  key_file: $work/gossip.key
 		  seeds: [127.0.0.1:$((port + 2)), 127.0.0.2:$((port + 2))]
 	YAML
 	"$bin/fleetcron-agent" run --config "$work/a$n.yaml" > "$work/a$n.log" 2>&1 &

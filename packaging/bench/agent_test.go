@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/gossip"
+)
+
+// members is how many others the measured agent knows: as many as two cores
+// can gossip with beside it.
+const members = 100
+
+// BenchmarkAgentIdleMemory starts the real agent among 100 real members and
+// reads its resident memory when it knows them all. It reports MiB_rss (the
+// target is 20) beside floor_MiB_rss, a process of this test's language that
+// only sleeps.
+func BenchmarkAgentIdleMemory(b *testing.B) {
+	ctx, cancel := context.WithCancel(b.Context())
+	defer cancel()
+	dir := b.TempDir()
+	key := filepath.Join(dir, "gossip.key")
+	if err := gossip.WriteKeyring(key, gossip.NewKey()); err != nil {
+		b.Fatal(err)
+	}
+	var first *gossip.Mesh
+	for n := range members {
+		cfg := gossip.Config{Name: fmt.Sprintf("%032x", n+1), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1), Label: "fleetcron", Keyring: key}
+		if first != nil {
+			cfg.Seeds = []string{first.Addr().String()}
+		}
+		mesh, err := gossip.Join(cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer mesh.Close()
+		if first == nil {
+			first = mesh
+		}
+		go mesh.Run(ctx)
+	}
+	config := filepath.Join(dir, "agent.yaml")
+	text := fmt.Sprintf("collectors: ['http://127.88.9.9:7770']\nstate_dir: %s/state\nname: measured\nlog: {level: error}\ngossip: {bind: '127.88.9.1:7772', key_file: %s, seeds: ['%s']}\n", dir, key, first.Addr())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	agent := exec.CommandContext(ctx, "../../bin/fleetcron-agent", "run", "--config", config)
+	if err := agent.Start(); err != nil {
+		b.Fatalf("%v (make build first)", err)
+	}
+	defer agent.Wait()
+	defer cancel()
+	for range b.N {
+		waitForAll(b, first)
+	}
+	settle := time.NewTimer(15 * time.Second) // the agent scans and learns of everyone, the runtime gives memory back
+	<-settle.C
+	b.ReportMetric(resident(b, agent.Process.Pid), "MiB_rss")
+	sleeper := exec.CommandContext(ctx, "sleep", "60")
+	if err := sleeper.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(resident(b, sleeper.Process.Pid), "floor_MiB_rss")
+	b.ReportMetric(members, "members")
+}
+
+func waitForAll(b *testing.B, mesh *gossip.Mesh) {
+	b.Helper()
+	deadline := time.After(time.Minute)
+	for {
+		alive := 0
+		for _, member := range mesh.Members() {
+			if member.Status == gossip.StatusAlive {
+				alive++
+			}
+		}
+		if alive > members {
+			return
+		}
+		select {
+		case <-deadline:
+			b.Fatalf("only %d members met", alive)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// resident returns the resident memory of a process in MiB.
+func resident(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kib, err := strconv.Atoi(strings.Fields(value)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kib) / 1024
+		}
+	}
+	b.Fatal("no VmRSS")
+	return 0
+}

@@ -1,0 +1,2 @@
+// Package bench provides the benchmarks that need whole programs.
+package bench
