@@ -15,6 +15,8 @@ const (
 	HeaderForwarded   = "X-Fleetcron-Forwarded" // set by a collector that passes a request on; guards against loops
 	HeaderReason      = "X-Fleetcron-Reason"    // why a change is made, in its author's words
 	HeaderActor       = "X-Fleetcron-Actor"     // who makes it, until identities exist
+	HeaderSource      = "X-Fleetcron-Source"    // of output: SourceHost or SourceRecord
+	HeaderDropped     = "X-Fleetcron-Dropped"   // bytes of the output that its quota cut
 )
 
 // Media types of the contract.
@@ -23,6 +25,12 @@ const (
 	MediaYAML    = "application/yaml"
 	MediaProblem = "application/problem+json"
 	MediaOutput  = "application/octet-stream"
+)
+
+// Where output came from.
+const (
+	SourceHost   = "host"   // the agent sent it: all that the host kept
+	SourceRecord = "record" // the host is silent: the last bytes, from the run's record
 )
 
 // Paths of the contract; {…} is a path parameter.

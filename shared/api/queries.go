@@ -6,10 +6,14 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Page asks for one page of a list. Limit zero is DefaultPage.
+// Page asks for one page of a list. Limit zero is DefaultPage. With an Index,
+// the answer waits until the list may have changed since that index, but no
+// longer than Wait (zero: DefaultWait, at most MaxWait).
 type Page struct {
-	After string `query:"after"`
-	Limit int    `query:"limit"`
+	After string         `query:"after"`
+	Limit int            `query:"limit"`
+	Index uint64         `query:"index"`
+	Wait  fleet.Duration `query:"wait"`
 }
 
 // HostQuery filters hosts; zero fields do not filter.

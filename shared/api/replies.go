@@ -98,6 +98,20 @@ type Ordered struct {
 	Index  uint64        `json:"index"`
 }
 
+// Deleted answers DELETE of a task.
+type Deleted struct {
+	Orders []fleet.Order `json:"orders"` // cancel orders for its running runs; empty without ?stop=true
+	Index  uint64        `json:"index"`
+}
+
+// Cancelled answers DELETE of a run. A run that had not begun is dropped; one
+// that goes on is stopped by an order.
+type Cancelled struct {
+	Dropped bool         `json:"dropped"`
+	Order   *fleet.Order `json:"order,omitempty"`
+	Index   uint64       `json:"index"`
+}
+
 // RunView is a run with the name of its host.
 type RunView struct {
 	fleet.Run
@@ -205,5 +219,6 @@ const (
 	MaxBatch      = 2000 // records a RunBatch
 	MaxPage       = 1000
 	DefaultPage   = 100
+	DefaultWait   = 30 * time.Second
 	MaxWait       = 5 * time.Minute
 )

@@ -28,7 +28,7 @@ type Order struct {
 	Kind    OrderKind `json:"kind"`
 	Host    HostID    `json:"host"`
 	Task    TaskID    `json:"task"`
-	Run     RunID     `json:"run,omitempty"` // of a cancel: the run to stop
+	Run     RunID     `json:"run,omitempty"` // of a run: the id that it will have; of a cancel: the run to stop
 	Due     time.Time `json:"due"`           // of a run: its nominal instant
 	Expires time.Time `json:"expires"`       // not begun by then is missed
 	By      string    `json:"by,omitempty"`

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Register tells the collectors who this host is.
+func (c *Client) Register(ctx context.Context, host fleet.Host) error {
+	_, err := change[json.RawMessage](ctx, c, call{method: http.MethodPut, path: AgentPath(host.ID)}, host)
+	return err
+}
+
+// Report sends what a scan found.
+func (c *Client) Report(ctx context.Context, host fleet.HostID, report *fleet.Report) (ReportReceipt, error) {
+	return change[ReportReceipt](ctx, c, call{method: http.MethodPut, path: AgentPath(host) + "/report"}, report)
+}
+
+// Plan returns the plan of a host. With an index it waits until the plan is
+// newer, or until wait has passed: then the answer has that same Index.
+func (c *Client) Plan(ctx context.Context, host fleet.HostID, index uint64, wait time.Duration) (fleet.Plan, error) {
+	request := call{method: http.MethodGet, path: AgentPath(host) + "/plan"}
+	if index > 0 {
+		request.wait = min(wait, MaxWait)
+		request.query = url.Values{"index": {strconv.FormatUint(index, 10)}, "wait": {request.wait.String()}}
+	}
+	plan, _, err := read[fleet.Plan](ctx, c, request)
+	return plan, err
+}
+
+// Deliver sends runs; what the receipt acknowledges is committed.
+func (c *Client) Deliver(ctx context.Context, host fleet.HostID, batch RunBatch) (RunReceipt, error) {
+	return change[RunReceipt](ctx, c, call{method: http.MethodPost, path: AgentPath(host) + "/runs"}, batch)
+}
+
+// Apply tells which generation of each task the host runs.
+func (c *Client) Apply(ctx context.Context, applied fleet.Applied) error {
+	_, err := change[json.RawMessage](ctx, c, call{method: http.MethodPut, path: AgentPath(applied.Host) + "/applied"}, applied)
+	return err
+}
+
+// Asks waits up to wait for questions that only this agent can answer.
+func (c *Client) Asks(ctx context.Context, host fleet.HostID, wait time.Duration) ([]Ask, error) {
+	wait = min(wait, MaxWait)
+	asks, _, err := read[List[Ask]](ctx, c, call{
+		method: http.MethodGet, path: AgentPath(host) + "/asks", query: url.Values{"wait": {wait.String()}}, wait: wait,
+	})
+	return asks.Items, err
+}
+
+// Answer sends the output that an ask wants, until output ends or the asker
+// went away, which is a NotFound error. dropped counts the bytes that the
+// quota cut. The collector that asked is the one spoken to last, so one Client
+// serves both calls.
+func (c *Client) Answer(ctx context.Context, host fleet.HostID, ask string, dropped int64, output io.Reader) error {
+	reply, err := c.send(ctx, call{
+		method: http.MethodPost, path: AgentPath(host) + "/asks/" + url.PathEscape(ask), stream: output, open: true,
+		header: http.Header{"Content-Type": {MediaOutput}, HeaderDropped: {strconv.FormatInt(dropped, 10)}},
+	})
+	if err != nil {
+		return err
+	}
+	return reply.Body.Close()
+}
