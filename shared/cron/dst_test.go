@@ -35,6 +35,8 @@ func TestClockChanges(t *testing.T) {
 			[]string{"2026-10-26T02:30:00+01:00"}},
 		{"a wildcard runs both times", "*/30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z", Strict, false,
 			[]string{"2026-10-25T02:00:00+02:00", "2026-10-25T02:30:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T02:30:00+01:00"}},
+		{"also when no other day of the year has it", "*/30 2 25 10 *", "Europe/Berlin", "2026-10-25T00:45:00Z", Strict, false,
+			[]string{"2026-10-25T02:00:00+01:00", "2026-10-25T02:30:00+01:00", "2027-10-25T02:00:00+02:00"}},
 		{"@hourly runs 25 times that day", "@hourly", "Europe/Berlin", "2026-10-24T23:30:00Z", Strict, false,
 			[]string{"2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00", "2026-10-25T03:00:00+01:00"}},
 		{"@daily at a midnight that does not exist", "@daily", "America/Havana", "2026-03-07T12:00:00Z", Debian, false,
