@@ -38,7 +38,7 @@ type Listen struct {
 // Gossip configures who is here.
 type Gossip struct {
 	Seeds   []string `yaml:"seeds" help:"gossip addresses to meet the others at"`
-	KeyFile string   `yaml:"key_file" help:"file of gossip keys, base64, one a line; the first encrypts"`
+	KeyFile string   `yaml:"key_file" help:"keyring that init made, the same on every collector and agent; empty: gossip.key in the data directory"`
 	Label   string   `yaml:"label" help:"members with another label are strangers"`
 }
 
@@ -112,6 +112,14 @@ func loopbackOnly(address string) string {
 		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version has no identities yet, and an open port would be open to everyone"
 	}
 	return ""
+}
+
+// keyFile is where the gossip keyring stands.
+func (c *Config) keyFile() string {
+	if c.Gossip.KeyFile != "" {
+		return c.Gossip.KeyFile
+	}
+	return filepath.Join(c.DataDir, "gossip.key")
 }
 
 // apiURL is the address that other collectors and agents find the API at.
