@@ -1,0 +1,131 @@
+package ledger
+
+import (
+	"bytes"
+	"strings"
+
+	"go.etcd.io/bbolt"
+)
+
+// bucket numbers a bucket of the file. The numbers are of this process only;
+// the names in the table are what stays on disk.
+type bucket uint8
+
+const (
+	inMeta bucket = iota
+	inCollectors
+	inHosts
+	inReports
+	inProblems
+	inJobs
+	inTasks
+	inOrders
+	inApplied
+	inJournals
+	inRuns
+	inRunsByTask
+	inRunsByHost
+	inRunsByOrder
+	inRunsFailed
+	inRunsFailedByTask
+	inRunsFailedByHost
+	inRunsOpen
+	inHours
+	inKept
+	inRequests
+	inRequestExpiry
+	buckets
+)
+
+// bucketNames is every bucket there is, with its key → value. A dot in a key
+// below is a NUL byte, which no id contains, so that the range of "foo" ends
+// before "foo2" begins.
+var bucketNames = [buckets]string{
+	inMeta:             "meta",            // "applied" → index, term; "cluster" → Cluster; "format" → number
+	inCollectors:       "collectors",      // collector → Collector
+	inHosts:            "hosts",           // host → hostRow
+	inReports:          "reports",         // host → reportRow
+	inProblems:         "problems",        // host → []fleet.Problem
+	inJobs:             "jobs",            // host.job → jobRow
+	inTasks:            "tasks",           // task → taskRow
+	inOrders:           "orders",          // host.order → fleet.Order
+	inApplied:          "applied",         // host → fleet.Applied
+	inJournals:         "journals",        // host.journal → the highest sequence recorded
+	inRuns:             "runs",            // run → runRow; run ids sort by time
+	inRunsByTask:       "runs_task",       // task.run
+	inRunsByHost:       "runs_host",       // host.run
+	inRunsByOrder:      "runs_order",      // order.run
+	inRunsFailed:       "runs_failed",     // run
+	inRunsFailedByTask: "failed_task",     // task.run
+	inRunsFailedByHost: "failed_host",     // host.run
+	inRunsOpen:         "runs_open",       // run, while it has no outcome
+	inHours:            "hours",           // hour since 1970 → runs and failures first seen in it
+	inKept:             "runs_kept",       // task → how many runs it has
+	inRequests:         "requests",        // idempotency key → requestRow
+	inRequestExpiry:    "requests_expiry", // instant.key
+}
+
+// key joins the parts of a key.
+func key(parts ...string) []byte { return []byte(strings.Join(parts, "\x00")) }
+
+// prefix returns where the keys that begin with the parts lie.
+func prefix(parts ...string) []byte { return append(key(parts...), 0) }
+
+// each walks the keys with the prefix from the first after the key `after`
+// (nil: the first), until fn returns false. Key and value are only valid
+// within fn.
+func each(b *bbolt.Bucket, prefix, after []byte, fn func(k, v []byte) bool) {
+	cursor := b.Cursor()
+	start := prefix
+	if bytes.Compare(after, start) > 0 {
+		start = after
+	}
+	k, v := cursor.Seek(start)
+	if k != nil && after != nil && bytes.Equal(k, after) {
+		k, v = cursor.Next()
+	}
+	for ; k != nil && bytes.HasPrefix(k, prefix); k, v = cursor.Next() {
+		if !fn(k, v) {
+			return
+		}
+	}
+}
+
+// eachBack walks the keys with the prefix backwards from the last before the
+// key `before` (nil: the last), until fn returns false.
+func eachBack(b *bbolt.Bucket, prefix, before []byte, fn func(k, v []byte) bool) {
+	cursor := b.Cursor()
+	k, v := seekBefore(cursor, prefix, before)
+	for ; k != nil && bytes.HasPrefix(k, prefix); k, v = cursor.Prev() {
+		if !fn(k, v) {
+			return
+		}
+	}
+}
+
+func seekBefore(cursor *bbolt.Cursor, prefix, before []byte) (k, v []byte) {
+	end := before
+	if end == nil {
+		end = successor(prefix)
+	}
+	if end == nil {
+		return cursor.Last()
+	}
+	if k, _ := cursor.Seek(end); k == nil {
+		return cursor.Last()
+	}
+	return cursor.Prev()
+}
+
+// successor returns the first key after all keys with the prefix; nil when
+// there is none.
+func successor(prefix []byte) []byte {
+	next := bytes.Clone(prefix)
+	for i := len(next) - 1; i >= 0; i-- {
+		if next[i] != 0xff {
+			next[i]++
+			return next[:i+1]
+		}
+	}
+	return nil
+}

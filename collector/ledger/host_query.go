@@ -1,0 +1,218 @@
+package ledger
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// AllHosts returns every host by name, then id. The list is shared: do not
+// change it.
+func (l *Ledger) AllHosts() []*Host {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.memory.sorted
+}
+
+// HostPage is one page of hosts.
+type HostPage struct {
+	Hosts []*Host
+	Next  string // the cursor of the next page; empty: this is the last
+	Total int    // of all pages
+	Index uint64
+}
+
+// Hosts returns a page of the hosts that the query asks for, by name, then id.
+// Presence is not known here: keep, where not nil, decides about each host
+// after the other filters.
+func (l *Ledger) Hosts(q api.HostQuery, keep func(*Host) bool) (HostPage, error) {
+	var selector fleet.Selector
+	if q.Label != "" {
+		var err error
+		if selector, err = fleet.ParseSelector(q.Label); err != nil {
+			return HostPage{}, err
+		}
+	}
+	index, _ := l.Applied()
+	text := strings.ToLower(q.Text)
+	matching := filter(l.AllHosts(), func(h *Host) bool {
+		return (text == "" || h.mentions(text)) && (q.Label == "" || selector.Matches(h.Labels)) && (keep == nil || keep(h))
+	})
+	page := HostPage{Total: len(matching), Index: index}
+	page.Hosts, page.Next = cut(matching, q.Page, hostCursor)
+	return page, nil
+}
+
+// mentions reports whether name, address or OS contain the lower-case text.
+func (h *Host) mentions(text string) bool {
+	if strings.Contains(strings.ToLower(h.Name), text) || strings.Contains(strings.ToLower(h.OS), text) || string(h.ID) == text {
+		return true
+	}
+	for _, address := range h.Addresses {
+		if strings.Contains(address.String(), text) {
+			return true
+		}
+	}
+	return false
+}
+
+func hostCursor(h *Host) string { return h.Name + "\x00" + string(h.ID) }
+
+// Host returns the host with the id.
+func (l *Ledger) Host(id fleet.HostID) (*Host, bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	host, found := l.memory.hosts[id]
+	return host, found
+}
+
+// HostsNamed returns every host of that name: names may collide.
+func (l *Ledger) HostsNamed(name string) []*Host {
+	hosts := l.AllHosts()
+	at, _ := slices.BinarySearchFunc(hosts, name, func(h *Host, name string) int { return strings.Compare(h.Name, name) })
+	end := at
+	for end < len(hosts) && hosts[end].Name == name {
+		end++
+	}
+	return hosts[at:end:end]
+}
+
+// FindHost returns the host with the id or the name. None is NotFound, more
+// than one of that name a Conflict.
+func (l *Ledger) FindHost(nameOrID string) (*Host, error) {
+	if host, found := l.Host(fleet.HostID(nameOrID)); found {
+		return host, nil
+	}
+	switch named := l.HostsNamed(nameOrID); len(named) {
+	case 0:
+		return nil, fleet.Errorf(fleet.NotFound, "no host %q", nameOrID).WithCode("unknown_host").WithHint("fleetctl hosts")
+	case 1:
+		return named[0], nil
+	default:
+		return nil, fleet.Errorf(fleet.Conflict, "%d hosts are called %s", len(named), nameOrID).
+			WithCode("ambiguous").WithHint("use the id of one: fleetctl hosts -o wide")
+	}
+}
+
+// Matching returns the hosts that a task with this Where runs on, by name.
+func (l *Ledger) Matching(where *fleet.Where) []*Host {
+	return filter(l.AllHosts(), func(h *Host) bool { return where.Matches(&h.Host) })
+}
+
+// Totals sums up the ledger.
+type Totals struct {
+	Hosts, Jobs, Broken, Problems int
+	Tasks, Paused                 int
+	Open                          int // runs without an outcome
+}
+
+// Totals returns how much there is of everything.
+func (l *Ledger) Totals() Totals {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	totals := Totals{Hosts: len(l.memory.hosts), Open: l.memory.open}
+	for _, host := range l.memory.sorted {
+		totals.Jobs += host.Jobs
+		totals.Broken += host.Broken
+		totals.Problems += host.Problems
+	}
+	for _, task := range l.memory.tasks {
+		if task.given() {
+			totals.Tasks++
+		}
+		if task.State == fleet.TaskPaused {
+			totals.Paused++
+		}
+	}
+	return totals
+}
+
+// Report returns the host's inventory as its last report had it, jobs by
+// source and line. Instants (Next) are those of the scan that wrote the job.
+// A host without a report has an empty one with no instant of scan.
+func (l *Ledger) Report(id fleet.HostID) (fleet.Report, error) {
+	host, found := l.Host(id)
+	if !found {
+		return fleet.Report{}, unknownHost(id)
+	}
+	report := fleet.Report{Host: host.Name, Jobs: []fleet.Job{}, Problems: []fleet.Problem{}}
+	err := l.view(func(r *reader) error {
+		head, _, err := row[reportRow](r, inReports, key(string(id)))
+		if err != nil {
+			return err
+		}
+		report.Scanned = head.Scanned
+		problems, _, err := row[[]fleet.Problem](r, inProblems, key(string(id)))
+		if err != nil {
+			return err
+		}
+		report.Problems = append(report.Problems, problems...)
+		return eachRow(r, inJobs, prefix(string(id)), func(_ []byte, job jobRow) bool {
+			report.Jobs = append(report.Jobs, job.Job)
+			return true
+		})
+	})
+	slices.SortFunc(report.Jobs, bySource)
+	return report, err
+}
+
+func bySource(a, b fleet.Job) int {
+	if c := strings.Compare(a.Source, b.Source); c != 0 {
+		return c
+	}
+	if a.Line != b.Line {
+		return a.Line - b.Line
+	}
+	return strings.Compare(string(a.ID), string(b.ID))
+}
+
+// Activity returns how many runs were made, and how many of those failed, in
+// the hours from the one that since lies in.
+func (l *Ledger) Activity(since time.Time) (runs, failed int, err error) {
+	err = l.view(func(r *reader) error {
+		each(r.bucket(inHours), nil, bigEndian(max(1, hourNumber(since))-1), func(_, v []byte) bool {
+			count := hourCountOf(v)
+			runs, failed = runs+count.runs, failed+count.failed
+			return true
+		})
+		return nil
+	})
+	return runs, failed, err
+}
+
+func filter[T any](all []T, keep func(T) bool) []T {
+	var kept []T
+	for _, one := range all {
+		if keep(one) {
+			kept = append(kept, one)
+		}
+	}
+	return kept
+}
+
+// cut returns the page of a list that is sorted by its cursors.
+func cut[T any](all []T, page api.Page, cursor func(T) string) (items []T, next string) {
+	start := 0
+	if page.After != "" {
+		at, found := slices.BinarySearchFunc(all, page.After, func(one T, after string) int { return strings.Compare(cursor(one), after) })
+		if start = at; found {
+			start++
+		}
+	}
+	end := min(len(all), start+pageSize(page))
+	if end < len(all) && end > start {
+		next = cursor(all[end-1])
+	}
+	return all[start:end:end], next
+}
+
+// pageSize returns how many items the page has at most.
+func pageSize(page api.Page) int {
+	if page.Limit <= 0 {
+		return api.DefaultPage
+	}
+	return min(page.Limit, api.MaxPage)
+}

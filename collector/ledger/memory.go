@@ -1,0 +1,103 @@
+package ledger
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"slices"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// memory is what is few and asked often, decoded. It follows the file: it is
+// read at open and changed after each commit, under the ledger's mu. What it
+// points to is never changed in place.
+type memory struct {
+	index, term uint64
+	hosts       map[fleet.HostID]*Host
+	sorted      []*Host // by name, then id; replaced, not changed
+	tasks       map[fleet.TaskID]*taskRow
+	open        int // runs without an outcome
+}
+
+// load reads memory from the file.
+func (l *Ledger) load() error {
+	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*taskRow{}}
+	err := l.view(func(r *reader) error {
+		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))
+		if err := fresh.loadHosts(r); err != nil {
+			return err
+		}
+		each(r.bucket(inRunsOpen), nil, nil, func(_, _ []byte) bool { fresh.open++; return true })
+		return eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
+			fresh.tasks[task.Task.ID()] = &task
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.memory = fresh
+	l.notifyAll(fresh.index)
+	return nil
+}
+
+func (m *memory) loadHosts(r *reader) error {
+	err := eachRow(r, inHosts, nil, func(_ []byte, row hostRow) bool {
+		m.hosts[row.Host.ID] = &Host{Host: row.Host, FirstSeen: row.FirstSeen, Changed: row.Changed}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	m.sorted = slices.SortedFunc(maps.Values(m.hosts), byName)
+	return eachRow(r, inReports, nil, func(k []byte, report reportRow) bool {
+		m.hosts[fleet.HostID(k)].setReport(report)
+		return true
+	})
+}
+
+func byName(a, b *Host) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
+
+func (m *memory) putHost(host *Host) {
+	next := slices.Clone(m.sorted)
+	if old := m.hosts[host.ID]; old != nil {
+		if at, found := slices.BinarySearchFunc(next, old, byName); found {
+			next = slices.Delete(next, at, at+1)
+		}
+	}
+	at, _ := slices.BinarySearchFunc(next, host, byName)
+	m.sorted = slices.Insert(next, at, host)
+	m.hosts[host.ID] = host
+}
+
+func (m *memory) setReport(id fleet.HostID, report reportRow) {
+	host := *m.hosts[id]
+	host.setReport(report)
+	m.putHost(&host)
+}
+
+func (h *Host) setReport(r reportRow) {
+	h.Reported, h.Scanned, h.Hash = r.Recorded, r.Scanned, r.Hash
+	h.Jobs, h.Broken, h.Problems = r.Jobs, r.Broken, r.Problems
+}
+
+func (h *Host) report() reportRow {
+	return reportRow{Scanned: h.Scanned, Recorded: h.Reported, Hash: h.Hash, Jobs: h.Jobs, Broken: h.Broken, Problems: h.Problems}
+}
+
+// sorted walks the keys of a map in their order: what Apply does must not
+// depend on the order of a map.
+func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, key := range slices.Sorted(maps.Keys(m)) {
+			if !yield(key, m[key]) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package ledger
+
+import (
+	"maps"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// RecordApplied records which generations a host runs. An older word than the
+// one on record is a Conflict; the same generations write nothing.
+type RecordApplied struct {
+	Applied fleet.Applied `json:"applied"`
+}
+
+func (cmd *RecordApplied) apply(c *change) any {
+	host := key(string(cmd.Applied.Host))
+	if c.get(inHosts, host) == nil {
+		return unknownHost(cmd.Applied.Host)
+	}
+	old, found := stored[fleet.Applied](c, inApplied, host)
+	if found && cmd.Applied.At.Before(old.At) {
+		return fleet.Errorf(fleet.Conflict, "host %s said something newer at %s", cmd.Applied.Host, old.At.UTC().Format(time.RFC3339Nano)).WithCode("stale")
+	}
+	if found && maps.Equal(old.Generations, cmd.Applied.Generations) {
+		return nil
+	}
+	c.put(inApplied, host, encode(cmd.Applied))
+	c.notify(Generations)
+	return nil
+}
+
+// Applied returns which generations the host said it runs. The zero value says
+// that it said nothing yet.
+func (l *Ledger) AppliedBy(host fleet.HostID) (applied fleet.Applied, err error) {
+	err = l.view(func(r *reader) error {
+		applied, _, err = row[fleet.Applied](r, inApplied, key(string(host)))
+		return err
+	})
+	return applied, err
+}
+
+// Orders returns the host's open orders, the oldest first.
+func (l *Ledger) Orders(host fleet.HostID) (orders []fleet.Order, err error) {
+	err = l.view(func(r *reader) error {
+		return eachRow(r, inOrders, prefix(string(host)), func(_ []byte, order fleet.Order) bool {
+			orders = append(orders, order)
+			return true
+		})
+	})
+	return orders, err
+}
+
+// Plan returns all that the host has to do: every task whose Where matches it
+// that is enabled or paused, by id, and its open orders. It is derived; no row
+// per host exists. A host that is not known is NotFound.
+func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
+	l.mu.RLock()
+	host := l.memory.hosts[id]
+	plan := fleet.Plan{Host: id, Index: l.memory.index, Assignments: []fleet.Assignment{}}
+	if host != nil {
+		for _, task := range sorted(l.memory.tasks) {
+			if task.matches(host) {
+				plan.Assignments = append(plan.Assignments, task.assignment(host))
+			}
+		}
+	}
+	l.mu.RUnlock()
+	if host == nil {
+		return fleet.Plan{}, unknownHost(id)
+	}
+	orders, err := l.Orders(id)
+	plan.Orders = append([]fleet.Order{}, orders...)
+	return plan, err
+}
+
+// assignment returns the task as the host's plan has it. What was due before
+// the fleet knew the host is not due on it.
+func (t *taskRow) assignment(host *Host) fleet.Assignment {
+	since := t.Since
+	if host.FirstSeen.After(since) {
+		since = host.FirstSeen
+	}
+	return fleet.Assignment{
+		Task: t.Task, State: t.State, Generation: t.Generation,
+		Document: t.Document, MediaType: t.MediaType, Since: since,
+	}
+}

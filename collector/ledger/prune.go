@@ -1,0 +1,117 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// pruneLimit is how many runs one Prune removes when it names no limit: few
+// enough that other entries need not wait for it.
+const pruneLimit = 5_000
+
+// Prune removes what is old. It returns Pruned. A run without an outcome is
+// kept, however old.
+type Prune struct {
+	At         time.Time `json:"at"`           // orders and remembered requests that expired by then go
+	RunsBefore time.Time `json:"runs_before"`  // runs whose id was made before go; zero: none for their age
+	RunsOfTask int       `json:"runs_of_task"` // of each task only so many of the newest stay; zero: all
+	Limit      int       `json:"limit"`        // runs to remove at most; zero: 5000
+}
+
+// Pruned says what a Prune removed.
+type Pruned struct {
+	Runs     int  `json:"runs"`
+	Orders   int  `json:"orders"`
+	Requests int  `json:"requests"`
+	More     bool `json:"more"` // the limit was reached: prune again
+}
+
+func (cmd *Prune) apply(c *change) any {
+	limit := cmd.Limit
+	if limit <= 0 {
+		limit = pruneLimit
+	}
+	var pruned Pruned
+	pruned.Orders = dropOrders(c, func(order fleet.Order) bool {
+		return !order.Expires.IsZero() && !order.Expires.After(cmd.At)
+	})
+	pruned.Requests = forgetRequests(c, cmd.At)
+	pruned.Runs = cmd.removeOld(c, limit)
+	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)
+	pruned.More = pruned.Runs == limit
+	if pruned.Runs > 0 {
+		c.notify(Runs)
+	}
+	return pruned
+}
+
+// removeOld removes runs made before RunsBefore, and the counts of their hours.
+func (cmd *Prune) removeOld(c *change, limit int) int {
+	if cmd.RunsBefore.IsZero() {
+		return 0
+	}
+	var old []fleet.Run
+	each(c.bucket(inRuns), nil, nil, func(id, _ []byte) bool {
+		made, tells := madeAt(id)
+		if tells && !made.Before(cmd.RunsBefore) || len(old) == limit {
+			return false
+		}
+		run, _ := storedRun(c, fleet.RunID(id))
+		if run.State.Terminal() && (tells || run.Due.Before(cmd.RunsBefore)) {
+			old = append(old, run)
+		}
+		return true
+	})
+	removeRuns(c, old)
+	for _, k := range c.keys(inHours, nil) {
+		if number(k) >= hourNumber(cmd.RunsBefore) {
+			break
+		}
+		c.delete(inHours, k)
+	}
+	return len(old)
+}
+
+// removeSurplus removes the oldest runs of tasks that have too many.
+func (cmd *Prune) removeSurplus(c *change, limit int) int {
+	if cmd.RunsOfTask <= 0 || limit <= 0 {
+		return 0
+	}
+	var surplus []fleet.Run
+	each(c.bucket(inKept), nil, nil, func(task, kept []byte) bool {
+		excess := min(int(number(kept))-cmd.RunsOfTask, limit-len(surplus))
+		if excess > 0 {
+			surplus = append(surplus, oldest(c, string(task), excess)...)
+		}
+		return len(surplus) < limit
+	})
+	removeRuns(c, surplus)
+	return len(surplus)
+}
+
+// oldest returns the n oldest runs of a task, leaving out those without an
+// outcome.
+func oldest(c *change, task string, n int) []fleet.Run {
+	runs := make([]fleet.Run, 0, n)
+	own := prefix(task)
+	each(c.bucket(inRunsByTask), own, nil, func(k, _ []byte) bool {
+		run, found := storedRun(c, fleet.RunID(k[len(own):]))
+		if n--; found && run.State.Terminal() {
+			runs = append(runs, run)
+		}
+		return n > 0
+	})
+	return runs
+}
+
+func removeRuns(c *change, runs []fleet.Run) {
+	less := map[fleet.TaskID]int{}
+	for i := range runs {
+		removeRun(c, &runs[i])
+		less[runs[i].Task]--
+	}
+	for task, n := range sorted(less) {
+		addKept(c, task, n)
+	}
+}

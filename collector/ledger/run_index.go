@@ -1,0 +1,174 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"strconv"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// runIndexes is every range that runs are found by. The key is nil for a run
+// that is not in the range.
+var runIndexes = []struct {
+	in  bucket
+	key func(*fleet.Run) []byte
+}{
+	{inRunsByTask, func(r *fleet.Run) []byte { return key(string(r.Task), string(r.ID)) }},
+	{inRunsByHost, func(r *fleet.Run) []byte { return key(string(r.Host), string(r.ID)) }},
+	{inRunsByOrder, func(r *fleet.Run) []byte { return keyIf(r.Order != "", string(r.Order), string(r.ID)) }},
+	{inRunsFailed, func(r *fleet.Run) []byte { return keyIf(r.Failed(), string(r.ID)) }},
+	{inRunsFailedByTask, func(r *fleet.Run) []byte { return keyIf(r.Failed(), string(r.Task), string(r.ID)) }},
+	{inRunsFailedByHost, func(r *fleet.Run) []byte { return keyIf(r.Failed(), string(r.Host), string(r.ID)) }},
+	{inRunsOpen, func(r *fleet.Run) []byte { return keyIf(!r.State.Terminal(), string(r.ID)) }},
+}
+
+func keyIf(condition bool, parts ...string) []byte {
+	if !condition {
+		return nil
+	}
+	return key(parts...)
+}
+
+func storedRun(c *change, id fleet.RunID) (fleet.Run, bool) {
+	if id == "" {
+		return fleet.Run{}, false
+	}
+	row, found := stored[runRow](c, inRuns, key(string(id)))
+	return row.run(), found
+}
+
+// writeRun writes a run and moves it between the ranges. known says that old
+// is the run as it was.
+func writeRun(c *change, old, next *fleet.Run, known bool, tally *tally) {
+	c.put(inRuns, key(string(next.ID)), encode(rowOf(next)))
+	for _, index := range runIndexes {
+		var before []byte
+		if known {
+			before = index.key(old)
+		}
+		after := index.key(next)
+		switch {
+		case before == nil && after != nil:
+			c.put(index.in, after, nil)
+		case before != nil && after == nil:
+			c.delete(index.in, before)
+		}
+	}
+	tally.count(old, next, known)
+}
+
+// removeRun removes a run and its keys.
+func removeRun(c *change, run *fleet.Run) {
+	c.delete(inRuns, key(string(run.ID)))
+	for _, index := range runIndexes {
+		if k := index.key(run); k != nil {
+			c.delete(index.in, k)
+		}
+	}
+}
+
+// madeAt returns when the run id was made, and false for an id that does not
+// tell.
+func madeAt(id []byte) (time.Time, bool) {
+	if len(id) != 36 || id[14] != '7' {
+		return time.Time{}, false
+	}
+	millis, err := strconv.ParseInt(string(id[:8])+string(id[9:13]), 16, 64)
+	return time.UnixMilli(millis).UTC(), err == nil
+}
+
+// tally sums up what one command does to the counts, so that each is written
+// once.
+type tally struct {
+	hours map[uint64]hourCount
+	kept  map[fleet.TaskID]int
+	open  int
+}
+
+type hourCount struct{ runs, failed int }
+
+func newTally() *tally {
+	return &tally{hours: map[uint64]hourCount{}, kept: map[fleet.TaskID]int{}}
+}
+
+func (t *tally) count(old, next *fleet.Run, known bool) {
+	hour := hourOf(next)
+	count := t.hours[hour]
+	if !known {
+		count.runs++
+		t.kept[next.Task]++
+	} else if _, counted := t.kept[next.Task]; !counted {
+		t.kept[next.Task] = 0
+	}
+	if next.Failed() && !(known && old.Failed()) {
+		count.failed++
+	}
+	t.hours[hour] = count
+	t.open += opens(next) - opens(old)
+}
+
+// opens counts a run without an outcome; a run that is not there has no state.
+func opens(run *fleet.Run) int {
+	if run.State == "" || run.State.Terminal() {
+		return 0
+	}
+	return 1
+}
+
+// hourOf returns the hour in which the run's id was made; of an id that does
+// not tell, the hour in which it was due.
+func hourOf(run *fleet.Run) uint64 {
+	made, ok := madeAt([]byte(run.ID))
+	if !ok {
+		made = run.Due
+	}
+	return hourNumber(made)
+}
+
+func hourNumber(at time.Time) uint64 { return uint64(max(0, at.Unix()/3600)) }
+
+// write adds the sums to what is on disk and wakes who watches.
+func (t *tally) write(c *change) {
+	for hour, more := range sorted(t.hours) {
+		if more == (hourCount{}) {
+			continue
+		}
+		count := hourCountOf(c.get(inHours, bigEndian(hour)))
+		count.runs += more.runs
+		count.failed += more.failed
+		c.put(inHours, bigEndian(hour), count.bytes())
+	}
+	for task, more := range sorted(t.kept) {
+		if more != 0 {
+			addKept(c, task, more)
+		}
+		c.notify(RunsOf(task))
+	}
+	if len(t.kept) == 0 {
+		return
+	}
+	c.notify(Runs)
+	open := t.open
+	c.after(func(l *Ledger) { l.memory.open += open })
+}
+
+func addKept(c *change, task fleet.TaskID, more int) {
+	kept := int(number(c.get(inKept, key(string(task))))) + more
+	if kept <= 0 {
+		c.delete(inKept, key(string(task)))
+		return
+	}
+	c.put(inKept, key(string(task)), bigEndian(uint64(kept)))
+}
+
+func (h hourCount) bytes() []byte {
+	return append(bigEndian(uint64(h.runs)), bigEndian(uint64(h.failed))...)
+}
+
+func hourCountOf(data []byte) hourCount {
+	if len(data) != 16 {
+		return hourCount{}
+	}
+	return hourCount{int(binary.BigEndian.Uint64(data)), int(binary.BigEndian.Uint64(data[8:]))}
+}

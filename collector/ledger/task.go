@@ -1,0 +1,148 @@
+package ledger
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// taskRow is a task on disk.
+type taskRow struct {
+	fleet.TaskRecord
+	Since time.Time `json:"since"` // when this generation was accepted
+}
+
+// given reports whether hosts have the task in their plan.
+func (t *taskRow) given() bool { return t != nil && t.State != fleet.TaskRetired }
+
+// PutTask creates a task or changes its definition. It returns the
+// fleet.TaskRecord. The same document and definition change nothing; a paused
+// task stays paused; a retired one comes back enabled and goes on counting
+// generations.
+type PutTask struct {
+	Task      fleet.Task `json:"task"`
+	Document  []byte     `json:"document"` // as its author sent it
+	MediaType string     `json:"media_type"`
+	IfIndex   *uint64    `json:"if_index,omitempty"` // nil: whatever is there; 0: there must be none; else the Index it must have
+	At        time.Time  `json:"at"`
+	Actor     string     `json:"actor,omitempty"`
+	Reason    string     `json:"reason,omitempty"`
+}
+
+func (cmd *PutTask) apply(c *change) any {
+	id := cmd.Task.ID()
+	if _, err := fleet.ParseTaskID(string(id)); err != nil {
+		return err
+	}
+	old, found := stored[taskRow](c, inTasks, key(string(id)))
+	if refusal := checkIndex(id, cmd.IfIndex, &old); refusal != nil {
+		return refusal
+	}
+	if old.given() && found && old.MediaType == cmd.MediaType &&
+		bytes.Equal(old.Document, cmd.Document) && bytes.Equal(encode(old.Task), encode(cmd.Task)) {
+		return old.TaskRecord
+	}
+	next := old
+	next.Task, next.Document, next.MediaType = cmd.Task, cmd.Document, cmd.MediaType
+	next.Generation++
+	next.Since = cmd.At
+	if !found || !old.given() {
+		next.State, next.Created = fleet.TaskEnabled, cmd.At
+	}
+	next.stamp(c, cmd.At, cmd.Actor, cmd.Reason)
+	putTask(c, next)
+	return next.TaskRecord
+}
+
+// SetTaskState pauses, resumes or retires a task. It returns the
+// fleet.TaskRecord. Retiring drops the task's orders. The state it has already
+// changes nothing; a move that fleet.TaskMoves does not know is a Conflict.
+type SetTaskState struct {
+	ID      fleet.TaskID    `json:"id"`
+	State   fleet.TaskState `json:"state"`
+	IfIndex *uint64         `json:"if_index,omitempty"` // nil: whatever is there; else the Index it must have
+	At      time.Time       `json:"at"`
+	Actor   string          `json:"actor,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
+}
+
+func (cmd *SetTaskState) apply(c *change) any {
+	task, found := stored[taskRow](c, inTasks, key(string(cmd.ID)))
+	if !found || !task.given() {
+		return noTask(cmd.ID)
+	}
+	if refusal := checkIndex(cmd.ID, cmd.IfIndex, &task); refusal != nil {
+		return refusal
+	}
+	if task.State == cmd.State {
+		return task.TaskRecord
+	}
+	if !slices.Contains(fleet.TaskMoves[task.State], cmd.State) {
+		return fleet.Errorf(fleet.Conflict, "task %s is %s and cannot become %q", cmd.ID, task.State, cmd.State).WithCode("illegal_move")
+	}
+	task.State = cmd.State
+	task.stamp(c, cmd.At, cmd.Actor, cmd.Reason)
+	putTask(c, task)
+	if task.State == fleet.TaskRetired {
+		dropOrders(c, func(order fleet.Order) bool { return order.Task == cmd.ID })
+	}
+	return task.TaskRecord
+}
+
+// stamp records who changed the task, when and why. A clock that was set back
+// does not bring the task's times out of order.
+func (t *taskRow) stamp(c *change, at time.Time, actor, reason string) {
+	t.Changed, t.ChangedBy, t.Reason, t.Index = at, actor, reason, c.index
+}
+
+// checkIndex refuses a change of something else than its author has read.
+func checkIndex(id fleet.TaskID, want *uint64, task *taskRow) *fleet.Error {
+	exists := task.Generation > 0 && task.given()
+	switch {
+	case want == nil:
+		return nil
+	case *want == 0 && exists:
+		return fleet.Errorf(fleet.Conflict, "task %s exists", id).WithCode("exists").
+			WithHint("read it and send its ETag in If-Match to replace it")
+	case *want != 0 && !exists:
+		return fleet.Errorf(fleet.Conflict, "task %s does not exist any more", id).WithCode("stale")
+	case *want != 0 && *want != task.Index:
+		return fleet.Errorf(fleet.Conflict, "task %s was changed by %s at %s since it was read",
+			id, nobody(task.ChangedBy), task.Changed.UTC().Format(time.RFC3339)).WithCode("stale").
+			WithHint("read it again and repeat the change")
+	}
+	return nil
+}
+
+func nobody(actor string) string {
+	if actor == "" {
+		return "someone"
+	}
+	return actor
+}
+
+func noTask(id fleet.TaskID) *fleet.Error {
+	return fleet.Errorf(fleet.NotFound, "no task %s", id).WithHint("fleetctl tasks")
+}
+
+// putTask writes the row and wakes the hosts whose plan it is or was part of.
+func putTask(c *change, task taskRow) {
+	id := task.Task.ID()
+	c.put(inTasks, key(string(id)), encode(task))
+	c.notify(Tasks)
+	index := c.index
+	c.after(func(l *Ledger) {
+		old := l.memory.tasks[id]
+		l.memory.tasks[id] = &task
+		for _, host := range l.memory.sorted {
+			if task.matches(host) || old.matches(host) {
+				l.notify(PlanOf(host.ID), index)
+			}
+		}
+	})
+}
+
+// matches reports whether the task is in the host's plan.
+func (t *taskRow) matches(host *Host) bool { return t.given() && t.Task.Where.Matches(&host.Host) }

@@ -1,0 +1,82 @@
+package ledger
+
+import (
+	"strings"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Task returns a task that is not retired.
+func (l *Ledger) Task(id fleet.TaskID) (fleet.TaskRecord, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	task := l.memory.tasks[id]
+	if !task.given() {
+		return fleet.TaskRecord{}, noTask(id)
+	}
+	return task.TaskRecord, nil
+}
+
+// Tasks returns a page of the tasks that the query asks for, by id. Retired
+// ones are listed only when they are asked for by state.
+func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
+	var host *Host
+	if q.Host != "" {
+		var err error
+		if host, err = l.FindHost(q.Host); err != nil {
+			return api.List[fleet.TaskRecord]{}, err
+		}
+	}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	var matching []*taskRow
+	for _, task := range sorted(l.memory.tasks) {
+		if task.asked(&q, host) {
+			matching = append(matching, task)
+		}
+	}
+	list := api.List[fleet.TaskRecord]{Items: []fleet.TaskRecord{}, Total: len(matching), Index: l.memory.index}
+	rows, next := cut(matching, q.Page, func(t *taskRow) string { return string(t.Task.ID()) })
+	for _, row := range rows {
+		list.Items = append(list.Items, row.TaskRecord)
+	}
+	list.Next = next
+	return list, nil
+}
+
+// asked reports whether the query asks for the task.
+func (t *taskRow) asked(q *api.TaskQuery, host *Host) bool {
+	if q.State == "" && !t.given() || q.State != "" && q.State != t.State {
+		return false
+	}
+	if q.Namespace != "" && q.Namespace != t.Task.ID().Namespace() {
+		return false
+	}
+	if host != nil && !t.Task.Where.Matches(&host.Host) {
+		return false
+	}
+	text := strings.ToLower(q.Text)
+	for _, field := range []string{string(t.Task.ID()), t.Task.Owner, t.Task.Description, t.Task.Run.Command.String()} {
+		if strings.Contains(strings.ToLower(field), text) {
+			return true
+		}
+	}
+	return false
+}
+
+// Assigned returns how many tasks the host's plan has.
+func (l *Ledger) Assigned(id fleet.HostID) (n int) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	host := l.memory.hosts[id]
+	if host == nil {
+		return 0
+	}
+	for _, task := range l.memory.tasks {
+		if task.matches(host) {
+			n++
+		}
+	}
+	return n
+}
