@@ -1,0 +1,123 @@
+package web
+
+import (
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// runList is the page of all runs, newest first.
+type runList struct {
+	*listing
+	Items []api.RunView
+}
+
+// windows are the spans of time a list may be narrowed to.
+var windows = map[string]time.Duration{
+	"1h": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour, "30d": 30 * 24 * time.Hour,
+}
+
+func (s *site) runs(v *visit) (view, error) {
+	l, err := v.listing("/runs",
+		filter{Name: "failed", Label: "Outcome", Tabs: true, Options: []option{{"", "All"}, {"1", "Failed"}}},
+		filter{Name: "task", Label: "Task", Hint: "data/nightly-backup"},
+		filter{Name: "host", Label: "Host", Hint: "db-1"},
+		filter{Name: "state", Label: "State", Options: []option{
+			{"", "Any state"}, {string(fleet.RunRunning), "running"}, {string(fleet.RunRan), "ran"}, {string(fleet.RunSkipped), "skipped"},
+			{string(fleet.RunMissed), "missed"}, {string(fleet.RunUnknown), "unknown"}, {string(fleet.RunPending), "waiting"}, {string(fleet.RunBegun), "starting"},
+		}},
+		filter{Name: "since", Label: "Due", Options: []option{
+			{"", "Any time"}, {"1h", "last hour"}, {"24h", "last 24 hours"}, {"7d", "last 7 days"}, {"30d", "last 30 days"},
+		}},
+		filter{Name: "order", Label: "Order", Hidden: true},
+	)
+	if err != nil {
+		return view{}, err
+	}
+	query := api.RunQuery{
+		Page: api.Page{After: l.After, Limit: rowsPerPage}, Host: l.value("host"), State: fleet.RunState(l.value("state")),
+		Failed: l.value("failed") != "", Order: fleet.OrderID(l.value("order")),
+	}
+	if query.Task, err = l.task(); err != nil {
+		return view{}, err
+	}
+	if window, set := windows[l.value("since")]; set {
+		query.Since = v.now.Add(-window)
+	}
+	list, err := s.src.Runs(v.Context(), query)
+	if err != nil {
+		return view{}, err
+	}
+	l.shows(len(list.Items), list.Total, list.Next)
+	return view{Title: "Runs", Body: &runList{l, list.Items}}, nil
+}
+
+// task reads the filter "task"; without its namespace it is of the default one.
+func (l *listing) task() (fleet.TaskID, error) {
+	if l.value("task") == "" {
+		return "", nil
+	}
+	return fleet.ParseTaskID(l.value("task"))
+}
+
+// runPage is one run with its output.
+type runPage struct {
+	Run     api.RunView
+	Streams []stream
+	Silent  bool // the host cannot be asked: Tail is all there is
+}
+
+// runAge is how often the page of a run that goes on is asked for again.
+const runAge = 5
+
+func (s *site) run(v *visit) (view, error) {
+	if _, err := v.listing(v.URL.EscapedPath()); err != nil {
+		return view{}, err
+	}
+	run, err := s.src.Run(v.Context(), fleet.RunID(v.PathValue("id")))
+	if err != nil {
+		return view{}, err
+	}
+	body := &runPage{Run: run}
+	if run.Started != nil {
+		body.Streams, body.Silent = s.output(v.Context(), run.ID)
+	}
+	out := view{Title: "Run of " + string(run.Task), Body: body}
+	if !run.State.Terminal() {
+		out.Live = runAge
+	}
+	return out, nil
+}
+
+// upcomingList is the page of what runs next, found and given.
+type upcomingList struct {
+	*listing
+	Items []api.Upcoming
+}
+
+func (s *site) upcoming(v *visit) (view, error) {
+	l, err := v.listing("/upcoming",
+		filter{Name: "within", Label: "Within", Tabs: true, Options: []option{{"", "1 hour"}, {"6h", "6 hours"}, {"24h", "24 hours"}}},
+		filter{Name: "host", Label: "Host", Hint: "db-1"},
+		filter{Name: "task", Label: "Task", Hint: "data/nightly-backup"},
+	)
+	if err != nil {
+		return view{}, err
+	}
+	query := api.UpcomingQuery{Page: api.Page{After: l.After, Limit: rowsPerPage}, From: v.now, Host: l.value("host")}
+	if query.Task, err = l.task(); err != nil {
+		return view{}, err
+	}
+	window, set := windows[l.value("within")]
+	if !set {
+		window = time.Hour
+	}
+	query.Until = query.From.Add(window)
+	list, err := s.src.Upcoming(v.Context(), query)
+	if err != nil {
+		return view{}, err
+	}
+	l.shows(len(list.Items), list.Total, list.Next)
+	return view{Title: "Upcoming", Body: &upcomingList{l, list.Items}}, nil
+}

@@ -1,0 +1,97 @@
+package web
+
+import (
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/cron"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// schedule is when something runs, as people say it and as it was written.
+type schedule struct {
+	Words string // "every weekday at 02:30"; empty where only the text is known
+	Zone  string // empty where the clock on the wall does not matter
+	Raw   string // "30 2 * * 1-5"
+}
+
+// dialects names the readers of the cron daemons that a host may say it has.
+var dialects = map[string]cron.Dialect{
+	"debian":  cron.Debian,
+	"cronie":  cron.Cronie,
+	"busybox": cron.Busybox,
+}
+
+// jobSchedule describes a found job as its host's cron daemon reads it; an
+// unknown daemon counts as Debian's.
+func jobSchedule(job *fleet.Job, daemon string) schedule {
+	out := schedule{Raw: job.Schedule, Zone: job.Timezone}
+	if job.Kind != fleet.KindCron && job.Kind != fleet.KindRunParts {
+		return out
+	}
+	parsed, err := dialectOf(daemon).Parse(job.Schedule)
+	if err != nil {
+		return out
+	}
+	out.Words = parsed.Describe()
+	if parsed.Reboot() {
+		out.Zone = ""
+	}
+	return out
+}
+
+func dialectOf(daemon string) cron.Dialect {
+	if dialect, known := dialects[daemon]; known {
+		return dialect
+	}
+	return cron.Debian
+}
+
+// taskSchedule describes a task's trigger.
+func taskSchedule(on *fleet.Trigger) schedule {
+	switch {
+	case on.Cron != "":
+		out := schedule{Raw: on.Cron, Zone: on.Timezone}
+		if out.Zone == "" {
+			out.Zone = "UTC"
+		}
+		if parsed, err := cron.Parse(on.Cron); err == nil {
+			out.Words = parsed.Describe()
+		}
+		return out
+	case on.Every != 0:
+		return schedule{Words: "every " + span(time.Duration(on.Every)), Raw: "every: " + on.Every.String()}
+	case on.At != nil:
+		return schedule{Words: "once, " + on.At.UTC().Format("2 Jan 2006 at 15:04:05"), Zone: "UTC", Raw: "at: " + on.At.Format(time.RFC3339)}
+	case on.Manual:
+		return schedule{Words: "when someone asks", Raw: "manual"}
+	case on.Daemon:
+		return schedule{Words: "always running", Raw: "daemon"}
+	}
+	return schedule{}
+}
+
+// nextOf returns the first instant after now at which a found job comes, as
+// its host foretold it, or else as its schedule says. Zero: unknown or never.
+func nextOf(job *fleet.Job, daemon string, now time.Time) time.Time {
+	if !job.Verdict.Runs {
+		return time.Time{}
+	}
+	for _, next := range job.Next {
+		if next.After(now) {
+			return next
+		}
+	}
+	if job.Kind != fleet.KindCron && job.Kind != fleet.KindRunParts {
+		return time.Time{}
+	}
+	parsed, err := dialectOf(daemon).Parse(job.Schedule)
+	if err != nil {
+		return time.Time{}
+	}
+	zone, err := cron.Load(job.Timezone)
+	if err != nil {
+		return time.Time{}
+	}
+	next, _ := parsed.Next(now.In(zone))
+	return next
+}
