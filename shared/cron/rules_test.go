@@ -70,6 +70,7 @@ func TestReadings(t *testing.T) {
 		{"0~30/5 * * * *", "0 * * * *", "bad minute", "0 * * * * (parse error at 0~30/5)"},
 		{"60~70 * * * *", "bad minute", "bad minute", "* * * * * (parse error at 60~70)"},
 		{"0 22-2 * * *", "0  * * *", "0  * * *", "0 0-2,22,23 * * *"},
+		{"111-5 * * * *", "bad minute", " * * * *", "0-5,51-59 * * * *"},
 		{"0 0 * * sat-sun", "0 0 * * ", "0 0 * * ", "0 0  * 0,6"},
 		{"0 0 * * fri-7", "0 0 * * 0,5,6", "0 0 * * 0,5,6", "0 0 * * * (parse error at fri-7)"},
 		{"0 0 * * Sunday", "bad day-of-week", "bad day-of-week", "0 0  * 0 (parse error at Sunday)"},

@@ -134,6 +134,10 @@ func (l *list) debianItem() bool {
 			return false
 		}
 	}
+	// Debian's cron looks at both ends also where the range is reversed.
+	if min(low, high) < l.low || max(low, high) > l.high {
+		return false
+	}
 	return l.add(low, high, step)
 }
 
