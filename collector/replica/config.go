@@ -1,0 +1,134 @@
+package replica
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Config says which member this is and where its files lie. ID, Dir, Bind and
+// Ledger are required.
+type Config struct {
+	ID        fleet.CollectorID
+	Dir       string // for raft's log and snapshots; made when it is missing
+	Bind      string // "127.0.0.1:7771"; port 0 picks a free one
+	Advertise string // ip:port the others dial; empty: Bind
+	Ledger    Ledger
+	Logger    *slog.Logger // nil: slog.Default
+	Timing    Timing
+	Log       LogLimits
+
+	// Fatal is called when the disk hangs or fails, and must end the process.
+	// Nil says why on standard error and exits with code 1.
+	Fatal func(error)
+}
+
+// Timing says how soon a silent leader is replaced; zero fields take raft's
+// defaults (1 s, 1 s, 0.5 s, 50 ms).
+type Timing struct {
+	Heartbeat time.Duration // silence after which a follower seeks election
+	Election  time.Duration // after which it seeks it again
+	Lease     time.Duration // without a majority, after which a leader steps down
+	Commit    time.Duration // after which followers hear of a commit at the latest
+}
+
+// LogLimits says when the log is cut down to a snapshot; zero fields take the
+// defaults.
+type LogLimits struct {
+	Entries  uint64        // in the log before a snapshot is taken; 16384
+	Trailing uint64        // kept behind it for followers that lag; 4096
+	Bytes    int64         // in the log before a snapshot is taken; 256 MiB
+	Interval time.Duration // how often that is looked at; 30 s
+}
+
+const (
+	defaultEntries  = 16384
+	defaultTrailing = 4096
+	defaultBytes    = 256 << 20
+	defaultInterval = 30 * time.Second
+	compactEvery    = 10 * time.Second
+	batchEntries    = 512 // applied or replicated at once, at most
+)
+
+// Validate reports every field that is wrong.
+func (c *Config) Validate() error {
+	var wrong []fleet.FieldError
+	fail := func(field, value, reason string) {
+		wrong = append(wrong, fleet.FieldError{Field: field, Value: value, Reason: reason})
+	}
+	if !fleet.ValidName(string(c.ID)) {
+		fail("raft.id", string(c.ID), "want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit")
+	}
+	if c.Dir == "" {
+		fail("raft.dir", "", "want a directory")
+	}
+	if c.Ledger == nil {
+		fail("raft.ledger", "", "is missing")
+	}
+	if reason := addressFault(c.Bind); reason != "" {
+		fail("raft.bind", c.Bind, reason)
+	}
+	if c.Advertise != "" {
+		if reason := addressFault(c.Advertise); reason != "" {
+			fail("raft.advertise", c.Advertise, reason)
+		}
+	}
+	if len(wrong) > 0 {
+		return &fleet.Error{Kind: fleet.Invalid, Fields: wrong}
+	}
+	return nil
+}
+
+// addressFault says what is wrong with an address, or nothing.
+func addressFault(value string) string {
+	address, err := netip.ParseAddrPort(value)
+	switch {
+	case err != nil:
+		return "want ip:port such as 127.0.0.1:7771"
+	case !address.Addr().IsLoopback():
+		return "only a loopback address is allowed while collectors carry no certificate; use 127.0.0.1:7771"
+	}
+	return ""
+}
+
+func (c *Config) compactBytes() int64 {
+	if c.Log.Bytes > 0 {
+		return c.Log.Bytes
+	}
+	return defaultBytes
+}
+
+// raft translates c for the library.
+func (c *Config) raft(logger *raftLog) *raft.Config {
+	conf := raft.DefaultConfig()
+	conf.LocalID = raft.ServerID(c.ID)
+	conf.Logger = logger
+	conf.NoLegacyTelemetry = true
+	conf.ShutdownOnRemove = false
+	conf.MaxAppendEntries = batchEntries
+	conf.BatchApplyCh = true
+	conf.SnapshotThreshold, conf.TrailingLogs, conf.SnapshotInterval = defaultEntries, defaultTrailing, defaultInterval
+	for _, set := range []struct {
+		to    *time.Duration
+		value time.Duration
+	}{
+		{&conf.HeartbeatTimeout, c.Timing.Heartbeat}, {&conf.ElectionTimeout, c.Timing.Election},
+		{&conf.LeaderLeaseTimeout, c.Timing.Lease}, {&conf.CommitTimeout, c.Timing.Commit},
+		{&conf.SnapshotInterval, c.Log.Interval},
+	} {
+		if set.value > 0 {
+			*set.to = set.value
+		}
+	}
+	if c.Log.Entries > 0 {
+		conf.SnapshotThreshold = c.Log.Entries
+	}
+	if c.Log.Trailing > 0 {
+		conf.TrailingLogs = c.Log.Trailing
+	}
+	return conf
+}

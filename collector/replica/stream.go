@@ -1,0 +1,228 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// stream is raft's network: plain TCP whose every connection begins with a
+// handshake (see hello), so that a collector of another cluster, or another
+// member than the one that was meant, is refused before raft reads a byte.
+type stream struct {
+	listener net.Listener
+	shown    net.Addr // what the others are told to dial
+	log      *slog.Logger
+
+	local local         // set by begin
+	begun chan struct{} // closed by begin; nobody is called or answered before
+
+	accepted chan net.Conn // shaken hands with, for raft
+	ctx      context.Context
+	stop     context.CancelFunc
+	serving  sync.WaitGroup
+
+	mu      sync.Mutex            // guards what follows
+	open    map[*tracked]struct{} // raft leaves connections to be closed by the other side
+	refused map[string]string     // the last reason by peer, so that a log says it once
+}
+
+// tracked is a connection that Close of the stream closes.
+type tracked struct {
+	net.Conn
+	of *stream
+}
+
+func (c *tracked) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.open, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (s *stream) track(conn net.Conn) *tracked {
+	c := &tracked{conn, s}
+	s.mu.Lock()
+	s.open[c] = struct{}{}
+	s.mu.Unlock()
+	return c
+}
+
+// local is the member that a stream belongs to.
+type local interface {
+	hello() hello                    // who it is now
+	called(caller, self hello) error // judges a caller; nil: go on
+	nameOf(address string) string    // the id of the member at an address; empty: unknown
+	report() report                  // answers an ask
+}
+
+const (
+	handshakeLimit = 5 * time.Second
+	handshakesMax  = 64 // at once; further callers wait in the kernel
+	refusedMax     = 256
+)
+
+func newStream(listener net.Listener, shown net.Addr, log *slog.Logger) *stream {
+	s := &stream{
+		listener: listener, shown: shown, log: log,
+		begun: make(chan struct{}), accepted: make(chan net.Conn),
+		open: make(map[*tracked]struct{}), refused: make(map[string]string),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// begin lets callers in, and raft out.
+func (s *stream) begin(local local) {
+	s.local = local
+	close(s.begun)
+	s.serving.Go(s.serve)
+}
+
+// serve accepts callers until Close.
+func (s *stream) serve() {
+	slots := make(chan struct{}, handshakesMax)
+	for {
+		slots <- struct{}{}
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			s.log.Warn("raft caller not accepted", "error", err)
+			<-slots
+			continue
+		}
+		s.serving.Go(func() {
+			defer func() { <-slots }()
+			s.greet(conn)
+		})
+	}
+}
+
+// greet shakes hands with a caller and hands the connection to raft, or
+// answers what it asks.
+func (s *stream) greet(plain net.Conn) {
+	conn := s.track(plain)
+	conn.SetDeadline(time.Now().Add(handshakeLimit))
+	theirs, err := answer(conn, s.local)
+	if err != nil {
+		s.note(conn.RemoteAddr().String(), theirs.From, err)
+	}
+	if err != nil || theirs.Asks {
+		conn.Close()
+		return
+	}
+	conn.SetDeadline(time.Time{})
+	select {
+	case s.accepted <- conn:
+		s.note("", theirs.From, nil)
+	case <-s.ctx.Done():
+		conn.Close()
+	}
+}
+
+// Accept returns the next connection of a peer.
+func (s *stream) Accept() (net.Conn, error) {
+	select {
+	case conn := <-s.accepted:
+		return conn, nil
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Dial calls the member at an address.
+func (s *stream) Dial(address raft.ServerAddress, limit time.Duration) (net.Conn, error) {
+	select {
+	case <-s.begun:
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+	mine := s.local.hello()
+	mine.To = s.local.nameOf(string(address))
+	conn, _, err := s.call(string(address), mine, limit)
+	return conn, err
+}
+
+// ask calls the member at an address for its report.
+func (s *stream) ask(ctx context.Context, id, address string) (report, error) {
+	mine := s.local.hello()
+	mine.To, mine.Asks = id, true
+	limit := handshakeLimit
+	if deadline, set := ctx.Deadline(); set {
+		limit = min(limit, time.Until(deadline))
+	}
+	conn, answered, err := s.call(address, mine, limit)
+	if err != nil {
+		return report{}, err
+	}
+	return answered, conn.Close()
+}
+
+func (s *stream) call(address string, mine hello, limit time.Duration) (net.Conn, report, error) {
+	if limit <= 0 {
+		return nil, report{}, context.DeadlineExceeded
+	}
+	dialer := net.Dialer{Timeout: limit}
+	plain, err := dialer.DialContext(s.ctx, "tcp", address)
+	if err != nil {
+		return nil, report{}, err
+	}
+	conn := s.track(plain)
+	conn.SetDeadline(time.Now().Add(limit))
+	answered, err := call(conn, mine)
+	if err != nil {
+		conn.Close()
+		s.note(address, mine.To, err)
+		return nil, report{}, err
+	}
+	conn.SetDeadline(time.Time{})
+	s.note("", mine.To, nil)
+	return conn, answered, nil
+}
+
+// note logs why a peer was refused, once until the reason changes; nil forgets.
+func (s *stream) note(address, peer string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		delete(s.refused, peer)
+		return
+	}
+	if s.refused[peer] == err.Error() || s.ctx.Err() != nil {
+		return
+	}
+	if len(s.refused) >= refusedMax {
+		clear(s.refused)
+	}
+	s.refused[peer] = err.Error()
+	s.log.Warn("raft peer refused", "peer", peer, "address", address, "error", err)
+}
+
+// Close stops listening and closes every connection.
+func (s *stream) Close() error {
+	if s.ctx.Err() != nil {
+		return nil
+	}
+	s.stop()
+	err := s.listener.Close()
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.open))
+	s.mu.Unlock()
+	for _, conn := range conns {
+		conn.Close()
+	}
+	s.serving.Wait()
+	return err
+}
+
+// Addr returns the address that the others dial.
+func (s *stream) Addr() net.Addr { return s.shown }
