@@ -24,21 +24,21 @@ type Problem struct {
 
 // Codes finer than a kind that the API itself gives.
 const (
-	CodeMalformed    = "malformed"              // the body is no JSON, or not the JSON asked for
-	CodeMediaType    = "media_type"             // the Content-Type is not one the route reads
-	CodeMethod       = "method_not_allowed"     // the path exists, the method does not
-	CodeNoRoute      = "no_route"               // there is no such path
-	CodeMisdirected  = "misdirected"            // the Host header names somebody else
-	CodePrecondition = "precondition_required"  // a destructive change without If-Match
-	CodeStale        = "stale"                  // If-Match names an older version
-	CodeExists       = "exists"                 // there is one already
-	CodeSilent       = "silent"                 // the host does not answer now
-	CodeUnmatched    = "unmatched"              // the task matches no host
-	CodeNoLeader     = "no_leader"              // no collector leads now
-	CodeNotLeader    = "not_leader"             // this collector does not lead
-	CodeUnknown      = "outcome_unknown"        // it may have happened; ask again with the same Idempotency-Key
-	CodeKeyReused    = "idempotency_key_reused" // the key stands for another request
-	CodeTooMany      = "too_many"               // the limit of what may wait at once is reached
+	CodeMalformed    = "malformed"             // the body is no JSON, or not the JSON asked for
+	CodeMediaType    = "media_type"            // the Content-Type is not one the route reads
+	CodeMethod       = "method_not_allowed"    // the path exists, the method does not
+	CodeNoRoute      = "no_route"              // there is no such path
+	CodeMisdirected  = "misdirected"           // the Host header names somebody else
+	CodePrecondition = "precondition_required" // a destructive change without If-Match
+	CodeStale        = "stale"                 // If-Match names an older version
+	CodeExists       = "exists"                // there is one already
+	CodeSilent       = "silent"                // the host does not answer now
+	CodeUnmatched    = "unmatched"             // the task matches no host
+	CodeNoLeader     = "no_leader"             // no collector leads now
+	CodeNotLeader    = "not_leader"            // this collector does not lead
+	CodeUnknown      = "outcome_unknown"       // it may have happened; ask again with the same Idempotency-Key
+	CodeKeyReused    = "key_reused"            // the idempotency key stands for another request
+	CodeTooMany      = "too_many"              // the limit of what may wait at once is reached
 )
 
 // statuses gives a code its own HTTP status; the others have their kind's.

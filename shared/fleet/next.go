@@ -33,7 +33,29 @@ const (
 // Clock returns the task's due instants on the host. Manual and daemon tasks
 // have none. The error is an Invalid one, for a task that was never validated.
 func (t *Task) Clock(host HostID) (Clock, error) {
-	clock := Clock{spread: spreadOf(t.ID(), host, time.Duration(t.On.Spread))}
+	clocks, err := t.Clocks()
+	if err != nil {
+		return Clock{}, err
+	}
+	return clocks(host), nil
+}
+
+// Clocks is Clock for many hosts: the trigger is read once.
+func (t *Task) Clocks() (func(HostID) Clock, error) {
+	unspread, err := t.clock()
+	if err != nil {
+		return nil, err
+	}
+	id, spread := t.ID(), time.Duration(t.On.Spread)
+	return func(host HostID) Clock {
+		clock := unspread
+		clock.spread = spreadOf(id, host, spread)
+		return clock
+	}, nil
+}
+
+func (t *Task) clock() (Clock, error) {
+	var clock Clock
 	if t.On.Starts != nil {
 		clock.starts = *t.On.Starts
 	}
