@@ -1,0 +1,24 @@
+// Package journal provides the agent's memory: what was decided and done is on
+// disk before it is done, and waits there until a collector has it.
+//
+// A journal is a directory of append-only segments. Each record has a sequence
+// number, and each change of a run is one record that carries the whole run,
+// so that the newest record of a run is all that has to travel:
+//
+//	Record(run begun)   ─┐
+//	Record(run running)  ├─► one writer: frame, write, fdatasync ─► step(state)
+//	Record(run ran)     ─┘   (many callers share one fdatasync)        │
+//	                                                                   ▼
+//	        Outbox(after) ◄─ segments on disk ─ Acknowledge(seq) removes them
+//
+// A segment begins with a checkpoint of the state: what was last decided per
+// task and which runs are open. Whatever comes before may therefore go as soon
+// as it is acknowledged, and a damaged segment costs at most its own records.
+//
+// Space is taken before it is needed: segments are written full of zeros when
+// they are made, and one spare segment is kept for outcomes. When the disk is
+// full nothing begins (ErrFull), and what already runs can still end.
+//
+// An fsync that fails is never repeated, because the second one lies: the
+// journal calls its Fatal function and refuses everything from then on.
+package journal

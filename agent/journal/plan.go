@@ -1,0 +1,71 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+const (
+	planName    = "plan.json"
+	planHeading = "fleetcron plan 1 crc32c "
+)
+
+// SavePlan makes the plan durable in place of the one before: after a crash
+// there is the one or the other. It may be called while the journal is in use,
+// by one goroutine at a time.
+func (j *Journal) SavePlan(plan *fleet.Plan) error {
+	text, err := json.Marshal(plan)
+	if err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	heading := fmt.Sprintf("%s%08x\n", planHeading, crc32.Checksum(text, castagnoli))
+	temporary := filepath.Join(j.dir, planName+".new")
+	if err := writeFile(temporary, append([]byte(heading), text...), 0); err != nil {
+		os.Remove(temporary)
+		return fmt.Errorf("save plan: %w", err)
+	}
+	if err := os.Rename(temporary, filepath.Join(j.dir, planName)); err != nil {
+		return fmt.Errorf("save plan: %w", err)
+	}
+	return syncDir(j.dir)
+}
+
+// LoadPlan returns the plan saved last, and nil when there is none. A plan
+// that cannot be read is set aside: a collector has it.
+func (j *Journal) LoadPlan() (*fleet.Plan, error) {
+	plan, err := readPlan(j.dir)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return plan, nil
+	}
+	path := filepath.Join(j.dir, planName)
+	j.log.Warn("saved plan set aside", "plan", path, "error", err)
+	j.mu.Lock()
+	j.stats.Damaged++
+	j.mu.Unlock()
+	return nil, os.Rename(path, path+damagedSuffix)
+}
+
+func readPlan(dir string) (*fleet.Plan, error) {
+	text, err := os.ReadFile(filepath.Join(dir, planName))
+	if err != nil {
+		return nil, err
+	}
+	heading, body, _ := bytes.Cut(text, []byte("\n"))
+	var sum uint32
+	if _, err := fmt.Sscanf(string(heading), planHeading+"%08x", &sum); err != nil || sum != crc32.Checksum(body, castagnoli) {
+		return nil, errors.New("checksum does not match")
+	}
+	plan := new(fleet.Plan)
+	if err := json.Unmarshal(body, plan); err != nil {
+		return nil, err
+	}
+	return plan, nil
+}

@@ -1,0 +1,129 @@
+package journal
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// orderMemory is how long an order is remembered after it was decided; orders
+// expire long before, so none can be carried out twice.
+const orderMemory = 7 * 24 * time.Hour
+
+// state is what the records of a journal add up to. It is pure: the same
+// records give the same state, whoever reads them.
+type state struct {
+	next         uint64 // sequence of the next record; the first is 1
+	acknowledged uint64
+	lastRun      uint64 // sequence of the newest record of a run; what the outbox ends with
+	decided      map[fleet.TaskID]int64
+	orders       map[fleet.OrderID]int64
+	open         map[fleet.RunID]runEntry
+}
+
+func newState() *state {
+	return &state{
+		next:    1,
+		decided: map[fleet.TaskID]int64{},
+		orders:  map[fleet.OrderID]int64{},
+		open:    map[fleet.RunID]runEntry{},
+	}
+}
+
+// allows returns a Conflict where the run may not move to the state that the
+// record says. A run that is not open may begin, or be settled at once.
+func (s *state) allows(r record) error {
+	if r.run == nil {
+		return nil
+	}
+	to := r.run.Run.State
+	open, known := s.open[r.run.Run.ID]
+	switch {
+	case known && !open.Run.State.MayMoveTo(to):
+		return fleet.Errorf(fleet.Conflict, "run %s is %s and cannot become %s", r.run.Run.ID, open.Run.State, to)
+	case !known && to == fleet.RunRunning:
+		return fleet.Errorf(fleet.Conflict, "run %s cannot be running, it has not begun", r.run.Run.ID)
+	}
+	return nil
+}
+
+// step takes one record in.
+func (s *state) step(sequence uint64, r record) {
+	s.next = sequence + 1
+	switch {
+	case r.run != nil:
+		s.stepRun(sequence, *r.run)
+	case r.watermark != nil:
+		s.decide(r.watermark.Task, r.watermark.Nominal)
+	case r.acknowledged != nil:
+		s.acknowledged = max(s.acknowledged, r.acknowledged.Sequence)
+	case r.checkpoint != nil:
+		s.restore(r.checkpoint)
+	}
+}
+
+func (s *state) stepRun(sequence uint64, run runEntry) {
+	s.lastRun = sequence
+	if run.Run.Order != "" {
+		s.orders[run.Run.Order] = max(s.orders[run.Run.Order], run.Run.Due)
+	} else {
+		s.decide(run.Run.Task, run.Run.last())
+	}
+	if run.Run.State.Terminal() {
+		delete(s.open, run.Run.ID)
+		return
+	}
+	run.Sequence = sequence
+	s.open[run.Run.ID] = run
+}
+
+func (s *state) decide(task fleet.TaskID, nominal int64) {
+	if last, known := s.decided[task]; !known || nominal > last {
+		s.decided[task] = nominal
+	}
+}
+
+// newest reports whether a record of a run still says something: its outcome,
+// or where it stands now.
+func (s *state) newest(sequence uint64, run *runEntry) bool {
+	return run.Run.State.Terminal() || s.open[run.Run.ID].Sequence == sequence
+}
+
+// checkpoint writes the state down. Orders decided longer than orderMemory
+// before now are forgotten.
+func (s *state) checkpoint(now time.Time) *checkpoint {
+	forgotten := now.Add(-orderMemory).UnixNano()
+	maps.DeleteFunc(s.orders, func(_ fleet.OrderID, due int64) bool { return due < forgotten })
+	return &checkpoint{
+		Decided:      maps.Clone(s.decided),
+		Orders:       maps.Clone(s.orders),
+		Open:         s.openRuns(),
+		Acknowledged: s.acknowledged,
+		LastRun:      s.lastRun,
+	}
+}
+
+func (s *state) restore(c *checkpoint) {
+	s.acknowledged = max(s.acknowledged, c.Acknowledged)
+	s.lastRun = c.LastRun
+	s.decided, s.orders = maps.Clone(c.Decided), maps.Clone(c.Orders)
+	if s.decided == nil {
+		s.decided = map[fleet.TaskID]int64{}
+	}
+	if s.orders == nil {
+		s.orders = map[fleet.OrderID]int64{}
+	}
+	s.open = make(map[fleet.RunID]runEntry, len(c.Open))
+	for _, run := range c.Open {
+		s.open[run.Run.ID] = run
+	}
+}
+
+func (s *state) openRuns() []runEntry {
+	return slices.SortedFunc(maps.Values(s.open), func(a, b runEntry) int {
+		return strings.Compare(string(a.Run.ID), string(b.Run.ID))
+	})
+}
