@@ -1,0 +1,236 @@
+// Package search answers which host runs what: it finds jobs by any part of their command, host, user or source, in milliseconds, among all jobs of the fleet.
+//
+// An Index holds every job in memory, as numbers: each distinct command,
+// source, user and schedule is kept once, and a search looks through those
+// texts first and then through rows of numbers. What is shown of a job is read
+// from the ledger, for one page. The index follows the ledger: a host
+// that changed is marked, and whoever asks next, or Run, reads its jobs anew,
+// so an answer is never older than the ledger was when it was asked for.
+//
+// A query's text is searched as it stands, in any case, in command, host, user
+// and source. Terms within it ask about one field, with quotes around blanks:
+//
+//	user:root          the user, whole
+//	kind:timer         the kind, whole
+//	host:db-           part of the host's name, or its id
+//	source:cron.d      part of the source
+//	schedule:"30 2 *"  part of the schedule as written
+package search
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/fleetcron/fleetcron/collector/ledger"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Source is where the jobs are kept: the ledger.
+type Source interface {
+	AllHosts() []*ledger.Host
+	Host(fleet.HostID) (*ledger.Host, bool)
+	Jobs(fleet.HostID) ([]api.JobView, error)
+	Job(fleet.HostID, fleet.JobID) (api.JobView, bool, error)
+	Applied() (index, term uint64)
+	OnHost(func(fleet.HostID)) // calls with each host whose description or inventory changed
+}
+
+// Index finds jobs. Its methods may be called from any goroutine.
+type Index struct {
+	source Source
+
+	marking sync.Mutex // guards marked
+	marked  map[fleet.HostID]bool
+	wake    chan struct{} // something is marked
+
+	following sync.Mutex // held while marked hosts are read and taken in, so that no older reading wins
+
+	mu     sync.RWMutex // guards what follows
+	blocks []*block     // by host name, then id
+	hosts  map[fleet.HostID]*block
+	words  words
+}
+
+// words are the distinct texts that rows refer to by number.
+type words struct{ commands, sources, users, schedules, prints *texts }
+
+func newWords() words {
+	return words{newTexts(), newTexts(), newTexts(), newTexts(), newTexts()}
+}
+
+// New returns an index over all jobs of the source, and follows it from then
+// on. The jobs are read when it is first asked, or by Run.
+func New(source Source) *Index {
+	x := &Index{
+		source: source, marked: map[fleet.HostID]bool{}, wake: make(chan struct{}, 1),
+		hosts: map[fleet.HostID]*block{}, words: newWords(),
+	}
+	source.OnHost(x.mark)
+	for _, host := range source.AllHosts() {
+		x.mark(host.ID)
+	}
+	return x
+}
+
+// mark notes that a host's description or inventory is another now. It
+// returns at once: the ledger waits for it.
+func (x *Index) mark(host fleet.HostID) {
+	x.marking.Lock()
+	x.marked[host] = true
+	x.marking.Unlock()
+	select {
+	case x.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps the index up to date until ctx ends, so that those who ask need
+// not wait for it.
+func (x *Index) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-x.wake:
+		}
+		if err := x.follow(); err != nil {
+			return err
+		}
+	}
+}
+
+// follow takes in every host that was marked before it was called.
+func (x *Index) follow() error {
+	x.following.Lock()
+	defer x.following.Unlock()
+	x.marking.Lock()
+	marked := x.marked
+	x.marked = map[fleet.HostID]bool{}
+	x.marking.Unlock()
+	for id := range marked {
+		if err := x.read(id); err != nil {
+			x.marking.Lock()
+			for id := range marked {
+				x.marked[id] = true
+			}
+			x.marking.Unlock()
+			return fmt.Errorf("search: read jobs of host %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// read replaces what is known of one host.
+func (x *Index) read(id fleet.HostID) error {
+	host, found := x.source.Host(id)
+	var jobs []api.JobView
+	if found {
+		var err error
+		if jobs, err = x.source.Jobs(id); err != nil {
+			return err
+		}
+		slices.SortFunc(jobs, func(a, b api.JobView) int { return place(&a).compare(place(&b)) })
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.remove(id)
+	if found {
+		x.insert(host, jobs)
+	}
+	x.compact()
+	return nil
+}
+
+func (x *Index) insert(host *ledger.Host, jobs []api.JobView) {
+	b := &block{id: host.ID, name: host.Name, folded: fold(host.Name), labels: host.Labels, rows: make([]row, len(jobs))}
+	for i := range jobs {
+		b.rows[i] = x.words.row(&jobs[i].Job)
+	}
+	at, _ := slices.BinarySearchFunc(x.blocks, b, compareBlocks)
+	x.blocks = slices.Insert(x.blocks, at, b)
+	x.hosts[host.ID] = b
+}
+
+func (x *Index) remove(id fleet.HostID) {
+	b := x.hosts[id]
+	if b == nil {
+		return
+	}
+	delete(x.hosts, id)
+	at, _ := slices.BinarySearchFunc(x.blocks, b, compareBlocks)
+	x.blocks = slices.Delete(x.blocks, at, at+1)
+	for i := range b.rows {
+		x.words.release(&b.rows[i])
+	}
+}
+
+// compact renumbers the texts once most of them are no longer used.
+func (x *Index) compact() {
+	for _, c := range []struct {
+		texts **texts
+		field func(*row) *uint32
+	}{
+		{&x.words.commands, func(r *row) *uint32 { return &r.command }},
+		{&x.words.sources, func(r *row) *uint32 { return &r.source }},
+		{&x.words.users, func(r *row) *uint32 { return &r.user }},
+		{&x.words.schedules, func(r *row) *uint32 { return &r.schedule }},
+		{&x.words.prints, func(r *row) *uint32 { return &r.print }},
+	} {
+		if !(*c.texts).wasteful() {
+			continue
+		}
+		fresh := newTexts()
+		for _, b := range x.blocks {
+			for i := range b.rows {
+				number := c.field(&b.rows[i])
+				*number = fresh.use((*c.texts).text(*number))
+			}
+		}
+		*c.texts = fresh
+	}
+}
+
+// block is the jobs of one host.
+type block struct {
+	id     fleet.HostID
+	name   string
+	folded string // the name, for searching
+	labels map[string]string
+	rows   []row // by source, line, id
+}
+
+func compareBlocks(a, b *block) int {
+	if c := strings.Compare(a.name, b.name); c != 0 {
+		return c
+	}
+	return strings.Compare(string(a.id), string(b.id))
+}
+
+// row is one job.
+type row struct {
+	id                                     fleet.JobID
+	command, source, user, schedule, print uint32
+	line                                   int32
+	kind                                   int8 // in kinds; -1: another
+	runs                                   bool
+}
+
+func (w *words) row(job *fleet.Job) row {
+	return row{
+		id: job.ID, line: int32(job.Line), kind: int8(slices.Index(kinds, job.Kind)), runs: job.Verdict.Runs,
+		command: w.commands.use(job.Command), source: w.sources.use(job.Source), user: w.users.use(job.User),
+		schedule: w.schedules.use(job.Schedule), print: w.prints.use(job.Fingerprint),
+	}
+}
+
+func (w *words) release(r *row) {
+	w.commands.release(r.command)
+	w.sources.release(r.source)
+	w.users.release(r.user)
+	w.schedules.release(r.schedule)
+	w.prints.release(r.print)
+}
