@@ -45,16 +45,14 @@ func relative(d time.Duration) string {
 	return span(distance) + " ago"
 }
 
-// span says a duration in one unit, or two where one alone would mislead.
+// span says a duration roughly, in one unit.
 func span(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
 	case d < time.Minute:
 		return strconv.Itoa(int(d/time.Second)) + " s"
-	case d < time.Hour:
+	case d < 2*time.Hour:
 		return strconv.Itoa(int(d/time.Minute)) + " min"
-	case d < 10*time.Hour:
-		return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
 	case d < 2*day:
 		return strconv.Itoa(int(d/time.Hour)) + " h"
 	case d < 365*day:

@@ -10,7 +10,7 @@ import (
 
 // What the overview shows of each list; the rest is a link away.
 const (
-	shownSoon     = 9
+	shownSoon     = 8
 	shownFailures = 6
 	shownSilent   = 5
 	shownBroken   = 5
@@ -27,7 +27,7 @@ type overview struct {
 	Soon     []soon
 	Failures []api.RunView
 	Silent   []api.HostView
-	Broken   []api.JobView
+	Broken   []broken
 	Jobs     bar // found against given
 }
 
@@ -63,8 +63,7 @@ func (s *site) overviewSums(v *visit, o *overview) (err error) {
 }
 
 func (s *site) overviewSoon(v *visit, o *overview) error {
-	until := v.now.Add(time.Hour)
-	items, complete, err := s.instants(v, until)
+	items, complete, err := s.instants(v, stripEnd(v.now))
 	if err != nil {
 		return err
 	}
@@ -82,11 +81,11 @@ func (s *site) overviewTrouble(v *visit, o *overview) error {
 	if err != nil {
 		return err
 	}
-	broken, err := s.src.Jobs(v.Context(), api.JobQuery{Verdict: "broken", Page: api.Page{Limit: shownBroken}})
+	jobs, err := s.src.Jobs(v.Context(), api.JobQuery{Verdict: "broken", Page: api.Page{Limit: rowsPerPage}})
 	if err != nil {
 		return err
 	}
-	o.Failures, o.Silent, o.Broken = failures.Items, silent.Items, broken.Items
+	o.Failures, o.Silent, o.Broken = failures.Items, silent.Items, brokenAlike(jobs.Items, shownBroken)
 	return nil
 }
 
@@ -176,6 +175,32 @@ func soonest(items []api.Upcoming, n int) []soon {
 		out[i].Hosts = append(out[i].Hosts, item)
 		if !slices.Contains(out[i].Users, item.User) {
 			out[i].Users = append(out[i].Users, item.User)
+		}
+	}
+	return out
+}
+
+// broken is one command that will not run, for one reason, on however many
+// hosts.
+type broken struct {
+	Command, Why string
+	On           []api.JobView
+}
+
+// More counts the hosts but the first.
+func (b broken) More() int { return len(b.On) - 1 }
+
+// brokenAlike folds jobs that differ only in their host, and returns the
+// first n.
+func brokenAlike(jobs []api.JobView, n int) []broken {
+	var out []broken
+	for _, job := range jobs {
+		i := slices.IndexFunc(out, func(b broken) bool { return b.Command == job.Command && b.Why == job.Verdict.Why })
+		switch {
+		case i >= 0:
+			out[i].On = append(out[i].On, job)
+		case len(out) < n:
+			out = append(out, broken{job.Command, job.Verdict.Why, []api.JobView{job}})
 		}
 	}
 	return out

@@ -59,7 +59,7 @@ func taskSchedule(on *fleet.Trigger) schedule {
 		}
 		return out
 	case on.Every != 0:
-		return schedule{Words: "every " + span(time.Duration(on.Every)), Raw: "every: " + on.Every.String()}
+		return schedule{Words: "every " + on.Every.String(), Raw: "every: " + on.Every.String()}
 	case on.At != nil:
 		return schedule{Words: "once, " + on.At.UTC().Format("2 Jan 2006 at 15:04:05"), Zone: "UTC", Raw: "at: " + on.At.Format(time.RFC3339)}
 	case on.Manual:

@@ -10,24 +10,27 @@ import (
 
 // The strip's own units; the style sheet stretches it to the page.
 const (
-	stripMinutes = 60
-	stripWidth   = 10 // of a minute
-	stripHeight  = 60
+	stripQuarters = 5 // from the last full quarter of an hour: at least an hour lies ahead
+	stripMinutes  = stripQuarters * 15
+	stripWidth    = 10 // of a minute
+	stripHeight   = 60
 
 	// maxStripPages bounds how much of a large fleet's next hour is read.
 	maxStripPages = 5
 )
 
-// strip is the next hour, one column a minute: found jobs below, given tasks
+// strip is the coming hour, one column a minute: found jobs below, given tasks
 // on top.
 type strip struct {
 	Columns  []column
 	Marks    []moment // each quarter of the hour
+	NowX     int
 	Instants int
 	Given    int
 	Peak     int
 	PeakAt   *moment
-	Through  *moment // where the reading stopped; nil when the hour is whole
+	Until    *moment
+	Through  *moment // where the reading stopped; nil when the strip is whole
 }
 
 // column is one minute of a strip, in the strip's units.
@@ -42,38 +45,50 @@ type column struct {
 	Label       string
 }
 
+// Width is how wide a strip is, in its own units.
+func (strip) Width() int { return stripMinutes * stripWidth }
+
+func stripStart(now time.Time) time.Time { return now.UTC().Truncate(15 * time.Minute) }
+
+func stripEnd(now time.Time) time.Time { return stripStart(now).Add(stripMinutes * time.Minute) }
+
 func newStrip(items []api.Upcoming, complete bool, now time.Time) strip {
-	first := now.UTC().Truncate(time.Minute)
-	s := strip{Columns: make([]column, stripMinutes)}
+	first := stripStart(now)
+	minute := func(n int) time.Time { return first.Add(time.Duration(n) * time.Minute) }
+	s := strip{Columns: make([]column, stripMinutes), Until: momentOf(stripEnd(now), now)}
+	s.NowX = int(now.Sub(first) * stripWidth / time.Minute)
 	for _, item := range items {
-		minute := int(item.At.Sub(first) / time.Minute)
-		if minute < 0 || minute >= stripMinutes {
-			continue
-		}
-		s.Instants++
-		if item.Task != "" {
-			s.Given++
-			s.Columns[minute].Given++
-		} else {
-			s.Columns[minute].Found++
-		}
+		s.take(item, int(item.At.Sub(first)/time.Minute))
 	}
 	for i := range s.Columns {
 		if n := s.Columns[i].Found + s.Columns[i].Given; n > s.Peak {
-			s.Peak = n
-			s.PeakAt = momentOf(first.Add(time.Duration(i)*time.Minute), now)
+			s.Peak, s.PeakAt = n, momentOf(minute(i), now)
 		}
 	}
 	for i := range s.Columns {
-		s.Columns[i].draw(i, s.Peak, first.Add(time.Duration(i)*time.Minute))
+		s.Columns[i].draw(i, s.Peak, minute(i))
 	}
-	for quarter := range 4 {
-		s.Marks = append(s.Marks, *momentOf(first.Add(time.Duration(quarter)*15*time.Minute), now))
+	for quarter := range stripQuarters {
+		s.Marks = append(s.Marks, *momentOf(minute(quarter*15), now))
 	}
 	if !complete && len(items) > 0 {
 		s.Through = momentOf(items[len(items)-1].At, now)
 	}
 	return s
+}
+
+// take counts an instant in its minute.
+func (s *strip) take(item api.Upcoming, minute int) {
+	if minute < 0 || minute >= len(s.Columns) {
+		return
+	}
+	s.Instants++
+	if item.Task == "" {
+		s.Columns[minute].Found++
+		return
+	}
+	s.Given++
+	s.Columns[minute].Given++
 }
 
 // draw sets where the column's two bars stand. Whatever is not nothing is seen.

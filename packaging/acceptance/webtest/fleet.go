@@ -142,7 +142,7 @@ func newHost(r *role, n int, now time.Time) api.HostDetail {
 
 func newJob(text string, line int, now time.Time) fleet.Job {
 	part := strings.SplitN(text, "|", 4)
-	command := strings.ReplaceAll(part[3], " | ", " | ")
+	command := part[3]
 	job := fleet.Job{ID: fleet.NewJobID(fleet.KindCron, part[2], part[0], command, line), Kind: fleet.KindCron, Source: part[2], Line: 3 + line*2,
 		User: part[0], Schedule: part[1], Timezone: "Europe/Berlin", Command: command, Enabled: true, Verdict: fleet.Verdict{Runs: true},
 		Fingerprint: fleet.CommandFingerprint(command)}
@@ -224,9 +224,17 @@ func (f *invented) history(now time.Time) {
 	for i := range f.hosts {
 		host := &f.hosts[i]
 		for _, a := range host.Assignments {
+			away := now.Add(time.Hour)
+			if host.Presence != fleet.Alive {
+				away = now.Add(-150 * time.Minute)
+			}
 			for _, due := range instants(&a.Task.On, now.Add(-26*time.Hour), 400) {
 				if !due.Before(now) {
 					break
+				}
+				if due.After(away) {
+					f.miss(host, &a, due)
+					continue
 				}
 				f.runs = append(f.runs, f.newRun(host, &a, due, now, random))
 			}
@@ -242,6 +250,17 @@ func (f *invented) history(now time.Time) {
 	}
 }
 
+// miss records an instant that a host away missed: one record for all of them.
+func (f *invented) miss(host *api.HostDetail, a *fleet.Assignment, due time.Time) {
+	if n := len(f.runs); n > 0 && f.runs[n-1].State == fleet.RunMissed && f.runs[n-1].Host == host.ID && f.runs[n-1].Task == a.Task.ID() {
+		last := &f.runs[n-1]
+		last.Until, last.Count = &due, last.Instants()+1
+		return
+	}
+	f.runs = append(f.runs, api.RunView{HostName: host.Name, Run: fleet.Run{ID: runID(due, len(f.runs)), Task: a.Task.ID(), Generation: a.Generation,
+		Host: host.ID, Due: due, State: fleet.RunMissed, Reason: fleet.MissedHostDown, Detail: "the host was off when it was due"}})
+}
+
 func (f *invented) newRun(host *api.HostDetail, a *fleet.Assignment, due, now time.Time, random *rand.Rand) api.RunView {
 	run := fleet.Run{ID: runID(due, len(f.runs)), Task: a.Task.ID(), Generation: a.Generation, Host: host.ID, Due: due, State: fleet.RunRan}
 	started := due.Add(time.Duration(random.IntN(1800)) * time.Millisecond)
@@ -251,9 +270,6 @@ func (f *invented) newRun(host *api.HostDetail, a *fleet.Assignment, due, now ti
 	}
 	ended, exit := started.Add(took), 0
 	switch luck := random.IntN(1000); {
-	case host.Presence != fleet.Alive && now.Sub(due) < 3*time.Hour:
-		run.State, run.Reason, run.Detail = fleet.RunMissed, fleet.MissedHostDown, "the host was off when it was due"
-		return api.RunView{Run: run, HostName: host.Name}
 	case luck < 4:
 		exit, run.Tail = 1, "connect: connection refused (10.20.2.4:5432)\nbackup: giving up after 3 attempts\n"
 	case luck < 6:

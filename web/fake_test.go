@@ -1,0 +1,229 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// fake is a Source of n things of each kind, all of whose texts are text.
+// Lists have one page more after each: their cursors count up.
+type fake struct {
+	n    int
+	text string // stands in every field that a stranger may write
+	err  error  // every answer is this error
+
+	state  fleet.RunState // of its runs; zero: ran
+	output func(w io.Writer, stream string) error
+	lead   fleet.CollectorID // of its cluster; zero: no leader
+
+	mu    sync.Mutex
+	asked []any // the queries, in order
+}
+
+func (f *fake) note(query any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, query)
+}
+
+// last returns the newest query of one type.
+func last[Q any](t *testing.T, f *fake) Q {
+	t.Helper()
+	for i := len(f.asked) - 1; i >= 0; i-- {
+		if q, is := f.asked[i].(Q); is {
+			return q
+		}
+	}
+	t.Fatalf("nobody asked for %T", *new(Q))
+	panic("unreachable")
+}
+
+const (
+	hostID = fleet.HostID("0123456789abcdef0123456789abcdef")
+	aRun   = fleet.RunID("01975f1e-3c00-7a10-8000-000000000001")
+	aTask  = fleet.TaskID("data/nightly-backup")
+)
+
+func fakeList[T any](f *fake, page api.Page, item T) (api.List[T], error) {
+	f.note(page)
+	list := api.List[T]{Total: f.n * 3, Index: 7}
+	for range min(f.n, max(page.Limit, 1)) {
+		list.Items = append(list.Items, item)
+	}
+	at, _ := strconv.Atoi(strings.TrimPrefix(page.After, "c"))
+	if f.n > 0 && at < 5 {
+		list.Next = fmt.Sprint("c", at+1)
+	}
+	return list, f.err
+}
+
+func (f *fake) host() fleet.Host {
+	return fleet.Host{ID: hostID, Name: f.text, OS: f.text, Arch: f.text, Cron: f.text, AgentVersion: f.text, Timezone: f.text,
+		Labels: map[string]string{f.text: f.text}, Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.1")}}
+}
+
+func (f *fake) hostView() api.HostView {
+	return api.HostView{Host: f.host(), Presence: fleet.Alive, Reported: time.Now().Add(-time.Hour), FirstSeen: time.Now(), Jobs: f.n, Problems: f.n, Tasks: f.n}
+}
+
+func (f *fake) job() fleet.Job {
+	return fleet.Job{ID: "0123456789abcdef", Kind: fleet.KindCron, Source: f.text, Line: 3, User: f.text, Schedule: "30 2 * * 1-5", Timezone: "Europe/Berlin",
+		Command: f.text, Env: map[string]string{f.text: f.text}, Enabled: true, Verdict: fleet.Verdict{Why: f.text}, Package: f.text, ManagedBy: f.text,
+		Evidence: &fleet.Evidence{Last: time.Now().Add(-time.Minute), Grade: f.text, From: f.text}, Fingerprint: "fingerprint"}
+}
+
+func (f *fake) task() fleet.TaskRecord {
+	return fleet.TaskRecord{
+		Task: fleet.Task{Name: "nightly-backup", Namespace: "data", Owner: f.text, Description: f.text,
+			On:    fleet.Trigger{Cron: "30 2 * * 1-5", Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Minute)},
+			Run:   fleet.Execute{Command: fleet.Command{Argv: []string{f.text}}, User: f.text, Dir: f.text, Env: map[string]string{f.text: f.text}},
+			Where: fleet.Where{Labels: f.text, Hosts: []string{f.text}}},
+		State: fleet.TaskEnabled, Generation: 3, Document: []byte(f.text), MediaType: f.text, Changed: time.Now(), ChangedBy: f.text, Reason: f.text,
+	}
+}
+
+func (f *fake) run() api.RunView {
+	started, exit := time.Now().Add(-time.Minute), 1
+	ended := started.Add(12 * time.Second)
+	run := fleet.Run{ID: aRun, Task: aTask, Generation: 3, Host: hostID, Due: started.Add(-2 * time.Second), State: fleet.RunRan,
+		Started: &started, Ended: &ended, Exit: &exit, PID: 42, Detail: f.text, Tail: f.text, Order: "order", Count: 2, Until: &ended, Dropped: 5000}
+	switch f.state {
+	case "", fleet.RunRan:
+	case fleet.RunRunning:
+		run.State, run.Ended, run.Exit = f.state, nil, nil
+	default:
+		run.State, run.Started, run.Ended, run.Exit = f.state, nil, nil, nil
+	}
+	return api.RunView{Run: run, HostName: f.text}
+}
+
+func (f *fake) Overview(context.Context) (api.Overview, error) {
+	return api.Overview{Hosts: f.n, Alive: f.n, Silent: f.n, Jobs: 12345 * f.n, Broken: f.n, Problems: f.n, Tasks: f.n, Paused: f.n, Failed: f.n, Runs: f.n, Running: f.n}, f.err
+}
+
+func (f *fake) Hosts(_ context.Context, q api.HostQuery) (api.List[api.HostView], error) {
+	f.note(q)
+	return fakeList(f, q.Page, f.hostView())
+}
+
+func (f *fake) Host(_ context.Context, name string) (api.HostDetail, error) {
+	f.note(name)
+	detail := api.HostDetail{HostView: f.hostView(), Inventory: fleet.Report{Scanned: time.Now()}}
+	for range f.n {
+		detail.Inventory.Jobs = append(detail.Inventory.Jobs, f.job())
+		detail.Inventory.Problems = append(detail.Inventory.Problems, fleet.Problem{Source: f.text, Line: 1, Text: f.text, Reason: f.text})
+		task := f.task()
+		detail.Assignments = append(detail.Assignments, fleet.Assignment{Task: task.Task, State: task.State, Generation: 3})
+	}
+	return detail, f.err
+}
+
+func (f *fake) Jobs(_ context.Context, q api.JobQuery) (api.List[api.JobView], error) {
+	f.note(q)
+	return fakeList(f, q.Page, api.JobView{Job: f.job(), Host: hostID, HostName: f.text})
+}
+
+func (f *fake) JobGroups(_ context.Context, q api.JobQuery) (api.List[api.JobGroup], error) {
+	f.note(q)
+	return fakeList(f, q.Page, api.JobGroup{Fingerprint: f.text, Command: f.text, Jobs: 9, Hosts: 8, HostNames: []string{f.text}, Schedules: []string{f.text, "30 2 * * 1-5"}, Users: []string{f.text}})
+}
+
+func (f *fake) Tasks(_ context.Context, q api.TaskQuery) (api.List[api.TaskView], error) {
+	f.note(q)
+	view, _ := f.Task(nil, aTask)
+	return fakeList(f, q.Page, view)
+}
+
+func (f *fake) Task(context.Context, fleet.TaskID) (api.TaskView, error) {
+	next, run := time.Now().Add(time.Hour), f.run()
+	return api.TaskView{TaskRecord: f.task(), Hosts: f.n, Last: &run.Run, Next: &next}, f.err
+}
+
+func (f *fake) TaskHosts(context.Context, fleet.TaskID) (out []api.Resolved, err error) {
+	for range f.n {
+		now := time.Now()
+		out = append(out, api.Resolved{Host: hostID, Name: f.text, Presence: fleet.Silent, Next: []time.Time{now, now.Add(time.Hour), now.Add(2 * time.Hour)}, Applied: 2})
+	}
+	return out, f.err
+}
+
+func (f *fake) Runs(_ context.Context, q api.RunQuery) (api.List[api.RunView], error) {
+	f.note(q)
+	return fakeList(f, q.Page, f.run())
+}
+
+func (f *fake) Run(context.Context, fleet.RunID) (api.RunView, error) { return f.run(), f.err }
+
+func (f *fake) Output(_ context.Context, _ fleet.RunID, stream string, w io.Writer) error {
+	if f.output != nil {
+		return f.output(w, stream)
+	}
+	_, err := io.WriteString(w, f.text)
+	return err
+}
+
+func (f *fake) Upcoming(_ context.Context, q api.UpcomingQuery) (api.List[api.Upcoming], error) {
+	f.note(q)
+	return fakeList(f, q.Page, api.Upcoming{At: time.Now().Add(10 * time.Minute), Host: hostID, HostName: f.text, Job: "0123456789abcdef", Command: f.text, User: f.text})
+}
+
+func (f *fake) Cluster(context.Context) (api.Cluster, error) {
+	contact := fleet.Duration(time.Second)
+	return api.Cluster{ID: f.text, Answered: "c1", Leader: f.lead, Term: 2, Applied: 9, Committed: 9, Collectors: []api.Collector{
+		{ID: "c1", Raft: f.text, API: f.text, Voter: true, Leader: f.lead == "c1", Reachable: true, Applied: 9, Version: f.text},
+		{ID: "c2", Raft: f.text, API: f.text, Voter: true, Reachable: false, Applied: 4, LastContact: &contact},
+	}}, f.err
+}
+
+// get asks a handler for one address on loopback.
+func get(handler http.Handler, target string) *httptest.ResponseRecorder {
+	return do(handler, http.MethodGet, "127.0.0.1:7780", target)
+}
+
+func do(handler http.Handler, method, host, target string) *httptest.ResponseRecorder {
+	address, _, _ := strings.Cut(target, "#") // no browser sends it
+	request := httptest.NewRequest(method, address, nil)
+	request.Host = host
+	return serve(handler, request)
+}
+
+// everyPage is an address of each page there is; TestEveryPageIsListed holds
+// it to the table.
+var everyPage = []string{
+	"/", "/hosts", "/hosts/" + string(hostID), "/jobs", "/jobs?group=command", "/tasks", "/tasks/data/nightly-backup",
+	"/runs", "/runs/" + string(aRun), "/upcoming", "/collectors",
+}
+
+func serve(handler http.Handler, request *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, request)
+	return recorder
+}
+
+// slow is a Source whose host never answers.
+type slow struct{ fake }
+
+func (s *slow) Output(ctx context.Context, _ fleet.RunID, _ string, _ io.Writer) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// rows is a Source that answers with all it has, whatever the limit.
+type rows struct{ fake }
+
+func (r *rows) Jobs(_ context.Context, q api.JobQuery) (api.List[api.JobView], error) {
+	q.Limit = r.n
+	return fakeList(&r.fake, q.Page, api.JobView{Job: r.job(), Host: hostID, HostName: r.text})
+}

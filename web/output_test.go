@@ -1,0 +1,135 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+func TestWindowKeepsBothEnds(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, total := range []int{0, 1, headShown - 1, headShown, headShown + 1, headShown + tailShown, headShown + tailShown + 1, 3*tailShown + 17, 20 * tailShown} {
+		whole := make([]byte, total)
+		for i := range whole {
+			whole[i] = byte('a' + i%26)
+		}
+		var w window
+		for rest := whole; len(rest) > 0; {
+			n := min(len(rest), 1+random.IntN(1+total/3))
+			if written, err := w.Write(rest[:n]); written != n || err != nil {
+				t.Fatalf("wrote %d of %d: %v", written, n, err)
+			}
+			rest = rest[n:]
+		}
+		var s stream
+		w.fill(&s)
+		if s.Size != int64(total) || int64(len(s.Head)+len(s.Tail))+s.Cut != int64(total) {
+			t.Errorf("%d bytes: size %d, head %d, cut %d, tail %d", total, s.Size, len(s.Head), s.Cut, len(s.Tail))
+		}
+		if !strings.HasPrefix(string(whole), s.Head) || !strings.HasSuffix(string(whole), s.Tail) {
+			t.Errorf("%d bytes: the ends are not those of the whole", total)
+		}
+		if shown := min(total, headShown+tailShown); len(s.Head)+len(s.Tail) != shown {
+			t.Errorf("%d bytes: %d shown, want %d", total, len(s.Head)+len(s.Tail), shown)
+		}
+		if cap(w.tail) > 4*tailShown+4096 {
+			t.Errorf("%d bytes: holds %d", total, cap(w.tail))
+		}
+	}
+}
+
+func TestRunPageShowsItsOutput(t *testing.T) {
+	source := &fake{text: "x", output: func(w io.Writer, stream string) error {
+		if stream == "stderr" {
+			return nil
+		}
+		_, err := w.Write(bytes.Repeat([]byte("<b>line</b>\n"), 100_000))
+		return err
+	}}
+	page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body
+	if page.Len() > 800_000 {
+		t.Errorf("the page has %d bytes", page.Len())
+	}
+	for _, text := range []string{"&lt;b&gt;line", "1.2 MB", "left out here", "/stdout.txt", "Nothing was written."} {
+		if !strings.Contains(page.String(), text) {
+			t.Errorf("the page does not say %q", text)
+		}
+	}
+}
+
+func TestSilentHostShowsTheLastBytes(t *testing.T) {
+	for name, fail := range map[string]error{
+		"silent":  fleet.Errorf(fleet.Unavailable, "the host is silent").WithCode("host_silent"),
+		"wrapped": errors.Join(fleet.Errorf(fleet.Unavailable, "no answer")),
+	} {
+		source := &fake{text: "last words", output: func(io.Writer, string) error { return fail }}
+		page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String()
+		if !strings.Contains(page, "cannot be asked now") || !strings.Contains(page, "<code>last words</code>") {
+			t.Errorf("%s: the page does not show the tail", name)
+		}
+	}
+}
+
+func TestSlowHostDoesNotHoldThePage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &slow{fake{text: "last words"}}
+		page := get(Handler(source, Options{}), "/runs/"+string(aRun))
+		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "cannot be asked now") {
+			t.Errorf("status %d", page.Code)
+		}
+	})
+}
+
+func TestBrokenOutputSaysWhy(t *testing.T) {
+	source := &fake{text: "x", output: func(io.Writer, string) error { return fleet.Errorf(fleet.NotFound, "the output was pruned") }}
+	if page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String(); !strings.Contains(page, "The output was pruned.") {
+		t.Error("the page does not say why there is no output")
+	}
+}
+
+func TestNoOutputIsAskedOfARunThatNeverStarted(t *testing.T) {
+	source := &fake{text: "x", state: fleet.RunMissed, output: func(io.Writer, string) error { panic("asked") }}
+	if page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String(); !strings.Contains(page, "never started") {
+		t.Error("the page does not say that nothing started")
+	}
+}
+
+func TestOutputIsSavedAndNeverShown(t *testing.T) {
+	handler := Handler(&fake{text: "<script>\x1b[2J\x00"}, Options{})
+	got := get(handler, "/runs/"+string(aRun)+"/stdout.txt")
+	if got.Body.String() != "<script>\x1b[2J\x00" {
+		t.Errorf("not the bytes of the command: %q", got.Body)
+	}
+	header := got.Header()
+	if header.Get("Content-Type") != "text/plain; charset=utf-8" || header.Get("Content-Disposition") != `attachment; filename="stdout.txt"` {
+		t.Errorf("Content-Type %q, Content-Disposition %q", header.Get("Content-Type"), header.Get("Content-Disposition"))
+	}
+	empty := get(Handler(&fake{output: func(io.Writer, string) error { return nil }}, Options{}), "/runs/r/stderr.txt")
+	if empty.Code != 200 || empty.Header().Get("Content-Disposition") == "" {
+		t.Errorf("empty output: status %d", empty.Code)
+	}
+	silent := &fake{output: func(io.Writer, string) error { return fleet.Errorf(fleet.Unavailable, "the host is silent") }}
+	if got := get(Handler(silent, Options{}), "/runs/r/stdout.txt"); got.Code != 503 || !strings.Contains(got.Body.String(), "The host is silent.") {
+		t.Errorf("silent host: status %d", got.Code)
+	}
+}
+
+func TestOutputThatBreaksOffIsNotTakenForTheWhole(t *testing.T) {
+	source := &fake{output: func(w io.Writer, _ string) error {
+		_, _ = io.WriteString(w, "half")
+		return errors.New("the agent went away")
+	}}
+	defer func() {
+		if recover() != http.ErrAbortHandler {
+			t.Error("the connection is not cut")
+		}
+	}()
+	get(Handler(source, Options{}), "/runs/r/stdout.txt")
+}
