@@ -1,0 +1,196 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+type runOptions struct {
+	hosts  []string
+	wait   bool
+	queue  bool
+	expiry durationFlag
+	reason string
+}
+
+func (o *runOptions) addFlags(p *program, c *cobra.Command) {
+	c.Flags().StringSliceVar(&o.hosts, "host", nil, "run on this `host` of the task only; may be repeated")
+	c.Flags().BoolVar(&o.wait, "wait", false, "wait for the end, and end with the exit code of the task")
+	c.Flags().BoolVar(&o.queue, "queue", false, "accept hosts that are silent now: they run it when they are back, until it expires")
+	c.Flags().Var(&o.expiry, "expiry", "not begun within this `duration` is missed (default 1h)")
+	c.Flags().StringVar(&o.reason, "reason", "", "why, in your words; kept with the order")
+	p.completeHosts(c, "host")
+}
+
+func newRunCommand(p *program) *cobra.Command {
+	var options runOptions
+	c := &cobra.Command{
+		Use: "run TASK", GroupID: groupRuns, Args: arguments(1, 1),
+		Short:             "Run a task now",
+		Long:              "Run a task now, on all its hosts or on those named. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 1 where it did not run.",
+		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait",
+		ValidArgsFunction: p.taskArgument,
+		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+			return runRun(ctx, p, client, args[0], options)
+		}),
+	}
+	options.addFlags(p, c)
+	return c
+}
+
+func runRun(ctx context.Context, p *program, client *api.Client, name string, options runOptions) error {
+	id, err := fleet.ParseTaskID(name)
+	if err != nil {
+		return err
+	}
+	ordered, err := client.RunTask(ctx, id, api.RunRequest{
+		Hosts: options.hosts, Expiry: fleet.Duration(options.expiry), Queue: options.queue, Reason: options.reason,
+	})
+	if err != nil {
+		return err
+	}
+	if !options.wait {
+		return p.show(ordered, func() error { return drawOrders(ctx, p, client, id, ordered.Orders) })
+	}
+	runs, err := waitRuns(ctx, client, ordered.Orders)
+	if err != nil {
+		return err
+	}
+	err = p.show(runs, func() error {
+		if err := drawRuns(p, runs); err != nil {
+			return err
+		}
+		tellFailures(p, runs)
+		return nil
+	})
+	if code := exitCode(runs); err == nil && code != 0 {
+		return exitStatus(code)
+	}
+	return err
+}
+
+// drawOrders lists orders by the names of their hosts.
+func drawOrders(ctx context.Context, p *program, client *api.Client, id fleet.TaskID, orders []fleet.Order) error {
+	hosts, err := client.TaskHosts(ctx, id)
+	if err != nil {
+		return err
+	}
+	names := make(map[fleet.HostID]string, len(hosts))
+	for _, host := range hosts {
+		names[host.Host] = host.Name
+	}
+	t := p.table(column{title: "HOST"}, column{title: "RUN"}, column{title: "EXPIRES"})
+	for _, order := range orders {
+		t.row(cmp.Or(names[order.Host], string(order.Host)), string(order.Run), p.instant(order.Expires))
+	}
+	return t.write(p.stdout)
+}
+
+// atOnce bounds how many runs are waited for over connections of their own.
+const atOnce = 32
+
+func waitRuns(ctx context.Context, client *api.Client, orders []fleet.Order) ([]api.RunView, error) {
+	runs := make([]api.RunView, len(orders))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i, order := range orders {
+		group.Go(func() (err error) {
+			runs[i], err = client.WaitRun(ctx, order.Run)
+			return err
+		})
+	}
+	return runs, group.Wait()
+}
+
+// tellFailures writes the last lines of failed runs beside the answer.
+func tellFailures(p *program, runs []api.RunView) {
+	for i := range runs {
+		run := &runs[i]
+		if !run.Failed() {
+			continue
+		}
+		if run.Detail != "" {
+			p.note("%s: %s", hostName(run), run.Detail)
+		}
+		for line := range strings.Lines(run.Tail) {
+			p.note("%s: %s", hostName(run), strings.TrimRight(line, "\n"))
+		}
+	}
+}
+
+// signals gives the numbers a shell would show for the signals that end runs.
+var signals = map[string]int{
+	"SIGHUP": 1, "SIGINT": 2, "SIGQUIT": 3, "SIGILL": 4, "SIGABRT": 6, "SIGBUS": 7, "SIGFPE": 8,
+	"SIGKILL": 9, "SIGSEGV": 11, "SIGPIPE": 13, "SIGTERM": 15,
+}
+
+// exitCode returns the highest exit code of the runs.
+func exitCode(runs []api.RunView) int {
+	highest := 0
+	for i := range runs {
+		code := 0
+		switch run := &runs[i]; {
+		case run.State != fleet.RunRan:
+			code = 1
+		case run.Signal != "":
+			code = 128 + signals[run.Signal]
+		case run.Exit != nil:
+			code = *run.Exit
+		}
+		if code == 0 && !runs[i].Succeeded() {
+			code = 1
+		}
+		highest = max(highest, code)
+	}
+	return highest
+}
+
+func newCancelCommand(p *program) *cobra.Command {
+	var reason string
+	c := &cobra.Command{
+		Use: "cancel RUN", GroupID: groupRuns, Args: arguments(1, 1),
+		Short:   "Stop a run, or drop one that has not begun",
+		Example: "  fleetctl cancel 01890000-0000-7000-8000-000000000000 --reason \"wrong host\"",
+		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+			return runCancel(ctx, p, client, fleet.RunID(args[0]), reason)
+		}),
+	}
+	c.Flags().StringVar(&reason, "reason", "", "why, in your words; kept with the order")
+	return c
+}
+
+func runCancel(ctx context.Context, p *program, client *api.Client, id fleet.RunID, reason string) error {
+	cancelled, err := client.CancelRun(ctx, id, reason)
+	if err != nil {
+		return err
+	}
+	return p.show(cancelled, func() error {
+		if cancelled.Dropped {
+			p.say("run %s had not begun and will not", id)
+			return nil
+		}
+		p.say("run %s is told to stop", id)
+		p.note("its outcome: fleetctl runs %s", id)
+		return nil
+	})
+}
+
+// wait sleeps, or returns early when the context ends.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

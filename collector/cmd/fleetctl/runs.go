@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+type runsOptions struct {
+	paging
+	task, namespace, host, label, state, since, until string
+	failed                                            bool
+}
+
+func (o *runsOptions) addFlags(p *program, c *cobra.Command) {
+	o.paging.addFlags(c)
+	c.Flags().StringVar(&o.task, "task", "", "only of this `task`")
+	c.Flags().StringVar(&o.namespace, "namespace", "", "only of tasks of this `namespace`")
+	c.Flags().StringVar(&o.host, "host", "", "only on this `host`")
+	c.Flags().StringVar(&o.label, "label", "", "only on hosts that this label `selector` matches")
+	c.Flags().StringVar(&o.state, "state", "", "only in this `state`: pending, begun, running, ran, skipped, missed or unknown")
+	c.Flags().BoolVar(&o.failed, "failed", false, "only what failed: a bad exit, missed, or an unknown end")
+	c.Flags().StringVar(&o.since, "since", "", "only due since this `instant`, or this long ago, such as 24h or 7d")
+	c.Flags().StringVar(&o.until, "until", "", "only due before this `instant`, or this long ago")
+	p.completeTasks(c, "task")
+	p.completeHosts(c, "host")
+	p.completeWords(c, "state", "pending", "begun", "running", "ran", "skipped", "missed", "unknown")
+}
+
+func newRunsCommand(p *program) *cobra.Command {
+	var options runsOptions
+	c := &cobra.Command{
+		Use: "runs [RUN]", GroupID: groupRuns, Args: arguments(0, 1),
+		Short:   "List runs, the newest first, or everything about one",
+		Example: "  fleetctl runs --task data/nightly-backup --failed --since 24h\n  fleetctl runs --host db-1 -o wide",
+		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+			if len(args) == 1 {
+				return runOneRun(ctx, p, client, fleet.RunID(args[0]))
+			}
+			return runRuns(ctx, p, client, options)
+		}),
+	}
+	options.addFlags(p, c)
+	return c
+}
+
+func (o *runsOptions) query(p *program) (query api.RunQuery, err error) {
+	query = api.RunQuery{Host: o.host, State: fleet.RunState(o.state), Failed: o.failed}
+	if _, known := fleet.RunMoves[query.State]; o.state != "" && !known {
+		return query, fleet.Errorf(fleet.Usage, "--state %q: want pending, begun, running, ran, skipped, missed or unknown", o.state)
+	}
+	if o.task != "" {
+		if query.Task, err = fleet.ParseTaskID(o.task); err != nil {
+			return query, err
+		}
+	}
+	if query.Since, err = p.parseSince("since", o.since); err != nil {
+		return query, err
+	}
+	query.Until, err = p.parseSince("until", o.until)
+	return query, err
+}
+
+func runRuns(ctx context.Context, p *program, client *api.Client, options runsOptions) error {
+	query, err := options.query(p)
+	if err != nil {
+		return err
+	}
+	if err := knownHost(ctx, client, options.host); err != nil {
+		return err
+	}
+	if query.Task != "" { // an unknown task is no empty answer
+		if _, err := client.Task(ctx, query.Task); err != nil {
+			return err
+		}
+	}
+	keep, err := options.keep(ctx, client)
+	if err != nil {
+		return err
+	}
+	list, err := collect(options.paging, func(page api.Page) (api.List[api.RunView], error) {
+		query.Page = page
+		return client.Runs(ctx, query)
+	}, keep)
+	if err != nil {
+		return err
+	}
+	return p.show(list, func() error {
+		if err := drawRuns(p, list.Items); err != nil {
+			return err
+		}
+		noteRest(p, options.paging, list)
+		return nil
+	})
+}
+
+func (o *runsOptions) keep(ctx context.Context, client *api.Client) (func(api.RunView) bool, error) {
+	if o.label == "" && o.namespace == "" {
+		return nil, nil
+	}
+	var labelled map[fleet.HostID]bool
+	if o.label != "" {
+		var err error
+		if labelled, err = hostsWith(ctx, client, o.label); err != nil {
+			return nil, err
+		}
+	}
+	return func(run api.RunView) bool {
+		return (labelled == nil || labelled[run.Host]) && (o.namespace == "" || run.Task.Namespace() == o.namespace)
+	}, nil
+}
+
+func drawRuns(p *program, runs []api.RunView) error {
+	t := p.table(
+		column{title: "DUE"}, column{title: "TASK"}, column{title: "HOST"}, column{title: "OUTCOME", paint: paintState},
+		column{title: "TOOK", right: true}, column{title: "RUN"},
+		column{title: "LATE", wide: true, right: true}, column{title: "STARTED", wide: true}, column{title: "OUTPUT", wide: true, right: true}, column{title: "DETAIL", wide: true},
+	)
+	for i := range runs {
+		run := &runs[i]
+		took, late, started := "-", "-", "-"
+		if run.Started != nil {
+			late, started = short(run.LateBy()), p.exact(*run.Started)
+			if run.Ended != nil {
+				took = short(run.Ended.Sub(*run.Started))
+			}
+		}
+		t.row(p.exact(run.Due), string(run.Task), hostName(run), outcome(&run.Run), took, string(run.ID),
+			late, started, fleet.Bytes(run.Stdout+run.Stderr).String(), run.Detail)
+	}
+	return t.write(p.stdout)
+}
+
+func hostName(run *api.RunView) string {
+	if run.HostName != "" {
+		return run.HostName
+	}
+	return string(run.Host)
+}
+
+// outcome says in a word or two what became of a run.
+func outcome(run *fleet.Run) string {
+	text := string(run.State)
+	switch {
+	case run.State != fleet.RunRan:
+		if run.Reason != "" {
+			text += ": " + string(run.Reason)
+		}
+	case run.TimedOut:
+		text = "timed out"
+	case run.Cancelled:
+		text = "cancelled"
+	case run.Signal != "":
+		text = run.Signal
+	case run.Exit != nil:
+		text = "exit " + strconv.Itoa(*run.Exit)
+	}
+	if run.Instants() > 1 {
+		text += " ×" + strconv.Itoa(run.Instants())
+	}
+	return text
+}
+
+func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.RunID) error {
+	run, err := client.Run(ctx, id)
+	if err != nil {
+		return err
+	}
+	return p.show(run, func() error {
+		p.say("%s on %s, due %s: %s", run.Task, hostName(&run), p.exact(run.Due), outcome(&run.Run))
+		if run.Detail != "" {
+			p.say("%s", run.Detail)
+		}
+		if run.Started != nil {
+			p.say("started %s, %s late", p.exact(*run.Started), short(run.LateBy()))
+		}
+		if run.Ended != nil {
+			p.say("ended   %s", p.exact(*run.Ended))
+		}
+		p.say("output  %s on stdout, %s on stderr, %s dropped", fleet.Bytes(run.Stdout), fleet.Bytes(run.Stderr), fleet.Bytes(run.Dropped))
+		if run.Tail != "" {
+			p.say("its last lines:")
+			for line := range strings.Lines(run.Tail) {
+				p.say("  %s", strings.TrimRight(line, "\n"))
+			}
+		}
+		return nil
+	})
+}
