@@ -1,0 +1,235 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/agent/crontab"
+	"github.com/fleetcron/fleetcron/shared/cron"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// partsDirs are the directories whose programs run-parts runs.
+var partsDirs = []string{
+	"/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly", "/etc/cron.yearly",
+	"/etc/periodic/15min", "/etc/periodic/hourly", "/etc/periodic/daily", "/etc/periodic/weekly", "/etc/periodic/monthly",
+}
+
+// call is a line that calls run-parts, or SUSE's run-crons.
+type call struct {
+	job      fleet.Job // the line itself
+	schedule cron.Schedule
+	words    []string // of its command
+	runCrons bool
+	guarded  bool // only where there is no anacron
+}
+
+var shellWords = regexp.MustCompile(`[^\s;&|(){}<>"'` + "`" + `]+`)
+
+// callOf reports whether a job calls run-parts.
+func callOf(j *crontab.Job) (call, bool) {
+	if !strings.Contains(j.Command, "run-parts") && !strings.Contains(j.Command, "run-crons") {
+		return call{}, false
+	}
+	shell := j.Shell()
+	c := call{words: shellWords.FindAllString(shell, -1), runCrons: strings.Contains(shell, "run-crons")}
+	c.guarded = strings.Contains(shell, "/anacron") && strings.Contains(shell, "||")
+	return c, true
+}
+
+// on reports whether the call is for the programs in dir.
+func (c *call) on(dir string) bool {
+	if c.runCrons {
+		return slices.Contains(partsDirs[:4], dir)
+	}
+	return slices.ContainsFunc(c.words, func(word string) bool { return strings.TrimRight(word, "/") == dir })
+}
+
+// starter is what starts the programs of one directory.
+type starter struct {
+	call
+	rule naming
+	says string // what starts them; empty: nothing does
+	runs bool
+	next bool // the call's schedule says when
+}
+
+// runParts finds the programs in the directories that run-parts is called on.
+func runParts(ctx context.Context, s *scan, out *found) {
+	for _, name := range partsDirs {
+		dir := s.dir(out, name)
+		if dir == nil {
+			continue
+		}
+		start := s.starter(ctx, name)
+		allowed := s.rhelLists(ctx, dir)
+		for _, file := range s.names(out, dir) {
+			s.part(ctx, out, dir, file, start, allowed)
+		}
+		dir.Close()
+	}
+}
+
+// starter finds what starts the programs of a directory: the line of a table
+// that calls run-parts on it, or anacron, which goes before a line that makes
+// way for it.
+func (s *scan) starter(ctx context.Context, dir string) starter {
+	best := starter{rule: s.host.parts}
+	for _, c := range s.calls {
+		if !c.on(dir) || best.says != "" && (best.runs || !c.job.Verdict.Runs) {
+			continue
+		}
+		best = starter{call: c, rule: s.rule(&c), runs: c.job.Verdict.Runs, next: !c.runCrons}
+		best.says = fmt.Sprintf("run-parts is called by %s line %d", c.job.Source, c.job.Line)
+		if c.runCrons {
+			best.says = fmt.Sprintf("run-crons, called by %s line %d, starts it once in its period", c.job.Source, c.job.Line)
+		}
+		if !best.runs {
+			best.says += ", which does not run: " + c.job.Verdict.Why
+		}
+	}
+	if a, ok := s.anacron(ctx, dir); ok && (best.says == "" || best.guarded) {
+		return a
+	}
+	return best
+}
+
+// rule is the naming rule of a call's run-parts.
+func (s *scan) rule(c *call) naming {
+	for i, word := range c.words {
+		if word == "--lsbsysinit" {
+			return debianLSBParts
+		}
+		pattern, ok := strings.CutPrefix(word, "--regex=")
+		if word == "--regex" && i+1 < len(c.words) {
+			pattern, ok = c.words[i+1], true
+		}
+		if expression, err := regexp.CompilePOSIX(pattern); ok && err == nil {
+			return naming{expression.MatchString, "run-parts takes only names that match " + pattern}
+		}
+	}
+	return s.host.parts
+}
+
+// anacron finds the line of /etc/anacrontab that calls run-parts on dir.
+func (s *scan) anacron(ctx context.Context, dir string) (starter, bool) {
+	if !s.host.anacron {
+		return starter{}, false
+	}
+	number := 0
+	for line := range strings.Lines(string(text(ctx, s.tree, "/etc/anacrontab"))) {
+		number++
+		fields := strings.Fields(line)
+		if len(fields) < 4 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		c := call{words: shellWords.FindAllString(line, -1)}
+		if !strings.Contains(line, "run-parts") || !c.on(dir) {
+			continue
+		}
+		c.job = fleet.Job{Source: "/etc/anacrontab", Line: number, User: "root", Schedule: fields[0] + " " + fields[1], Timezone: s.host.zone}
+		says := fmt.Sprintf("anacron starts it, by /etc/anacrontab line %d: every %s days, %s minutes after anacron begins", number, fields[0], fields[1])
+		return starter{call: c, rule: s.rule(&c), says: says, runs: true}, true
+	}
+	return starter{}, false
+}
+
+// rhelLists returns what jobs.allow and jobs.deny say, which RHEL's run-parts heeds.
+func (s *scan) rhelLists(ctx context.Context, dir *directory) func(name string) string {
+	if s.host.name != "rhel" {
+		return func(string) string { return "" }
+	}
+	list := func(name string) (lines []string, there bool) {
+		p, err := dir.lookup(name, true)
+		if err != nil {
+			return nil, false
+		}
+		defer p.Close()
+		content, err := p.read(ctx)
+		return strings.Split(string(content), "\n"), err == nil
+	}
+	allow, limited := list("jobs.allow")
+	deny, _ := list("jobs.deny")
+	return func(name string) string {
+		switch {
+		case slices.Contains(deny, name):
+			return "jobs.deny in its directory names it"
+		case limited && !slices.Contains(allow, name):
+			return "jobs.allow in its directory does not name it"
+		}
+		return ""
+	}
+}
+
+// part looks at one file of a directory that run-parts is called on.
+func (s *scan) part(ctx context.Context, out *found, dir *directory, name string, start starter, listed func(string) string) {
+	source := dir.path + "/" + name
+	p, err := dir.lookup(name, true)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("symbolic link: %w", err)
+		}
+		out.problem(source, 0, "", reason(err))
+		return
+	}
+	defer p.Close()
+	if p.kind() == unix.S_IFDIR {
+		return
+	}
+	if err := errKinds[p.kind()]; err != nil {
+		out.problem(source, 0, "", err.Error())
+		return
+	}
+	enabled := p.stat.Mode&0o111 != 0
+	if !enabled && !program(ctx, p) {
+		return // a text that lies there
+	}
+	why := ""
+	switch {
+	case !start.rule.takes(name):
+		why = fmt.Sprintf("the name %s is skipped: %s", name, start.rule.says)
+	case !enabled:
+		why = "it is not executable, so run-parts passes over it"
+	case listed(name) != "":
+		why = listed(name)
+	case start.says == "":
+		why = fmt.Sprintf("nothing calls run-parts on %s", dir.path)
+	case !start.runs:
+		why = start.says
+	}
+	job := fleet.Job{
+		Kind: fleet.KindRunParts, Source: source, User: start.job.User, Schedule: start.job.Schedule,
+		Timezone: start.job.Timezone, Command: source, Env: start.job.Env, Enabled: enabled,
+		Verdict: fleet.Verdict{Runs: why == "", Why: why},
+	}
+	if why == "" {
+		job.Verdict.Why = start.says
+		if start.next {
+			job.Next = start.job.Next
+		}
+	}
+	job.User = orRoot(job.User)
+	if out.room(len(source)) {
+		out.jobs = append(out.jobs, job)
+	}
+}
+
+// program reports whether a file begins as a script or a binary does.
+func program(ctx context.Context, p *place) bool {
+	content, err := p.read(ctx)
+	return err == nil && (strings.HasPrefix(string(content), "#!") || strings.HasPrefix(string(content), "\x7fELF"))
+}
+
+func orRoot(user string) string {
+	if user == "" {
+		return "root"
+	}
+	return user
+}

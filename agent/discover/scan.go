@@ -1,0 +1,222 @@
+package discover
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Options of a scan; the zero value works.
+type Options struct {
+	Now     time.Time     // the instant the coming instants follow; zero: the present
+	Host    string        // the host's name in the report; empty: as the tree says
+	Next    int           // how many coming instants a job has; zero: 5
+	Timeout time.Duration // what one source may take; zero: 10 s
+}
+
+// maxReportBytes bounds the commands and environments of one report.
+const maxReportBytes = 16 << 20
+
+// source is one place where jobs are found.
+type source struct {
+	name string // as the source of a problem that concerns all of it
+	find func(context.Context, *scan, *found)
+	// watch lists the directories whose changes call for another scan.
+	watch []string
+}
+
+// sources is every place there is. Rows below may use what rows above found.
+var sources = []source{
+	{"/etc/crontab", systemTable, []string{"/etc"}},
+	{"/etc/cron.d", dropIns, []string{"/etc/cron.d"}},
+	{"/var/spool/cron", userTables, spools},
+	{"/etc/cron.*", runParts, partsDirs},
+}
+
+// scan is one scan under way: what all sources may look at, and not change.
+type scan struct {
+	tree  *tree
+	host  *host
+	now   time.Time
+	next  int
+	calls []call // of run-parts, found by earlier sources
+}
+
+// found is what one source found.
+type found struct {
+	jobs     []fleet.Job
+	problems []fleet.Problem
+	calls    []call
+	bytes    int
+	left     int // jobs left out for want of room
+}
+
+func (f *found) problem(source string, line int, text, reason string) {
+	if len(f.problems) < fleet.MaxReportProblems {
+		f.problems = append(f.problems, fleet.Problem{Source: source, Line: line, Text: printable(text), Reason: printable(reason)})
+	}
+}
+
+// room reports whether another job of that many bytes fits into a report.
+func (f *found) room(bytes int) bool {
+	if f.bytes+bytes > maxReportBytes || len(f.jobs) >= fleet.MaxReportJobs {
+		f.left++
+		return false
+	}
+	f.bytes += bytes
+	return true
+}
+
+// Scan finds the jobs in the tree at root, as if root were "/". The error is
+// about the root itself or the context; whatever else goes wrong is a problem
+// in the report. Scanning again and again is better done by a [Scanner].
+func Scan(ctx context.Context, root string, opt Options) (fleet.Report, error) {
+	return NewScanner(root, opt).Scan(ctx)
+}
+
+// Scanner scans one tree again and again. It remembers which source hangs, so
+// that a dead mount holds one goroutine and not one more with every scan.
+// It is for one goroutine.
+type Scanner struct {
+	root    string
+	opt     Options
+	sources []source
+	hangs   map[string]<-chan struct{} // closed when the reader at last comes back
+}
+
+// NewScanner returns a scanner of the tree at root.
+func NewScanner(root string, opt Options) *Scanner {
+	opt.Next = cmp.Or(opt.Next, 5)
+	opt.Timeout = cmp.Or(opt.Timeout, 10*time.Second)
+	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{})}
+}
+
+// Scan scans the tree once, as of Options.Now or the present.
+func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
+	now := c.opt.Now
+	if now.IsZero() {
+		now = time.Now()
+	}
+	report := fleet.Report{Host: c.opt.Host, Scanned: now.UTC().Truncate(time.Second), Jobs: []fleet.Job{}, Problems: []fleet.Problem{}}
+	var all found
+	s := &scan{now: now, next: c.opt.Next}
+	if err := c.begin(ctx, s, &report, &all); err != nil {
+		return report, err
+	}
+	if s.tree == nil {
+		report.Problems = all.problems
+		return report, nil
+	}
+	defer s.tree.release()
+	for _, src := range c.sources {
+		out := c.bounded(ctx, s.tree, src.name, func(ctx context.Context, out *found) { src.find(ctx, s, out) })
+		if err := ctx.Err(); err != nil {
+			return report, fmt.Errorf("scan %s: %w", c.root, err)
+		}
+		all.add(out)
+		s.calls = append(s.calls, out.calls...)
+	}
+	report.Jobs, report.Problems = all.sorted(s)
+	return report, nil
+}
+
+// begin opens the tree and reads what decides how everything else is read.
+func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all *found) error {
+	t, err := openTree(c.root)
+	if err != nil {
+		return fmt.Errorf("scan: %w", err)
+	}
+	var h *host
+	var name string
+	read := make(chan struct{})
+	out := c.bounded(ctx, t, "/etc", func(ctx context.Context, _ *found) {
+		defer close(read)
+		h, name = readHost(ctx, t), hostName(ctx, t)
+	})
+	select {
+	case <-read:
+	default:
+		t.release()
+		all.add(out)
+		return ctx.Err()
+	}
+	s.tree, s.host = t, h
+	report.Host = cmp.Or(report.Host, name)
+	return nil
+}
+
+// bounded runs a reader until it is done, its time is up or the context ends.
+// What cannot be stopped is left alone, and not started again before it ends.
+func (c *Scanner) bounded(ctx context.Context, t *tree, name string, read func(context.Context, *found)) *found {
+	if done := c.hangs[name]; done != nil {
+		select {
+		case <-done:
+			delete(c.hangs, name)
+		default:
+			return &found{problems: []fleet.Problem{{Source: name, Reason: "reading it still hangs since an earlier scan; is it on a mount that does not answer?"}}}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	defer cancel()
+	done := make(chan struct{})
+	out := new(found)
+	t.hold()
+	go func() {
+		defer close(done)
+		defer t.release()
+		read(ctx, out)
+	}()
+	select {
+	case <-done:
+		return out
+	case <-ctx.Done():
+	}
+	c.hangs[name] = done
+	return &found{problems: []fleet.Problem{{Source: name, Reason: fmt.Sprintf("reading it took longer than %s; is it on a mount that does not answer?", c.opt.Timeout)}}}
+}
+
+func (f *found) add(other *found) {
+	for _, job := range other.jobs {
+		size := len(job.Command)
+		for name, value := range job.Env {
+			size += len(name) + len(value)
+		}
+		if f.room(size) {
+			f.jobs = append(f.jobs, job)
+		}
+	}
+	f.left += other.left
+	for _, p := range other.problems {
+		f.problem(p.Source, p.Line, p.Text, p.Reason)
+	}
+}
+
+// sorted puts what was found into an order that is the same for the same tree,
+// and gives every job its id.
+func (f *found) sorted(s *scan) ([]fleet.Job, []fleet.Problem) {
+	slices.SortStableFunc(f.jobs, func(a, b fleet.Job) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))
+	})
+	slices.SortStableFunc(f.problems, func(a, b fleet.Problem) int {
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))
+	})
+	ordinals := make(map[fleet.JobID]int, len(f.jobs))
+	for i := range f.jobs {
+		job := &f.jobs[i]
+		job.Fingerprint = fleet.CommandFingerprint(job.Command)
+		first := fleet.NewJobID(job.Kind, job.Source, job.User, job.Command, 0)
+		job.ID = first
+		if n := ordinals[first]; n > 0 {
+			job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, job.Command, n)
+		}
+		ordinals[first]++
+	}
+	if f.left > 0 {
+		f.problem("/", 0, "", fmt.Sprintf("%d jobs are left out: a report holds %d jobs and %d MiB of commands", f.left, fleet.MaxReportJobs, maxReportBytes>>20))
+	}
+	return append([]fleet.Job{}, f.jobs...), append([]fleet.Problem{}, f.problems...) // never null in JSON
+}

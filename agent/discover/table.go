@@ -1,0 +1,228 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/agent/crontab"
+	"github.com/fleetcron/fleetcron/shared/cron"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// table is a crontab to be read.
+type table struct {
+	source string // its name for people
+	system bool
+	owner  string // of a user's table
+	// unread says why the daemon never looks at the file. Such a file is told
+	// of only if it holds jobs, and its bad lines are nobody's trouble.
+	unread string
+}
+
+// table reads one crontab in a directory.
+func (s *scan) table(ctx context.Context, out *found, dir *directory, name string, t table) {
+	content, look, err := s.open(ctx, dir, name)
+	if err != nil {
+		if t.unread == "" {
+			out.problem(t.source, 0, "", reason(err))
+		}
+		return
+	}
+	look.system = t.system
+	look.owner, look.named = s.host.users.uid(t.owner)
+	file := crontab.Parse(content, crontab.Options{
+		Dialect: s.grammar(t), System: t.system, Owner: t.owner, Root: look.named && look.owner == 0, Known: s.host.users.known,
+	})
+	if t.unread != "" && len(file.Jobs) <= len(file.Problems) {
+		return // it does not even look like a table
+	}
+	why := s.fileVerdict(out, file, look, t)
+	for i := range file.Jobs {
+		s.job(out, &file.Jobs[i], t, why)
+	}
+	if t.unread == "" {
+		for _, p := range file.Problems {
+			out.problem(t.source, p.Line, p.Text, sentence(p.Reason, p.Term, s.host.cron))
+		}
+	}
+}
+
+// open looks a table up, follows a link within the tree and reads it.
+func (s *scan) open(ctx context.Context, dir *directory, name string) ([]byte, *seen, error) {
+	p, err := dir.lookup(name, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer p.Close()
+	look := &seen{tree: s.tree, stat: p.stat}
+	if p.kind() == unix.S_IFLNK {
+		look.link, look.linkUID = true, p.stat.Uid
+		target, err := dir.lookup(name, true)
+		if err != nil {
+			return nil, nil, fmt.Errorf("symbolic link: %w", err)
+		}
+		defer target.Close()
+		p, look.stat = target, target.stat
+	}
+	content, err := p.read(ctx)
+	return content, look, err
+}
+
+// grammar is the dialect a table is written in: a system table can only be
+// vixie's, whoever passes over it.
+func (s *scan) grammar(t table) cron.Dialect {
+	if t.system && s.host.reads == cron.Busybox {
+		return cron.Cronie
+	}
+	return s.host.reads
+}
+
+// fileVerdict says why no job of the file runs, or nothing.
+func (s *scan) fileVerdict(out *found, file *crontab.File, look *seen, t table) string {
+	if t.unread != "" {
+		return t.unread
+	}
+	if !t.system && !s.host.users.known(t.owner) {
+		why := fmt.Sprintf("user %q is not in /etc/passwd, so the table is an orphan", t.owner)
+		out.problem(t.source, 0, "", sentence(why, "ORPHAN (no passwd entry)", s.host.cron))
+		return why
+	}
+	if check := s.host.refuses(look); check != nil {
+		out.problem(t.source, 0, "", sentence(check.why, check.term, s.host.cron))
+		return check.why
+	}
+	return file.Refusal
+}
+
+// job adds a job of a table to what is found.
+func (s *scan) job(out *found, j *crontab.Job, t table, why string) {
+	schedule, zone, location := s.clock(j)
+	job := fleet.Job{
+		Kind: fleet.KindCron, Source: t.source, Line: j.Line, User: printable(j.User),
+		Schedule: printable(j.Fields), Timezone: zone, Command: printable(j.Command), Enabled: true,
+	}
+	if why == "" {
+		why = s.jobVerdict(j, t)
+	}
+	due := upcoming(schedule, s.now.In(location), s.next)
+	if why == "" && len(due) == 0 && !schedule.Reboot() && !schedule.Random() {
+		why = "no day of the calendar fits its schedule, so it never comes"
+	}
+	job.Verdict = fleet.Verdict{Runs: why == "", Why: why}
+	if job.Verdict.Runs {
+		job.Next = due
+	}
+	if complaint := schedule.Complaint(); complaint != "" && t.unread == "" {
+		f := schedule.Fields()
+		out.problem(t.source, j.Line, job.Schedule+" "+job.Command, fmt.Sprintf(
+			"busybox crond logs %q and keeps the line with what it had read until then: minute %s, hour %s, day %s, month %s, weekday %s",
+			complaint, or(f.Minute), or(f.Hour), or(f.DayOfMonth), or(f.Month), or(f.DayOfWeek)))
+	}
+	if !out.room(len(job.Command) + j.EnvSize()) {
+		return
+	}
+	if env := j.Env(); env != nil {
+		job.Env = make(map[string]string, len(env))
+		for name, value := range env {
+			job.Env[printable(name)] = printable(value)
+		}
+	}
+	out.jobs = append(out.jobs, job)
+	if call, ok := callOf(j); ok && t.unread == "" {
+		call.job, call.schedule = job, schedule
+		out.calls = append(out.calls, call)
+	}
+}
+
+// clock is what a job's schedule is read in: with cronie, CRON_TZ.
+func (s *scan) clock(j *crontab.Job) (cron.Schedule, string, *time.Location) {
+	name, set := j.Setting("CRON_TZ")
+	if !set || s.host.reads != cron.Cronie {
+		return j.Schedule, s.host.zone, s.host.location
+	}
+	location, err := cron.Load(name)
+	if err != nil { // the C library takes an unknown zone for UTC
+		return j.Schedule.Wall(), "UTC", time.UTC
+	}
+	return j.Schedule.Wall(), name, location
+}
+
+// jobVerdict says why a job of a table that is read does not run, or nothing.
+func (s *scan) jobVerdict(j *crontab.Job, t table) string {
+	switch {
+	case s.host.cron == None:
+		return "no cron daemon is installed on this host"
+	case t.system && !s.host.users.known(j.User):
+		return fmt.Sprintf("user %q is not in /etc/passwd", j.User)
+	}
+	return ""
+}
+
+// upcoming returns the next n instants of a schedule, UTC.
+func upcoming(schedule cron.Schedule, after time.Time, n int) []time.Time {
+	var due []time.Time
+	for len(due) < n {
+		at, ok := schedule.Next(after)
+		if !ok {
+			break
+		}
+		due = append(due, at.UTC())
+		after = at
+	}
+	return due
+}
+
+// sentence joins a reason with the term the daemon logs for it.
+func sentence(reason, term string, by Cron) string {
+	if term == "" || by == None {
+		return reason
+	}
+	return fmt.Sprintf("%s (cron says: %s)", reason, term)
+}
+
+// reason puts an error of looking or reading into a person's words.
+func reason(err error) string {
+	link := ""
+	if strings.HasPrefix(err.Error(), "symbolic link: ") {
+		link = "symbolic link: "
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return link + "permission denied; a full scan needs root"
+	case errors.Is(err, fs.ErrNotExist) && link != "":
+		return "the symbolic link points to nothing within the scanned root"
+	case errors.Is(err, fs.ErrNotExist):
+		return "it vanished while it was looked at"
+	case errors.Is(err, unix.ELOOP):
+		return "the symbolic links go round in a circle"
+	case errors.Is(err, unix.ENOTDIR):
+		return link + "a part of its path is no directory"
+	}
+	return err.Error()
+}
+
+// printable keeps text that is UTF-8 and reads any other as Latin-1.
+func printable(text string) string {
+	if utf8.ValidString(text) {
+		return text
+	}
+	runes := make([]rune, len(text))
+	for i := range len(text) {
+		runes[i] = rune(text[i])
+	}
+	return string(runes)
+}
+
+func or(set string) string {
+	if set == "" {
+		return "none"
+	}
+	return set
+}
