@@ -1,0 +1,116 @@
+package scheduler
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// planOrders puts the orders of a plan in place of the old ones. An order that
+// is gone was withdrawn before it was carried out, and has no outcome.
+func (s *State) planOrders(now time.Time, orders []fleet.Order) {
+	clear(s.orders)
+	stopped := map[fleet.OrderID]bool{}
+	for _, o := range orders {
+		if o.Kind == fleet.OrderRun && !s.memory.OrderDecided(o.ID) {
+			s.orders[o.ID] = o
+		}
+	}
+	for _, o := range orders {
+		if o.Kind != fleet.OrderCancel {
+			continue
+		}
+		if !s.stopped[o.ID] {
+			s.stop(now, o)
+		}
+		stopped[o.ID] = true
+	}
+	s.stopped = stopped
+}
+
+// stop carries out an order to cancel: a run that goes on is stopped, one that
+// waits is skipped.
+func (s *State) stop(now time.Time, o fleet.Order) {
+	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
+		if wish := s.orders[id]; wish.Run == o.Run && wish.Task == o.Task {
+			s.refuse(wish, fleet.RunSkipped, fleet.SkippedCancelled)
+		}
+	}
+	t := s.tasks[o.Task]
+	if t == nil {
+		return
+	}
+	if slices.ContainsFunc(t.running, func(r running) bool { return r.id == o.Run }) {
+		s.do(Cancel{Task: o.Task, Run: o.Run, Reason: o.Reason})
+	}
+	// Only the oldest that waits may go, or the order on disk would break.
+	if t.planned && len(t.waiting) > 0 && RunID(fleet.Occurrence{Task: t.id, Scope: s.host, Nominal: t.waiting[0].nominal}) == o.Run {
+		i := t.waiting[0]
+		t.waiting = t.waiting[1:]
+		s.giveUp(now, t, i, fleet.SkippedCancelled)
+		s.arm(now, t)
+	}
+}
+
+// advanceOrders carries out the wishes whose task has room, and settles those
+// that have expired.
+func (s *State) advanceOrders(now time.Time) {
+	if len(s.orders) == 0 {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
+		o := s.orders[id]
+		t := s.tasks[o.Task]
+		switch {
+		case now.After(o.Expires):
+			s.refuse(o, fleet.RunMissed, fleet.MissedDeadline)
+		case t == nil || !t.planned:
+			// its task may come with a later plan
+		case !t.full():
+			s.carryOut(now, t, o)
+		default:
+			s.overlap(t, o)
+		}
+	}
+}
+
+// carryOut begins the run of an order. A person's word also holds while the
+// task is paused.
+func (s *State) carryOut(now time.Time, t *task, o fleet.Order) {
+	delete(s.orders, o.ID)
+	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID})
+	s.arm(now, t)
+}
+
+// overlap applies the task's policy to an order that finds it running.
+func (s *State) overlap(t *task, o fleet.Order) {
+	switch t.assignment.Task.Limits.Overlap {
+	case fleet.OverlapReplace:
+		s.cancelAll(t, "a run that was ordered takes its place")
+	case fleet.OverlapQueue: // it waits, until it expires
+	default:
+		s.refuse(o, fleet.RunSkipped, fleet.SkippedOverlap)
+	}
+}
+
+// refuse settles an order that comes to nothing.
+func (s *State) refuse(o fleet.Order, state fleet.RunState, reason fleet.Reason) {
+	delete(s.orders, o.ID)
+	run := fleet.Run{
+		ID: s.runOf(o), Task: o.Task, Host: s.host, Due: wall(o.Due), Order: o.ID, State: state, Reason: reason,
+	}
+	if t := s.tasks[o.Task]; t != nil && t.planned {
+		run.Generation = t.assignment.Generation
+	}
+	s.do(Settle{run})
+}
+
+// runOf is the id that the order's run has: the one that was promised.
+func (s *State) runOf(o fleet.Order) fleet.RunID {
+	if o.Run != "" {
+		return o.Run
+	}
+	return RunID(fleet.Occurrence{Task: o.Task, Scope: s.host, Nominal: wall(o.Due)})
+}

@@ -1,0 +1,238 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Starter carries out runs.
+type Starter interface {
+	// Begin begins a run. It returns as soon as the beginning is on disk, or
+	// the run has found another outcome; either way Ended is called once, then
+	// or later. An error means that nothing was begun and nothing is on disk.
+	Begin(ctx context.Context, due Due) error
+	// Cancel stops a run that was begun, and does not wait for its end.
+	Cancel(run fleet.RunID, reason string)
+}
+
+// Recorder makes decisions durable. It returns when they are on disk.
+type Recorder interface {
+	// Settle records an outcome.
+	Settle(ctx context.Context, run fleet.Run) error
+	// Pass records that no instant of the task up to until is due.
+	Pass(ctx context.Context, task fleet.TaskID, until time.Time) error
+}
+
+// Config is what a Scheduler works with.
+type Config struct {
+	Host     fleet.HostID
+	Memory   Memory
+	Starter  Starter
+	Recorder Recorder
+	Open     []fleet.Run // runs of an earlier agent that go on
+	Booted   time.Time   // when the host did; zero: unknown
+	Logger   *slog.Logger
+}
+
+// Scheduler begins runs when they are due. Its methods may be called from any
+// goroutine, and never wait.
+type Scheduler struct {
+	cfg   Config
+	state *State
+
+	mu     sync.Mutex
+	events []Event
+	signal chan struct{} // holds one when events do
+}
+
+// New returns a scheduler that counts from now: what was due before and is not
+// decided was missed because the agent was down.
+func New(cfg Config) *Scheduler {
+	s := &Scheduler{
+		cfg:    cfg,
+		state:  NewState(cfg.Host, cfg.Memory, time.Now(), cfg.Booted),
+		signal: make(chan struct{}, 1),
+	}
+	for _, run := range cfg.Open {
+		s.put(RunFound{run})
+	}
+	return s
+}
+
+// Plan replaces what the host has to do. A stored plan is the one that an
+// earlier agent saved.
+func (s *Scheduler) Plan(plan *fleet.Plan, stored bool) {
+	s.put(PlanChanged{Assignments: plan.Assignments, Orders: plan.Orders, Stored: stored})
+}
+
+// Ended tells that a run is over.
+func (s *Scheduler) Ended(task fleet.TaskID, run fleet.RunID) { s.put(RunEnded{task, run}) }
+
+func (s *Scheduler) put(event Event) {
+	s.mu.Lock()
+	s.events = append(s.events, event)
+	s.mu.Unlock()
+	select {
+	case s.signal <- struct{}{}:
+	default:
+	}
+}
+
+// get takes the oldest event.
+func (s *Scheduler) get() (Event, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.events) == 0 {
+		s.events = nil
+		return nil, false
+	}
+	event := s.events[0]
+	s.events = s.events[1:]
+	return event, true
+}
+
+const (
+	// longestSleep bounds how long a change of the wall clock goes unnoticed.
+	longestSleep = 30 * time.Second
+	// jump is by how much the wall clock may differ from elapsed time before
+	// it is said to have been set.
+	jump = 2 * time.Second
+	// together is how many tasks' actions are made durable at once; the journal
+	// writes them with one fsync.
+	together = 64
+)
+
+// Run decides and begins until ctx ends. What was decided by then is recorded;
+// runs go on.
+func (s *Scheduler) Run(ctx context.Context) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	before := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			// A moment's grace for what is decided: ctx is over, the disk is not.
+			s.carryOut(context.WithoutCancel(ctx), s.state.Step(time.Now(), Stopping{}))
+			return nil
+		case <-s.signal:
+		case <-timer.C:
+		}
+		now := time.Now()
+		wake := s.step(ctx, now, s.tick(before, now))
+		for event, ok := s.get(); ok && ctx.Err() == nil; event, ok = s.get() {
+			wake = s.step(ctx, time.Now(), event)
+		}
+		before = now
+		timer.Reset(sleep(time.Now(), wake))
+	}
+}
+
+// tick says whether the wall clock went its way since the step before.
+func (s *Scheduler) tick(before, now time.Time) Event {
+	ahead := stepped(now.Round(0).Sub(before.Round(0)), now.Sub(before))
+	if ahead == 0 {
+		return Tick{}
+	}
+	s.cfg.Logger.Warn("clock stepped", "by", ahead, "now", now.UTC())
+	return ClockJumped{}
+}
+
+// stepped is by how much the wall clock was set, given how far it and the
+// monotonic clock went; zero if it was not.
+func stepped(wall, elapsed time.Duration) time.Duration {
+	if ahead := wall - elapsed; ahead > jump || ahead < -jump {
+		return ahead
+	}
+	return 0
+}
+
+// sleep is how long to wait for the instant at.
+func sleep(now, at time.Time) time.Duration {
+	if at.IsZero() {
+		return longestSleep
+	}
+	return min(longestSleep, max(0, at.Sub(now.Round(0))))
+}
+
+// step feeds one event and carries out what follows; it returns when to wake.
+func (s *Scheduler) step(ctx context.Context, now time.Time, event Event) time.Time {
+	return s.carryOut(ctx, s.state.Step(now, event))
+}
+
+// carryOut makes the actions happen, those of one task in order, and waits
+// until all are on disk.
+func (s *Scheduler) carryOut(ctx context.Context, actions []Action) (wake time.Time) {
+	byTask := map[fleet.TaskID][]Action{}
+	var order []fleet.TaskID
+	for _, a := range actions {
+		id, last := taskOf(a)
+		if last {
+			wake = a.(Wake).At
+			continue
+		}
+		if byTask[id] == nil {
+			order = append(order, id)
+		}
+		byTask[id] = append(byTask[id], a)
+	}
+	var group errgroup.Group
+	group.SetLimit(together)
+	for _, id := range order {
+		group.Go(func() error {
+			for _, a := range byTask[id] {
+				s.do(ctx, a)
+			}
+			return nil
+		})
+	}
+	group.Wait()
+	return wake
+}
+
+// taskOf is the task that an action is about; Wake is about none.
+func taskOf(a Action) (id fleet.TaskID, wake bool) {
+	switch a := a.(type) {
+	case Begin:
+		return a.Due.Task(), false
+	case Settle:
+		return a.Run.Task, false
+	case Pass:
+		return a.Task, false
+	case Cancel:
+		return a.Task, false
+	}
+	return "", true
+}
+
+// do carries out one action. What cannot be recorded is logged here, because
+// nobody above can do anything about it.
+func (s *Scheduler) do(ctx context.Context, a Action) {
+	log := s.cfg.Logger
+	switch a := a.(type) {
+	case Begin:
+		if err := s.cfg.Starter.Begin(ctx, a.Due); err != nil {
+			log.Error("run not begun", "task", a.Due.Task(), "run", a.Due.Run, "due", a.Due.Nominal, "error", err)
+			s.Ended(a.Due.Task(), a.Due.Run)
+		}
+	case Settle:
+		r := a.Run
+		if err := s.cfg.Recorder.Settle(ctx, r); err != nil {
+			log.Error("outcome not recorded", "task", r.Task, "due", r.Due, "instants", r.Instants(), "state", r.State, "reason", r.Reason, "error", err)
+			return
+		}
+		log.Info("run "+string(r.State), "task", r.Task, "due", r.Due, "instants", r.Instants(), "reason", r.Reason)
+	case Pass:
+		if err := s.cfg.Recorder.Pass(ctx, a.Task, a.Until); err != nil {
+			log.Error("watermark not recorded", "task", a.Task, "until", a.Until, "error", err)
+		}
+	case Cancel:
+		log.Info("run cancelled", "task", a.Task, "run", a.Run, "reason", a.Reason)
+		s.cfg.Starter.Cancel(a.Run, a.Reason)
+	}
+}

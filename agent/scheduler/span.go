@@ -1,0 +1,111 @@
+package scheduler
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// instants is a number of due instants in a row.
+type instants struct {
+	first, last time.Time
+	count       int
+}
+
+// advance takes the next instant.
+func (t *task) advance() time.Time {
+	t.seen = t.next
+	t.next, t.hasNext = t.clock.Next(t.seen)
+	return t.seen
+}
+
+// take takes every instant up to and including until; there is one. A fixed
+// period is counted, not walked: a host may have been away for a year.
+func (t *task) take(until time.Time) instants {
+	on := &t.assignment.Task.On
+	taken := instants{first: t.next}
+	if period := time.Duration(on.Every); period > 0 && on.Ends == nil {
+		more := until.Sub(t.next) / period
+		taken.count = int(more) + 1
+		taken.last = t.next.Add(more * period)
+		t.seen = taken.last
+		t.next, t.hasNext = t.clock.Next(t.seen)
+		return taken
+	}
+	for t.hasNext && !t.next.After(until) {
+		taken.last = t.advance()
+		taken.count++
+	}
+	return taken
+}
+
+// kind is what the instants of a span have in common.
+type kind struct {
+	state      fleet.RunState
+	reason     fleet.Reason
+	generation uint64
+}
+
+// span is a range of instants of one task with the same outcome.
+type span struct {
+	instants
+	kind kind
+}
+
+// settle decides instants that come to nothing. They join the open span if it
+// is of their kind; a new kind closes it. What still waits and is older is given
+// up before: the order on disk is the order of the instants, or an agent that
+// comes back would take what waited for decided.
+func (s *State) settle(now time.Time, t *task, these instants, state fleet.RunState, reason fleet.Reason) {
+	if len(t.waiting) > 0 && these.first.After(t.waiting[0].nominal) {
+		s.drop(now, t, fleet.SkippedReplaced)
+	}
+	kind := kind{state, reason, t.assignment.Generation}
+	if t.open.kind != kind {
+		s.flush(now, t)
+	}
+	if t.open.count == 0 {
+		t.open = span{instants{first: these.first}, kind}
+	}
+	t.open.last = these.last
+	t.open.count += these.count
+}
+
+// flush gives the open span out.
+func (s *State) flush(now time.Time, t *task) {
+	if t.open.count == 0 {
+		return
+	}
+	run := fleet.Run{
+		ID:         RunID(fleet.Occurrence{Task: t.id, Scope: s.host, Nominal: t.open.first}),
+		Task:       t.id,
+		Generation: t.open.kind.generation,
+		Host:       s.host,
+		Due:        t.open.first,
+		State:      t.open.kind.state,
+		Reason:     t.open.kind.reason,
+	}
+	if t.open.count > 1 {
+		last := t.open.last
+		run.Until, run.Count = &last, t.open.count
+	}
+	s.do(Settle{run})
+	t.flushed, t.flushedKind = now, t.open.kind
+	t.open = span{}
+}
+
+// flushOld gives the open span out unless one of its kind just was, so that a
+// task that is due every second makes a record a minute and not sixty.
+func (s *State) flushOld(now time.Time, t *task) {
+	if t.open.kind != t.flushedKind || t.flushed.After(now) || now.Sub(t.flushed) >= flushEvery {
+		s.flush(now, t)
+	}
+}
+
+func (s *State) flushAll(now time.Time) {
+	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
+		s.flush(now, s.tasks[id])
+	}
+}

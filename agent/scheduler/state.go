@@ -1,0 +1,283 @@
+package scheduler
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Memory is what outlives the agent.
+type Memory interface {
+	// LastDecided returns the last nominal instant of the task that was begun,
+	// settled or passed over, and false when none was.
+	LastDecided(task fleet.TaskID) (time.Time, bool)
+	// OrderDecided reports whether the order was carried out or settled.
+	OrderDecided(order fleet.OrderID) bool
+}
+
+// State is everything the scheduler knows. Only Step changes it; it belongs to
+// one goroutine.
+type State struct {
+	host    fleet.HostID
+	memory  Memory
+	started time.Time // of this agent
+	booted  time.Time // of this host; zero: unknown
+	last    time.Time // now, of the step before
+	planned time.Time // when the last plan came from a collector; zero: none did yet
+	jumped  time.Time // where the clock last left off to jump forward; zero: it did not in this step
+
+	tasks   map[fleet.TaskID]*task
+	orders  map[fleet.OrderID]fleet.Order // wishes to run, not yet begun
+	stopped map[fleet.OrderID]bool        // wishes to cancel, carried out
+	heap    wakeHeap
+	actions []Action
+}
+
+// NewState returns the state of an agent that starts now on a host that booted
+// at the given time, if that is known. Both are wall-clock times.
+func NewState(host fleet.HostID, memory Memory, now, booted time.Time) *State {
+	return &State{
+		host: host, memory: memory, started: wall(now), booted: wall(booted), last: wall(now),
+		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{}, stopped: map[fleet.OrderID]bool{},
+	}
+}
+
+// wall strips the monotonic reading and the zone, which would make equal
+// instants differ.
+func wall(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.Round(0).UTC()
+}
+
+// Step takes one event in at the given wall-clock time and returns what to do.
+// The slice is valid until the next step.
+func (s *State) Step(now time.Time, event Event) []Action {
+	now = wall(now)
+	s.actions = s.actions[:0]
+	switch e := event.(type) {
+	case ClockJumped:
+		s.clockJumped(now)
+	case RunFound:
+		s.found(e.Run)
+	case RunEnded:
+		s.ended(now, e)
+	case PlanChanged:
+		s.plan(now, e)
+		if !e.Stored {
+			s.planned = now
+		}
+	}
+	s.advance(now)
+	s.advanceOrders(now)
+	if _, stopping := event.(Stopping); stopping {
+		s.flushAll(now)
+	}
+	s.last, s.jumped = now, time.Time{}
+	s.wake(now)
+	return s.actions
+}
+
+// clockJumped looks at every task: what it waits for may be further away now.
+func (s *State) clockJumped(now time.Time) {
+	if now.After(s.last) {
+		s.jumped = s.last
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
+		s.advanceTask(now, s.tasks[id])
+	}
+}
+
+func (s *State) do(a Action) { s.actions = append(s.actions, a) }
+
+// advance decides every instant that has come.
+func (s *State) advance(now time.Time) {
+	for {
+		t := s.heap.peek()
+		if t == nil || t.wake.After(now) {
+			return
+		}
+		s.advanceTask(now, t)
+	}
+}
+
+func (s *State) advanceTask(now time.Time, t *task) {
+	switch {
+	case !t.planned:
+	case t.assignment.Task.On.Daemon:
+		s.advanceDaemon(now, t)
+	case t.assignment.State == fleet.TaskEnabled:
+		s.decide(now, t)
+	default:
+		s.pass(now, t)
+	}
+	s.flushOld(now, t)
+	s.arm(now, t)
+}
+
+// wake asks for the next step.
+func (s *State) wake(now time.Time) {
+	var at time.Time
+	if t := s.heap.peek(); t != nil {
+		at = t.wake
+	}
+	for _, o := range s.orders {
+		if at.IsZero() || o.Expires.Before(at) {
+			at = wall(o.Expires).Add(1)
+		}
+	}
+	if !at.IsZero() {
+		s.do(Wake{At: later(at, now)})
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// plan puts the new assignments and orders in place of the old.
+func (s *State) plan(now time.Time, e PlanChanged) {
+	wanted := make(map[fleet.TaskID]*fleet.Assignment, len(e.Assignments))
+	for i := range e.Assignments {
+		wanted[e.Assignments[i].Task.ID()] = &e.Assignments[i]
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
+		if t := s.tasks[id]; t.planned && wanted[id] == nil {
+			s.remove(now, t)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(wanted)) {
+		s.assign(now, id, wanted[id])
+	}
+	s.planOrders(now, e.Orders)
+}
+
+// task returns the task's entry, made if need be.
+func (s *State) task(id fleet.TaskID) *task {
+	t := s.tasks[id]
+	if t == nil {
+		t = &task{id: id, index: -1}
+		s.tasks[id] = t
+	}
+	return t
+}
+
+// found takes in a run that survived the agent before.
+func (s *State) found(run fleet.Run) {
+	t := s.task(run.Task)
+	began := run.Due
+	if run.Started != nil {
+		began = *run.Started
+	}
+	t.running = append(t.running, running{id: run.ID, began: wall(began)})
+}
+
+// assign takes in an assignment that is new, changed or the same.
+func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
+	t := s.task(id)
+	same := t.planned && t.assignment.Generation == a.Generation
+	if same && t.assignment.State == a.State {
+		return
+	}
+	if t.planned {
+		s.advanceTask(now, t) // under what was in force until now
+	}
+	old := t.assignment
+	t.assignment = a
+	switch {
+	case same: // paused or resumed
+	case t.planned:
+		s.flush(now, t)
+		t.reload(s.host)
+		t.seen = later(t.seen, wall(a.Since))
+		t.received = now
+		s.changed(t, old)
+	default:
+		t.planned = true
+		t.reload(s.host)
+		s.begins(now, t)
+	}
+	if a.State != fleet.TaskEnabled {
+		s.drop(now, t, fleet.SkippedPaused)
+		s.flush(now, t)
+	}
+	t.next, t.hasNext = t.clock.Next(t.seen)
+	s.arm(now, t)
+}
+
+// newcomer is how long after it was accepted a recurring task may reach a host
+// and still be counted from its acceptance. A host that meets it later came to
+// it later, by a new label or its enrolment, and missed nothing.
+const newcomer = 24 * time.Hour
+
+// begins finds the instant after which a task counts on this host that enters
+// the state.
+func (s *State) begins(now time.Time, t *task) {
+	since := wall(t.assignment.Since)
+	on := &t.assignment.Task.On
+	decided, known := s.memory.LastDecided(t.id)
+	t.seen, t.received = wall(decided), time.Time{}
+	if on.Daemon || on.Manual {
+		return
+	}
+	switch {
+	case !s.planned.IsZero() && !since.After(s.planned):
+		// A plan newer than the task was without it: the host now matches.
+		t.seen = later(t.seen, now)
+	case known:
+		t.seen = later(t.seen, since)
+		return
+	case since.IsZero() || on.At == nil && now.Sub(since) > newcomer:
+		t.seen = now
+	default:
+		t.seen, t.received = since, now
+	}
+	s.do(Pass{Task: t.id, Until: t.seen})
+}
+
+// remove takes a task out of the plan. Its runs go on, a daemon's is stopped.
+func (s *State) remove(now time.Time, t *task) {
+	s.advanceTask(now, t)
+	s.drop(now, t, fleet.SkippedCancelled)
+	s.flush(now, t)
+	if t.assignment.Task.On.Daemon {
+		s.cancelAll(t, "the task is no longer assigned to this host")
+	}
+	t.planned = false
+	s.heap.remove(t)
+	if len(t.running) == 0 {
+		delete(s.tasks, t.id)
+	}
+}
+
+// ended takes a run out and lets the next one in.
+func (s *State) ended(now time.Time, e RunEnded) {
+	t := s.tasks[e.Task]
+	if t == nil {
+		return
+	}
+	i := slices.IndexFunc(t.running, func(r running) bool { return r.id == e.Run })
+	if i < 0 {
+		return
+	}
+	over := t.running[i]
+	t.running = slices.Delete(t.running, i, i+1)
+	switch {
+	case !t.planned:
+		if len(t.running) == 0 {
+			delete(s.tasks, t.id)
+		}
+		return
+	case t.assignment.Task.On.Daemon:
+		t.backOff(now, over)
+	default:
+		s.drain(now, t)
+	}
+	s.arm(now, t)
+}

@@ -1,0 +1,121 @@
+package scheduler
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"reflect"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// task is a task on this host, in the plan or with runs that go on without it.
+type task struct {
+	id         fleet.TaskID
+	planned    bool
+	assignment *fleet.Assignment
+	clock      fleet.Clock
+
+	seen     time.Time // the last instant that was looked at; none up to it is looked at again
+	received time.Time // when this generation reached the host; zero: before the agent started
+	next     time.Time // the first instant after seen
+	hasNext  bool
+
+	running     []running
+	waiting     []item    // instants that have come and wait for a run to end, oldest first
+	open        span      // outcomes decided and not yet given out
+	flushed     time.Time // when one was given out, and which kind
+	flushedKind kind
+
+	backoff time.Duration // of a daemon
+	restart time.Time     // of a daemon: not started before; zero: at once
+
+	wake  time.Time // when the task is to be looked at
+	index int       // in the heap; -1: not in it
+}
+
+// running is a run that goes on.
+type running struct {
+	id        fleet.RunID
+	began     time.Time
+	cancelled bool
+}
+
+// item is an instant that waits. If it comes to nothing, outcome says why.
+type item struct {
+	nominal time.Time
+	late    fleet.Reason // why it was not begun in time; empty: it was in time
+}
+
+// reload prepares the due instants of the assignment.
+func (t *task) reload(host fleet.HostID) {
+	// An assignment is valid when it is accepted; one that is not is never due.
+	t.clock, _ = t.assignment.Task.Clock(host)
+}
+
+// changed lets a new definition take hold where something already goes on: a
+// daemon is restarted if it would now be started otherwise.
+func (s *State) changed(t *task, old *fleet.Assignment) {
+	was, is := &old.Task, &t.assignment.Task
+	if !was.On.Daemon && !is.On.Daemon {
+		return
+	}
+	if was.On.Daemon != is.On.Daemon || !reflect.DeepEqual(was.Run, is.Run) || was.Limits != is.Limits {
+		t.backoff, t.restart = 0, time.Time{}
+		s.cancelAll(t, "the task was changed")
+	}
+}
+
+// limit is how many runs of the task go on at once.
+func (t *task) limit() int {
+	if l := t.assignment.Task.Limits; l.Overlap == fleet.OverlapAllow {
+		return max(1, l.PerHost)
+	}
+	return 1
+}
+
+// full reports whether another run would overlap.
+func (t *task) full() bool { return len(t.running) >= t.limit() }
+
+// deadline is how long after the instant its run may begin.
+func (t *task) deadline(nominal, following time.Time, more bool) time.Duration {
+	on := &t.assignment.Task.On
+	switch {
+	case on.Deadline > 0:
+		return time.Duration(on.Deadline)
+	case on.At != nil:
+		return fleet.DefaultExpiry
+	case more:
+		return min(fleet.MaxDeadline, following.Sub(nominal)/2)
+	}
+	return fleet.MaxDeadline
+}
+
+// within is how far back missed instants are caught up; zero without a policy.
+func (t *task) within() time.Duration {
+	missed := t.assignment.Task.On.Missed
+	switch {
+	case missed.Policy != fleet.MissedOnce && missed.Policy != fleet.MissedAll:
+		return 0
+	case missed.Within > 0:
+		return time.Duration(missed.Within)
+	}
+	return fleet.DefaultWithin
+}
+
+// RunID returns the id of the run of an occurrence: a UUIDv7 with the time of
+// the instant, the rest drawn from the occurrence's name. An instant that is
+// decided twice, because the first decision was lost, keeps its id.
+func RunID(o fleet.Occurrence) fleet.RunID {
+	sum := sha256.Sum256([]byte(o.String()))
+	var id uuid.UUID
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], uint64(max(0, o.Nominal.UnixMilli())))
+	copy(id[:6], stamp[2:])
+	copy(id[6:], sum[:10])
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return fleet.RunID(id.String())
+}
