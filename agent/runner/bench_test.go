@@ -1,0 +1,96 @@
+package runner
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// nowhere records nothing: the journal is measured in its own room.
+type nowhere struct{}
+
+func (nowhere) Record(context.Context, fleet.Run, []byte) error { return nil }
+
+// tiny builds a static program that does nothing.
+func tiny(b *testing.B) string {
+	b.Helper()
+	dir := b.TempDir()
+	source := filepath.Join(dir, "tiny.c")
+	if err := os.WriteFile(source, []byte("int main(void) { return 0; }\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	program := filepath.Join(dir, "tiny")
+	if text, err := exec.Command("cc", "-O2", "-static", "-o", program, source).CombinedOutput(); err != nil {
+		b.Logf("no C compiler, measuring with /bin/true: %v %s", err, text)
+		return "/bin/true"
+	}
+	return program
+}
+
+const workers = 16
+
+// BenchmarkStart measures runs per second, output files and all, beside a bare
+// loop of os.StartProcess and Wait with as many workers. Their ratio is what
+// counts.
+func BenchmarkStart(b *testing.B) {
+	program := tiny(b)
+	b.Run("bare", func(b *testing.B) {
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer null.Close()
+		each(b, func(int) {
+			p, err := os.StartProcess(program, []string{program}, &os.ProcAttr{Files: []*os.File{null, null, null}, Env: []string{}})
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			if _, err := p.Wait(); err != nil {
+				b.Error(err)
+			}
+		})
+	})
+	b.Run("runner", func(b *testing.B) {
+		ended := make(chan fleet.Run, workers)
+		bench := newBench(b, func(c *Config) {
+			c.Recorder, c.Ended = nowhere{}, func(run *fleet.Run) { ended <- *run }
+		})
+		ctx, stop := context.WithCancel(b.Context())
+		var sweeping sync.WaitGroup
+		sweeping.Go(func() { _ = bench.Run(ctx) })
+		specs := make([]Spec, b.N)
+		for n := range specs {
+			specs[n] = bench.spec(fleet.Command{Argv: []string{program}})
+		}
+		b.ResetTimer()
+		each(b, func(n int) {
+			bench.Start(specs[n])
+			if run := <-ended; !run.Succeeded() {
+				b.Errorf("%s: %s", run.State, run.Detail)
+			}
+		})
+		b.StopTimer()
+		stop()
+		sweeping.Wait()
+	})
+}
+
+// each calls do b.N times from as many goroutines as there are workers.
+func each(b *testing.B, do func(n int)) {
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
+			for n := w; n < b.N; n += workers {
+				do(n)
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+}

@@ -1,0 +1,233 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// The streams of a run.
+const (
+	Stdout = "stdout"
+	Stderr = "stderr"
+	Both   = "both" // stdout, then stderr
+)
+
+const (
+	block    = 4096
+	minQuota = 16 << 10 // a smaller one could keep neither head nor tail in whole blocks
+)
+
+// capture is the file that one stream of a run is written to.
+//
+// The process appends to the file itself. Once it holds more than the quota,
+// the middle is cut out: the file keeps its length, but the blocks between
+// head and tail are given back. What was cut out can be read off the file, so
+// that a later agent knows it too.
+type capture struct {
+	file  *os.File
+	quota int64
+	hole  span  // cut out so far; empty: nothing
+	lost  int64 // bytes that went otherwise, where the file system knows no holes
+
+	punch func(fd int, offset, length int64) error
+}
+
+// span is a range of bytes.
+type span struct{ from, to int64 }
+
+func (s span) length() int64 { return s.to - s.from }
+
+// createCapture makes the file of a stream and gives it to the user that the
+// command runs as, who may want to open /dev/stdout again.
+func createCapture(path string, quota int64, owner *owner) (*capture, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if owner != nil {
+		if err := file.Chown(owner.uid, owner.gid); err != nil {
+			file.Close()
+			return nil, err
+		}
+	}
+	return newCapture(file, quota), nil
+}
+
+type owner struct{ uid, gid int }
+
+func newCapture(file *os.File, quota int64) *capture {
+	return &capture{file: file, quota: max(quota, minQuota), punch: punchHole}
+}
+
+// openCapture opens the file of a stream whose process is still running.
+func openCapture(path string, quota int64) (*capture, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	c := newCapture(file, quota)
+	if c.hole, err = findHole(file); err != nil {
+		file.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func punchHole(fd int, offset, length int64) error {
+	return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, length)
+}
+
+// findHole reads off a file what was cut out of it.
+func findHole(file *os.File) (span, error) {
+	fd := int(file.Fd())
+	from, err := unix.Seek(fd, 0, unix.SEEK_HOLE)
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) { // empty; no such question here
+		return span{}, nil
+	}
+	if err != nil {
+		return span{}, err
+	}
+	to, err := unix.Seek(fd, from, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) { // the end of the file counts as a hole
+		return span{}, nil
+	}
+	if err != nil {
+		return span{}, err
+	}
+	return span{from, to}, nil
+}
+
+// size returns how many bytes the command has written.
+func (c *capture) size() (int64, error) {
+	info, err := c.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// trim cuts out of the middle what is beyond the quota and returns how many
+// bytes there have been so far.
+func (c *capture) trim() (int64, error) {
+	size, err := c.size()
+	if err != nil {
+		return 0, err
+	}
+	head := c.quota / 2 / block * block
+	from := max(head, c.hole.to)
+	if size-from <= c.quota-head {
+		return size + c.lost, nil
+	}
+	to := (size - c.quota/4) / block * block
+	err = c.punch(int(c.file.Fd()), from, to-from)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		// No holes here: the tail goes, the next output follows the head.
+		if err := c.file.Truncate(head); err != nil {
+			return 0, err
+		}
+		c.lost += size - head
+		return head + c.lost, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	c.hole = span{head, to}
+	return size + c.lost, nil
+}
+
+// dropped returns how many bytes are no longer in the file.
+func (c *capture) dropped() int64 { return c.hole.length() + c.lost }
+
+// tail returns the end of the stream as text of at most limit bytes.
+func (c *capture) tail(limit int) (string, error) {
+	size, err := c.size()
+	if err != nil {
+		return "", err
+	}
+	from := max(0, size-int64(limit), c.hole.to)
+	buf := make([]byte, size-from)
+	n, err := c.file.ReadAt(buf, from)
+	if n == 0 && err != nil {
+		return "", err
+	}
+	return validTail(buf[:n], limit), nil
+}
+
+// validTail makes text of bytes: what is no UTF-8 is replaced, and what is too
+// long then is cut at its beginning.
+func validTail(raw []byte, limit int) string {
+	for len(raw) > 0 && !utf8.RuneStart(raw[0]) { // the rest of a rune that was cut
+		raw = raw[1:]
+	}
+	text := strings.ToValidUTF8(string(raw), "\uFFFD")
+	for len(text) > limit {
+		_, size := utf8.DecodeRuneInString(text)
+		text = text[size:]
+	}
+	return text
+}
+
+// paths of a run's files. A task's runs lie in one directory, named after the
+// task; run ids sort by time.
+func taskDir(root string, task fleet.TaskID) string {
+	return filepath.Join(root, strings.ReplaceAll(string(task), "/", "+"))
+}
+
+func streamPath(dir string, run fleet.RunID, stream string) string {
+	return filepath.Join(dir, string(run)+"."+stream)
+}
+
+// captures are the two streams of a run.
+type captures struct{ out, err *capture }
+
+func (r *Runner) createCaptures(run *fleet.Run, quota int64, owner *owner) (captures, error) {
+	dir := taskDir(r.config.Dir, run.Task)
+	out, err := createCapture(streamPath(dir, run.ID, Stdout), quota, owner)
+	if errors.Is(err, os.ErrNotExist) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return captures{}, fmt.Errorf("make a directory for the output: %w", err)
+		}
+		out, err = createCapture(streamPath(dir, run.ID, Stdout), quota, owner)
+	}
+	if err != nil {
+		return captures{}, fmt.Errorf("make a file for the output: %w", err)
+	}
+	stderr, err := createCapture(streamPath(dir, run.ID, Stderr), quota, owner)
+	if err != nil {
+		out.file.Close()
+		return captures{}, fmt.Errorf("make a file for the output: %w", err)
+	}
+	return captures{out, stderr}, nil
+}
+
+func (c captures) each() []*capture { return []*capture{c.out, c.err} }
+
+func (c captures) close() {
+	c.out.file.Close()
+	c.err.file.Close()
+}
+
+// trim keeps both streams within their quota and returns their sizes.
+func (c captures) trim() (stdout, stderr int64, err error) {
+	stdout, err1 := c.out.trim()
+	stderr, err2 := c.err.trim()
+	return stdout, stderr, errors.Join(err1, err2)
+}
+
+// tail returns the last output, of stderr where there is any.
+func (c captures) tail() string {
+	for _, stream := range []*capture{c.err, c.out} {
+		if text, err := stream.tail(fleet.MaxTail); err == nil && strings.TrimSpace(text) != "" {
+			return text
+		}
+	}
+	return ""
+}

@@ -1,0 +1,182 @@
+package runner
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// companion is what goes along with one run. Only its own goroutine uses it,
+// but for the two channels.
+type companion struct {
+	run      fleet.Run
+	handle   handle
+	process  *process
+	captures captures
+	settled  bool // has an outcome
+
+	cancel chan string   // why somebody wants it stopped
+	over   chan struct{} // closed after its outcome
+}
+
+// The output of a run is looked at soon after its start and then ever less
+// often, unless it grows: a flood must be found while it is small.
+const (
+	firstLook = 10 * time.Millisecond
+	lastLook  = time.Second
+)
+
+// ending is how a run came to its end.
+type ending struct {
+	timedOut  bool
+	cancelled bool
+	why       string
+	left      int // processes that could not be ended
+}
+
+// accompany waits for a run's end, enforces its limits and settles it. When
+// the runner closes it just returns.
+func (r *Runner) accompany(c *companion) {
+	defer c.captures.close()
+	end, ended := r.await(c)
+	if !ended {
+		c.process.release()
+		return
+	}
+	now := time.Now().UTC()
+	c.run.Ended = &now
+	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
+	c.noteStatus(end)
+	c.noteOutput(r)
+	r.settle(c)
+}
+
+func (r *Runner) await(c *companion) (ending, bool) {
+	var timeout <-chan time.Time
+	if c.handle.Timeout > 0 {
+		timer := time.NewTimer(time.Until(c.run.Started.Add(c.handle.Timeout)))
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	look := time.NewTimer(firstLook)
+	defer look.Stop()
+	pace := newPace()
+	var end ending
+	var stopped chan int
+	gone := c.process.gone
+	stop := func() {
+		stopped = make(chan int, 1)
+		gone, timeout = nil, nil // from here on the end is when all are gone
+		go func() { stopped <- c.process.stop(c.handle.Grace) }()
+	}
+	for {
+		select {
+		case <-gone:
+			return end, true
+		case end.left = <-stopped:
+			return end, true
+		case <-timeout:
+			if c.process.exited() {
+				continue
+			}
+			end.timedOut = true
+			end.why = fmt.Sprintf("still running %s after its start, stopped", time.Since(*c.run.Started).Round(time.Millisecond))
+			stop()
+		case why := <-c.cancel:
+			if stopped == nil && !c.process.exited() {
+				end.cancelled, end.why = true, why
+				stop()
+			}
+		case <-look.C:
+			look.Reset(pace.next(c.captures.trim()))
+		case <-r.closing:
+			return end, false
+		}
+	}
+}
+
+// pace says how long to wait before the next look at a run's output.
+type pace struct {
+	seen int64
+	wait time.Duration
+}
+
+func newPace() *pace { return &pace{wait: firstLook} }
+
+func (p *pace) next(stdout, stderr int64, err error) time.Duration {
+	size := stdout + stderr
+	switch {
+	case err != nil: // a disk that does not answer is not asked often
+		p.wait = lastLook
+	case size-p.seen > minQuota:
+		p.wait = firstLook
+	default:
+		p.wait = min(2*p.wait, lastLook)
+	}
+	p.seen = size
+	return p.wait
+}
+
+// noteStatus reaps the process and writes down how it ended.
+func (c *companion) noteStatus(end ending) {
+	c.run.State = fleet.RunRan
+	if end.left > 0 {
+		c.run.Detail += fmt.Sprintf("; %d of its processes cannot be killed, they wait for a device", end.left)
+	}
+	if !c.process.child {
+		c.noteUnwatched(end)
+		return
+	}
+	if end.left > 0 && !c.process.exited() { // its end may never come
+		c.run.Signal = "SIGKILL"
+		go func() { <-c.process.gone; _, _ = c.process.reap() }()
+		return
+	}
+	<-c.process.gone
+	status, err := c.process.reap()
+	switch {
+	case err != nil:
+		c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
+		c.run.Detail = "its exit status was taken by another: " + err.Error()
+	case status.Signaled():
+		c.run.Signal = signalName(status.Signal())
+	default:
+		code := status.ExitStatus()
+		c.run.Exit = &code
+	}
+}
+
+// noteUnwatched settles a run whose process was the child of an agent that
+// died: its exit status went to init.
+func (c *companion) noteUnwatched(end ending) {
+	c.process.release()
+	if end.timedOut || end.cancelled {
+		return
+	}
+	c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
+	c.run.Detail = "the agent was restarted while the command ran; it ran on to its end, its exit status is not known"
+}
+
+func (c *companion) noteOutput(r *Runner) {
+	stdout, stderr, err := c.captures.trim()
+	if err != nil {
+		r.log.Warn("output not trimmed", "run", c.run.ID, "task", c.run.Task, "error", err)
+	}
+	c.run.Stdout, c.run.Stderr = stdout, stderr
+	c.run.Dropped = c.captures.out.dropped() + c.captures.err.dropped()
+	r.grown(stdout + stderr - c.run.Dropped)
+	if c.run.Failed() {
+		c.run.Tail = c.captures.tail()
+	}
+}
+
+func signalName(signal syscall.Signal) string {
+	if name := unix.SignalName(signal); name != "" {
+		return name
+	}
+	return fmt.Sprintf("SIG%d", int(signal))
+}

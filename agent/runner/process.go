@@ -1,0 +1,235 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a process that cannot be mistaken for another one.
+type process struct {
+	pid   int
+	start uint64 // clock ticks between boot and its start
+	child bool   // ours to reap
+	// pidfd is pollable, so that a waiting goroutine holds no thread. It is
+	// nil on kernels before 5.4, where a child is waited for in a thread and
+	// any other process is looked at once a second.
+	pidfd *os.File
+	gone  chan struct{} // closed when it has exited; a child is then not reaped yet
+}
+
+// accompany begins to wait for a process whose pidfd is fd, or -1.
+func accompany(pid int, start uint64, fd int, child bool) *process {
+	p := &process{pid: pid, start: start, child: child, gone: make(chan struct{})}
+	if fd >= 0 {
+		_ = unix.SetNonblock(fd, true) // makes os.NewFile poll it; cannot fail on an open descriptor
+		p.pidfd = os.NewFile(uintptr(fd), "pidfd")
+	}
+	go p.watch()
+	return p
+}
+
+// watch closes gone when the process has exited, and just ends when the
+// process was released before.
+func (p *process) watch() {
+	var exited bool
+	switch {
+	case p.pidfd != nil:
+		exited = readable(p.pidfd)
+	case p.child:
+		exited = waitInThread(p.pid)
+	default:
+		exited = p.lookUntilGone()
+	}
+	if exited {
+		close(p.gone)
+	}
+}
+
+// readable waits until a pidfd can be read, which is when its process exits.
+func readable(pidfd *os.File) bool {
+	raw, err := pidfd.SyscallConn()
+	if err != nil {
+		return false
+	}
+	exited := false
+	err = raw.Read(func(fd uintptr) bool {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		exited = err == nil && n == 1
+		return exited
+	})
+	return err == nil && exited
+}
+
+func waitInThread(pid int) bool {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err == nil
+		}
+	}
+}
+
+func (p *process) lookUntilGone() bool {
+	for range time.Tick(time.Second) {
+		if stat, err := readStat(p.pid); err != nil || stat.start != p.start || stat.dead() {
+			return true
+		}
+	}
+	return false
+}
+
+// exited reports whether the process has exited.
+func (p *process) exited() bool {
+	select {
+	case <-p.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// release stops waiting. The process goes on.
+func (p *process) release() {
+	if p.pidfd != nil {
+		p.pidfd.Close()
+	}
+}
+
+// reap returns how a child ended; call it after gone, once.
+func (p *process) reap() (syscall.WaitStatus, error) {
+	var status syscall.WaitStatus
+	for {
+		_, err := syscall.Wait4(p.pid, &status, 0, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		p.release()
+		return status, err
+	}
+}
+
+// attach finds a process again. It is nil when the process is gone, or when
+// its number belongs to another one by now.
+func attach(pid int, start uint64) *process {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil && !errors.Is(err, unix.ENOSYS) {
+		return nil
+	}
+	if err != nil {
+		fd = -1
+	}
+	// The pidfd pins the process; only now does its start time prove anything.
+	stat, err := readStat(pid)
+	if err != nil || stat.start != start || stat.dead() {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return nil
+	}
+	return accompany(pid, start, fd, false)
+}
+
+// stat is what /proc says about a process.
+type stat struct {
+	pid     int
+	state   byte
+	group   int
+	session int
+	start   uint64
+}
+
+func (s stat) dead() bool { return s.state == 'Z' || s.state == 'X' }
+
+func readStat(pid int) (stat, error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return stat{}, err
+	}
+	return parseStat(string(text))
+}
+
+// parseStat reads "pid (name) state ppid pgrp session … starttime(22) …". The
+// name may hold anything, so the fields count from its last parenthesis.
+func parseStat(text string) (stat, error) {
+	head, tail, found := cutLast(text, ") ")
+	fields := strings.Fields(tail)
+	if !found || len(fields) < 20 || len(fields[0]) != 1 {
+		return stat{}, fmt.Errorf("unreadable process entry %.80q", text)
+	}
+	number, _, _ := strings.Cut(head, " ")
+	s := stat{state: fields[0][0]}
+	for _, field := range []struct {
+		text string
+		to   *int
+	}{{number, &s.pid}, {fields[2], &s.group}, {fields[3], &s.session}} {
+		n, err := strconv.Atoi(field.text)
+		if err != nil {
+			return stat{}, err
+		}
+		*field.to = n
+	}
+	start, err := strconv.ParseUint(fields[19], 10, 64)
+	s.start = start
+	return s, err
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// processes lists every process that wanted accepts.
+func processes(wanted func(stat) bool) ([]stat, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var all []stat
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		if s, err := readStat(pid); err == nil && wanted(s) {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+// processOf finds the leader of a run that was begun but whose process was not
+// recorded, by the variable that every run has in its environment.
+func processOf(run string) (stat, bool) {
+	mark := runVariable + run + "\x00"
+	all, err := processes(func(s stat) bool {
+		if s.pid != s.session || s.dead() {
+			return false
+		}
+		environ, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/environ")
+		return err == nil && strings.Contains("\x00"+string(environ), "\x00"+mark)
+	})
+	if err != nil || len(all) == 0 {
+		return stat{}, false
+	}
+	return all[0], true
+}
+
+// bootID names this boot of the host.
+func bootID() (string, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(text)), err
+}

@@ -1,0 +1,258 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Recorder makes one change of a run durable before it returns. An error of a
+// begin means that the run must not start.
+type Recorder interface {
+	Record(ctx context.Context, run fleet.Run, handle []byte) error
+}
+
+// Config says how runs are carried out. Dir and Recorder are required.
+type Config struct {
+	Dir       string           // where output is kept; made when missing
+	Recorder  Recorder         // the journal
+	Ended     func(*fleet.Run) // called with every outcome; must not block; nil: nobody
+	Logger    *slog.Logger     // nil: slog.Default
+	KeepRuns  int              // runs of a task whose output is kept; zero: 20
+	KeepBytes int64            // of all output together; zero: 1 GiB
+	Accounts  string           // directory of passwd and group; empty: /etc
+}
+
+// Spec is one run to carry out.
+type Spec struct {
+	Run     fleet.Run // id, task, generation, host, due, order and attempt
+	Execute fleet.Execute
+	Limits  fleet.Limits
+}
+
+// Runner carries out runs; its methods may be called from any goroutine.
+type Runner struct {
+	config  Config
+	log     *slog.Logger
+	boot    string
+	null    *os.File
+	closing chan struct{}
+	sweep   chan struct{} // much output has come together
+	work    sync.WaitGroup
+
+	mu      sync.Mutex
+	running map[fleet.RunID]*companion
+	touched map[fleet.TaskID]bool // that ended a run since the last sweep
+	unswept int64                 // bytes of output since the last sweep of all
+}
+
+// handle is how a process is found again by a later agent.
+type handle struct {
+	Boot  string `json:"boot"`
+	PID   int    `json:"pid,omitempty"` // zero: begun, not known to have started
+	Start uint64 `json:"start,omitempty"`
+
+	Timeout time.Duration `json:"timeout,omitempty"` // zero: none
+	Grace   time.Duration `json:"grace"`
+	Quota   int64         `json:"quota"` // of each stream
+}
+
+func (h *handle) encode() []byte {
+	text, _ := json.Marshal(h) // strings and numbers only: cannot fail
+	return text
+}
+
+// New returns a runner that keeps output under config.Dir.
+func New(config Config) (*Runner, error) {
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	if config.Ended == nil {
+		config.Ended = func(*fleet.Run) {}
+	}
+	if config.KeepRuns == 0 {
+		config.KeepRuns = 20
+	}
+	if config.KeepBytes == 0 {
+		config.KeepBytes = 1 << 30
+	}
+	if config.Accounts == "" {
+		config.Accounts = "/etc"
+	}
+	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open runner: %w", err)
+	}
+	boot, err := bootID()
+	if err != nil {
+		return nil, fmt.Errorf("open runner: %w", err)
+	}
+	// What the agent itself inherited must not reach the commands. Kernels
+	// before 5.11 cannot do it at once; there systemd passes nothing on either.
+	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, fmt.Errorf("open runner: %w", err)
+	}
+	return &Runner{
+		config: config, log: config.Logger, boot: boot, null: null,
+		closing: make(chan struct{}), sweep: make(chan struct{}, 1),
+		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{},
+	}, nil
+}
+
+// Close stops watching. The commands go on, and a later runner finds them by
+// their handles.
+func (r *Runner) Close() error {
+	close(r.closing)
+	r.work.Wait()
+	return r.null.Close()
+}
+
+// Start carries out a run and returns at once; the outcome goes to the
+// recorder and to Config.Ended.
+func (r *Runner) Start(spec Spec) {
+	c := r.enter(&spec.Run)
+	r.work.Go(func() {
+		r.carryOut(spec, c)
+		r.leave(c)
+	})
+}
+
+// Cancel stops a run and all that it started: TERM, grace, KILL. It returns at
+// once, false when no such run is going on. The reason is for people.
+func (r *Runner) Cancel(run fleet.RunID, reason string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, running := r.running[run]
+	if !running {
+		return false
+	}
+	select {
+	case c.cancel <- reason:
+	default: // it is being cancelled already
+	}
+	return true
+}
+
+// Running returns the ids of the runs that are going on.
+func (r *Runner) Running() []fleet.RunID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := make([]fleet.RunID, 0, len(r.running))
+	for id := range r.running {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func (r *Runner) enter(run *fleet.Run) *companion {
+	c := &companion{run: *run, cancel: make(chan string, 1), over: make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.running[run.ID] = c
+	return c
+}
+
+// leave forgets the run, and only then tells about its outcome: who starts the
+// next one on hearing of it finds this one gone.
+func (r *Runner) leave(c *companion) {
+	r.mu.Lock()
+	delete(r.running, c.run.ID)
+	r.touched[c.run.Task] = true
+	r.mu.Unlock()
+	close(c.over)
+	if c.settled {
+		r.config.Ended(&c.run)
+	}
+}
+
+// carryOut takes one run from its begin to its outcome.
+func (r *Runner) carryOut(spec Spec, c *companion) {
+	c.handle = handle{
+		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
+		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
+	}
+	c.run.State = fleet.RunBegun
+	ctx := context.Background() // what is begun is recorded to its end, whatever ends meanwhile
+	if err := r.config.Recorder.Record(ctx, c.run, c.handle.encode()); err != nil {
+		r.notBegun(c, err)
+		return
+	}
+	if failed := r.start(spec, c); failed != nil {
+		c.run.State, c.run.Reason, c.run.Detail = fleet.RunMissed, failed.reason, failed.detail
+		r.settle(c)
+		return
+	}
+	r.recordRunning(c)
+	r.accompany(c)
+}
+
+func (r *Runner) recordRunning(c *companion) {
+	c.run.State = fleet.RunRunning
+	if err := r.config.Recorder.Record(context.Background(), c.run, c.handle.encode()); err != nil {
+		r.log.Warn("run started, but that is not recorded", "run", c.run.ID, "task", c.run.Task, "error", err)
+	}
+}
+
+// notBegun settles a run that could not be recorded: it was not started.
+func (r *Runner) notBegun(c *companion, err error) {
+	select {
+	case <-r.closing: // the next agent decides about the instant anew
+		return
+	default:
+	}
+	c.run.State, c.run.Reason = fleet.RunMissed, fleet.MissedJournal
+	c.run.Detail = "not started, because its begin could not be written to disk: " + err.Error()
+	r.settle(c)
+}
+
+// settle records an outcome.
+func (r *Runner) settle(c *companion) {
+	run := &c.run
+	c.settled = true
+	run.Detail = validTail([]byte(run.Detail), 1024)
+	if err := r.config.Recorder.Record(context.Background(), *run, nil); err != nil {
+		r.log.Warn("outcome not on disk yet", "run", run.ID, "task", run.Task, "state", run.State, "error", err)
+	}
+	level := slog.LevelInfo
+	if run.Failed() {
+		level = slog.LevelWarn
+	}
+	r.log.Log(context.Background(), level, "run ended", "run", run.ID, "task", run.Task, "state", run.State,
+		"reason", run.Reason, "detail", run.Detail)
+}
+
+func grace(limits fleet.Limits) time.Duration {
+	if limits.Grace == 0 {
+		return fleet.DefaultGrace
+	}
+	return time.Duration(limits.Grace)
+}
+
+func quota(limits fleet.Limits) fleet.Bytes {
+	if limits.Output == 0 {
+		return fleet.DefaultOutput
+	}
+	return limits.Output
+}
+
+// errNoHandle says that a run's handle is not ours.
+var errNoHandle = errors.New("no handle")
+
+func decodeHandle(text []byte) (handle, error) {
+	var h handle
+	if err := json.Unmarshal(text, &h); err != nil || h.Boot == "" {
+		return handle{}, errNoHandle
+	}
+	return h, nil
+}

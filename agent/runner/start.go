@@ -1,0 +1,164 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// failure is why a run could not be started.
+type failure struct {
+	reason fleet.Reason
+	detail string
+}
+
+func forkFailed(format string, args ...any) *failure {
+	return &failure{fleet.MissedForkFailed, fmt.Sprintf(format, args...)}
+}
+
+// start makes the process of a run and notes it in the companion.
+func (r *Runner) start(spec Spec, c *companion) *failure {
+	user, credential, err := accounts{r.config.Accounts}.become(spec.Execute.User, os.Geteuid())
+	if err != nil {
+		return &failure{fleet.MissedNoUser, err.Error()}
+	}
+	var files *owner
+	if credential != nil {
+		files = &owner{int(credential.Uid), int(credential.Gid)}
+	}
+	captures, err := r.createCaptures(&spec.Run, c.handle.Quota, files)
+	if err != nil {
+		return forkFailed("not started: %v", err)
+	}
+	argv := words(spec.Execute.Command)
+	dir := workingDir(spec.Execute.Dir, user.home)
+	pidfd := -1
+	attr := &syscall.ProcAttr{
+		Dir:   dir,
+		Env:   environment(&spec, user),
+		Files: []uintptr{r.null.Fd(), captures.out.file.Fd(), captures.err.file.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: credential, PidFD: &pidfd},
+	}
+	pid, err := forkNice(argv, attr, spec.Limits.Nice)
+	started := time.Now().UTC()
+	if err != nil {
+		captures.close()
+		_ = removeRun(taskDir(r.config.Dir, spec.Run.Task), spec.Run.ID) // empty; a sweep would find them
+		return explain(err, argv[0], dir, user.name, spec.Limits.Nice)
+	}
+	stat, err := readStat(pid)
+	if err != nil {
+		r.log.Error("process entry not readable, the run cannot be found again after a restart", "run", spec.Run.ID, "error", err)
+	}
+	c.captures, c.process = captures, accompany(pid, stat.start, pidfd, true)
+	c.handle.PID, c.handle.Start = pid, stat.start
+	c.run.PID, c.run.Started = pid, &started
+	return nil
+}
+
+// workingDir is what the task says, or the user's home, or the root where the
+// home does not exist.
+func workingDir(dir, home string) string {
+	if dir != "" {
+		return dir
+	}
+	if info, err := os.Stat(home); err == nil && info.IsDir() && filepath.IsAbs(home) {
+		return home
+	}
+	return "/"
+}
+
+// forkNice starts the process with the given niceness. A process inherits it
+// from the thread that makes it, so a thread is spent on that: it cannot
+// become nicer and then return.
+func forkNice(argv []string, attr *syscall.ProcAttr, nice int) (int, error) {
+	if nice == 0 {
+		return syscall.ForkExec(argv[0], argv, attr)
+	}
+	type result struct {
+		pid int
+		err error
+	}
+	done := make(chan result)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice); err != nil {
+			done <- result{err: niceError{err}}
+			return
+		}
+		pid, err := syscall.ForkExec(argv[0], argv, attr)
+		done <- result{pid, err}
+	}()
+	r := <-done
+	return r.pid, r.err
+}
+
+type niceError struct{ error }
+
+// explain turns the bare error number of a start into a sentence. The kernel
+// does not say which step it stands for, so what could be wrong is looked at.
+func explain(err error, program, dir, user string, nice int) *failure {
+	if _, is := errors.AsType[niceError](err); is {
+		return forkFailed("limits.nice %d: %v: this agent may not raise priorities, run it as root", nice, err)
+	}
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return forkFailed("the process limit of user %s or of the host is reached: raise it or run fewer tasks at once", user)
+	case errors.Is(err, unix.ENOMEM):
+		return forkFailed("the host has no memory left for another process")
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return forkFailed("too many open files: raise LimitNOFILE of the agent or run fewer tasks at once")
+	case errors.Is(err, unix.E2BIG):
+		return forkFailed("command and environment together are too long for this host")
+	case errors.Is(err, unix.ENOEXEC):
+		return forkFailed("%s is not a program: a script needs a first line such as #!/bin/sh", program)
+	}
+	for _, reason := range []string{wrongDir(dir), wrongProgram(program)} {
+		if reason != "" {
+			return forkFailed("%s", reason)
+		}
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return forkFailed("the interpreter that %s names in its first line does not exist", program)
+	case errors.Is(err, unix.EACCES):
+		return forkFailed("user %s may not execute %s or may not enter %s", user, program, dir)
+	}
+	return forkFailed("%s: %v", program, err)
+}
+
+func wrongDir(dir string) string {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Sprintf("run.dir %s does not exist: create it, or name another", dir)
+	case err == nil && !info.IsDir():
+		return fmt.Sprintf("run.dir %s is not a directory", dir)
+	}
+	return ""
+}
+
+func wrongProgram(program string) string {
+	info, err := os.Stat(program)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Sprintf("%s does not exist on this host", program)
+	case err != nil:
+		return fmt.Sprintf("%s: %v", program, err)
+	case info.IsDir():
+		return fmt.Sprintf("%s is a directory, not a program", program)
+	case !info.Mode().IsRegular():
+		return fmt.Sprintf("%s is not a file that can be executed", program)
+	case info.Mode().Perm()&0o111 == 0:
+		return fmt.Sprintf("%s is not executable: chmod +x it", program)
+	}
+	return ""
+}

@@ -1,0 +1,228 @@
+package runner
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// fifo makes a named pipe by which a command says how far it is. Reading its
+// first line waits for the command, and needs no clock.
+func fifo(t *testing.T) (path string, line func() string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path, func() string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+}
+
+// pids reads process numbers that a command wrote.
+func pids(t *testing.T, text string) []int {
+	t.Helper()
+	var all []int
+	for word := range strings.FieldsSeq(text) {
+		pid, err := strconv.Atoi(word)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, pid)
+	}
+	return all
+}
+
+func mustBeGone(t *testing.T, pids []int) {
+	t.Helper()
+	for _, pid := range pids {
+		if s, err := readStat(pid); err == nil && !s.dead() {
+			t.Errorf("process %d is still there", pid)
+		}
+	}
+}
+
+func TestStoppingEndsEverythingItStarted(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		script string // writes all its process numbers into $F
+		signal string
+		exit   *int
+	}{
+		{"obeys TERM", `echo $$ > $F; sleep 1000`, "SIGTERM", nil},
+		{"tidies up on TERM", `trap 'exit 7' TERM; echo $$ > $F; while :; do sleep 0.01; done`, "", code(7)},
+		{"ignores TERM", `trap '' TERM; echo $$ > $F; while :; do sleep 1000; done`, "SIGKILL", nil},
+		{"children ignore TERM", `(trap '' TERM; sleep 1000) & a=$!; (trap '' TERM; sleep 1000) & echo $$ $a $! > $F; wait`, "SIGTERM", nil},
+		{"children in their own groups", `set -m; (trap '' TERM; sleep 1000) & a=$!; sleep 1000 & echo $$ $a $! > $F; wait`, "SIGTERM", nil},
+		{"stopped", `echo $$ > $F; kill -STOP $$; sleep 1000`, "SIGTERM", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			path, line := fifo(t)
+			spec := b.spec(sh(test.script))
+			spec.Execute.Env = map[string]string{"F": path}
+			b.Start(spec)
+			started := pids(t, line())
+			if !b.Cancel(spec.Run.ID, "not needed any more") {
+				t.Fatal("nothing to cancel")
+			}
+			got := b.wait()
+			if got.State != fleet.RunRan || !got.Cancelled || got.TimedOut || got.Detail != "not needed any more" {
+				t.Errorf("%+v", got)
+			}
+			if got.Signal != test.signal || (got.Exit == nil) != (test.exit == nil) {
+				t.Errorf("signal %q, exit %v", got.Signal, got.Exit)
+			}
+			mustBeGone(t, started)
+			if b.Cancel(spec.Run.ID, "again") {
+				t.Error("a run that has ended was cancelled")
+			}
+		})
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	b := newBench(t)
+	path, line := fifo(t)
+	spec := b.spec(sh(`(trap '' TERM; sleep 1000) & echo $$ $! > $F; echo half way; wait`))
+	spec.Execute.Env = map[string]string{"F": path}
+	spec.Limits.Timeout = fleet.Duration(300 * time.Millisecond)
+	b.Start(spec)
+	started := pids(t, line())
+	got := b.wait()
+	if got.State != fleet.RunRan || !got.TimedOut || got.Cancelled || got.Signal != "SIGTERM" || got.Tail != "half way\n" {
+		t.Errorf("%+v", got)
+	}
+	if !strings.HasPrefix(got.Detail, "still running 3") {
+		t.Errorf("detail %q", got.Detail)
+	}
+	if got.Ended.Sub(*got.Started) < 300*time.Millisecond {
+		t.Error("stopped before its time")
+	}
+	mustBeGone(t, started)
+}
+
+func TestARunEndsWithItsMainProcess(t *testing.T) {
+	b := newBench(t)
+	path, line := fifo(t)
+	spec := b.spec(sh(`sleep 1000 & echo $! > $F; exit 4`))
+	spec.Execute.Env = map[string]string{"F": path}
+	b.Start(spec)
+	grandchild := pids(t, line())
+	got := b.wait() // although the grandchild holds stdout open
+	if got.Exit == nil || *got.Exit != 4 {
+		t.Errorf("%+v", got)
+	}
+	if s, err := readStat(grandchild[0]); err != nil || s.dead() {
+		t.Error("what a command leaves behind at its own end is not ours to kill")
+	}
+	unix.Kill(grandchild[0], unix.SIGKILL)
+}
+
+// A process that makes a session of its own escapes a stop. It takes a cgroup
+// or a subreaper to catch it; the day that one does, this test turns round.
+func TestASessionOfItsOwnEscapesForNow(t *testing.T) {
+	b := newBench(t)
+	path, line := fifo(t)
+	spec := b.spec(sh(`setsid sh -c 'echo $$ > $F; sleep 1000' & wait`))
+	spec.Execute.Env = map[string]string{"F": path}
+	b.Start(spec)
+	escaped := pids(t, line())
+	b.Cancel(spec.Run.ID, "stop")
+	b.wait()
+	if s, err := readStat(escaped[0]); err != nil || s.dead() {
+		t.Error("the escaped process is gone: DESIGN.md says it is not")
+	}
+	unix.Kill(escaped[0], unix.SIGKILL)
+}
+
+func TestNoZombiesAndNoDescriptorsAreLeft(t *testing.T) {
+	b := newBench(t)
+	before, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const runs = 200
+	for range runs {
+		b.Start(b.spec(fleet.Command{Argv: []string{"/bin/true"}}))
+	}
+	for range runs {
+		if got := b.wait(); !got.Succeeded() {
+			t.Fatalf("%+v", got)
+		}
+	}
+	b.work.Wait()
+	after, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after) > len(before)+2 { // whatever the Go runtime opened meanwhile
+		t.Errorf("%d descriptors, before %d", len(after), len(before))
+	}
+	zombies, err := processes(func(s stat) bool { return s.state == 'Z' && parent(s.pid) == os.Getpid() })
+	if err != nil || len(zombies) != 0 {
+		t.Errorf("zombies %v, %v", zombies, err)
+	}
+}
+
+func parent(pid int) int {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, tail, _ := cutLast(string(text), ") ")
+	fields := strings.Fields(tail)
+	if len(fields) < 2 {
+		return 0
+	}
+	n, _ := strconv.Atoi(fields[1])
+	return n
+}
+
+func TestKernelsWithoutPidfd(t *testing.T) {
+	b := newBench(t)
+	path, line := fifo(t)
+	spec := b.spec(sh(`echo $$ > $F; sleep 1000`))
+	spec.Execute.Env = map[string]string{"F": path}
+	c := &companion{cancel: make(chan string, 1), over: make(chan struct{}), run: spec.Run, handle: handle{Quota: minQuota, Grace: time.Minute}}
+	if failed := b.start(spec, c); failed != nil {
+		t.Fatal(failed)
+	}
+	c.process.release()
+	c.process = accompany(c.process.pid, c.process.start, -1, true)
+	started := pids(t, line())
+	c.cancel <- "stop"
+	b.accompany(c)
+	if got := c.run; got.Signal != "SIGTERM" {
+		t.Errorf("%+v", got)
+	}
+	mustBeGone(t, started)
+}
+
+func TestProcessEntriesWithHostileNames(t *testing.T) {
+	tail := " S 1 42 43 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0"
+	for _, name := range []string{"sh", "a b", "a) S 1 2 3", ")", "((", "\n"} {
+		got, err := parseStat("41 (" + name + ")" + tail)
+		if err != nil || got != (stat{pid: 41, state: 'S', group: 42, session: 43, start: 987654}) {
+			t.Errorf("%q: %+v %v", name, got, err)
+		}
+	}
+	for _, text := range []string{"", "41", "41 (sh) S 1 2", "x (sh)" + tail} {
+		if _, err := parseStat(text); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+func FuzzStat(f *testing.F) {
+	f.Add("41 (sh) S 1 42 43 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0")
+	f.Fuzz(func(t *testing.T, text string) { _, _ = parseStat(text) })
+}
