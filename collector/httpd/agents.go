@@ -1,0 +1,204 @@
+package httpd
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/collector/ledger"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// parseAgent reads a request of an agent: the host in its path, and a JSON body.
+func parseAgent[T any](r *request, decoder decoder[T]) (host fleet.HostID, body T, err error) {
+	if host, err = r.agent(); err != nil {
+		return host, body, err
+	}
+	if err = r.query(&struct{}{}); err != nil {
+		return host, body, err
+	}
+	body, err = decoder.decode(r.body)
+	return host, body, err
+}
+
+// mustBe refuses a body that speaks for another host than its path.
+func mustBe(host, said fleet.HostID) error {
+	if host == said {
+		return nil
+	}
+	return fleet.Errorf(fleet.Refused, "the path is that of host %s, the body speaks for %q", host, clip(string(said))).WithCode("agent_id_mismatch")
+}
+
+// registered answers an agent's registration.
+type registered struct {
+	Host  fleet.HostID `json:"host"`
+	Index uint64       `json:"index"`
+}
+
+func parseRegister() func(*request) (fleet.Host, error) {
+	decoder := newDecoder[fleet.Host]()
+	return func(r *request) (fleet.Host, error) {
+		id, host, err := parseAgent(r, decoder)
+		if err != nil {
+			return host, err
+		}
+		return host, mustBe(id, host.ID)
+	}
+}
+
+func (s *Server) register(ctx context.Context, host fleet.Host) (registered, error) {
+	if err := host.Validate(); err != nil {
+		return registered{}, err
+	}
+	if _, err := s.Replica.Propose(ctx, &ledger.RegisterHost{Host: host, At: time.Now().UTC()}); err != nil {
+		return registered{}, err
+	}
+	index, _ := s.Ledger.Applied()
+	return registered{host.ID, index}, nil
+}
+
+// reportIn is what a scan of a host found.
+type reportIn struct {
+	host   fleet.HostID
+	report fleet.Report
+}
+
+func parseReport() func(*request) (reportIn, error) {
+	decoder := newDecoder[fleet.Report]()
+	return func(r *request) (in reportIn, err error) {
+		in.host, in.report, err = parseAgent(r, decoder)
+		return in, err
+	}
+}
+
+// report records what changed; a report that says what the last one said goes
+// no further than here.
+func (s *Server) report(ctx context.Context, in reportIn) (api.ReportReceipt, error) {
+	if err := in.report.Validate(); err != nil {
+		return api.ReportReceipt{}, err
+	}
+	host, known := s.Ledger.Host(in.host)
+	if !known {
+		return api.ReportReceipt{}, unknownHost(in.host)
+	}
+	receipt := api.ReportReceipt{Hash: in.report.ContentHash()}
+	if host.Hash == receipt.Hash {
+		return receipt, nil
+	}
+	result, err := s.Replica.Propose(ctx, &ledger.RecordReport{Host: in.host, Report: in.report, Hash: receipt.Hash, At: time.Now().UTC()})
+	if err != nil {
+		return receipt, err
+	}
+	if recorded, ok := result.(ledger.Recorded); ok {
+		receipt.Changed = recorded.Changed
+	}
+	return receipt, nil
+}
+
+func unknownHost(host fleet.HostID) error {
+	return fleet.Errorf(fleet.NotFound, "no host %s", host).WithCode("unknown_host").
+		WithHint("the agent registers the host before it reports")
+}
+
+// planIn asks for the plan of a host.
+type planIn struct {
+	host fleet.HostID
+	waiting
+}
+
+func parsePlan(r *request) (in planIn, err error) {
+	if in.host, err = r.agent(); err != nil {
+		return in, err
+	}
+	return in, r.query(&in.waiting)
+}
+
+// plan returns all that a host has to do, and says when it last changed: its
+// Index is that of the plan, not of the ledger.
+func (s *Server) plan(ctx context.Context, in planIn) (fleet.Plan, error) {
+	if _, known := s.Ledger.Host(in.host); !known {
+		return fleet.Plan{}, unknownHost(in.host)
+	}
+	index, err := s.newer(ctx, in.waiting, ledger.PlanOf(in.host))
+	if err != nil {
+		return fleet.Plan{}, err
+	}
+	plan, err := s.Ledger.Plan(in.host)
+	plan.Index = index
+	return plan, err
+}
+
+func parseRuns() func(*request) (ledger.HostBatch, error) {
+	decoder := newDecoder[api.RunBatch]()
+	return func(r *request) (ledger.HostBatch, error) {
+		host, batch, err := parseAgent(r, decoder)
+		return ledger.HostBatch{Host: host, Journal: batch.Journal, Records: batch.Records}, err
+	}
+}
+
+// maxDetail is how many bytes of a run's detail are kept.
+const maxDetail = 1024
+
+// runs records what became of runs. A record that cannot be true is refused
+// for ever by the ledger and acknowledged all the same: an agent that sent it
+// again and again would deliver nothing else.
+func (s *Server) runs(ctx context.Context, batch ledger.HostBatch) (api.RunReceipt, error) {
+	if len(batch.Records) > api.MaxBatch {
+		return api.RunReceipt{}, fleet.Errorf(fleet.TooLarge, "%d records in one batch, at most %d are taken", len(batch.Records), api.MaxBatch)
+	}
+	for i := range batch.Records {
+		run := &batch.Records[i].Run
+		run.Tail, run.Detail = cutText(run.Tail, fleet.MaxTail), cutText(run.Detail, maxDetail)
+	}
+	receipt, err := s.packer.deliver(ctx, batch)
+	if err != nil {
+		return api.RunReceipt{}, err
+	}
+	if receipt.Refused > 0 {
+		s.Logger.WarnContext(ctx, "run records refused", "host", batch.Host, "refused", receipt.Refused, "why", receipt.Why)
+	}
+	s.metrics.countRuns(batch.Records, receipt)
+	return api.RunReceipt{Acknowledged: receipt.Acknowledged}, nil
+}
+
+// cutText keeps the last bytes of a text, whole characters only.
+func cutText(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[len(s)-most:], "")
+}
+
+func parseApplied() func(*request) (fleet.Applied, error) {
+	decoder := newDecoder[fleet.Applied]()
+	return func(r *request) (fleet.Applied, error) {
+		host, applied, err := parseAgent(r, decoder)
+		if err != nil {
+			return applied, err
+		}
+		return applied, mustBe(host, applied.Host)
+	}
+}
+
+// appliedReceipt answers an agent that told what it runs.
+type appliedReceipt struct {
+	Index uint64 `json:"index"`
+}
+
+func (s *Server) applied(ctx context.Context, applied fleet.Applied) (appliedReceipt, error) {
+	if len(applied.Generations) > maxGenerations {
+		return appliedReceipt{}, fleet.Errorf(fleet.TooLarge, "%d generations, at most %d are taken", len(applied.Generations), maxGenerations)
+	}
+	if applied.At.IsZero() {
+		return appliedReceipt{}, fleet.Invalidf("at", "", "the instant is missing")
+	}
+	if _, err := s.Replica.Propose(ctx, &ledger.RecordApplied{Applied: applied}); err != nil {
+		return appliedReceipt{}, err
+	}
+	index, _ := s.Ledger.Applied()
+	return appliedReceipt{index}, nil
+}
+
+// maxGenerations is how many tasks one host may say it runs.
+const maxGenerations = 10_000

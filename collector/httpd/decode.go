@@ -1,0 +1,159 @@
+package httpd
+
+import (
+	"bytes"
+	"encoding"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// maxDepth is how deep a body may nest.
+const maxDepth = 16
+
+// decoder reads a JSON body into T and refuses what encoding/json lets pass: a
+// name in another case, a name given twice, a name that T does not have, more
+// after the end, bytes that are no UTF-8, nesting without end. What two
+// readers could understand in two ways is understood in none.
+type decoder[T any] struct{ shape *shape }
+
+func newDecoder[T any]() decoder[T] {
+	return decoder[T]{shapeOf(reflect.TypeFor[T](), map[reflect.Type]*shape{})}
+}
+
+func (d decoder[T]) decode(text []byte) (T, error) {
+	var value T
+	if !utf8.Valid(text) {
+		return value, malformed("the body is not UTF-8")
+	}
+	if err := syntax(text); err != nil {
+		return value, err
+	}
+	w := walker{text: text}
+	if err := w.value(d.shape, 0); err != nil {
+		return value, err.at(text)
+	}
+	if err := json.Unmarshal(text, &value); err != nil {
+		return value, unreadable(text, err)
+	}
+	return value, nil
+}
+
+// syntax refuses what is not exactly one JSON value.
+func syntax(text []byte) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return malformed("the body is empty")
+	}
+	if json.Valid(text) {
+		return nil
+	}
+	var discard any
+	err := json.Unmarshal(text, &discard)
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		line, column := position(text, int(e.Offset)-1)
+		return malformed("the body is not JSON: line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ": " + e.Error())
+	}
+	return malformed("the body is not JSON")
+}
+
+func malformed(message string) *fleet.Error {
+	return fleet.Errorf(fleet.Invalid, "%s", message).WithCode(api.CodeMalformed)
+}
+
+// unreadable says which field holds a value of the wrong type.
+func unreadable(text []byte, err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		line, column := position(text, int(e.Offset)-1)
+		return &fleet.Error{Kind: fleet.Invalid, Message: "body", Fields: []fleet.FieldError{{
+			Field: e.Field, Reason: "want " + wanted(e.Type) + ", got " + e.Value, Line: line, Column: column}}}
+	}
+	if e, ok := errors.AsType[*fleet.Error](err); ok {
+		return e
+	}
+	return fleet.Errorf(fleet.Invalid, "the body cannot be read: %v", err)
+}
+
+func wanted(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	default:
+		return "a number"
+	}
+}
+
+// position returns the 1-based line and column of a byte.
+func position(text []byte, offset int) (line, column int) {
+	before := text[:max(0, min(offset, len(text)))]
+	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
+}
+
+// shape is what a JSON value of some type may hold.
+type shape struct {
+	fields map[string]*slot // of an object with fixed names; nil: any names
+	of     *shape           // of lists and of objects with any names: what they hold
+}
+
+type slot struct {
+	shape *shape
+	bit   uint64
+}
+
+var (
+	readsJSON = reflect.TypeFor[json.Unmarshaler]()
+	readsText = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// shapeOf returns nil for what reads itself and for plain values.
+func shapeOf(t reflect.Type, seen map[reflect.Type]*shape) *shape {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if known, ok := seen[t]; ok {
+		return known
+	}
+	if pointer := reflect.PointerTo(t); pointer.Implements(readsJSON) || pointer.Implements(readsText) {
+		return nil
+	}
+	s := new(shape)
+	switch t.Kind() {
+	case reflect.Struct:
+		seen[t] = s
+		s.fields = map[string]*slot{}
+		s.addFields(t, seen)
+	case reflect.Slice, reflect.Array, reflect.Map:
+		s.of = shapeOf(t.Elem(), seen)
+	default:
+		return nil
+	}
+	return s
+}
+
+func (s *shape) addFields(t reflect.Type, seen map[reflect.Type]*shape) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch {
+		case field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct:
+			s.addFields(field.Type, seen)
+		case !field.IsExported() || name == "-":
+		default:
+			if name == "" {
+				name = field.Name
+			}
+			s.fields[name] = &slot{shapeOf(field.Type, seen), 1 << len(s.fields)}
+		}
+	}
+}

@@ -1,0 +1,194 @@
+package httpd
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Handler returns the API as an http.Handler. This file is all that knows
+// echo: it finds routes and path parameters, and nothing of a request is bound
+// by it.
+func (s *Server) Handler() http.Handler {
+	router := echo.New()
+	router.IPExtractor = echo.ExtractIPDirect()
+	router.HTTPErrorHandler = s.answerError
+	for i := range s.table {
+		route := &s.table[i]
+		router.Add(route.Method, echoPath(route.Path), func(c echo.Context) error {
+			r := &request{Request: c.Request(), parameter: c.Param, exchange: exchangeOf(c.Request().Context())}
+			r.exchange.route = route
+			return s.serve(c.Response(), r, route)
+		})
+	}
+	return s.observe(s.guardHost(headAsGet(router)))
+}
+
+// echoPath writes {name} as :name.
+func echoPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// answerError answers whatever a route returned, and echo's own errors.
+func (s *Server) answerError(err error, c echo.Context) {
+	r := c.Request()
+	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+		err = routeError(e, c)
+	}
+	exchangeOf(r.Context()).problem = err
+	if c.Response().Committed {
+		panic(http.ErrAbortHandler) // the answer broke off, and must be seen to
+	}
+	writeProblem(c.Response(), r, err)
+}
+
+// routeError says that there is no such route, or not for this method.
+func routeError(e *echo.HTTPError, c echo.Context) error {
+	r := c.Request()
+	switch e.Code {
+	case http.StatusMethodNotAllowed:
+		allowed, _ := c.Get(echo.ContextKeyHeaderAllow).(string)
+		allowed = strings.TrimPrefix(allowed, "OPTIONS, ") // nothing answers it
+		c.Response().Header().Set("Allow", allowed)
+		return fleet.Errorf(fleet.Usage, "%s does not take %s", clip(r.URL.Path), clip(r.Method)).
+			WithCode(api.CodeMethod).WithHint("use %s", allowed)
+	case http.StatusNotFound:
+		return fleet.Errorf(fleet.NotFound, "no route %s", clip(r.URL.Path)).
+			WithCode(api.CodeNoRoute).WithHint("GET %s tells what there is", api.PathOpenAPI)
+	}
+	return fleet.Errorf(fleet.Internal, "router: %v", e)
+}
+
+// serve does for every route what every route needs: permission, the leader,
+// limits, and then the route itself.
+func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
+	if err := s.authorize(r, route.Permission); err != nil {
+		return err
+	}
+	if err := checkBody(w, r, route.Body); err != nil {
+		return err
+	}
+	if route.Permission == BeAgent {
+		if host, err := r.agent(); err == nil {
+			defer s.calls.begin(host)()
+		}
+	}
+	if passed, err := s.passOn(w, r, route); passed || err != nil {
+		return err
+	}
+	s.fresh(w)
+	if route.Body != none && route.Body != stream {
+		var err error
+		if r.body, err = readBody(r); err != nil {
+			return err
+		}
+	}
+	return route.handle(w, r)
+}
+
+func (s *Server) authorize(r *request, permission Permission) error {
+	if permission == Public {
+		return nil
+	}
+	if s.Authorizer != nil {
+		actor, err := s.Authorizer.Authorize(r.Request, permission)
+		r.exchange.actor = actor
+		return err
+	}
+	actor := r.Header.Get(api.HeaderActor)
+	if len(actor) > 128 || !printable(actor) {
+		return fleet.Invalidf(api.HeaderActor, clip(actor), "want at most 128 printable characters")
+	}
+	r.exchange.actor = actor
+	return nil
+}
+
+// checkBody refuses a body by what its headers say, and bounds what is read.
+func checkBody(w http.ResponseWriter, r *request, body content) error {
+	if body == none {
+		r.Body = http.MaxBytesReader(w, r.Body, 0)
+		return nil
+	}
+	allowed := contents[body]
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || !slices.Contains(allowed.media, media) {
+		return fleet.Errorf(fleet.Invalid, "the Content-Type is %q", clip(r.Header.Get("Content-Type"))).
+			WithCode(api.CodeMediaType).WithHint("send %s", strings.Join(allowed.media[:min(2, len(allowed.media))], " or "))
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		return fleet.Errorf(fleet.Invalid, "the Content-Encoding is %q", clip(encoding)).
+			WithCode(api.CodeMediaType).WithHint("send the body as it is")
+	}
+	r.media = media
+	if body == stream {
+		return nil
+	}
+	if r.ContentLength > allowed.limit {
+		return tooLarge(allowed.limit)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, allowed.limit)
+	return nil
+}
+
+func tooLarge(limit int64) error {
+	return fleet.Errorf(fleet.TooLarge, "the body is larger than %s", fleet.Bytes(limit)).WithHint("send less at once")
+}
+
+func readBody(r *request) ([]byte, error) {
+	text, err := io.ReadAll(r.Body)
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge(e.Limit)
+	}
+	if err != nil {
+		return nil, malformed("the body broke off")
+	}
+	return text, nil
+}
+
+// headAsGet answers HEAD as GET; net/http leaves out the body.
+func headAsGet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.WithContext(r.Context())
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guardHost refuses a Host header that names somebody else, so that a name an
+// attacker points at this machine reaches nothing.
+func (s *Server) guardHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ours(r.Host, s.AllowedHosts) {
+			err := fleet.Errorf(fleet.Invalid, "this is not %q", clip(r.Host)).
+				WithCode(api.CodeMisdirected).WithHint("add the name to allowed_hosts, or use a loopback address")
+			exchangeOf(r.Context()).problem = err
+			writeProblem(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func ours(hostport string, allowed []string) bool {
+	host := hostport
+	if name, _, err := net.SplitHostPort(hostport); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(strings.TrimSuffix(host, "."), "[]"))
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.IsLoopback() || slices.Contains(allowed, host)
+	}
+	return host == "localhost" || slices.ContainsFunc(allowed, func(name string) bool { return strings.EqualFold(name, host) })
+}

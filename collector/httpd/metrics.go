@@ -1,0 +1,129 @@
+package httpd
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/fleetcron/fleetcron/collector/ledger"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// metrics is what /metrics tells. Labels take their values from closed lists
+// only, so that nobody outside can make series.
+type metrics struct {
+	registry *prometheus.Registry
+	handler  http.Handler
+
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	inFlight prometheus.Gauge
+	records  *prometheus.CounterVec
+	refused  prometheus.Counter
+}
+
+func newMetrics(s *Server) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fleetcron_http_requests_total", Help: "Requests answered, by method, route and status."}, []string{"method", "route", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "fleetcron_http_request_duration_seconds", Help: "Time to answer, the wait of blocking queries included.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30, 300}}, []string{"method", "route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fleetcron_http_requests_in_flight", Help: "Requests being answered, blocking queries included."}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fleetcron_run_records_total", Help: "Run records that agents delivered here and that were acknowledged, by the state they tell; what was delivered twice counts twice."}, []string{"state"}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fleetcron_run_records_refused_total", Help: "Run records that could not be true."}),
+	}
+	m.registry.MustRegister(m.requests, m.seconds, m.inFlight, m.records, m.refused, ledgerCollector{s},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return m
+}
+
+func (s *Server) serveMetrics(w http.ResponseWriter, r *request) error {
+	s.metrics.handler.ServeHTTP(w, r.Request)
+	return nil
+}
+
+func (m *metrics) countRuns(records []api.RunRecord, receipt ledger.Receipt) {
+	for i := range records {
+		if _, known := fleet.RunMoves[records[i].Run.State]; known {
+			m.records.WithLabelValues(string(records[i].Run.State)).Inc()
+		}
+	}
+	m.refused.Add(float64(receipt.Refused))
+}
+
+// ledgerCollector reads the state of ledger and raft group when it is asked.
+type ledgerCollector struct{ s *Server }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("fleetcron_"+name, help, labels, nil)
+}
+
+var (
+	descHosts     = describe("hosts", "Hosts known, by presence.", "presence")
+	descJobs      = describe("jobs", "Jobs found.")
+	descBroken    = describe("jobs_broken", "Jobs found that their host's scheduler will not run.")
+	descProblems  = describe("problems", "Lines and files that scans could not take as they stand.")
+	descTasks     = describe("tasks", "Tasks given, by state.", "state")
+	descOpen      = describe("runs_open", "Runs without an outcome.")
+	descIndex     = describe("ledger_index", "Index of the last entry applied.")
+	descTerm      = describe("raft_term", "Current term.")
+	descApplied   = describe("raft_applied_index", "Last entry handed to the ledger.")
+	descCommitted = describe("raft_committed_index", "Last entry known to be committed.")
+	descLeading   = describe("raft_leading", "1 on the leader.")
+	descLeader    = describe("raft_leader_known", "1 while a leader is known.")
+	descContact   = describe("raft_last_contact_seconds", "Time since the leader was heard; 0 on the leader.")
+	descBuild     = describe("build_info", "Always 1; the version is in the label.", "version")
+)
+
+// Describe says what Collect will tell.
+func (c ledgerCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{
+		descHosts, descJobs, descBroken, descProblems, descTasks, descOpen, descIndex, descTerm,
+		descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
+	} {
+		out <- desc
+	}
+}
+
+// Collect reads everything anew.
+func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	for presence, count := range c.s.countPresence() {
+		gauge(descHosts, float64(count), string(presence))
+	}
+	totals := c.s.Ledger.Totals()
+	gauge(descJobs, float64(totals.Jobs))
+	gauge(descBroken, float64(totals.Broken))
+	gauge(descProblems, float64(totals.Problems))
+	gauge(descTasks, float64(totals.Tasks-totals.Paused), string(fleet.TaskEnabled))
+	gauge(descTasks, float64(totals.Paused), string(fleet.TaskPaused))
+	gauge(descOpen, float64(totals.Open))
+	index, _ := c.s.Ledger.Applied()
+	gauge(descIndex, float64(index))
+	status := c.s.Replica.Status()
+	gauge(descTerm, float64(status.Term))
+	gauge(descApplied, float64(status.Applied))
+	gauge(descCommitted, float64(status.Committed))
+	gauge(descLeading, truth(status.Leading))
+	gauge(descLeader, truth(c.s.Replica.Leader() != ""))
+	gauge(descContact, max(0, status.LastContact.Seconds()))
+	gauge(descBuild, 1, c.s.Version)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,61 @@
+package httpd
+
+import (
+	"net/http"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+)
+
+// routes is the whole map. Each line: method, path, permission, whether the
+// leader carries it out, what is read, the schemas of request and reply in
+// openapi.yaml, and the service with the parser of its request.
+func (s *Server) routes() []Route {
+	const get, put, post, patch, del = http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete
+	const here, leader = false, true
+	return []Route{
+		// what there is
+		{get, api.PathOverview, ReadFleet, here, none, "", "Overview", answer(nothing, s.overview)},
+		{get, api.PathHosts, ReadFleet, here, none, "", "HostList", answer(query, s.Hosts)},
+		{get, api.PathHost, ReadFleet, here, none, "", "HostDetail", answer(parseHost, s.host)},
+		{get, api.PathJobs, ReadFleet, here, none, "", "JobList", answer(query, s.Jobs)},
+		{get, api.PathJobGroups, ReadFleet, here, none, "", "JobGroupList", answer(query, s.JobGroups)},
+		{get, api.PathTasks, ReadFleet, here, none, "", "TaskList", answer(query, s.Tasks)},
+		{get, api.PathTask, ReadFleet, here, none, "", "TaskView", answer(parseTask, s.task)},
+		{get, api.PathTaskHosts, ReadFleet, here, none, "", "ResolvedList", answer(parseTask, s.taskHosts)},
+		{get, api.PathRuns, ReadFleet, here, none, "", "RunList", answer(query, s.Runs)},
+		{get, api.PathRun, ReadFleet, here, none, "", "RunView", answer(parseRun, s.run)},
+		{get, api.PathRunOutput, ReadOutput, here, none, "", "", s.serveOutput},
+		{get, api.PathUpcoming, ReadFleet, here, none, "", "UpcomingList", answer(query, s.Upcoming)},
+
+		// what people change
+		{post, api.PathResolve, ReadFleet, here, document, "Task", "Resolution", answer(parseDocument, s.resolve)},
+		{post, api.PathTasks, WriteTasks, leader, document, "Task", "TaskRecord", answer(parsePostTask, s.putTask)},
+		{put, api.PathTask, WriteTasks, leader, document, "Task", "TaskRecord", answer(parsePutTask, s.putTask)},
+		{patch, api.PathTask, WriteTasks, leader, jsonBody, "TaskPatch", "TaskRecord", answer(parsePatchTask(), s.patchTask)},
+		{del, api.PathTask, WriteTasks, leader, none, "", "Deleted", answer(parseDeleteTask, s.deleteTask)},
+		{post, api.PathTaskRun, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.runTask)},
+		{del, api.PathRun, RunTasks, leader, none, "", "Cancelled", answer(parseCancel, s.cancelRun)},
+
+		// who the collectors are
+		{get, api.PathCollectors, ReadFleet, here, none, "", "Cluster", answer(nothing, s.cluster)},
+		{post, api.PathCollectors, ManageCluster, leader, jsonBody, "Join", "Cluster", answer(parseJoin(), s.join)},
+		{del, api.PathCollector, ManageCluster, leader, none, "", "Cluster", answer(parseLeave, s.leave)},
+
+		// what agents say and ask
+		{put, api.PathAgent, BeAgent, leader, jsonBody, "Host", "Registered", answer(parseRegister(), s.register)},
+		{put, api.PathAgentReport, BeAgent, leader, report, "Report", "ReportReceipt", answer(parseReport(), s.report)},
+		{get, api.PathAgentPlan, BeAgent, here, none, "", "Plan", answer(parsePlan, s.plan)},
+		{post, api.PathAgentRuns, BeAgent, leader, jsonBody, "RunBatch", "RunReceipt", answer(parseRuns(), s.runs)},
+		{put, api.PathAgentApply, BeAgent, leader, jsonBody, "Applied", "AppliedReceipt", answer(parseApplied(), s.applied)},
+		{get, api.PathAgentAsks, BeAgent, here, none, "", "AskList", answer(parseAsks, s.asks)},
+		{post, api.PathAgentAnswer, BeAgent, here, stream, "", "Answered", s.serveAnswer},
+
+		// how it goes
+		{get, api.PathLivez, Public, here, none, "", "", s.serveLivez},
+		{get, api.PathReadyz, Public, here, none, "", "", s.serveReadyz},
+		{get, api.PathHealth, Public, here, none, "", "Health", s.serveHealth},
+		{get, api.PathMetrics, Public, here, none, "", "", s.serveMetrics},
+		{get, api.PathOpenAPI, Public, here, none, "", "", s.serveOpenAPI},
+		{get, api.PathVersion, Public, here, none, "", "Version", answer(nothing, s.version)},
+	}
+}

@@ -1,0 +1,160 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/fleetcron/fleetcron/collector/ledger"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Replica is the raft group as the API needs it.
+type Replica interface {
+	// Propose carries a command out and returns its result. Refusals of the
+	// ledger are errors. It works on the leader only.
+	Propose(ctx context.Context, command ledger.Command) (any, error)
+	// Leader returns who leads; empty: unknown.
+	Leader() fleet.CollectorID
+	// Status returns how this collector stands, without asking anyone.
+	Status() Status
+	// Verify returns nil when this collector leads and has applied every
+	// command that was acknowledged before the call.
+	Verify(ctx context.Context) error
+	// Peers asks every member how far it is.
+	Peers(ctx context.Context) []Peer
+	// Join takes a member in; Leave takes one out. They work on the leader only.
+	Join(ctx context.Context, join api.Join) error
+	Leave(ctx context.Context, id fleet.CollectorID) error
+}
+
+// Status is how a collector stands in the raft group.
+type Status struct {
+	ID          fleet.CollectorID
+	Leading     bool
+	Term        uint64
+	Applied     uint64
+	Committed   uint64
+	LastContact time.Duration // since the leader was heard; 0 on the leader, negative: never
+}
+
+// Peer is a member of the raft group and what it says of itself now.
+type Peer struct {
+	ID        fleet.CollectorID
+	Raft      string // host:port
+	Voter     bool
+	Reachable bool
+	Applied   uint64 // zero unless Reachable
+	Term      uint64
+}
+
+// Search finds jobs.
+type Search interface {
+	Query(query api.JobQuery) (api.List[api.JobView], error)
+	Groups(query api.JobQuery) (api.List[api.JobGroup], error)
+}
+
+// Presence says what gossip knows of a host; empty: nothing.
+type Presence interface {
+	Presence(host fleet.HostID) fleet.Presence
+}
+
+// Authorizer says whether a caller may do what a permission names, and who
+// that is. Refused means no; the answer does not say more.
+type Authorizer interface {
+	Authorize(r *http.Request, permission Permission) (actor string, err error)
+}
+
+// Check is one more component of /health. It returns what is worth knowing and
+// an error while the component is down.
+type Check struct {
+	Name  string
+	Check func(ctx context.Context) (details map[string]any, err error)
+}
+
+// Deps is what a Server is made from. Ledger, Search, Replica and ParseTask
+// are required.
+type Deps struct {
+	Ledger  *ledger.Ledger
+	Search  Search
+	Replica Replica
+	// ParseTask reads a task document of a media type.
+	ParseTask func(document []byte, mediaType string) (fleet.Task, error)
+
+	Presence     Presence   // nil: only calls count
+	Authorizer   Authorizer // nil: who reaches the listener may do everything
+	Checks       []Check
+	AllowedHosts []string // names of the Host header beside the loopback ones
+	Logger       *slog.Logger
+	Version      string
+}
+
+// Server answers the API. Its services may be called from many goroutines.
+type Server struct {
+	Deps
+	table   []Route
+	metrics *metrics
+	calls   *calls
+	desk    *desk
+	packer  *packer
+	agenda  *agenda
+	peers   *http.Transport
+
+	life context.Context // ends with Close: whoever waits returns
+	end  context.CancelFunc
+}
+
+// New returns a server. It refuses a map of routes in which one names no
+// permission, and Deps in which something is missing.
+func New(deps Deps) (*Server, error) {
+	if deps.Ledger == nil || deps.Search == nil || deps.Replica == nil || deps.ParseTask == nil {
+		return nil, errors.New("httpd: ledger, search, replica and task parser are required")
+	}
+	if deps.Logger == nil {
+		deps.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger),
+		peers: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * api.MaxWait},
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.desk = newDesk(s.life.Done())
+	s.metrics = newMetrics(s)
+	s.packer = newPacker(s.Replica.Propose)
+	s.table = s.routes()
+	if err := checkRoutes(s.table); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Routes returns the whole map.
+func (s *Server) Routes() []Route { return s.table }
+
+// Close ends every wait, so that the listener can be shut down, and waits for
+// what is under way to the ledger.
+func (s *Server) Close() error {
+	s.end()
+	s.packer.close()
+	s.peers.CloseIdleConnections()
+	return nil
+}
+
+// readHeaderLimit is how long a client may take for its headers.
+const readHeaderLimit = 5 * time.Second
+
+// NewHTTPServer returns a server with the limits that every listener of a
+// collector has. Bodies and answers have no time of their own: a blocking
+// query is slow on purpose.
+func NewHTTPServer(addr string, handler http.Handler) *http.Server {
+	return &http.Server{
+		Addr: addr, Handler: handler,
+		ReadHeaderTimeout: readHeaderLimit,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
+}
