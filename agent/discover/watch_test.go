@@ -1,0 +1,109 @@
+package discover
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestBurst plays changes at given instants and looks when scans are due.
+func TestBurst(t *testing.T) {
+	const ms = time.Millisecond
+	steady := make([]time.Duration, 0, 50)
+	for at := 100 * ms; at <= 5000*ms; at += 100 * ms {
+		steady = append(steady, at)
+	}
+	for _, c := range []struct {
+		name    string
+		changes []time.Duration
+		due     []time.Duration
+		until   time.Duration
+	}{
+		{"nothing", nil, []time.Duration{60_000 * ms, 120_000 * ms}, 121 * time.Second},
+		{"one change", []time.Duration{1000 * ms}, []time.Duration{1300 * ms, 61_300 * ms}, 62 * time.Second},
+		{"a burst is one", []time.Duration{1000 * ms, 1100 * ms, 1350 * ms}, []time.Duration{1650 * ms}, 3 * time.Second},
+		{"two bursts are two", []time.Duration{1000 * ms, 1500 * ms}, []time.Duration{1300 * ms, 1800 * ms}, 3 * time.Second},
+		{"a burst that never ends", steady, []time.Duration{3100 * ms, 5300 * ms}, 6 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				begin := time.Now()
+				changes, due := make(chan struct{}), make(chan struct{}, 1)
+				go burst{300 * ms, time.Minute}.run(ctx, changes, due)
+				var got []time.Duration
+				go func() {
+					for {
+						select {
+						case <-due:
+							got = append(got, time.Since(begin))
+						case <-ctx.Done():
+							return
+						}
+					}
+				}()
+				for _, at := range c.changes {
+					time.Sleep(at - time.Since(begin))
+					changes <- struct{}{}
+				}
+				time.Sleep(c.until - time.Since(begin))
+				cancel()
+				synctest.Wait()
+				if !slices.Equal(got, c.due) {
+					t.Errorf("due at %v, want %v", got, c.due)
+				}
+			})
+		})
+	}
+}
+
+// TestBurstIsNeverLost: what comes while nobody looks is due once.
+func TestBurstIsNeverLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		due := make(chan struct{}, 1)
+		go burst{time.Second, time.Minute}.run(ctx, nil, due)
+		time.Sleep(10*time.Minute + time.Second)
+		<-due
+		synctest.Wait()
+		if len(due) != 0 {
+			t.Error("more than one was kept")
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// TestWatchSeesChanges waits for the kernel's notices on a real directory; the
+// test's own time limit is the only clock.
+func TestWatchSeesChanges(t *testing.T) {
+	root := plant(t, "-- etc/crontab --\n# none\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	w := NewWatcher(root)
+	w.Quiet, w.Every = time.Millisecond, time.Hour
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	// A change before the watch stands goes unseen, so each is made until seen.
+	until := func(change func()) {
+		for {
+			change()
+			select {
+			case <-w.Due():
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	until(func() { must(t, os.WriteFile(filepath.Join(root, "etc/crontab"), []byte("0 1 * * * root x\n"), 0o644)) })
+	must(t, os.MkdirAll(filepath.Join(root, "etc/cron.d"), 0o755))
+	<-w.Due() // the new directory, which is watched from now on
+	until(func() { must(t, os.WriteFile(filepath.Join(root, "etc/cron.d/new"), nil, 0o644)) })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
