@@ -43,7 +43,8 @@ var kinds = []kind{
 }
 
 // Encode returns the command as the data of a raft entry: number, version,
-// then deterministic CBOR.
+// then deterministic CBOR. What could not be read again (a year beyond 9999)
+// is an error here, because in the log it would end every collector.
 func Encode(command Command) ([]byte, error) {
 	row, err := kindOf(command)
 	if err != nil {
@@ -53,7 +54,14 @@ func Encode(command Command) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %T: %w", command, err)
 	}
-	return append([]byte{row.number, row.version}, body...), nil
+	data := append([]byte{row.number, row.version}, body...)
+	if _, runs := command.(*RecordRuns); runs {
+		return data, nil // holds only texts and numbers, and there are many
+	}
+	if _, err := Decode(data); err != nil {
+		return nil, &fleet.Error{Kind: fleet.Invalid, Message: fmt.Sprintf("%T cannot be recorded", command), Err: err}
+	}
+	return data, nil
 }
 
 // Decode reads what Encode wrote. An entry that this version does not know is

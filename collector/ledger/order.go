@@ -42,15 +42,31 @@ func orderable(c *change, order fleet.Order) *fleet.Error {
 	if c.get(inHosts, key(string(order.Host))) == nil {
 		return unknownHost(order.Host)
 	}
-	task, found := stored[taskRow](c, inTasks, key(string(order.Task)))
-	if order.Kind == fleet.OrderRun && !(found && task.given()) {
-		return noTask(order.Task)
+	switch order.Kind {
+	case fleet.OrderRun:
+		if task, found := stored[taskRow](c, inTasks, key(string(order.Task))); !found || !task.given() {
+			return noTask(order.Task)
+		}
+	case fleet.OrderCancel:
+		return cancellable(c, order)
+	default:
+		return fleet.Invalidf("kind", string(order.Kind), "want run or cancel")
 	}
-	if order.Kind != fleet.OrderCancel {
-		return nil
+	return nil
+}
+
+// cancellable refuses to cancel what has ended, or is another host's. A run
+// that was not heard of yet may be cancelled.
+func cancellable(c *change, order fleet.Order) *fleet.Error {
+	if !keyable(string(order.Run)) {
+		return fleet.Invalidf("run", string(order.Run), "a cancel names the run")
 	}
-	if run, found := storedRun(c, order.Run); found && run.State.Terminal() {
-		return fleet.Errorf(fleet.Conflict, "run %s has ended: %s", order.Run, run.State).WithCode("illegal_move")
+	run, found := storedRun(c, order.Run)
+	switch {
+	case found && run.Host != order.Host:
+		return fleet.Errorf(fleet.Conflict, "run %s is on host %s", run.ID, run.Host)
+	case found && run.State.Terminal():
+		return fleet.Errorf(fleet.Conflict, "run %s has ended: %s", run.ID, run.State).WithCode("illegal_move")
 	}
 	return nil
 }

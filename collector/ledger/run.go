@@ -137,7 +137,7 @@ func untrue(host fleet.HostID, run *fleet.Run) string {
 		return "there is no run state " + string(run.State)
 	}
 	for _, at := range []*time.Time{&run.Due, run.Until, run.Started, run.Ended} {
-		if at != nil && (at.Year() < 1971 || at.Year() > 2200) {
+		if at != nil && !plausible(at) {
 			return "the instant " + at.UTC().Format(time.RFC3339) + " is out of range"
 		}
 	}

@@ -63,12 +63,20 @@ func (r *runRow) run() fleet.Run {
 	}
 }
 
+// nanos returns the instant in nanoseconds. One that does not fit becomes 1,
+// in 1970, which recordRun refuses.
 func nanos(t *time.Time) int64 {
-	if t == nil || t.IsZero() {
+	switch {
+	case t == nil || t.IsZero():
 		return 0
+	case !plausible(t):
+		return 1
 	}
 	return t.UnixNano()
 }
+
+// plausible reports whether an instant may belong to a run.
+func plausible(t *time.Time) bool { return t.Year() > 1970 && t.Year() <= 2200 }
 
 func instant(nanos int64) *time.Time {
 	if nanos == 0 {

@@ -7,12 +7,12 @@ type Topic struct{ name, key string }
 
 // The topics that concern the whole fleet.
 var (
-	Hosts      = Topic{name: "hosts"} // descriptions of hosts
-	Jobs       = Topic{name: "jobs"}  // inventories
-	Tasks      = Topic{name: "tasks"}
-	Runs       = Topic{name: "runs"}
-	Orders     = Topic{name: "orders"}
-	Collectors = Topic{name: "collectors"}
+	Hosts       = Topic{name: "hosts"} // descriptions of hosts
+	Jobs        = Topic{name: "jobs"}  // inventories
+	Tasks       = Topic{name: "tasks"}
+	Runs        = Topic{name: "runs"}
+	Orders      = Topic{name: "orders"}
+	Collectors  = Topic{name: "collectors"}
 	Generations = Topic{name: "generations"} // which host runs which generation
 )
 

@@ -1,0 +1,217 @@
+package ledger
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew; they are a promise, so only add")
+
+// examples has every command with every field set.
+func examples() []Command {
+	anchor, seven := noon.Add(-time.Hour), uint64(7)
+	task := fleet.Task{
+		Name: "nightly", Namespace: "data", Owner: "team-data", Description: "dumps",
+		On: fleet.Trigger{
+			Cron: "30 2 * * *", Every: fleet.Duration(time.Minute), Anchor: &anchor, At: &anchor, Manual: true, Daemon: true,
+			Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Second), Deadline: fleet.Duration(time.Minute), Starts: &anchor, Ends: &anchor,
+			Missed: fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(time.Hour)},
+		},
+		Run:    fleet.Execute{Command: fleet.Command{Argv: []string{"/bin/dump", "--all"}, Shell: "dump"}, User: "backup", Dir: "/var", Env: map[string]string{"B": "2", "A": "1"}},
+		Where:  fleet.Where{Labels: "role=db", Hosts: []string{"db-*"}, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pick: fleet.PickAll},
+		Limits: fleet.Limits{Timeout: 1, Grace: 2, Overlap: fleet.OverlapQueue, PerHost: 3, Nice: 4, Output: 5},
+	}
+	put := &PutTask{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, IfIndex: &seven, At: noon, Actor: "ann", Reason: "why not"}
+	host := fleet.Host{
+		ID: hostID(1), Name: "db-1", Addresses: []netip.Addr{netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("fd00::1")},
+		Labels: map[string]string{"role": "db", "env": "prod"}, OS: "Debian", Kernel: "6.18", Arch: "amd64", CPUs: 2,
+		MemoryBytes: 1 << 34, Timezone: "UTC", Cron: "debian", AgentVersion: "0.1",
+	}
+	job := testJob(1)
+	job.Timezone, job.Env, job.Next = "UTC", map[string]string{"PATH": "/bin", "MAILTO": ""}, []time.Time{noon}
+	job.Verdict, job.Package, job.ManagedBy = fleet.Verdict{Why: "no"}, "cron", "puppet"
+	job.Evidence = &fleet.Evidence{Last: noon, Grade: "started", From: "syslog"}
+	report := fleet.Report{Host: "db-1", Scanned: noon, Jobs: []fleet.Job{job}, Problems: []fleet.Problem{{Source: "/etc/crontab", Line: 3, Text: "x", Reason: "y"}}}
+	return []Command{
+		&InitCluster{ID: "c1", At: noon},
+		&PutCollector{ID: "a", API: "https://127.0.0.1:7770", Version: "0.1", At: noon},
+		&DropCollector{ID: "a"},
+		&RegisterHost{Host: host, At: noon},
+		&RecordReport{Host: hostID(1), Report: report, Hash: "abc", At: noon},
+		put,
+		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday"},
+		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now"}}, At: noon},
+		&DropOrder{Host: hostID(1), ID: "o1"},
+		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon}},
+		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{{Sequence: 9, Run: wholeRun()}}}}, At: noon},
+		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20},
+		&Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put},
+	}
+}
+
+// wholeRun has every field set.
+func wholeRun() fleet.Run {
+	later, exit := noon.Add(time.Second+time.Nanosecond), 3
+	return fleet.Run{
+		ID: runID(1, 1), Task: "data/nightly", Generation: 2, Host: hostID(1), Due: noon, Until: &later, Count: 4, Order: "o1", Attempt: 5,
+		State: fleet.RunRan, Reason: fleet.SkippedOverlap, Detail: "d", Started: &later, Ended: &later, PID: 6, Exit: &exit, Signal: "SIGKILL",
+		TimedOut: true, Cancelled: true, Stdout: 7, Stderr: 8, Dropped: 9, Tail: "t",
+	}
+}
+
+// TestEntriesStayReadable holds every command to the bytes it had when it was
+// first written: those bytes are in logs.
+func TestEntriesStayReadable(t *testing.T) {
+	var out bytes.Buffer
+	for _, command := range examples() {
+		data, err := Encode(command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := cbor.Diagnose(data[2:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&out, "%d.%d %T\n%x\n%s\n\n", data[0], data[1], command, data, text)
+		again, err := Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(command, again, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			t.Errorf("%T came back otherwise: %s", command, diff)
+		}
+	}
+	golden := filepath.Join("testdata", "entries.golden")
+	if *update {
+		if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), out.String()); diff != "" {
+		t.Errorf("entries are not what is in the logs (a changed encoding needs a version of its own): %s", diff)
+	}
+}
+
+func TestEveryCommandHasAnExample(t *testing.T) {
+	seen := map[[2]byte]bool{}
+	for i, row := range kinds {
+		if id := [2]byte{row.number, row.version}; seen[id] {
+			t.Errorf("command %v is there twice", id)
+		} else {
+			seen[id] = true
+		}
+		if i >= len(examples()) || reflect.TypeOf(examples()[i]) != reflect.TypeOf(row.command()) {
+			t.Errorf("command %d, %T, has no example at its place", row.number, row.command())
+		}
+	}
+}
+
+// TestExamplesAreWhole notices a field that was added and has no example, and
+// so no place in the golden file.
+func TestExamplesAreWhole(t *testing.T) {
+	for _, command := range examples() {
+		if path := zeroField(reflect.ValueOf(command), fmt.Sprintf("%T", command)); path != "" {
+			switch path {
+			case "*ledger.RecordReport.Report.Jobs[0].Verdict.Runs": // false is the example
+			default:
+				t.Errorf("%s is not set", path)
+			}
+		}
+	}
+}
+
+// zeroField returns the path of the first field that is zero, or nothing.
+func zeroField(v reflect.Value, path string) string {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return path
+		}
+		return zeroField(v.Elem(), path)
+	case reflect.Slice:
+		if v.Len() == 0 {
+			return path
+		}
+		return zeroField(v.Index(0), path+"[0]")
+	case reflect.Struct:
+		if v.Type().PkgPath() == "time" || v.Type().PkgPath() == "net/netip" {
+			break
+		}
+		for i := range v.NumField() {
+			if found := zeroField(v.Field(i), path+"."+v.Type().Field(i).Name); found != "" {
+				return found
+			}
+		}
+		return ""
+	}
+	if v.IsZero() {
+		return path
+	}
+	return ""
+}
+
+func TestEncodeRefusesWhatNobodyCouldRead(t *testing.T) {
+	beyond := time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("west", -23*3600))
+	for name, command := range map[string]Command{
+		"a year beyond 9999": &RegisterHost{Host: testHost(1), At: beyond},
+		"a nil command":      (*PutTask)(nil),
+		"no command":         nil,
+		"once once":          &Once{Key: "a", Command: &Once{Key: "b", Command: &DropOrder{}}},
+		"once nothing":       &Once{Key: "a"},
+	} {
+		if data, err := Encode(command); err == nil {
+			t.Errorf("%s was encoded: %x", name, data)
+		}
+	}
+}
+
+// FuzzDecode gives Apply whatever decodes. None of it may end the process: an
+// entry that did would end every collector at each start.
+func FuzzDecode(f *testing.F) {
+	for _, command := range examples() {
+		data, err := Encode(command)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	l := newLedger(f)
+	l.must(&RegisterHost{Host: testHost(1), At: noon}, testTask("nightly", "*"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		command, err := Decode(data)
+		if err != nil {
+			return
+		}
+		again, err := Encode(command)
+		if err != nil {
+			t.Fatalf("what was decoded cannot be encoded: %v", err)
+		}
+		command, err = Decode(again)
+		if err != nil {
+			t.Fatalf("what was encoded cannot be decoded: %v", err)
+		}
+		stable, err := Encode(command)
+		if err != nil || !bytes.Equal(again, stable) {
+			t.Fatalf("the encoding is not stable: %x then %x, %v", again, stable, err)
+		}
+		l.next++
+		l.Apply([]Entry{{Index: l.next, Term: 1, Data: data}})
+	})
+}
