@@ -60,7 +60,12 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	s.actions = s.actions[:0]
 	switch e := event.(type) {
 	case ClockJumped:
-		s.clockJumped(now)
+		if now.After(s.last) {
+			s.jumped = s.last
+		}
+		s.advanceAll(now) // what a task waits for may be further away now
+	case Stopping:
+		s.advanceAll(now)
 	case RunFound:
 		s.found(e.Run)
 	case RunEnded:
@@ -81,11 +86,8 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	return s.actions
 }
 
-// clockJumped looks at every task: what it waits for may be further away now.
-func (s *State) clockJumped(now time.Time) {
-	if now.After(s.last) {
-		s.jumped = s.last
-	}
+// advanceAll looks at every task, whatever it waits for.
+func (s *State) advanceAll(now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
 		s.advanceTask(now, s.tasks[id])
 	}

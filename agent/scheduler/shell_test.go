@@ -1,0 +1,228 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// hands are a runner and a journal: they note what happens, each of their
+// writes taking a millisecond of disk.
+type hands struct {
+	*memory
+	scheduler *Scheduler
+	takes     time.Duration // of each run
+	refuse    error         // of Begin
+
+	mu       sync.Mutex
+	begun    []Due
+	at       []time.Time
+	settled  []fleet.Run
+	canceled []fleet.RunID
+}
+
+func (h *hands) write(a Action) {
+	time.Sleep(time.Millisecond)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.note(a)
+}
+
+func (h *hands) LastDecided(task fleet.TaskID) (time.Time, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.memory.LastDecided(task)
+}
+
+func (h *hands) Begin(_ context.Context, due Due) error {
+	if h.refuse != nil {
+		return h.refuse
+	}
+	at := time.Now()
+	h.write(Begin{due})
+	h.mu.Lock()
+	h.begun, h.at = append(h.begun, due), append(h.at, at)
+	h.mu.Unlock()
+	time.AfterFunc(h.takes, func() { h.scheduler.Ended(due.Task(), due.Run) })
+	return nil
+}
+
+func (h *hands) Cancel(run fleet.RunID, _ string) { h.canceled = append(h.canceled, run) }
+
+func (h *hands) Settle(_ context.Context, run fleet.Run) error {
+	h.write(Settle{run})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.settled = append(h.settled, run)
+	return nil
+}
+
+func (h *hands) Pass(_ context.Context, task fleet.TaskID, until time.Time) error {
+	h.write(Pass{task, until})
+	return nil
+}
+
+// live runs a scheduler in a bubble until the story is told.
+func live(t *testing.T, h *hands, open []fleet.Run, story func()) {
+	t.Helper()
+	h.memory = newMemory()
+	ctx, cancel := context.WithCancel(t.Context())
+	h.scheduler = New(Config{Host: host, Memory: h, Starter: h, Recorder: h, Open: open, Logger: slog.New(slog.DiscardHandler)})
+	done := make(chan error)
+	go func() { done <- h.scheduler.Run(ctx) }()
+	story()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func planOf(a ...fleet.Assignment) *fleet.Plan { return &fleet.Plan{Host: host, Assignments: a} }
+
+func TestRunBeginsOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{takes: 3 * time.Second}
+		start := time.Now()
+		live(t, h, nil, func() {
+			a := every(10*time.Second, nil)
+			a.Since = start
+			h.scheduler.Plan(planOf(a), false)
+			time.Sleep(time.Hour + time.Second)
+		})
+		if len(h.begun) != 360 || len(h.settled) != 0 {
+			t.Fatalf("%d begun, %d settled, want 360 and none", len(h.begun), len(h.settled))
+		}
+		for i, due := range h.begun {
+			if late := h.at[i].Sub(due.Nominal); late < 0 || late > time.Millisecond {
+				t.Fatalf("%s begins %s late", due.Nominal, late)
+			}
+		}
+	})
+}
+
+// TestRunSleeps: a day without anything due costs two looks a minute at the
+// clock, and nothing else.
+func TestRunSleeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{}
+		live(t, h, nil, func() {
+			a := every(1000*time.Hour, nil)
+			a.Since = time.Now()
+			h.scheduler.Plan(planOf(a), false)
+			time.Sleep(24 * time.Hour)
+		})
+		if len(h.begun)+len(h.settled) != 0 {
+			t.Errorf("%d begun, %d settled", len(h.begun), len(h.settled))
+		}
+	})
+}
+
+func TestRunMakesManyDurableTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{takes: time.Second}
+		live(t, h, nil, func() {
+			var many []fleet.Assignment
+			for i := range 1000 {
+				a := every(time.Minute, func(t *fleet.Task) { t.Name = "t" + time.Duration(i).String() })
+				a.Since = time.Now()
+				many = append(many, a)
+			}
+			h.scheduler.Plan(planOf(many...), false)
+			time.Sleep(90 * time.Second)
+		})
+		if len(h.begun) != 1000 {
+			t.Fatalf("%d begun", len(h.begun))
+		}
+		if took := slices.MaxFunc(h.at, time.Time.Compare).Sub(h.begun[0].Nominal); took > 50*time.Millisecond {
+			t.Errorf("the last began %s late: they waited for each other", took)
+		}
+	})
+}
+
+func TestRunKeepsWhatWasDecidedAtItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{takes: time.Hour}
+		live(t, h, nil, func() {
+			a := every(time.Second, nil)
+			a.Since = time.Now()
+			h.scheduler.Plan(planOf(a), false)
+			time.Sleep(10*time.Second + 500*time.Millisecond)
+		})
+		instants := 0
+		for _, run := range h.settled {
+			instants += run.Instants()
+		}
+		if len(h.begun) != 1 || instants != 9 || len(h.settled) != 2 {
+			t.Errorf("%d begun, %d skipped in %d records; want 1, 9 in 2", len(h.begun), instants, len(h.settled))
+		}
+	})
+}
+
+func TestRunAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{takes: time.Second}
+		old := fleet.Run{ID: "old", Task: "default/t", Due: time.Now()}
+		live(t, h, []fleet.Run{old}, func() {
+			a := every(10*time.Second, nil)
+			a.Since = time.Now()
+			h.scheduler.Plan(planOf(a), true)
+			time.Sleep(15 * time.Second)
+			h.scheduler.Ended("default/t", "old")
+			time.Sleep(10 * time.Second)
+		})
+		if len(h.settled) != 1 || h.settled[0].Reason != fleet.SkippedOverlap || len(h.begun) != 1 {
+			t.Errorf("settled %v, begun %v; want one skipped for the old run, then one begun", h.settled, h.begun)
+		}
+	})
+}
+
+func TestRunGoesOnWhenNothingCanBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{refuse: errors.New("no space")}
+		live(t, h, nil, func() {
+			a := every(10*time.Second, nil)
+			a.Since = time.Now()
+			h.scheduler.Plan(planOf(a), false)
+			time.Sleep(35 * time.Second)
+			h.refuse = nil
+			time.Sleep(10 * time.Second)
+		})
+		if len(h.begun) != 1 {
+			t.Errorf("%d begun after three were refused, want 1", len(h.begun))
+		}
+	})
+}
+
+func TestStepped(t *testing.T) {
+	for _, c := range []struct{ wall, elapsed, want time.Duration }{
+		{30 * time.Second, 30 * time.Second, 0},
+		{31 * time.Second, 30 * time.Second, 0}, // adjusted slowly
+		{time.Hour, 30 * time.Second, time.Hour - 30*time.Second},
+		{-time.Hour, time.Second, -time.Hour - time.Second},
+		{8 * time.Hour, 0, 8 * time.Hour}, // suspended
+	} {
+		if got := stepped(c.wall, c.elapsed); got != c.want {
+			t.Errorf("wall %s, elapsed %s: %s, want %s", c.wall, c.elapsed, got, c.want)
+		}
+	}
+}
+
+func TestSleep(t *testing.T) {
+	for at, want := range map[time.Time]time.Duration{
+		{}:                         longestSleep,
+		noon.Add(time.Hour):        longestSleep,
+		noon.Add(20 * time.Second): 20 * time.Second,
+		noon.Add(-time.Second):     0,
+	} {
+		if got := sleep(noon, at); got != want {
+			t.Errorf("until %s: %s, want %s", at, got, want)
+		}
+	}
+}
