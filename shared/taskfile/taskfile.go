@@ -104,7 +104,7 @@ func readerOf(mediaType string) (func([]byte, *findings) []source, error) {
 			return readJSON, nil
 		}
 	}
-	return nil, fleet.Invalidf("content-type", mediaType, "want application/yaml or application/json").WithCode("unsupported_media_type")
+	return nil, fleet.Invalidf("content-type", mediaType, "want application/yaml or application/json").WithCode("media_type")
 }
 
 // findings collects what is wrong with a file.

@@ -131,7 +131,7 @@ func runApply(ctx context.Context, p *program, client *api.Client, inputs []inpu
 
 func onHosts(s step) string {
 	if s.Action == created || s.Action == changed {
-		return fmt.Sprintf(" on %d hosts", s.Hosts)
+		return " on " + count(s.Hosts, "host")
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -127,9 +128,12 @@ func runAssign(ctx context.Context, p *program, client *api.Client, c *cobra.Com
 			return fleet.Errorf(fleet.Usage, "--%s belongs to a new task, which needs its command after --", flag).
 				WithHint("fleetctl assign %s … -- /path/to/command; or edit the task's file and fleetctl apply it", args[0])
 		}
-		change.task, err = options.widened(change.current, id)
+		change.task, err = options.widened(ctx, client, change.current, id)
 	} else {
 		change.task, err = options.task(p, id, args[1:])
+	}
+	if err == nil && !options.unmatched {
+		err = knownTargets(ctx, client, options.to)
 	}
 	if err != nil {
 		return err
@@ -262,7 +266,7 @@ func (o *assignOptions) environment() (map[string]string, error) {
 
 // widened returns the existing task on further hosts, or on others with
 // --replace.
-func (o *assignOptions) widened(current *fleet.TaskRecord, id fleet.TaskID) (fleet.Task, error) {
+func (o *assignOptions) widened(ctx context.Context, client *api.Client, current *fleet.TaskRecord, id fleet.TaskID) (fleet.Task, error) {
 	if current == nil {
 		return fleet.Task{}, fleet.Errorf(fleet.NotFound, "there is no task %s", id).
 			WithHint("a new task needs its command: fleetctl assign %s --cron … --to … -- /path/to/command", id)
@@ -280,168 +284,74 @@ func (o *assignOptions) widened(current *fleet.TaskRecord, id fleet.TaskID) (fle
 		task.Where = more
 		return task, validated(task)
 	}
-	task.Where, err = widen(task.Where, more)
+	wider, err := widen(task.Where, more)
 	if err != nil {
-		return task, err
+		return task, elsewhere(ctx, client, task, more, err)
 	}
+	task.Where = wider
 	return task, validated(task)
 }
 
-// currentTask returns the task as it is given now, or nil.
-func currentTask(ctx context.Context, client *api.Client, id fleet.TaskID) (*fleet.TaskRecord, error) {
-	view, err := client.Task(ctx, id)
-	switch {
-	case err == nil && view.State != fleet.TaskRetired:
-		return &view.TaskRecord, nil
-	case err == nil || fleet.KindOf(err) == fleet.NotFound:
-		return nil, nil
-	}
-	return nil, err
-}
-
-// canonical returns the text that two tasks share when they are the same.
-func canonical(task fleet.Task) (string, error) {
-	if task.Namespace == fleet.DefaultNamespace {
-		task.Namespace = ""
-	}
-	text, err := taskfile.Format(task)
-	return string(text), err
-}
-
-func sameTask(a, b fleet.Task) bool {
-	first, err := canonical(a)
-	second, also := canonical(b)
-	return err == nil && also == nil && first == second
-}
-
-// taskChange is one task on its way to the collectors.
-type taskChange struct {
-	id        fleet.TaskID
-	task      fleet.Task
-	current   *fleet.TaskRecord // nil: new
-	reason    string
-	dryRun    bool
-	unmatched bool // is accepted
-	waits     bool
-	wait      time.Duration
-}
-
-// taskAnswer is what assign and unassign answer.
-type taskAnswer struct {
-	Task       fleet.Task     `json:"task"`
-	Generation uint64         `json:"generation"` // zero: nothing was written
-	Changed    bool           `json:"changed"`
-	Hosts      []api.Resolved `json:"hosts"`
-}
-
-// make resolves the task, writes it where it differs, and prints where it runs.
-func (c *taskChange) make(ctx context.Context, p *program, client *api.Client, verb string) error {
-	doc, err := taskfile.Format(c.task)
+// knownTargets refuses the name of a host that is not there: a slip of the
+// pen would leave a host out without a word. Patterns may match nothing.
+func knownTargets(ctx context.Context, client *api.Client, to []string) error {
+	targets, err := parseTargets("to", to)
 	if err != nil {
 		return err
+	}
+	for _, name := range targets.Hosts {
+		if strings.ContainsAny(name, `*?[\`) {
+			continue
+		}
+		if err := knownHost(ctx, client, name); err != nil {
+			if e, ok := errors.AsType[*fleet.Error](err); ok && e.Kind == fleet.NotFound {
+				return e.WithHint("fleetctl hosts --host %s; --allow-unmatched accepts a host that is to come", name)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// elsewhere decides about hosts that cannot be added to where a task runs:
+// nil where it runs on all of them already, else the error with what to type.
+func elsewhere(ctx context.Context, client *api.Client, task fleet.Task, more fleet.Where, refusal error) error {
+	now, err := hostsOf(ctx, client, task)
+	if err != nil {
+		return err
+	}
+	task.Where = more
+	wanted, err := hostsOf(ctx, client, task)
+	if err != nil {
+		return err
+	}
+	all := slices.Concat(now, wanted)
+	slices.Sort(all)
+	all = slices.Compact(all)
+	const few = 10
+	e, ok := errors.AsType[*fleet.Error](refusal)
+	switch {
+	case len(wanted) > 0 && len(all) == len(now):
+		return nil
+	case ok && len(wanted) > 0 && len(all) <= few:
+		e.Hint = fmt.Sprintf("to name them one by one: fleetctl assign %s --replace --to host=%s", task.ID(), strings.Join(all, ","))
+	}
+	return refusal
+}
+
+// hostsOf returns the names of the hosts that a task resolves to.
+func hostsOf(ctx context.Context, client *api.Client, task fleet.Task) ([]string, error) {
+	doc, err := taskfile.Format(task)
+	if err != nil {
+		return nil, err
 	}
 	resolution, err := client.ResolveTask(ctx, doc, api.MediaYAML)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(resolution.Hosts) == 0 && !c.unmatched {
-		return unmatchedTask(c.id, &c.task)
+	names := make([]string, len(resolution.Hosts))
+	for i, host := range resolution.Hosts {
+		names[i] = host.Name
 	}
-	answer := taskAnswer{Task: c.task, Hosts: resolution.Hosts, Changed: c.current == nil || !sameTask(c.current.Task, c.task)}
-	if c.current != nil {
-		answer.Generation = c.current.Generation
-	}
-	if answer.Changed && !c.dryRun {
-		record, err := putTask(ctx, client, doc, api.MediaYAML, c.current, c.reason, c.unmatched)
-		if err != nil {
-			return err
-		}
-		answer.Generation = record.Generation
-	}
-	var waited error
-	if c.waits && !c.dryRun {
-		answer.Hosts, waited = waitApplied(ctx, client, c.id, answer.Generation, c.wait)
-	}
-	return errors.Join(p.show(answer, func() error { return c.draw(p, doc, answer, verb) }), waited)
-}
-
-func (c *taskChange) draw(p *program, doc []byte, answer taskAnswer, verb string) error {
-	switch {
-	case c.dryRun && answer.Changed:
-		fmt.Fprintf(p.stdout, "%s\n", cleanText(string(doc)))
-		p.say("nothing was changed; this is what would be %s to %d hosts:", verb, len(answer.Hosts))
-	case !answer.Changed:
-		p.say("task %s stays as it is, generation %d, on %d hosts:", c.id, answer.Generation, len(answer.Hosts))
-	default:
-		p.say("task %s is %s, generation %d, on %d hosts:", c.id, verb, answer.Generation, len(answer.Hosts))
-	}
-	return drawResolved(p, answer.Hosts)
-}
-
-// putTask writes a document over the version that was read, or where there
-// was none.
-func putTask(ctx context.Context, client *api.Client, doc []byte, media string, current *fleet.TaskRecord, reason string, unmatched bool) (fleet.TaskRecord, error) {
-	index := uint64(0)
-	if current != nil {
-		index = current.Index
-	}
-	var options []api.PutOption
-	if unmatched {
-		options = append(options, api.AllowUnmatched)
-	}
-	return client.PutTask(ctx, doc, media, &index, reason, options...)
-}
-
-func unmatchedTask(id fleet.TaskID, task *fleet.Task) error {
-	hint := "fleetctl hosts shows names and labels; --allow-unmatched accepts it"
-	if task.Where.Labels != "" && task.Where.Labels != "*" {
-		hint = fmt.Sprintf("fleetctl hosts --label %q; --allow-unmatched accepts it", task.Where.Labels)
-	}
-	return fleet.Errorf(fleet.Invalid, "task %s matches no host: %s", id, whereText(&task.Where)).WithCode(api.CodeUnmatched).WithHint("%s", hint)
-}
-
-// waitApplied waits until every host that is alive runs the generation.
-func waitApplied(ctx context.Context, client *api.Client, id fleet.TaskID, generation uint64, most time.Duration) ([]api.Resolved, error) {
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		hosts, err := client.TaskHosts(ctx, id)
-		if err != nil {
-			return hosts, err
-		}
-		var missing, silent []string
-		for _, host := range hosts {
-			switch {
-			case host.Applied >= generation:
-			case host.Presence == fleet.Alive:
-				missing = append(missing, host.Name)
-			default:
-				silent = append(silent, host.Name)
-			}
-		}
-		if len(missing) == 0 {
-			return hosts, silentHosts(silent)
-		}
-		if err := wait(ctx, pause); err != nil {
-			return hosts, fleet.Errorf(fleet.Unavailable, "not every host has the task within %s: %s", short(most), some(missing)).
-				WithHint("it is given all the same; fleetctl tasks %s shows who has it", id)
-		}
-	}
-}
-
-func silentHosts(names []string) error {
-	if len(names) == 0 {
-		return nil
-	}
-	return fleet.Errorf(fleet.Unavailable, "silent hosts have not confirmed the task: %s", some(names)).
-		WithHint("they take it over when they are back; fleetctl hosts --state silent")
-}
-
-// some lists a few names.
-func some(names []string) string {
-	const few = 8
-	if len(names) > few {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
-	}
-	return strings.Join(names, ", ")
+	return names, nil
 }

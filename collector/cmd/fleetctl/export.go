@@ -104,7 +104,7 @@ func exportFiles(p *program, tasks []api.TaskView, options exportOptions) error 
 			return fmt.Errorf("export: %w", err)
 		}
 	}
-	p.note("%d tasks are in %s", len(tasks), options.dir)
+	p.note("%s in %s", count(len(tasks), "task"), options.dir)
 	return nil
 }
 

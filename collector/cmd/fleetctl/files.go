@@ -203,7 +203,7 @@ func runValidate(p *program, c *cobra.Command, files []string) error {
 		if err := t.write(p.stdout); err != nil {
 			return err
 		}
-		p.note("%d tasks are valid", len(inputs))
+		p.note("%s, all valid", count(len(inputs), "task"))
 		return nil
 	})
 }

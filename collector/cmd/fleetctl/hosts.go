@@ -104,7 +104,7 @@ func runHost(ctx context.Context, p *program, client *api.Client, name string) e
 		return err
 	}
 	return p.show(host, func() error {
-		p.say("%s is %s: %s, %d jobs found, %d tasks given", host.Name, host.Presence, host.OS, len(host.Inventory.Jobs), len(host.Assignments))
+		p.say("%s is %s: %s, %s found, %s given", host.Name, host.Presence, host.OS, count(len(host.Inventory.Jobs), "job"), count(len(host.Assignments), "task"))
 		if len(host.Labels) > 0 {
 			p.say("labels: %s", labelText(host.Labels))
 		}
@@ -121,7 +121,7 @@ func runHost(ctx context.Context, p *program, client *api.Client, name string) e
 			}
 		}
 		if len(host.Inventory.Problems) > 0 {
-			p.note("%d problems were found there; fleetctl jobs --problems --host %s", len(host.Inventory.Problems), host.Name)
+			p.note("the scan found %s; fleetctl jobs --problems --host %s", count(len(host.Inventory.Problems), "problem"), host.Name)
 		}
 		return nil
 	})

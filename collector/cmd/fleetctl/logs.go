@@ -64,7 +64,7 @@ func runLogs(ctx context.Context, p *program, client *api.Client, name string, o
 	}
 	info, err := client.Follow(ctx, id, stream, options.follow, out)
 	if info.Dropped > 0 {
-		p.note("%s in the middle were dropped by the task's output limit", fleet.Bytes(info.Dropped))
+		p.note("%s in the middle were dropped by the task's output limit", size(info.Dropped))
 	}
 	if info.Source == api.SourceRecord {
 		p.note("the host is silent; these are the last bytes that travelled with the run's record")

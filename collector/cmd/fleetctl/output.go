@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -75,6 +76,27 @@ func (p *program) say(format string, args ...any) {
 // note writes a line beside the answer, where a pipe does not see it.
 func (p *program) note(format string, args ...any) {
 	fmt.Fprintln(p.stderr, cleanLine(fmt.Sprintf(format, args...)))
+}
+
+// count writes a number of things: "1 host", "3 hosts".
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return strconv.Itoa(n) + " " + thing + "s"
+}
+
+// size writes a number of bytes for people: "12B", "1.5MiB".
+func size(n int64) string {
+	const units = "KMGT"
+	if n < 1<<10 {
+		return strconv.FormatInt(n, 10) + "B"
+	}
+	value, unit := float64(n)/(1<<10), 0
+	for ; value >= 1<<10 && unit < len(units)-1; unit++ {
+		value /= 1 << 10
+	}
+	return strings.TrimSuffix(strconv.FormatFloat(value, 'f', 1, 64), ".0") + units[unit:unit+1] + "iB"
 }
 
 // encodeJSON writes indented JSON in which no character is hostile: those are

@@ -41,7 +41,7 @@ func (p *program) report(err error) {
 	if len(lines) == 1 {
 		fmt.Fprintf(p.stderr, "fleetctl: %s\n", lines[0])
 	} else {
-		fmt.Fprintf(p.stderr, "fleetctl: %d problems\n", len(lines))
+		fmt.Fprintf(p.stderr, "fleetctl: %s\n", count(len(lines), "problem"))
 		for _, line := range lines {
 			fmt.Fprintf(p.stderr, "  %s\n", line)
 		}

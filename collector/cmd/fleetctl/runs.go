@@ -131,7 +131,7 @@ func drawRuns(p *program, runs []api.RunView) error {
 			}
 		}
 		t.row(p.exact(run.Due), string(run.Task), hostName(run), outcome(&run.Run), took, string(run.ID),
-			late, started, fleet.Bytes(run.Stdout+run.Stderr).String(), run.Detail)
+			late, started, size(run.Stdout+run.Stderr), run.Detail)
 	}
 	return t.write(p.stdout)
 }
@@ -182,7 +182,7 @@ func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.Run
 		if run.Ended != nil {
 			p.say("ended   %s", p.exact(*run.Ended))
 		}
-		p.say("output  %s on stdout, %s on stderr, %s dropped", fleet.Bytes(run.Stdout), fleet.Bytes(run.Stderr), fleet.Bytes(run.Dropped))
+		p.say("output  %s on stdout, %s on stderr, %s dropped", size(run.Stdout), size(run.Stderr), size(run.Dropped))
 		if run.Tail != "" {
 			p.say("its last lines:")
 			for line := range strings.Lines(run.Tail) {

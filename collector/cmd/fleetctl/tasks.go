@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -128,7 +129,7 @@ func whereText(where *fleet.Where) string {
 	for _, network := range where.Networks {
 		text += " net=" + network.String()
 	}
-	return cleanLine(text)
+	return cleanLine(strings.TrimSpace(text))
 }
 
 // taskDetail is everything about one task.

@@ -107,7 +107,7 @@ func runDelete(ctx context.Context, p *program, client *api.Client, record fleet
 	return p.show(deleted, func() error {
 		p.say("task %s is deleted", id)
 		if options.stop {
-			p.say("%d runs are told to stop", len(deleted.Orders))
+			p.say("%s told to stop", count(len(deleted.Orders), "run"))
 		}
 		return nil
 	})

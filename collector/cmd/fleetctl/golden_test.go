@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// session is fleetctl against a fake collector at noon in Berlin.
+type session struct {
+	t        *testing.T
+	fake     *collectorFake
+	address  string
+	env      map[string]string
+	stdin    string
+	width    int
+	terminal bool
+}
+
+func newSession(t *testing.T) *session {
+	t.Helper()
+	fake := newFake()
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	return &session{t: t, fake: fake, address: server.URL, env: map[string]string{"FLEETCRON_ADDRESS": server.URL, "HOME": t.TempDir()}}
+}
+
+// run returns what one command line writes, and its exit code.
+func (s *session) run(args ...string) (stdout, stderr string, code int) {
+	s.t.Helper()
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var out, errors bytes.Buffer
+	p := &program{
+		stdin: strings.NewReader(s.stdin), stdout: &out, stderr: &errors,
+		getenv: func(name string) string { return s.env[name] },
+		now:    func() time.Time { return noon }, zone: zone, terminal: s.terminal, width: s.width,
+	}
+	code = p.run(context.Background(), args)
+	return out.String(), errors.String(), code
+}
+
+// must is run of a command line that has to succeed.
+func (s *session) must(args ...string) string {
+	s.t.Helper()
+	stdout, stderr, code := s.run(args...)
+	if code != 0 {
+		s.t.Fatalf("fleetctl %q: exit %d\n%s", args, code, stderr)
+	}
+	return stdout
+}
+
+// populate gives the fake two tasks and what became of them.
+func (s *session) populate() {
+	s.t.Helper()
+	s.must("assign", "data/nightly-backup", "--cron", "30 2 * * *", "--tz", "Europe/Berlin", "--user", "backup", "--to", "role=db", "--owner", "team-data", "--", "/usr/local/bin/backup", "--all")
+	s.must("assign", "heartbeat", "--every", "10m", "--to", "host=db-1", "--shell", "date | tee /tmp/beat")
+	started, ended, exit := noon.Add(2*time.Second), noon.Add(2*time.Second+350*time.Millisecond), 3
+	s.fake.mu.Lock()
+	s.fake.ends = fleet.Run{State: fleet.RunRan, Started: &started, Ended: &ended, Exit: &exit, Stdout: 1 << 20, Stderr: 12, Dropped: 4096, Tail: "cannot \x1b[31mopen\nno space"}
+	s.fake.mu.Unlock()
+	s.must("run", "data/nightly-backup")
+	s.fake.mu.Lock()
+	until := noon.Add(-time.Hour)
+	missed := s.fake.runs[0]
+	missed.Run = fleet.Run{ID: "01880000-0000-7000-8000-000000000000", Task: "default/heartbeat", Host: hostID(1), Due: noon.Add(-6 * time.Hour), Until: &until, Count: 31, State: fleet.RunMissed, Reason: fleet.MissedHostDown, Detail: "the host was down"}
+	s.fake.runs = append(s.fake.runs, missed)
+	s.fake.mu.Unlock()
+}
+
+func TestGolden(t *testing.T) {
+	const run = "01890000-0000-7000-8000-000000000001"
+	tests := []struct {
+		name string
+		args []string
+		term int // columns; zero: no terminal
+	}{
+		{"hosts", []string{"hosts"}, 0},
+		{"hosts-wide", []string{"hosts", "-o", "wide"}, 0},
+		{"hosts-json", []string{"hosts", "-o", "json"}, 0},
+		{"hosts-yaml", []string{"hosts", "-o", "yaml", "--label", "role=old"}, 0},
+		{"hosts-80", []string{"hosts"}, 80},
+		{"host", []string{"hosts", "db-1"}, 0},
+		{"jobs", []string{"jobs"}, 0},
+		{"jobs-wide", []string{"jobs", "-o", "wide"}, 0},
+		{"jobs-90", []string{"jobs"}, 90},
+		{"jobs-json-hostile", []string{"jobs", "--label", "role=old", "-o", "json"}, 0},
+		{"jobs-yaml-hostile", []string{"jobs", "--label", "role=old", "-o", "yaml"}, 0},
+		{"jobs-problems", []string{"jobs", "--problems"}, 0},
+		{"jobs-group", []string{"jobs", "--group"}, 0},
+		{"find-none", []string{"find", "nothing at all"}, 0},
+		{"limit", []string{"hosts", "--limit", "2"}, 0},
+		{"tasks", []string{"tasks"}, 0},
+		{"tasks-wide", []string{"tasks", "-o", "wide"}, 0},
+		{"task", []string{"tasks", "data/nightly-backup"}, 0},
+		{"assign-dry-run", []string{"assign", "later", "--in", "10m", "--to", "all", "--env", "A=b", "--timeout", "30m", "--dry-run", "--", "/bin/echo", "hello world"}, 0},
+		{"assign-again", []string{"assign", "heartbeat", "--to", "host=db-1"}, 0},
+		{"runs", []string{"runs"}, 0},
+		{"runs-wide", []string{"runs", "-o", "wide"}, 0},
+		{"run", []string{"runs", run}, 0},
+		{"logs", []string{"logs", run}, 0},
+		{"logs-of-task", []string{"logs", "data/nightly-backup", "--stderr"}, 0},
+		{"upcoming", []string{"upcoming"}, 0},
+		{"when", []string{"when", "--from", "02:00", "--to", "04:00", "--namespace", "data"}, 0},
+		{"collectors", []string{"collectors"}, 0},
+		{"collectors-colour", []string{"collectors"}, 120},
+		{"export", []string{"export"}, 0},
+		{"export-json", []string{"export", "-o", "json", "--namespace", "data"}, 0},
+		{"next", []string{"next", "30 2 * * *", "--tz", "Europe/Berlin", "-n", "3"}, 0},
+		{"next-json", []string{"next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", "2026-03-28T00:00:00Z", "-n", "3", "-o", "json"}, 0},
+		{"next-never", []string{"next", "0 0 30 2 *", "-o", "json"}, 0},
+		{"version-help", []string{"version", "--help"}, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSession(t)
+			s.populate()
+			s.terminal, s.width = test.term > 0, test.term
+			stdout, stderr, code := s.run(test.args...)
+			if code != 0 {
+				t.Fatalf("exit %d\n%s", code, stderr)
+			}
+			got := "$ fleetctl " + strings.Join(test.args, " ") + "\n" + stdout
+			if stderr != "" {
+				got += "--- stderr\n" + stderr
+			}
+			checkHarmless(t, got, test.term > 0)
+			compare(t, filepath.Join("testdata", "golden", test.name+".txt"), got)
+		})
+	}
+}
+
+// checkHarmless fails on any character that steers a terminal, whoever sent
+// it; our own colours are the exception, on a terminal.
+func checkHarmless(t *testing.T, text string, colours bool) {
+	t.Helper()
+	if colours {
+		for _, c := range []color{dim, red, green, yellow} {
+			text = strings.ReplaceAll(text, "\x1b["+string(c)+"m", "")
+		}
+		text = strings.ReplaceAll(text, "\x1b[0m", "")
+	}
+	for i, r := range text {
+		if hostile(r) && r != '\n' && r != '\t' {
+			t.Errorf("hostile character %U at byte %d of %q", r, i, text[max(0, i-20):min(len(text), i+20)])
+		}
+	}
+}
+
+func compare(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got); -update writes it:\n%s", path, diff)
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"net/http/httptest"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// TestMain lets the scripts run this very binary as fleetctl.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fleetctl": main})
+}
+
+// TestScripts runs testdata/*.txt: what a person could type, each script
+// against a fake collector of its own. The command "fleet" changes what
+// happens there: fleet exits N, fleet leaderless, fleet deaf, fleet silent.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			fake := newFake()
+			server := httptest.NewServer(fake)
+			env.Defer(server.Close)
+			env.Values[fakeKey{}] = fake
+			env.Setenv("FLEETCRON_ADDRESS", server.URL)
+			env.Setenv("TZ", "Europe/Berlin")
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fleet": changeFleet},
+	})
+}
+
+type fakeKey struct{}
+
+func changeFleet(ts *testscript.TestScript, _ bool, args []string) {
+	fake, ok := ts.Value(fakeKey{}).(*collectorFake)
+	if !ok || len(args) == 0 {
+		ts.Fatalf("usage: fleet exits N | leaderless | deaf | silent")
+	}
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	switch args[0] {
+	case "exits":
+		code, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		started, ended := noon, noon.Add(time.Second)
+		fake.ends = fleet.Run{State: fleet.RunRan, Exit: &code, Started: &started, Ended: &ended, Tail: "no space left\n"}
+	case "leaderless":
+		fake.noLeader = true
+	case "deaf": // the agents do not take over what they are given
+		fake.applied = false
+	case "silent":
+		fake.hosts[0].Presence = fleet.Silent
+	default:
+		ts.Fatalf("fleet does not know %q", args[0])
+	}
+}

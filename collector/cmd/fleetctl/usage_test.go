@@ -1,0 +1,176 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestErrors says for every mistake what a person reads and how fleetctl ends.
+func TestErrors(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want string // all that is on stderr
+	}{
+		{"no such command", []string{"host"}, 2, "fleetctl: there is no command \"host\"\nhint: did you mean fleetctl hosts?\n"},
+		{"nothing like it", []string{"frobnicate"}, 2, "fleetctl: there is no command \"frobnicate\"\nhint: fleetctl --help\n"},
+		{"no such flag", []string{"hosts", "--colour"}, 2, "fleetctl: unknown flag: --colour\nhint: fleetctl hosts --help\n"},
+		{"no such format", []string{"hosts", "-o", "xml"}, 2, "fleetctl: flag --output: output \"xml\": want table, wide, json or yaml\n"},
+		{"no such colour", []string{"hosts", "--color", "pink"}, 2, "fleetctl: flag --color: color \"pink\": want auto, always or never\n"},
+		{"no unit", []string{"hosts", "--timeout", "5"}, 2, "fleetctl: flag --timeout: timeout \"5\": want a duration such as 5s or 1m\n"},
+		{"no collector", []string{"hosts", "--address", "ftp://x"}, 2, "fleetctl: collector \"ftp://x\": want an address such as http://127.0.0.1:7770\n"},
+		{"too many arguments", []string{"jobs", "x"}, 2, "fleetctl: jobs does not take \"x\": fleetctl jobs [flags]\nhint: fleetctl jobs --help\n"},
+		{"too few arguments", []string{"run"}, 2, "fleetctl: run wants more: fleetctl run TASK [flags]\nhint: fleetctl run --help\n"},
+		{"no limit", []string{"hosts", "--limit", "0"}, 2, "fleetctl: --limit 0: want at least 1\nhint: --all lists everything\n"},
+		{"bad expression", []string{"next", "61 * * * *"}, 2, "fleetctl: cron expression \"61 * * * *\": minute \"61\" at column 1: out of range: minute goes from 0 to 59\nhint: five fields: minute hour day-of-month month day-of-week, such as \"30 2 * * *\"\n"},
+		{"bad zone", []string{"next", "* * * * *", "--tz", "Mars/Base"}, 2, "fleetctl: --tz \"Mars/Base\": timezone \"Mars/Base\" is not known: write an IANA name like Europe/Berlin or UTC\nhint: name a zone as in Europe/Berlin or UTC\n"},
+		{"bad from", []string{"next", "* * * * *", "--from", "yesterday"}, 2, "fleetctl: --from \"yesterday\": want an instant such as 2026-12-01T02:00:00Z or \"2026-12-01 02:00\"\n"},
+		{"bad count", []string{"next", "* * * * *", "-n", "0"}, 2, "fleetctl: -n 0: want 1 to 10000\n"},
+		{"half a window", []string{"when", "--from", "02:00"}, 2, "fleetctl: when wants both --from and --to\nhint: fleetctl when --from 02:00 --to 04:00; fleetctl upcoming for the next hour\n"},
+		{"long window", []string{"when", "--from", "2026-12-01", "--to", "2026-12-03"}, 2, "fleetctl: the window has 48h; at most 24h can be asked for at once\n"},
+		{"backward window", []string{"when", "--from", "2026-12-02", "--to", "2026-12-01"}, 2, "fleetctl: --to \"2026-12-01\" is not after --from\n"},
+		{"unknown host", []string{"jobs", "--host", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
+		{"unknown task", []string{"run", "nothing"}, 3, "fleetctl: there is no task default/nothing\nhint: fleetctl tasks\n"},
+		{"no task name", []string{"run", "No Task"}, 2, "fleetctl: task \"No Task\": want name or namespace/name, each 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit\n"},
+		{"unknown run", []string{"logs", "01890000-0000-7000-8000-00000000ffff"}, 3, "fleetctl: there is no run 01890000-0000-7000-8000-00000000ffff\nhint: fleetctl runs\n"},
+		{"never ran", []string{"logs", "everywhere"}, 3, "fleetctl: task default/everywhere has not run yet\nhint: fleetctl runs --task default/everywhere\n"},
+		{"bad state", []string{"runs", "--state", "done"}, 2, "fleetctl: --state \"done\": want pending, begun, running, ran, skipped, missed or unknown\n"},
+		{"bad since", []string{"runs", "--since", "lately"}, 2, "fleetctl: --since \"lately\": want how long ago, such as 24h or 7d, or an instant such as 2026-12-01T02:00:00Z\n"},
+		{"silent host", []string{"run", "everywhere"}, 5, "fleetctl: host web-東京 is silent\nhint: --queue lets it run when it is back\n"},
+		{"ended run", []string{"cancel", "01890000-0000-7000-8000-000000000001"}, 5, "fleetctl: run 01890000-0000-7000-8000-000000000001 has ended: ran\n"},
+		{"assign nothing", []string{"assign", "heartbeat"}, 2, "fleetctl: --to is missing: where shall default/heartbeat run?\nhint: --to role=db, --to host=db-3, --to net=10.0.0.0/8 or --to all\n"},
+		{"assign without dashes", []string{"assign", "x", "/bin/true"}, 2, "fleetctl: assign wants one task, and the command after --\nhint: fleetctl assign x … -- /bin/true\n"},
+		{"assign what is not there", []string{"assign", "absent", "--to", "host=db-1"}, 3, "fleetctl: there is no task default/absent\nhint: a new task needs its command: fleetctl assign default/absent --cron … --to … -- /path/to/command\n"},
+		{"assign a flag without a command", []string{"assign", "heartbeat", "--to", "host=db-1", "--every", "5m"}, 2, "fleetctl: --every belongs to a new task, which needs its command after --\nhint: fleetctl assign heartbeat … -- /path/to/command; or edit the task's file and fleetctl apply it\n"},
+		{"assign over another", []string{"assign", "heartbeat", "--manual", "--to", "all", "--", "/bin/true"}, 5, "fleetctl: task default/heartbeat exists and differs\nhint: --replace replaces it; fleetctl tasks default/heartbeat shows it\n"},
+		{"assign by other means", []string{"assign", "heartbeat", "--to", "role=web"}, 5, "fleetctl: the task runs where host=db-1 matches; role=web cannot be added to that, because all parts must match\nhint: to name them one by one: fleetctl assign default/heartbeat --replace --to host=db-1,web-東京\n"},
+		{"assign to strangers", []string{"assign", "heartbeat", "--to", "role=none"}, 5, "fleetctl: the task runs where host=db-1 matches; role=none cannot be added to that, because all parts must match\nhint: give it a second task, name all hosts with --replace --to …, or change the hosts' labels\n"},
+		{"assign nowhere", []string{"assign", "x", "--manual", "--to", "role=none", "--", "/bin/true"}, 2, "fleetctl: task default/x matches no host: role=none\nhint: fleetctl hosts --label \"role=none\"; --allow-unmatched accepts it\n"},
+		{"assign to nobody", []string{"assign", "x", "--manual", "--", "/bin/true"}, 2, "fleetctl: --to: names no host; want labels, host=NAME, net=RANGE or all\nhint: fleetctl assign --help\n"},
+		{"assign to nonsense", []string{"assign", "x", "--manual", "--to", "ROLE=db", "--", "/bin/true"}, 2, "fleetctl: --to \"ROLE=db\": want labels such as role=db,env!=dev, host=NAME, net=RANGE or all\n"},
+		{"assign to an unknown host", []string{"assign", "x", "--manual", "--to", "host=db-1,db-77", "--", "/bin/true"}, 3, "fleetctl: there is no host \"db-77\"\nhint: fleetctl hosts --host db-77; --allow-unmatched accepts a host that is to come\n"},
+		{"assign to no range", []string{"assign", "x", "--manual", "--to", "net=10.0.0", "--", "/bin/true"}, 2, "fleetctl: --to \"net=10.0.0\": \"10.0.0\" is no address range such as 10.0.0.0/8\n"},
+		{"assign a relative command", []string{"assign", "x", "--manual", "--to", "all", "--", "true"}, 2, "fleetctl: the command after -- \"true\": want an absolute path to the program; a string instead of a list goes to the shell\nhint: fleetctl assign --help\n"},
+		{"assign without a trigger", []string{"assign", "x", "--to", "all", "--", "/bin/true"}, 2, "fleetctl: --cron, --every, --at, --in or --manual: want exactly one of cron, every, at, manual, daemon\nhint: fleetctl assign --help\n"},
+		{"assign wrong in two ways", []string{"assign", "x", "--manual", "--to", "all", "--user", "A B", "--overlap", "maybe", "--", "/bin/true"}, 2, "fleetctl: 2 problems\n  --user \"A B\": want a user name\n  --overlap \"maybe\": want skip, queue, replace or allow\nhint: fleetctl assign --help\n"},
+		{"unassign without saying what", []string{"unassign", "heartbeat"}, 2, "fleetctl: unassign wants --from hosts, or --all\nhint: fleetctl unassign heartbeat --from host=db-3; --all deletes the task\n"},
+		{"unassign the last", []string{"unassign", "heartbeat", "--from", "host=db-1"}, 5, "fleetctl: no host would be left for task default/heartbeat\nhint: fleetctl unassign default/heartbeat --all deletes it; fleetctl pause default/heartbeat stops it for a while\n"},
+		{"unassign what is not listed", []string{"unassign", "heartbeat", "--from", "host=db-9"}, 5, "fleetctl: the task does not list the host db-9: it runs where host=db-1 matches\nhint: take hosts away by a label they have: --from role=db\n"},
+		{"stop without all", []string{"unassign", "heartbeat", "--from", "host=db-1", "--stop"}, 2, "fleetctl: --stop belongs to --all\nhint: fleetctl cancel RUN stops one run\n"},
+		{"apply nothing", []string{"apply"}, 2, "fleetctl: apply wants -f and a file\nhint: fleetctl apply -f tasks/\n"},
+		{"apply what is not there", []string{"apply", "-f", "none.yaml"}, 2, "fleetctl: stat none.yaml: no such file or directory\n"},
+		{"prune everything", []string{"apply", "-f", "-", "--prune"}, 2, "fleetctl: --prune wants --namespace: it deletes what the files do not name there\n"},
+		{"namespace without prune", []string{"apply", "-f", "-", "--namespace", "x"}, 2, "fleetctl: --namespace belongs to --prune; a task's file names its own\n"},
+		{"nobody there", []string{"hosts", "--address", "http://127.0.0.1:1", "--timeout", "1s"}, 6, "fleetctl: the collector does not answer: collector http://127.0.0.1:1: unreachable; dial tcp 127.0.0.1:1: connect: connection refused\nhint: is it running? --address, FLEETCRON_ADDRESS or the config file name another\n"},
+	}
+	s := newSession(t)
+	s.populate()
+	s.must("assign", "everywhere", "--manual", "--to", "all", "--", "/bin/true")
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s.t, s.stdin = t, "task: t\non: {manual: true}\nrun: {command: [/bin/true]}\nwhere: {labels: '*'}\n"
+			before := s.fake.writes
+			stdout, stderr, code := s.run(test.args...)
+			if stderr != test.want || code != test.code {
+				t.Errorf("exit %d, stderr:\n%s\nwant exit %d and:\n%s", code, stderr, test.code, test.want)
+			}
+			if stdout != "" {
+				t.Errorf("an error has no answer, got:\n%s", stdout)
+			}
+			if test.code == 2 && s.fake.writes != before {
+				t.Error("something was written all the same")
+			}
+		})
+	}
+}
+
+func TestNoLeader(t *testing.T) {
+	s := newSession(t)
+	s.populate()
+	s.fake.noLeader = true
+	_, stderr, code := s.run("pause", "heartbeat")
+	if want := "fleetctl: no leader (0 of 1 collectors unreachable)\nhint: fleetctl collectors\n"; stderr != want || code != 6 {
+		t.Errorf("exit %d\n%s", code, stderr)
+	}
+	stdout, stderr, code := s.run("collectors")
+	if code != 0 || !strings.Contains(stdout, "c1") || !strings.Contains(stderr, "nobody leads") {
+		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+func TestAFullDiskIsNoSuccess(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full here")
+	}
+	defer full.Close()
+	var stderr strings.Builder
+	p := &program{stdout: full, stderr: &stderr, getenv: func(string) string { return "" }}
+	if code := p.run(t.Context(), []string{"version"}); code != 1 || !strings.Contains(stderr.String(), "write the answer") {
+		t.Errorf("exit %d: %s", code, &stderr)
+	}
+}
+
+func TestSettingsPrecedence(t *testing.T) {
+	s := newSession(t)
+	config := filepath.Join(s.env["HOME"], ".config", "fleetcron", "config.yaml")
+	if err := os.MkdirAll(filepath.Dir(config), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("output: yaml\naddress:\n  - http://127.0.0.1:1\n  - " + s.address + "\n")
+	if got := s.must("version"); !strings.HasPrefix(got, "version: ") {
+		t.Errorf("the file is not read: %s", got)
+	}
+	delete(s.env, "FLEETCRON_ADDRESS")
+	if got := s.must("hosts", "-o", "table"); !strings.Contains(got, "db-1") {
+		t.Errorf("the addresses of the file are not used: %s", got)
+	}
+	s.env["FLEETCRON_OUTPUT"] = "json"
+	if got := s.must("version"); !strings.HasPrefix(got, "{") {
+		t.Errorf("the environment does not win over the file: %s", got)
+	}
+	if got := s.must("version", "-o", "table"); !strings.HasPrefix(got, "fleetctl dev") {
+		t.Errorf("the flag does not win over the environment: %s", got)
+	}
+	delete(s.env, "FLEETCRON_OUTPUT")
+	s.env["XDG_CONFIG_HOME"] = t.TempDir()
+	if got := s.must("version"); !strings.HasPrefix(got, "fleetctl dev") {
+		t.Errorf("XDG_CONFIG_HOME is not respected: %s", got)
+	}
+	s.env["FLEETCRON_CONFIG"] = config
+	if got := s.must("version"); !strings.HasPrefix(got, "version: ") {
+		t.Errorf("FLEETCRON_CONFIG is not respected: %s", got)
+	}
+
+	for _, test := range []struct{ name, text, want string }{
+		{"unknown key", "output: json\naddres: x\n", "line 2, column 1: addres: is no setting; want one of address, output, timeout, token"},
+		{"twice", "output: json\noutput: json\n", "line 2, column 1: output: is set twice"},
+		{"type", "timeout: 5\n", "line 1, column 1: timeout: want text"},
+		{"value", "output: xml\n", "line 1, column 1: output: want table, wide, json or yaml"},
+		{"list", "[output]\n", "want a mapping with the keys address, output, timeout, token"},
+		{"syntax", "output: [\n", "is not YAML"},
+		{"two wrong", "a: b\nc: d\n", "2 problems"},
+	} {
+		write(test.text)
+		_, stderr, code := s.run("hosts")
+		if code != 2 || !strings.Contains(stderr, test.want) || test.name != "two wrong" && !strings.Contains(stderr, config) {
+			t.Errorf("%s: exit %d, %s", test.name, code, stderr)
+		}
+	}
+	s.env["FLEETCRON_CONFIG"] = config + ".none"
+	if _, stderr, code := s.run("hosts"); code != 2 || !strings.Contains(stderr, ".none") {
+		t.Errorf("a named file that is missing: exit %d, %s", code, stderr)
+	}
+	if stdout, _, code := s.run("completion", "bash"); code != 0 || !strings.Contains(stdout, "fleetctl") {
+		t.Errorf("completion needs no settings: exit %d", code)
+	}
+}
