@@ -23,7 +23,9 @@ var arrows = map[string][]string{
 	"shared/fleet":    {"shared/cron"},
 	"shared/taskfile": {"shared/fleet"},
 	"shared/api":      {"shared/fleet"},
-	"shared/gossip":   {},
+	"shared/gossip":   {"shared/fleet"},
+	"shared/settings": {"shared/fleet"},
+	"shared/logging":  {"shared/fleet"},
 
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
@@ -35,27 +37,28 @@ var arrows = map[string][]string{
 	// its wiring and its program
 	"agent": {
 		"agent/discover", "agent/journal", "agent/runner", "agent/scheduler", "agent/uplink",
-		"shared/api", "shared/fleet", "shared/gossip",
+		"shared/api", "shared/fleet", "shared/gossip", "shared/logging",
 	},
-	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet"},
+	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/settings"},
 
 	// the collector's rooms
 	"collector/ledger":  {"shared/api", "shared/fleet"},
 	"collector/search":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica": {"collector/ledger", "shared/fleet"},
-	"collector/httpd":   {"collector/ledger", "shared/api", "shared/cron", "shared/fleet"},
+	"collector/httpd":   {"collector/ledger", "shared/api", "shared/cron", "shared/fleet", "shared/logging"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
-		"shared/api", "shared/fleet", "shared/gossip", "shared/taskfile", "web",
+		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
 	},
-	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet"},
-	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/taskfile"},
+	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/settings"},
+	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/settings", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/cron", "shared/fleet"},
 
 	// what only tests and builds use
 	"packaging/acceptance":         {},
+	"packaging/bench":              {},
 	"packaging/acceptance/webtest": {"web", "shared/api", "shared/fleet", "shared/cron"},
 }
 

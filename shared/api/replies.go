@@ -160,6 +160,7 @@ type Join struct {
 	ID      fleet.CollectorID `json:"id"`
 	Raft    string            `json:"raft"`
 	API     string            `json:"api"`
+	Version string            `json:"version,omitempty"` // of its program
 }
 
 // Overview sums up the fleet.
