@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strconv"
 	"time"
@@ -48,11 +49,14 @@ func writeRun(c *change, old, next *fleet.Run, known bool, tally *tally) {
 			before = index.key(old)
 		}
 		after := index.key(next)
-		switch {
-		case before == nil && after != nil:
-			c.put(index.in, after, nil)
-		case before != nil && after == nil:
+		if bytes.Equal(before, after) {
+			continue
+		}
+		if before != nil {
 			c.delete(index.in, before)
+		}
+		if after != nil {
+			c.put(index.in, after, nil)
 		}
 	}
 	tally.count(old, next, known)

@@ -1,0 +1,242 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/bbolt"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// modelSeeds and modelEntries size the model test: a few seconds.
+const (
+	modelSeeds   = 12
+	modelEntries = 400
+)
+
+// TestModel applies random commands to ledgers that get there in different
+// ways: one entry at a time; in batches, with restarts; and from a snapshot of
+// half way, with entries repeated that it holds already. All must come to the
+// same bytes, and memory to what a restart reads.
+func TestModel(t *testing.T) {
+	for seed := range uint64(modelSeeds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			entries := randomEntries(t, seed, modelEntries)
+			random := rand.New(rand.NewPCG(seed, 3))
+			one, batched, restored := newLedger(t), newLedger(t), newLedger(t)
+			results := make([]any, 0, len(entries))
+			for _, entry := range entries {
+				results = append(results, one.Apply([]Entry{entry})...)
+			}
+			half := len(entries) / 2
+			inBatches(t, random, batched, entries[:half], results[:half])
+			if err := restored.Restore(bytes.NewReader(snapshotOf(t, batched.Ledger))); err != nil {
+				t.Fatal(err)
+			}
+			inBatches(t, random, batched, entries[half:], results[half:])
+			again := half - random.IntN(half)
+			restored.Apply(entries[again:])
+
+			want := snapshotOf(t, one.Ledger)
+			for name, l := range map[string]*bench{"in batches": batched, "from a snapshot": restored} {
+				if !bytes.Equal(want, snapshotOf(t, l.Ledger)) {
+					t.Errorf("%s: %s", name, diffDumps(dump(t, one.Ledger), dump(t, l.Ledger)))
+				}
+				sameMemory(t, name, one.Ledger, l.Ledger)
+			}
+			checkIndexes(t, one.Ledger)
+			before := one.memory
+			one.reopen()
+			one.opened = before.index
+			compareMemory(t, "after a restart", &before, &one.memory)
+		})
+	}
+}
+
+// inBatches applies the entries a few at a time, with restarts in between, and
+// compares the results.
+func inBatches(t *testing.T, random *rand.Rand, l *bench, entries []Entry, want []any) {
+	t.Helper()
+	for len(entries) > 0 {
+		n := min(len(entries), 1+random.IntN(20))
+		for i, got := range l.Apply(entries[:n]) {
+			if diff := cmp.Diff(want[i], got); diff != "" {
+				t.Fatalf("entry %d: %s", entries[i].Index, diff)
+			}
+		}
+		entries, want = entries[n:], want[n:]
+		if random.IntN(8) == 0 {
+			l.reopen()
+		}
+	}
+}
+
+func sameMemory(t *testing.T, name string, a, b *Ledger) {
+	t.Helper()
+	compareMemory(t, name, &a.memory, &b.memory)
+}
+
+func compareMemory(t *testing.T, name string, a, b *memory) {
+	t.Helper()
+	if a.index != b.index || a.term != b.term || a.open != b.open {
+		t.Errorf("%s: at %d/%d with %d open, and at %d/%d with %d", name, a.index, a.term, a.open, b.index, b.term, b.open)
+	}
+	if diff := cmp.Diff(a.sorted, b.sorted); diff != "" {
+		t.Errorf("%s: hosts: %s", name, diff)
+	}
+	if diff := cmp.Diff(a.hosts, b.hosts); diff != "" {
+		t.Errorf("%s: hosts by id: %s", name, diff)
+	}
+	if diff := cmp.Diff(a.tasks, b.tasks); diff != "" {
+		t.Errorf("%s: tasks: %s", name, diff)
+	}
+}
+
+// randomEntries draws commands over few hosts, tasks and runs, so that they
+// meet each other often. Indexes have gaps, as those of raft have.
+func randomEntries(t *testing.T, seed uint64, n int) []Entry {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 1))
+	entries, index, term := make([]Entry, 0, n), uint64(0), uint64(1)
+	drawn := map[string]int{}
+	for len(entries) < n {
+		index += 1 + uint64(random.IntN(3))
+		if random.IntN(50) == 0 {
+			term++
+		}
+		command := randomCommand(random, noon.Add(time.Duration(index)*time.Minute), true)
+		drawn[fmt.Sprintf("%T", command)]++
+		data, err := Encode(command)
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, Entry{Index: index, Term: term, Data: data})
+	}
+	if len(drawn) != len(kinds) {
+		t.Fatalf("seed %d draws %d kinds of commands of %d: %v", seed, len(drawn), len(kinds), drawn)
+	}
+	return entries
+}
+
+func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
+	host := random.IntN(4)
+	name := []string{"foo", "foo2", "fo"}[random.IntN(3)]
+	task := fleet.NewTaskID("", name)
+	var if0 *uint64
+	if random.IntN(3) == 0 {
+		if0 = ifIndex(uint64(random.IntN(100)))
+	}
+	switch n := random.IntN(30); {
+	case n == 0:
+		return &InitCluster{ID: fmt.Sprint("c", random.IntN(2)), At: at}
+	case n == 1:
+		return &PutCollector{ID: fleet.CollectorID(fmt.Sprint("c", random.IntN(3))), API: "http://127.0.0.1", At: at}
+	case n == 2:
+		return &DropCollector{ID: fleet.CollectorID(fmt.Sprint("c", random.IntN(3)))}
+	case n < 6:
+		return &RegisterHost{Host: testHost(host, "role", fmt.Sprint(random.IntN(2))), At: at}
+	case n < 9:
+		return randomReport(random, host, at)
+	case n < 12:
+		put := testTask(name, []string{"*", "role=0", "role=1"}[random.IntN(3)])
+		put.At, put.IfIndex = at, if0
+		return put
+	case n < 14:
+		states := []fleet.TaskState{fleet.TaskEnabled, fleet.TaskPaused, fleet.TaskRetired, "odd"}
+		return &SetTaskState{ID: task, State: states[random.IntN(4)], IfIndex: if0, At: at}
+	case n < 17:
+		order := testOrder(fleet.OrderID(fmt.Sprint("o", random.IntN(6))), host, task)
+		if order.Expires = at.Add(20 * time.Minute); random.IntN(3) == 0 {
+			order.Kind, order.Run = fleet.OrderCancel, runID(60_000*random.IntN(40), 1)
+		}
+		return &PutOrders{Orders: []fleet.Order{order}, At: at}
+	case n == 17:
+		return &DropOrder{Host: hostID(host), ID: fleet.OrderID(fmt.Sprint("o", random.IntN(6)))}
+	case n == 18:
+		generations := map[fleet.TaskID]uint64{task: uint64(random.IntN(3)), "default/foo": 1}
+		return &RecordApplied{Applied: fleet.Applied{Host: hostID(host), Generations: generations, At: at.Add(-time.Duration(random.IntN(9)) * time.Minute)}}
+	case n < 27:
+		return randomRuns(random, at)
+	case n == 27:
+		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20)}
+	default:
+		if !outer {
+			return &DropCollector{ID: "none"}
+		}
+		return &Once{
+			Key: fmt.Sprint("k", random.IntN(8)), Digest: fmt.Sprint(random.IntN(2)), At: at, Expires: at.Add(30 * time.Minute),
+			Command: randomCommand(random, at, false),
+		}
+	}
+}
+
+func randomReport(random *rand.Rand, host int, at time.Time) *RecordReport {
+	var jobs []fleet.Job
+	for n := range 10 {
+		if random.IntN(2) == 0 {
+			continue
+		}
+		job := testJob(n)
+		job.Schedule, job.Env = fmt.Sprintf("%d * * * *", random.IntN(2)), map[string]string{"A": "1", "B": fmt.Sprint(random.IntN(2)), "C": "3"}
+		jobs = append(jobs, job)
+	}
+	report := testReport(host, jobs...)
+	report.At = at
+	return report
+}
+
+func randomRuns(random *rand.Rand, at time.Time) *RecordRuns {
+	states := []fleet.RunState{fleet.RunPending, fleet.RunBegun, fleet.RunRunning, fleet.RunRan, fleet.RunRan, fleet.RunMissed, fleet.RunUnknown, fleet.RunSkipped, "odd"}
+	cmd := &RecordRuns{At: at}
+	for range 1 + random.IntN(3) {
+		host := random.IntN(5)
+		batch := HostBatch{Host: hostID(host), Journal: journalID(random.IntN(2))}
+		sequence := uint64(random.IntN(40))
+		for range random.IntN(6) {
+			sequence += uint64(random.IntN(4)) // zero: out of order
+			n := random.IntN(200)
+			run := testRun(n, fleet.NewTaskID("", []string{"foo", "foo2"}[n%2]), states[random.IntN(len(states))])
+			run.ID, run.Host = runID(n*60_000, host), hostID(host)
+			if n%7 == 0 {
+				run.Order = fleet.OrderID(fmt.Sprint("o", random.IntN(6)))
+			}
+			batch.Records = append(batch.Records, api.RunRecord{Sequence: sequence, Run: run})
+		}
+		cmd.Batches = append(cmd.Batches, batch)
+	}
+	return cmd
+}
+
+// TestReplayChangesNothing gives a ledger its whole log again, as raft does
+// when it starts without a snapshot.
+func TestReplayChangesNothing(t *testing.T) {
+	entries := randomEntries(t, 99, modelEntries)
+	l := newLedger(t)
+	l.Apply(entries)
+	want := snapshotOf(t, l.Ledger)
+	tx := l.lastTx()
+	l.Apply(entries)
+	l.Apply(entries[:10])
+	l.Apply(nil)
+	if !bytes.Equal(want, snapshotOf(t, l.Ledger)) {
+		t.Error("a replay changed the ledger")
+	}
+	if l.lastTx() != tx {
+		t.Error("a replay wrote to the file")
+	}
+}
+
+// lastTx returns the number of the last transaction that wrote.
+func (b *bench) lastTx() (id int) {
+	b.t.Helper()
+	if err := b.db.View(func(tx *bbolt.Tx) error { id = tx.ID(); return nil }); err != nil {
+		b.t.Fatal(err)
+	}
+	return id
+}
