@@ -1,6 +1,9 @@
 package crontab
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // state is where the reading of NAME = value stands. The order is the order in
 // which a setting is read.
@@ -20,7 +23,10 @@ const (
 // setting reads a line as NAME = value, as vixie cron and its heirs do: either
 // may stand in quotes, a quoted value ends the line, nothing is escaped.
 func (d *dialect) setting(line []byte) (setting, bool) {
-	var name, value strings.Builder
+	if bytes.IndexByte(line, '=') < 0 {
+		return setting{}, false
+	}
+	var name, value span
 	var quote byte
 	at := beforeName
 	for i := 0; i < len(line) && at != noSetting; {
@@ -42,7 +48,7 @@ func (d *dialect) setting(line []byte) (setting, bool) {
 			case c == '=':
 				at = beforeEqual
 			default:
-				name.WriteByte(c)
+				name.take(i)
 				i++
 			}
 		case beforeEqual:
@@ -62,7 +68,7 @@ func (d *dialect) setting(line []byte) (setting, bool) {
 			if quote != 0 && c == quote {
 				at = afterValue
 			} else {
-				value.WriteByte(c)
+				value.take(i)
 			}
 			i++
 		}
@@ -71,8 +77,20 @@ func (d *dialect) setting(line []byte) (setting, bool) {
 	if !complete {
 		return setting{}, false
 	}
-	return setting{name: name.String(), value: d.value(value.String(), at == inValue)}, true
+	return setting{name: name.of(line), value: d.value(value.of(line), at == inValue)}, true
 }
+
+// span is a stretch of bytes taken one after the other.
+type span struct{ from, to int }
+
+func (s *span) take(i int) {
+	if s.to == 0 {
+		s.from = i
+	}
+	s.to = i + 1
+}
+
+func (s *span) of(line []byte) string { return string(line[s.from:s.to]) }
 
 // value trims what follows a bare value and, as Debian's cron does, trims and
 // unquotes even a quoted one once more.

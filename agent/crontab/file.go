@@ -105,6 +105,10 @@ func (j *Job) Env() map[string]string {
 	return env
 }
 
+// Settings returns how many settings stand before the job in its file. Jobs of
+// one file with the same number have the same environment.
+func (j *Job) Settings() int { return len(j.settings) }
+
 // EnvSize returns how many bytes the settings before the job have, names and
 // values, without building the map.
 func (j *Job) EnvSize() int {

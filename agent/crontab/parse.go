@@ -17,6 +17,7 @@ func Parse(text []byte, opt Options) *File {
 		opt.Dialect = cron.Debian
 	}
 	p := parser{Options: opt, dialect: dialectOf(opt.Dialect), text: text, number: 1, file: &File{Accepted: true}}
+	p.file.Lines = make([]Line, 0, 8)
 	for p.pos < len(text) && !p.stopped {
 		p.dialect.read(&p)
 	}

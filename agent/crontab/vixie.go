@@ -165,21 +165,21 @@ func (e *entry) schedule() *fault {
 	if e.ended() || isBlank(e.rest[e.at]) {
 		return &faults.noMinute
 	}
-	fields := make([]string, 0, 5)
-	for len(fields) < 5 && !e.ended() {
-		from := e.at
+	from, last, to := e.at, e.at, e.at // the fields, and where the last one begins
+	for n := 0; n < 5 && !e.ended(); n++ {
+		last = e.at
 		for !e.ended() && !isBlank(e.rest[e.at]) {
 			e.at++
 		}
-		fields = append(fields, string(e.rest[from:e.at]))
+		to = e.at
 		e.skipBlanks()
 	}
-	if e.ended() && e.after == len(e.text) { // the text ends in the field, which spoils it
-		if fields = fields[:len(fields)-1]; len(fields) == 0 {
+	if e.ended() && e.after == len(e.text) { // the text ends in the last field, which spoils it
+		if to = last; to == from {
 			return &faults.noMinute
 		}
 	}
-	return e.parse(strings.Join(fields, " "))
+	return e.parse(string(e.rest[from:to]))
 }
 
 func (e *entry) parse(fields string) *fault {

@@ -9,7 +9,8 @@ import (
 )
 
 // BenchmarkScan scans 1,000 tables and compares with only reading their bytes,
-// in the same run, turn by turn.
+// in the same run, turn by turn. Of each the best turn counts, which is the one
+// that other work on the machine disturbed least.
 func BenchmarkScan(b *testing.B) {
 	root := plant(b, "-- etc/os-release --\nID=debian\n-- etc/passwd --\nroot:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n")
 	dir := filepath.Join(root, "etc/cron.d")
@@ -28,12 +29,12 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 		must(b, os.WriteFile(files[i], []byte(text), 0o644))
 	}
 	scanner := NewScanner(root, Options{Now: noon})
-	var scanning, reading time.Duration
+	scanning, reading := time.Duration(1<<62), time.Duration(1<<62)
 	for b.Loop() {
 		begin := time.Now()
 		report, err := scanner.Scan(b.Context())
 		must(b, err)
-		scanning += time.Since(begin)
+		scanning = min(scanning, time.Since(begin))
 		if len(report.Jobs) != 2000 || len(report.Problems) > 0 {
 			b.Fatalf("%d jobs, %d problems", len(report.Jobs), len(report.Problems))
 		}
@@ -42,8 +43,8 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 			_, err := os.ReadFile(file)
 			must(b, err)
 		}
-		reading += time.Since(begin)
+		reading = min(reading, time.Since(begin))
 	}
 	b.ReportMetric(float64(scanning)/float64(reading), "scan/read")
-	b.ReportMetric(float64(scanning.Microseconds())/float64(b.N)/1000, "ms/scan")
+	b.ReportMetric(float64(scanning.Microseconds())/1000, "ms/scan")
 }

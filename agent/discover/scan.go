@@ -120,7 +120,7 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		all.add(out)
 		s.calls = append(s.calls, out.calls...)
 	}
-	report.Jobs, report.Problems = all.sorted(s)
+	report.Jobs, report.Problems = all.sorted()
 	return report, nil
 }
 
@@ -180,13 +180,18 @@ func (c *Scanner) bounded(ctx context.Context, t *tree, name string, read func(c
 }
 
 func (f *found) add(other *found) {
-	for _, job := range other.jobs {
-		size := len(job.Command)
-		for name, value := range job.Env {
-			size += len(name) + len(value)
+	if f.bytes+other.bytes <= maxReportBytes && len(f.jobs)+len(other.jobs) <= fleet.MaxReportJobs {
+		if f.jobs == nil {
+			f.jobs = other.jobs
+		} else {
+			f.jobs = append(f.jobs, other.jobs...)
 		}
-		if f.room(size) {
-			f.jobs = append(f.jobs, job)
+		f.bytes += other.bytes
+	} else {
+		for _, job := range other.jobs {
+			if f.room(size(&job)) {
+				f.jobs = append(f.jobs, job)
+			}
 		}
 	}
 	f.left += other.left
@@ -195,9 +200,18 @@ func (f *found) add(other *found) {
 	}
 }
 
+// size is what a job's command and environment take in a report.
+func size(job *fleet.Job) int {
+	n := len(job.Command)
+	for name, value := range job.Env {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
 // sorted puts what was found into an order that is the same for the same tree,
 // and gives every job its id.
-func (f *found) sorted(s *scan) ([]fleet.Job, []fleet.Problem) {
+func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
 	slices.SortStableFunc(f.jobs, func(a, b fleet.Job) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))
 	})
@@ -218,5 +232,11 @@ func (f *found) sorted(s *scan) ([]fleet.Job, []fleet.Problem) {
 	if f.left > 0 {
 		f.problem("/", 0, "", fmt.Sprintf("%d jobs are left out: a report holds %d jobs and %d MiB of commands", f.left, fleet.MaxReportJobs, maxReportBytes>>20))
 	}
-	return append([]fleet.Job{}, f.jobs...), append([]fleet.Problem{}, f.problems...) // never null in JSON
+	if f.jobs == nil {
+		f.jobs = []fleet.Job{} // not null in JSON
+	}
+	if f.problems == nil {
+		f.problems = []fleet.Problem{}
+	}
+	return f.jobs, f.problems
 }

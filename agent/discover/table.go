@@ -44,8 +44,9 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 		return // it does not even look like a table
 	}
 	why := s.fileVerdict(out, file, look, t)
+	var env environment
 	for i := range file.Jobs {
-		s.job(out, &file.Jobs[i], t, why)
+		s.job(out, &file.Jobs[i], t, why, &env)
 	}
 	if t.unread == "" {
 		for _, p := range file.Problems {
@@ -102,7 +103,7 @@ func (s *scan) fileVerdict(out *found, file *crontab.File, look *seen, t table) 
 }
 
 // job adds a job of a table to what is found.
-func (s *scan) job(out *found, j *crontab.Job, t table, why string) {
+func (s *scan) job(out *found, j *crontab.Job, t table, why string, env *environment) {
 	schedule, zone, location := s.clock(j)
 	job := fleet.Job{
 		Kind: fleet.KindCron, Source: t.source, Line: j.Line, User: printable(j.User),
@@ -128,17 +129,32 @@ func (s *scan) job(out *found, j *crontab.Job, t table, why string) {
 	if !out.room(len(job.Command) + j.EnvSize()) {
 		return
 	}
-	if env := j.Env(); env != nil {
-		job.Env = make(map[string]string, len(env))
-		for name, value := range env {
-			job.Env[printable(name)] = printable(value)
-		}
-	}
+	job.Env = env.at(j)
 	out.jobs = append(out.jobs, job)
 	if call, ok := callOf(j); ok && t.unread == "" {
 		call.job, call.schedule = job, schedule
 		out.calls = append(out.calls, call)
 	}
+}
+
+// environment is what a file sets, made once for the jobs that share it.
+type environment struct {
+	settings int
+	set      map[string]string
+}
+
+func (e *environment) at(j *crontab.Job) map[string]string {
+	if j.Settings() == e.settings {
+		return e.set
+	}
+	e.settings, e.set = j.Settings(), j.Env()
+	for name, value := range e.set {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			delete(e.set, name)
+			e.set[printable(name)] = printable(value)
+		}
+	}
+	return e.set
 }
 
 // clock is what a job's schedule is read in: with cronie, CRON_TZ.
@@ -167,7 +183,7 @@ func (s *scan) jobVerdict(j *crontab.Job, t table) string {
 
 // upcoming returns the next n instants of a schedule, UTC.
 func upcoming(schedule cron.Schedule, after time.Time, n int) []time.Time {
-	var due []time.Time
+	due := make([]time.Time, 0, n)
 	for len(due) < n {
 		at, ok := schedule.Next(after)
 		if !ok {
@@ -175,6 +191,9 @@ func upcoming(schedule cron.Schedule, after time.Time, n int) []time.Time {
 		}
 		due = append(due, at.UTC())
 		after = at
+	}
+	if len(due) == 0 {
+		return nil
 	}
 	return due
 }

@@ -76,22 +76,33 @@ type Report struct {
 // NewJobID derives the id of a job. The ordinal tells apart jobs of one source
 // with the same user and command, in the order of their lines, from 0.
 func NewJobID(kind JobKind, source, user, command string, ordinal int) JobID {
-	sum := sha256.New()
+	var buffer [512]byte // most jobs fit: nothing is allocated
+	text := buffer[:0]
 	for _, part := range []string{string(kind), source, user, NormalCommand(command)} {
-		sum.Write([]byte(part))
-		sum.Write([]byte{0})
+		text = append(append(text, part...), 0)
 	}
-	sum.Write([]byte{byte(ordinal >> 8), byte(ordinal)})
-	return JobID(hex.EncodeToString(sum.Sum(nil)[:8]))
+	return JobID(digest(append(text, byte(ordinal>>8), byte(ordinal))))
+}
+
+// digest returns 16 hex digits of the text's SHA-256.
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	var digits [16]byte
+	return string(hex.AppendEncode(digits[:0], sum[:8]))
 }
 
 // NormalCommand folds runs of blanks outside quotes and trims the ends, so
 // that the same command written with other blanks is recognised.
 func NormalCommand(command string) string {
+	command = strings.TrimSpace(command)
+	if !strings.Contains(command, "  ") && !strings.Contains(command, "\t") {
+		return command // most commands are normal
+	}
 	var b strings.Builder
+	b.Grow(len(command))
 	var quote rune
 	blank := false
-	for _, r := range strings.TrimSpace(command) {
+	for _, r := range command {
 		switch {
 		case quote != 0:
 			if r == quote {
@@ -115,8 +126,7 @@ func NormalCommand(command string) string {
 // CommandFingerprint returns 16 hex digits that are equal for equal normalised
 // commands, on whatever host and in whatever file.
 func CommandFingerprint(command string) string {
-	sum := sha256.Sum256([]byte(NormalCommand(command)))
-	return hex.EncodeToString(sum[:8])
+	return digest([]byte(NormalCommand(command)))
 }
 
 // ContentHash returns 64 hex digits over what was found, leaving out the
