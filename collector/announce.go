@@ -20,6 +20,9 @@ const announceEvery = time.Second
 // the raft streams are.
 func announce(ctx context.Context, cfg Config, raft *replica.Replica, book *ledger.Ledger, log *slog.Logger) error {
 	self := fleet.CollectorID(cfg.ID)
+	if len(raft.Members()) == 0 && len(cfg.Join) == 0 {
+		log.Info("waiting for a cluster that names this collector; to make a new one stop this and run fleetcron-collector init, to join one set join to a member's API address")
+	}
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
 	for !announced(book, self, cfg) {
@@ -49,9 +52,12 @@ func announced(book *ledger.Ledger, self fleet.CollectorID, cfg Config) bool {
 	return false
 }
 
-// introduce proposes the announcement where this collector leads, and asks a
+// introduce does nothing while there is nobody to ask. It proposes the announcement where this collector leads, and asks a
 // member to pass it to the leader where it does not.
 func introduce(ctx context.Context, cfg Config, raft *replica.Replica, self fleet.CollectorID) error {
+	if leader, _ := raft.Leader(); leader == "" && (len(raft.Members()) > 0 || len(cfg.Join) == 0) {
+		return nil
+	}
 	if raft.Status().State == replica.Leading {
 		_, err := raft.Propose(ctx, &ledger.PutCollector{ID: self, API: cfg.apiURL(), Version: cfg.Version, At: time.Now().UTC()})
 		return err

@@ -38,9 +38,9 @@ import (
 // opening: nobody new is let in, then leadership is handed over, then the
 // files are closed.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	book, err := ledger.Open(filepath.Join(cfg.DataDir, "ledger.db"))
+	book, err := openLedger(cfg)
 	if err != nil {
-		return fmt.Errorf("open ledger: %w", err)
+		return err
 	}
 	defer book.Close()
 	index := search.New(book)
@@ -106,9 +106,9 @@ func Init(cfg Config, members map[fleet.CollectorID]string) error {
 			Reason: "must name this collector with its own raft address, " + cfg.ID + "=" + cfg.Listen.Raft,
 		}}}
 	}
-	book, err := ledger.Open(filepath.Join(cfg.DataDir, "ledger.db"))
+	book, err := openLedger(cfg)
 	if err != nil {
-		return fmt.Errorf("open ledger: %w", err)
+		return err
 	}
 	defer book.Close()
 	raft, err := replica.Open(replica.Config{ID: fleet.CollectorID(cfg.ID), Dir: cfg.raftDir(), Bind: cfg.Listen.Raft, Ledger: book, Logger: slog.New(slog.DiscardHandler)})
@@ -128,6 +128,18 @@ func Init(cfg Config, members map[fleet.CollectorID]string) error {
 		return nil // the keyring of an earlier cluster, or one that was brought along
 	}
 	return err
+}
+
+// openLedger opens the ledger and makes the data directory where it is missing.
+func openLedger(cfg Config) (*ledger.Ledger, error) {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("data_dir: %w", err)
+	}
+	book, err := ledger.Open(filepath.Join(cfg.DataDir, "ledger.db"))
+	if err != nil {
+		return nil, fmt.Errorf("open ledger: %w", err)
+	}
+	return book, nil
 }
 
 func (c *Config) raftDir() string { return filepath.Join(c.DataDir, "raft") }
