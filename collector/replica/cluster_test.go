@@ -134,7 +134,7 @@ func (n *node) halt(end func() error) {
 	}
 }
 
-func (n *node) member() Member { return Member{ID: n.id, Address: n.address} }
+func (n *node) self() Member { return Member{ID: n.id, Address: n.address} }
 
 // cluster starts n bootstrapped nodes.
 func cluster(t testing.TB, n int, limits LogLimits) []*node {
@@ -144,7 +144,7 @@ func cluster(t testing.TB, n int, limits LogLimits) []*node {
 	for i := range nodes {
 		nodes[i] = newNode(t, fleet.CollectorID(fmt.Sprint("c", i+1)))
 		nodes[i].limits = limits
-		members = append(members, nodes[i].start().member())
+		members = append(members, nodes[i].start().self())
 	}
 	for _, node := range nodes {
 		if err := node.Bootstrap(members); err != nil {

@@ -90,7 +90,7 @@ func TestFollowersDoNotPropose(t *testing.T) {
 			t.Errorf("the hint does not name %s at %s: %v", lead.id, lead.address, e)
 		}
 		wantCode(t, n.Verify(t.Context()), fleet.Unavailable, "not_leader")
-		wantCode(t, n.Join(t.Context(), n.member(), ""), fleet.Unavailable, "not_leader")
+		wantCode(t, n.Join(t.Context(), n.self(), ""), fleet.Unavailable, "not_leader")
 		wantCode(t, n.Leave(t.Context(), n.id), fleet.Unavailable, "not_leader")
 		if s := n.Status(); s.State != Following || s.LastContact < 0 || s.Leader != lead.id {
 			t.Errorf("a follower says %+v", s)
@@ -121,6 +121,9 @@ func TestTimeOutSaysThatTheOutcomeIsUnknown(t *testing.T) {
 	defer cancel()
 	_, err := lead.Propose(ctx, entryOf("perhaps"))
 	wantCode(t, err, fleet.Unavailable, "outcome_unknown")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it waited for something else than its own deadline: %v", err)
+	}
 
 	ctx, cancel = context.WithCancel(t.Context())
 	cancel()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -61,13 +62,13 @@ func TestWatchdogEndsQuietly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
-		touches := 0
+		var touches atomic.Int64
 		watchdog{
-			touch: func() error { touches++; return nil },
+			touch: func() error { touches.Add(1); return nil },
 			fatal: func(err error) { t.Errorf("fatal: %v", err) },
 		}.run(ctx)
-		if touches < 3599 {
-			t.Errorf("%d touches in an hour", touches)
+		if n := touches.Load(); n < 3599 {
+			t.Errorf("%d touches in an hour", n)
 		}
 	})
 }
