@@ -18,7 +18,7 @@ import (
 func TestADay(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
-		seeds = 8
+		seeds = 16
 	}
 	var total tally
 	for seed := range seeds {

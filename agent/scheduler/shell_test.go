@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ type hands struct {
 	*memory
 	scheduler *Scheduler
 	takes     time.Duration // of each run
-	refuse    error         // of Begin
+	full      atomic.Bool   // nothing can begin
 
 	mu       sync.Mutex
 	begun    []Due
@@ -42,8 +43,8 @@ func (h *hands) LastDecided(task fleet.TaskID) (time.Time, bool) {
 }
 
 func (h *hands) Begin(_ context.Context, due Due) error {
-	if h.refuse != nil {
-		return h.refuse
+	if h.full.Load() {
+		return errors.New("no space")
 	}
 	at := time.Now()
 	h.write(Begin{due})
@@ -185,13 +186,14 @@ func TestRunAfterARestart(t *testing.T) {
 
 func TestRunGoesOnWhenNothingCanBegin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hands{refuse: errors.New("no space")}
+		h := &hands{}
+		h.full.Store(true)
 		live(t, h, nil, func() {
 			a := every(10*time.Second, nil)
 			a.Since = time.Now()
 			h.scheduler.Plan(planOf(a), false)
 			time.Sleep(35 * time.Second)
-			h.refuse = nil
+			h.full.Store(false)
 			time.Sleep(10 * time.Second)
 		})
 		if len(h.begun) != 1 {

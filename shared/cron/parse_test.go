@@ -92,7 +92,7 @@ func TestSyntaxErrorText(t *testing.T) {
 func TestStrictIsWhatBothRead(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	accepted := 0
-	for range 200_000 {
+	for range 50_000 {
 		fields := [5]string{"*", "*", "*", "*", "*"}
 		fields[r.IntN(5)] = randomText(r)
 		expr := strings.Join(fields[:], " ")
@@ -113,7 +113,7 @@ func TestStrictIsWhatBothRead(t *testing.T) {
 			}
 		}
 	}
-	if accepted < 5000 {
+	if accepted < 2000 {
 		t.Fatalf("only %d accepted: the test proves little", accepted)
 	}
 }
