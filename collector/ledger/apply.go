@@ -77,10 +77,9 @@ func (l *Ledger) publish(c *change) {
 	for _, effect := range c.effects {
 		effect(l)
 	}
-	hooks := l.onHost
 	l.mu.Unlock()
 	for _, host := range c.hosts {
-		for _, hook := range hooks {
+		for _, hook := range l.hooks() {
 			hook(host)
 		}
 	}

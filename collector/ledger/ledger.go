@@ -69,10 +69,12 @@ func open(path string, options bbolt.Options) (*Ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.db = db
-	if err := l.load(); err != nil {
+	fresh, err := readMemory(db)
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", path, err), db.Close())
 	}
+	l.db = db
+	l.remember(fresh)
 	return l, nil
 }
 
@@ -103,21 +105,19 @@ func (l *Ledger) create() error {
 	if err != nil {
 		return err
 	}
-	if err := l.adopt(db); err != nil {
-		return errors.Join(err, db.Close())
+	if err := errors.Join(l.adopt(db), db.Close()); err != nil {
+		return err
 	}
-	return db.Close()
+	return syncDir(filepath.Dir(l.path))
 }
 
-// adopt makes everything in db durable, the name last.
+// adopt makes what is in db durable and gives it the ledger's name; the name
+// is durable once the directory is synced.
 func (l *Ledger) adopt(db *bbolt.DB) error {
 	if err := db.Sync(); err != nil {
 		return err
 	}
-	if err := os.Rename(l.beside(), l.path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(l.path))
+	return os.Rename(l.beside(), l.path)
 }
 
 func removeIfThere(path string) error {

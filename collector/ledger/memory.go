@@ -2,9 +2,12 @@ package ledger
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -20,10 +23,11 @@ type memory struct {
 	open        int // runs without an outcome
 }
 
-// load reads memory from the file.
-func (l *Ledger) load() error {
+// readMemory reads memory from a file.
+func readMemory(db *bbolt.DB) (memory, error) {
 	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*taskRow{}}
-	err := l.view(func(r *reader) error {
+	err := db.View(func(tx *bbolt.Tx) error {
+		r := &reader{tx: tx}
 		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))
 		if err := fresh.loadHosts(r); err != nil {
 			return err
@@ -34,14 +38,15 @@ func (l *Ledger) load() error {
 			return true
 		})
 	})
-	if err != nil {
-		return err
-	}
+	return fresh, err
+}
+
+// remember replaces memory and wakes everyone.
+func (l *Ledger) remember(fresh memory) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.memory = fresh
 	l.notifyAll(fresh.index)
-	return nil
 }
 
 func (m *memory) loadHosts(r *reader) error {
@@ -53,10 +58,20 @@ func (m *memory) loadHosts(r *reader) error {
 		return err
 	}
 	m.sorted = slices.SortedFunc(maps.Values(m.hosts), byName)
-	return eachRow(r, inReports, nil, func(k []byte, report reportRow) bool {
-		m.hosts[fleet.HostID(k)].setReport(report)
+	var stray []byte
+	err = eachRow(r, inReports, nil, func(k []byte, report reportRow) bool {
+		host := m.hosts[fleet.HostID(k)]
+		if host == nil {
+			stray = k
+			return false
+		}
+		host.setReport(report)
 		return true
 	})
+	if stray != nil {
+		return fmt.Errorf("a report of host %q, which is not there", stray)
+	}
+	return err
 }
 
 func byName(a, b *Host) int {

@@ -8,11 +8,10 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // restoreBatch is how many bytes one transaction of a restore takes in.
@@ -38,51 +37,54 @@ func (l *Ledger) Restore(r io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if err := l.fill(fresh, r); err != nil {
+	filled, err := l.fill(fresh, r)
+	if err != nil {
 		return errors.Join(fmt.Errorf("restore: %w", err), fresh.Close(), removeIfThere(l.beside()))
 	}
-	l.files.Lock()
-	old := l.db
-	l.db = fresh
-	l.files.Unlock()
-	if err := errors.Join(old.Close(), l.reload()); err != nil {
-		return fmt.Errorf("restore: %w", err)
+	old := l.swap(fresh, filled)
+	if err := syncDir(filepath.Dir(l.path)); err != nil {
+		// Which file a restart would find is not known: apply nothing more.
+		l.broken = &Fatal{Path: l.path, Index: filled.index, Err: err}
+		return errors.Join(fmt.Errorf("restore: %w", err), old.Close())
+	}
+	if err := old.Close(); err != nil { // waits for who still reads it
+		return fmt.Errorf("restore: close what was there before: %w", err)
 	}
 	return nil
 }
 
-// fill writes the snapshot into a file of its own and gives that file the
-// ledger's name.
-func (l *Ledger) fill(db *bbolt.DB, r io.Reader) error {
+// fill writes the snapshot into a file of its own, reads what is to be in
+// memory, and gives that file the ledger's name.
+func (l *Ledger) fill(db *bbolt.DB, r io.Reader) (memory, error) {
 	db.NoSync = true // nobody depends on it before adopt has synced it
 	in := &itemReader{r: bufio.NewReaderSize(r, 1<<18), sum: crc32.New(castagnoli)}
 	if err := in.copyInto(db); err != nil {
-		return err
+		return memory{}, err
 	}
 	db.NoSync = l.options.NoSync
-	return l.adopt(db)
+	filled, err := readMemory(db)
+	if err != nil {
+		return memory{}, err
+	}
+	return filled, l.adopt(db)
 }
 
-// reload reads memory anew and tells the hooks about every host there was and
-// is.
-func (l *Ledger) reload() error {
-	l.mu.RLock()
-	hosts := slices.Sorted(maps.Keys(l.memory.hosts))
-	hooks := l.onHost
-	l.mu.RUnlock()
-	if err := l.load(); err != nil {
-		return err
-	}
-	l.mu.RLock()
-	hosts = slices.AppendSeq(hosts, maps.Keys(l.memory.hosts))
-	l.mu.RUnlock()
+// swap puts the new file in the old one's place, and tells the hooks about
+// every host that was and that is.
+func (l *Ledger) swap(fresh *bbolt.DB, filled memory) (old *bbolt.DB) {
+	l.files.Lock()
+	old, l.db = l.db, fresh
+	hosts := slices.Collect(maps.Keys(l.memory.hosts))
+	l.remember(filled)
+	l.files.Unlock()
+	hosts = slices.AppendSeq(hosts, maps.Keys(filled.hosts))
 	slices.Sort(hosts)
 	for _, host := range slices.Compact(hosts) {
-		for _, hook := range hooks {
-			hook(fleet.HostID(host))
+		for _, hook := range l.hooks() {
+			hook(host)
 		}
 	}
-	return nil
+	return old
 }
 
 // itemReader sums up what it reads.

@@ -77,3 +77,9 @@ func (l *Ledger) OnHost(fn func(fleet.HostID)) {
 	defer l.mu.Unlock()
 	l.onHost = append(l.onHost, fn)
 }
+
+func (l *Ledger) hooks() []func(fleet.HostID) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.onHost
+}
