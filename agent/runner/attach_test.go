@@ -66,7 +66,9 @@ func beAnAgent(dir string) {
 	if err := json.Unmarshal([]byte(os.Getenv("RUNNER_TEST_SPEC")), &spec); err != nil {
 		panic(err)
 	}
-	r.Start(spec)
+	if err := r.Start(context.Background(), spec); err != nil {
+		panic(err)
+	}
 	select {} // until it is killed
 }
 
@@ -223,7 +225,7 @@ func TestWhatCanBeProvedAboutALostRun(t *testing.T) {
 func TestClosingLeavesCommandsRunning(t *testing.T) {
 	b := newBench(t)
 	spec, started, hold := held(t, b, `echo $$ > $STARTED; read x < $HOLD; echo over`)
-	b.Start(spec)
+	b.begin(spec)
 	pid := pids(t, started())
 	<-b.memory.running
 	close(b.closing)

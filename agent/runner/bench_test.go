@@ -70,7 +70,7 @@ func BenchmarkStart(b *testing.B) {
 		}
 		b.ResetTimer()
 		each(b, func(n int) {
-			bench.Start(specs[n])
+			bench.begin(specs[n])
 			if run := <-ended; !run.Succeeded() {
 				b.Errorf("%s: %s", run.State, run.Detail)
 			}

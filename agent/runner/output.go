@@ -16,17 +16,24 @@ import (
 // followEvery is how often a file that is being followed is looked at.
 const followEvery = 100 * time.Millisecond
 
-// Output reads what a run wrote to a stream. Where the middle was dropped a
-// line says how much. With follow it goes on until the run has ended. It is
-// NotFound when there is no output of that run, or no longer.
-func (r *Runner) Output(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, error) {
+// Output reads what a run wrote to a stream, and says how many bytes of it were
+// dropped so far. Where the middle was dropped a line says so. With follow it
+// goes on until the run has ended. It is NotFound when there is no output of
+// that run, or no longer.
+func (r *Runner) Output(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error) {
 	streams := map[string][]string{Stdout: {Stdout}, Stderr: {Stderr}, Both: {Stdout, Stderr}}[stream]
 	if streams == nil {
-		return nil, fleet.Invalidf("stream", stream, "want stdout, stderr or both")
+		return nil, 0, fleet.Invalidf("stream", stream, "want stdout, stderr or both")
 	}
 	files, err := r.openStreams(run, streams)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	var dropped int64
+	for _, f := range files {
+		if hole, err := findHole(f.file); err == nil { // else the reading will say so
+			dropped += hole.length()
+		}
 	}
 	ended := r.ended(run)
 	if !follow {
@@ -43,7 +50,7 @@ func (r *Runner) Output(ctx context.Context, run fleet.RunID, stream string, fol
 			f.file.Close()
 		}
 	}()
-	return stopping{reader, stop}, nil
+	return stopping{reader, stop}, dropped, nil
 }
 
 // stopping ends the copying when its reader is closed.

@@ -75,9 +75,9 @@ func TestFollowEndsWithTheRun(t *testing.T) {
 	}
 	spec := b.spec(sh(`echo one; echo go > $STARTED; read x < $HOLD; echo two; echo else >&2`))
 	spec.Execute.Env = map[string]string{"STARTED": started, "HOLD": hold}
-	b.Start(spec)
+	b.begin(spec)
 	line()
-	reader, err := b.Output(t.Context(), spec.Run.ID, Stdout, true)
+	reader, _, err := b.Output(t.Context(), spec.Run.ID, Stdout, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,10 +153,10 @@ func TestFileSystemsWithoutHoles(t *testing.T) {
 
 func TestOutputSaysWhatIsWrong(t *testing.T) {
 	b := newBench(t)
-	if _, err := b.Output(t.Context(), "x", "stdin", false); fleet.KindOf(err) != fleet.Invalid {
+	if _, _, err := b.Output(t.Context(), "x", "stdin", false); fleet.KindOf(err) != fleet.Invalid {
 		t.Errorf("stream: %v", err)
 	}
-	if _, err := b.Output(t.Context(), "01937f3c-0000-7000-8000-000000000001", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
+	if _, _, err := b.Output(t.Context(), "01937f3c-0000-7000-8000-000000000001", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("unknown run: %v", err)
 	}
 }

@@ -118,14 +118,43 @@ func (r *Runner) Close() error {
 	return r.null.Close()
 }
 
-// Start carries out a run and returns at once; the outcome goes to the
-// recorder and to Config.Ended.
-func (r *Runner) Start(spec Spec) {
+// ErrClosed is what a closed runner answers: nothing was begun.
+var ErrClosed = errors.New("the agent is ending, nothing begins")
+
+// Start begins a run and returns as soon as its begin is on disk, or it has
+// found another outcome; the rest goes on by itself. Every outcome goes to the
+// recorder and then to Config.Ended. An error means that nothing was begun and
+// nothing is on disk.
+func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c := r.enter(&spec.Run)
+	c.handle = handle{
+		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
+		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
+	}
+	c.run.State = fleet.RunBegun
+	if err := r.config.Recorder.Record(ctx, c.run, c.handle.encode()); err != nil {
+		if r.isClosing() || ctx.Err() != nil { // the next agent decides about the instant anew
+			r.leave(c)
+			return fmt.Errorf("%w: %w", ErrClosed, err)
+		}
+		r.notBegun(c, err)
+		r.leave(c)
+		return nil
+	}
 	r.work.Go(func() {
 		r.carryOut(spec, c)
 		r.leave(c)
 	})
+	return nil
+}
+
+func (r *Runner) isClosing() bool {
+	select {
+	case <-r.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // Cancel stops a run and all that it started: TERM, grace, KILL. It returns at
@@ -176,18 +205,8 @@ func (r *Runner) leave(c *companion) {
 	}
 }
 
-// carryOut takes one run from its begin to its outcome.
+// carryOut takes a run that has begun to its outcome.
 func (r *Runner) carryOut(spec Spec, c *companion) {
-	c.handle = handle{
-		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
-		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
-	}
-	c.run.State = fleet.RunBegun
-	ctx := context.Background() // what is begun is recorded to its end, whatever ends meanwhile
-	if err := r.config.Recorder.Record(ctx, c.run, c.handle.encode()); err != nil {
-		r.notBegun(c, err)
-		return
-	}
 	if failed := r.start(spec, c); failed != nil {
 		c.run.State, c.run.Reason, c.run.Detail = fleet.RunMissed, failed.reason, failed.detail
 		r.settle(c)
@@ -206,11 +225,6 @@ func (r *Runner) recordRunning(c *companion) {
 
 // notBegun settles a run that could not be recorded: it was not started.
 func (r *Runner) notBegun(c *companion, err error) {
-	select {
-	case <-r.closing: // the next agent decides about the instant anew
-		return
-	default:
-	}
 	c.run.State, c.run.Reason = fleet.RunMissed, fleet.MissedJournal
 	c.run.Detail = "not started, because its begin could not be written to disk: " + err.Error()
 	r.settle(c)

@@ -110,8 +110,15 @@ func sh(script string) fleet.Command { return fleet.Command{Shell: script} }
 // run carries out one spec to its end.
 func (b *bench) run(spec Spec) fleet.Run {
 	b.t.Helper()
-	b.Start(spec)
+	b.begin(spec)
 	return b.wait()
+}
+
+func (b *bench) begin(spec Spec) {
+	b.t.Helper()
+	if err := b.Start(b.t.Context(), spec); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bench) wait() fleet.Run {
@@ -127,7 +134,7 @@ func (b *bench) wait() fleet.Run {
 
 func (b *bench) output(id fleet.RunID, stream string) string {
 	b.t.Helper()
-	reader, err := b.Output(b.t.Context(), id, stream, false)
+	reader, _, err := b.Output(b.t.Context(), id, stream, false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -354,7 +361,7 @@ func TestOldOutputGoes(t *testing.T) {
 		ids = append(ids, b.run(b.spec(sh("head -c 12000 /dev/zero"))).ID)
 	}
 	b.sweepTouched()
-	if _, err := b.Output(t.Context(), ids[1], Stdout, false); fleet.KindOf(err) != fleet.NotFound {
+	if _, _, err := b.Output(t.Context(), ids[1], Stdout, false); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("an old run's output: %v", err)
 	}
 	for _, id := range ids[2:] {
@@ -366,13 +373,13 @@ func TestOldOutputGoes(t *testing.T) {
 	other.Run.Task = "data/other"
 	last := b.run(other).ID
 	b.sweepAll() // 4 × 12 KiB on disk: the oldest goes
-	if _, err := b.Output(t.Context(), ids[2], Stdout, false); err == nil {
+	if _, _, err := b.Output(t.Context(), ids[2], Stdout, false); err == nil {
 		t.Error("all output together is beyond its bound")
 	}
 	if len(b.output(last, Stdout)) != 12000 {
 		t.Error("the newest output is gone")
 	}
-	if _, err := b.Output(t.Context(), "../../etc/passwd", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
+	if _, _, err := b.Output(t.Context(), "../../etc/passwd", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("a run id that is a path: %v", err)
 	}
 }

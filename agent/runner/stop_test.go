@@ -72,7 +72,7 @@ func TestStoppingEndsEverythingItStarted(t *testing.T) {
 			path, line := fifo(t)
 			spec := b.spec(sh(test.script))
 			spec.Execute.Env = map[string]string{"F": path}
-			b.Start(spec)
+			b.begin(spec)
 			started := pids(t, line())
 			if !b.Cancel(spec.Run.ID, "not needed any more") {
 				t.Fatal("nothing to cancel")
@@ -98,7 +98,7 @@ func TestTimeout(t *testing.T) {
 	spec := b.spec(sh(`(trap '' TERM; sleep 1000) & echo $$ $! > $F; echo half way; wait`))
 	spec.Execute.Env = map[string]string{"F": path}
 	spec.Limits.Timeout = fleet.Duration(300 * time.Millisecond)
-	b.Start(spec)
+	b.begin(spec)
 	started := pids(t, line())
 	got := b.wait()
 	if got.State != fleet.RunRan || !got.TimedOut || got.Cancelled || got.Signal != "SIGTERM" || got.Tail != "half way\n" {
@@ -118,7 +118,7 @@ func TestARunEndsWithItsMainProcess(t *testing.T) {
 	path, line := fifo(t)
 	spec := b.spec(sh(`sleep 1000 & echo $! > $F; exit 4`))
 	spec.Execute.Env = map[string]string{"F": path}
-	b.Start(spec)
+	b.begin(spec)
 	grandchild := pids(t, line())
 	got := b.wait() // although the grandchild holds stdout open
 	if got.Exit == nil || *got.Exit != 4 {
@@ -137,7 +137,7 @@ func TestASessionOfItsOwnEscapesForNow(t *testing.T) {
 	path, line := fifo(t)
 	spec := b.spec(sh(`setsid sh -c 'echo $$ > $F; sleep 1000' & wait`))
 	spec.Execute.Env = map[string]string{"F": path}
-	b.Start(spec)
+	b.begin(spec)
 	escaped := pids(t, line())
 	b.Cancel(spec.Run.ID, "stop")
 	b.wait()
@@ -155,7 +155,7 @@ func TestNoZombiesAndNoDescriptorsAreLeft(t *testing.T) {
 	}
 	const runs = 200
 	for range runs {
-		b.Start(b.spec(fleet.Command{Argv: []string{"/bin/true"}}))
+		b.begin(b.spec(fleet.Command{Argv: []string{"/bin/true"}}))
 	}
 	for range runs {
 		if got := b.wait(); !got.Succeeded() {
@@ -193,7 +193,7 @@ func TestKernelsWithoutPidfd(t *testing.T) {
 	spec := b.spec(sh(`echo $$ > $F; sleep 1000`))
 	spec.Execute.Env = map[string]string{"F": path}
 	c := &companion{cancel: make(chan string, 1), over: make(chan struct{}), run: spec.Run, handle: handle{Quota: minQuota, Grace: time.Minute}}
-	if failed := b.start(spec, c); failed != nil {
+	if failed := b.Runner.start(spec, c); failed != nil {
 		t.Fatal(failed)
 	}
 	c.process.release()

@@ -1,0 +1,64 @@
+package uplink
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+const (
+	askWait = time.Minute // how long a collector holds the question for asks
+	answers = 16          // asks answered at once
+)
+
+// answerAsks waits for asks and answers each on its own: one that follows a
+// run for hours must not hold up the others.
+func (u *Uplink) answerAsks(ctx context.Context) {
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	slots := make(chan struct{}, answers)
+	for ctx.Err() == nil {
+		var asks []api.Ask
+		asked := time.Now()
+		u.persist(ctx, nil, func(ctx context.Context) (err error) {
+			asks, err = u.config.Desk.Asks(ctx, u.id, askWait)
+			if err != nil && fleet.KindOf(err) == fleet.NotFound { // not registered yet
+				u.wait(ctx, longestWait, nil, u.inventory.nextRegistration())
+			}
+			return err
+		})
+		if len(asks) == 0 && time.Since(asked) < firstWait { // it should have waited
+			u.wait(ctx, firstWait, nil, nil)
+		}
+		for _, ask := range asks {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return
+			}
+			answering.Go(func() {
+				defer func() { <-slots }()
+				u.answer(ctx, ask)
+			})
+		}
+	}
+}
+
+// answer sends the output that an ask wants. Where there is none the answer
+// says so, because somebody is waiting for it.
+func (u *Uplink) answer(ctx context.Context, ask api.Ask) {
+	output, dropped, err := u.config.Output(ctx, ask.Run, ask.Stream, ask.Follow)
+	if err != nil {
+		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
+	}
+	defer output.Close()
+	err = u.config.Desk.Answer(ctx, u.id, ask.ID, dropped, output)
+	if err != nil && ctx.Err() == nil && fleet.KindOf(err) != fleet.NotFound { // the asker went away
+		u.log.Warn("output not delivered", "run", ask.Run, "error", err)
+	}
+}
