@@ -40,6 +40,10 @@ func (d decoder[T]) decode(text []byte) (T, error) {
 		return value, err.at(text)
 	}
 	if err := json.Unmarshal(text, &value); err != nil {
+		w = walker{text: text, read: true}
+		if err := w.value(d.shape, 0); err != nil {
+			return value, err.at(text)
+		}
 		return value, unreadable(text, err)
 	}
 	return value, nil
@@ -73,9 +77,6 @@ func unreadable(text []byte, err error) error {
 		return &fleet.Error{Kind: fleet.Invalid, Message: "body", Fields: []fleet.FieldError{{
 			Field: e.Field, Reason: "want " + wanted(e.Type) + ", got " + e.Value, Line: line, Column: column}}}
 	}
-	if e, ok := errors.AsType[*fleet.Error](err); ok {
-		return e
-	}
 	return fleet.Errorf(fleet.Invalid, "the body cannot be read: %v", err)
 }
 
@@ -104,6 +105,7 @@ func position(text []byte, offset int) (line, column int) {
 type shape struct {
 	fields map[string]*slot // of an object with fixed names; nil: any names
 	of     *shape           // of lists and of objects with any names: what they hold
+	self   reflect.Type     // of what reads itself: durations, addresses, instants
 }
 
 type slot struct {
@@ -116,7 +118,7 @@ var (
 	readsText = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// shapeOf returns nil for what reads itself and for plain values.
+// shapeOf returns nil for plain values.
 func shapeOf(t reflect.Type, seen map[reflect.Type]*shape) *shape {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -125,7 +127,7 @@ func shapeOf(t reflect.Type, seen map[reflect.Type]*shape) *shape {
 		return known
 	}
 	if pointer := reflect.PointerTo(t); pointer.Implements(readsJSON) || pointer.Implements(readsText) {
-		return nil
+		return &shape{self: t}
 	}
 	s := new(shape)
 	switch t.Kind() {

@@ -99,7 +99,11 @@ type request struct {
 func (r *request) path(name string, pattern *regexp.Regexp) (string, error) {
 	value, err := url.PathUnescape(r.parameter(name))
 	if err != nil || !pattern.MatchString(value) {
-		return "", fleet.Errorf(fleet.NotFound, "no %s %q", name, clip(r.parameter(name)))
+		noun := name
+		if name == "namespace" || name == "name" {
+			noun = "task named"
+		}
+		return "", fleet.Errorf(fleet.NotFound, "no %s %q", noun, clip(r.parameter(name)))
 	}
 	return value, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
@@ -161,6 +162,9 @@ func (s *Server) putTask(ctx context.Context, in putIn) (fleet.TaskRecord, error
 		Task: task, Document: in.document, MediaType: in.media, IfIndex: in.If.index(),
 		At: time.Now().UTC(), Actor: in.Actor, Reason: in.Reason,
 	})
+	if e, ok := errors.AsType[*fleet.Error](err); ok && e.Code == api.CodeExists && in.id != "" {
+		e.Code = api.CodeStale // of a PUT it was a condition that failed
+	}
 	return recordOf(result, err)
 }
 

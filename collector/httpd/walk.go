@@ -3,6 +3,8 @@ package httpd
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -14,6 +16,7 @@ import (
 type walker struct {
 	text []byte
 	next int
+	read bool // also read what reads itself: the second time, to find what failed
 }
 
 // misfit is a place where text and shape differ. Its path grows outwards while
@@ -50,6 +53,9 @@ func (w *walker) value(s *shape, depth int) *misfit {
 	if depth > maxDepth {
 		return &misfit{offset: w.next, reason: "nests deeper than " + strconv.Itoa(maxDepth) + " levels"}
 	}
+	if s != nil && s.self != nil {
+		return w.self(s, depth)
+	}
 	switch w.text[w.next] {
 	case '{':
 		return w.object(s, depth)
@@ -61,6 +67,24 @@ func (w *walker) value(s *shape, depth int) *misfit {
 		w.plain()
 	}
 	return nil
+}
+
+// self walks a value that reads itself.
+func (w *walker) self(s *shape, depth int) *misfit {
+	start := w.next
+	if wrong := w.value(nil, depth); wrong != nil || !w.read {
+		return wrong
+	}
+	raw := w.text[start:w.next]
+	err := json.Unmarshal(raw, reflect.New(s.self).Interface())
+	if err == nil {
+		return nil
+	}
+	reason := err.Error()
+	if e, ok := errors.AsType[*fleet.Error](err); ok && len(e.Fields) > 0 {
+		reason = e.Fields[0].Reason
+	}
+	return &misfit{offset: start, value: clip(strings.Trim(string(raw), `"`)), reason: reason}
 }
 
 func (w *walker) object(s *shape, depth int) *misfit {

@@ -1,0 +1,287 @@
+package httpd_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetcron/fleetcron/collector/httpd"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// bad is every way to ask wrongly, by the name of its golden.
+var bad = []struct {
+	name, method, target, body string
+	header                     []string
+	status                     int
+}{
+	{"no_route", "GET", "/v1/nothing", "", nil, 404},
+	{"no_route_below", "GET", "/v1/runs/x/output/../../../etc/passwd", "", nil, 404},
+	{"wrong_method", "POST", api.PathHosts, "", nil, 405},
+	{"wrong_method_odd", "BREW", api.PathHosts, "", nil, 405},
+	{"no_host", "GET", "/v1/hosts/nobody", "", nil, 404},
+	{"host_with_slash", "GET", "/v1/hosts/..%2f..%2fetc%2fpasswd", "", nil, 404},
+	{"task_name", "GET", "/v1/tasks/data/UPPER", "", nil, 404},
+	{"no_task", "GET", "/v1/tasks/data/none", "", nil, 404},
+	{"no_run", "GET", "/v1/runs/0197", "", nil, 404},
+	{"unknown_parameter", "GET", api.PathHosts + "?colour=red", "", nil, 422},
+	{"parameter_twice", "GET", api.PathHosts + "?q=a&q=b", "", nil, 422},
+	{"parameter_in_fixed_place", "GET", api.PathOverview + "?a=b", "", nil, 422},
+	{"query_escape", "GET", api.PathHosts + "?q=%zz", "", nil, 422},
+	{"bad_limit", "GET", api.PathHosts + "?limit=-1", "", nil, 422},
+	{"limit_too_large", "GET", api.PathHosts + "?limit=5000", "", nil, 422},
+	{"bad_cursor", "GET", api.PathHosts + "?after=*", "", nil, 422},
+	{"bad_wait", "GET", api.PathHosts + "?index=1&wait=soon", "", nil, 422},
+	{"bad_index", "GET", api.PathHosts + "?index=-1", "", nil, 422},
+	{"bad_presence", "GET", api.PathHosts + "?presence=ghost", "", nil, 422},
+	{"bad_selector", "GET", api.PathHosts + "?label=%3D%3D", "", nil, 422},
+	{"bad_state", "GET", api.PathRuns + "?state=fine", "", nil, 422},
+	{"bad_instant", "GET", api.PathRuns + "?since=yesterday", "", nil, 422},
+	{"bad_span", "GET", api.PathUpcoming + "?from=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z", "", nil, 422},
+	{"bad_stream", "GET", "/v1/runs/0197/output?stream=stdin", "", nil, 422},
+	{"no_content_type", "POST", api.PathTasks, backup, nil, 415},
+	{"wrong_content_type", "POST", api.PathTasks, backup, []string{"Content-Type", "text/html"}, 415},
+	{"content_encoding", "POST", api.PathTasks, backup, []string{"Content-Type", api.MediaJSON, "Content-Encoding", "gzip"}, 415},
+	{"task_too_large", "POST", api.PathTasks, strings.Repeat("x", 300<<10), []string{"Content-Type", api.MediaYAML}, 413},
+	{"task_broken", "POST", api.PathTasks, `{"task":`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"task_unknown_field", "POST", api.PathTasks, "task: x\ncolour: red\n", []string{"Content-Type", api.MediaYAML}, 422},
+	{"task_many_faults", "POST", api.PathTasks, `{"task":"UPPER","on":{"cron":"61 * * * *"},"run":{},"where":{}}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"task_two", "POST", api.PathTasks, "task: a\non: {manual: true}\nrun: {command: date}\nwhere: {labels: \"*\"}\n---\ntask: b\non: {manual: true}\nrun: {command: date}\nwhere: {labels: \"*\"}\n", []string{"Content-Type", api.MediaYAML}, 422},
+	{"task_unmatched", "POST", api.PathTasks, strings.Replace(backup, "role=db", "role=none", 1), []string{"Content-Type", api.MediaJSON}, 422},
+	{"task_exists", "POST", api.PathTasks, backup, []string{"Content-Type", api.MediaJSON}, 409},
+	{"put_unconditional", "PUT", "/v1/tasks/data/backup", backup, []string{"Content-Type", api.MediaJSON}, 428},
+	{"put_stale", "PUT", "/v1/tasks/data/backup", strings.Replace(backup, "30 2", "31 2", 1), []string{"Content-Type", api.MediaJSON, "If-Match", `"1"`}, 412},
+	{"put_other_name", "PUT", "/v1/tasks/data/other", backup, []string{"Content-Type", api.MediaJSON, "If-Match", "*"}, 422},
+	{"put_absent", "PUT", "/v1/tasks/data/other", strings.Replace(backup, `"backup"`, `"other"`, 1), []string{"Content-Type", api.MediaJSON, "If-Match", "*"}, 412},
+	{"put_must_not_exist", "PUT", "/v1/tasks/data/backup", backup, []string{"Content-Type", api.MediaJSON, "If-None-Match", "*"}, 412},
+	{"weak_etag", "PUT", "/v1/tasks/data/backup", backup, []string{"Content-Type", api.MediaJSON, "If-Match", `W/"3"`}, 422},
+	{"delete_unconditional", "DELETE", "/v1/tasks/data/backup", "", nil, 428},
+	{"patch_empty", "PATCH", "/v1/tasks/data/backup", "", []string{"Content-Type", api.MediaJSON}, 400},
+	{"patch_broken", "PATCH", "/v1/tasks/data/backup", "{\"state\":\n\"paused\",}", []string{"Content-Type", api.MediaJSON}, 400},
+	{"patch_trailing", "PATCH", "/v1/tasks/data/backup", `{"state":"paused"} {}`, []string{"Content-Type", api.MediaJSON}, 400},
+	{"patch_wrong_case", "PATCH", "/v1/tasks/data/backup", `{"STATE":"paused"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"patch_twice", "PATCH", "/v1/tasks/data/backup", `{"state":"paused","state":"enabled"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"patch_unknown_field", "PATCH", "/v1/tasks/data/backup", `{"pause":true}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"patch_wrong_type", "PATCH", "/v1/tasks/data/backup", `{"state":3}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"patch_retire", "PATCH", "/v1/tasks/data/backup", `{"state":"retired"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"patch_utf8", "PATCH", "/v1/tasks/data/backup", "{\"state\":\"\xff\"}", []string{"Content-Type", api.MediaJSON}, 400},
+	{"patch_deep", "PATCH", "/v1/tasks/data/backup", `{"state":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"body_too_large", "POST", "/v1/tasks/data/backup/run", `{"reason":"` + strings.Repeat("x", api.MaxBody) + `"}`, []string{"Content-Type", api.MediaJSON}, 413},
+	{"run_long_expiry", "POST", "/v1/tasks/data/backup/run", `{"queue":true,"expiry":"40d"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"run_bad_duration", "POST", "/v1/tasks/data/backup/run", `{"expiry":"soon"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"run_silent", "POST", "/v1/tasks/data/backup/run", `{}`, []string{"Content-Type", api.MediaJSON}, 409},
+	{"bad_actor", "POST", "/v1/tasks/data/backup/run", `{}`, []string{"Content-Type", api.MediaJSON, api.HeaderActor, "a\x01b"}, 422},
+	{"agent_unknown", "GET", api.AgentPath(hostID(8)) + "/plan", "", nil, 404},
+	{"agent_id_form", "GET", "/v1/agents/host-1/plan", "", nil, 404},
+	{"register_faults", "PUT", api.AgentPath(hostID(1)), `{"id":"` + string(hostID(1)) + `","name":"","labels":{"A B":"c"}}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"register_other", "PUT", api.AgentPath(hostID(1)), `{"id":"` + string(hostID(2)) + `","name":"x"}`, []string{"Content-Type", api.MediaJSON}, 403},
+	{"register_bad_address", "PUT", api.AgentPath(hostID(1)), `{"id":"` + string(hostID(1)) + `","name":"x","addresses":["here"]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"report_nested_field", "PUT", api.AgentPath(hostID(1)) + "/report", `{"host":"x","scanned":"2026-01-01T00:00:00Z","jobs":[{"id":"a","source":"/x"},{"id":"b","Source":"/x"}]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"runs_bad_journal", "POST", api.AgentPath(hostID(1)) + "/runs", `{"journal":"x","records":[]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"answer_unknown", "POST", api.AgentPath(hostID(1)) + "/asks/none", "x", []string{"Content-Type", api.MediaOutput}, 404},
+	{"join_faults", "POST", api.PathCollectors, `{"id":"c2","raft":"here","api":"there"}`, []string{"Content-Type", api.MediaJSON}, 422},
+}
+
+func TestBadInputIsToldClearly(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	h.addTask(t)
+	before, _ := h.ledger.Applied()
+	for _, one := range bad {
+		t.Run(one.name, func(t *testing.T) {
+			reply := h.do(t, one.method, one.target, one.body, append([]string{api.HeaderRequestID, "request-1"}, one.header...)...)
+			got := text(t, reply)
+			if reply.StatusCode != one.status {
+				t.Errorf("status %d, want %d", reply.StatusCode, one.status)
+			}
+			if media := reply.Header.Get("Content-Type"); media != api.MediaProblem {
+				t.Errorf("content type %q", media)
+			}
+			if reply.Header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Error("a browser may guess what this is")
+			}
+			if one.status == http.StatusMethodNotAllowed && reply.Header.Get("Allow") == "" {
+				t.Error("no Allow")
+			}
+			golden(t, one.name, got)
+		})
+	}
+	if after, _ := h.ledger.Applied(); after != before {
+		// The refusals of the ledger itself are entries too, and change nothing.
+		if h.addTaskAgain(t).Generation != 1 {
+			t.Error("something was half applied")
+		}
+	}
+}
+
+// addTaskAgain reads the task that bad input must not have changed.
+func (h *house) addTaskAgain(t *testing.T) fleet.TaskRecord {
+	t.Helper()
+	record, err := h.ledger.Task("data/backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	got = regexp.MustCompile(`20\d\d-[-0-9T:.]+Z since`).ReplaceAllString(got, "INSTANT since")
+	file := filepath.Join("testdata", "problems", name+".json")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestEveryRouteRefusesWhatItIsNot walks the map: each path with every method
+// that it does not have, and each route that reads a body with the wrong type.
+func TestEveryRouteRefusesWhatItIsNot(t *testing.T) {
+	h := newHouse(t)
+	methods := map[string][]string{}
+	for _, route := range h.Routes() {
+		methods[route.Path] = append(methods[route.Path], route.Method)
+	}
+	for path, has := range methods {
+		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} {
+			if strings.Contains(strings.Join(has, " "), method) {
+				continue
+			}
+			reply := h.do(t, method, filled(path), "")
+			p := decoded[api.Problem](t, reply, http.StatusMethodNotAllowed)
+			if p.Code != api.CodeMethod || !strings.Contains(reply.Header.Get("Allow"), has[0]) {
+				t.Errorf("%s %s: %+v, Allow %q", method, path, p, reply.Header.Get("Allow"))
+			}
+		}
+	}
+	for _, route := range h.Routes() {
+		if route.Body == "" {
+			continue
+		}
+		p := decoded[api.Problem](t, h.do(t, route.Method, filled(route.Path), "{}", "Content-Type", "text/plain"), http.StatusUnsupportedMediaType)
+		if p.Hint == "" {
+			t.Errorf("%s %s: %+v", route.Method, route.Path, p)
+		}
+	}
+}
+
+// filled puts something into each parameter of a path.
+func filled(path string) string {
+	return strings.NewReplacer("{host}", string(hostID(1)), "{namespace}", "data", "{name}", "backup", "{run}", "0197", "{collector}", "c1", "{ask}", "a").Replace(path)
+}
+
+// guard refuses everything and remembers what it was asked.
+type guard map[httpd.Permission]int
+
+func (g guard) Authorize(_ *http.Request, permission httpd.Permission) (string, error) {
+	g[permission]++
+	return "", fleet.Errorf(fleet.Refused, "this needs %s", permission)
+}
+
+func TestEveryRouteAsksForItsPermission(t *testing.T) {
+	asked := guard{}
+	h := newHouse(t, func(d *httpd.Deps) { d.Authorizer = asked })
+	for _, route := range h.Routes() {
+		want := asked[route.Permission] + 1
+		reply := h.do(t, route.Method, filled(route.Path), "")
+		if route.Permission == httpd.Public {
+			if reply.StatusCode == http.StatusForbidden {
+				t.Errorf("%s %s is public", route.Method, route.Path)
+			}
+			continue
+		}
+		if reply.StatusCode != http.StatusForbidden || asked[route.Permission] != want {
+			t.Errorf("%s %s: %d, %s asked %d times", route.Method, route.Path, reply.StatusCode, route.Permission, asked[route.Permission])
+		}
+	}
+}
+
+func TestHostHeader(t *testing.T) {
+	h := newHouse(t, func(d *httpd.Deps) { d.AllowedHosts = []string{"Fleet.example"} })
+	for host, status := range map[string]int{
+		"localhost": 200, "LOCALHOST:7770": 200, "127.0.0.1:7770": 200, "127.9.8.7": 200, "[::1]:7770": 200, "::1": 200, "fleet.EXAMPLE:80": 200, "localhost.": 200,
+		"evil.example": 421, "10.0.0.1": 421, "127.0.0.1.evil.example": 421, "localhost.evil": 421, "": 421, "fleet.example.evil": 421,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/livez", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		h.handler.ServeHTTP(w, r)
+		if w.Code != status {
+			t.Errorf("Host %q: %d, want %d", host, w.Code, status)
+		}
+	}
+}
+
+// panicky is a search that panics.
+type panicky struct{ httpd.Search }
+
+func (panicky) Query(api.JobQuery) (api.List[api.JobView], error) { panic("boom") }
+
+func (panicky) Groups(api.JobQuery) (api.List[api.JobGroup], error) {
+	return api.List[api.JobGroup]{}, errors.New("secret /var/lib path")
+}
+
+func TestAFaultOfOursIsLoggedAndNotTold(t *testing.T) {
+	h := newHouse(t, func(d *httpd.Deps) { d.Search = panicky{} })
+	p := decoded[api.Problem](t, h.do(t, http.MethodGet, api.PathJobs, "", api.HeaderRequestID, "request-7",
+		"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), http.StatusInternalServerError)
+	if p.RequestID != "request-7" || strings.Contains(p.Detail, "boom") {
+		t.Errorf("problem %+v", p)
+	}
+	logged := h.logged.String()
+	if strings.Count(logged, `"panic":"boom"`) != 1 || strings.Count(logged, `"stack"`) != 1 || !strings.Contains(logged, "panicky") || !strings.Contains(logged, "request-7") {
+		t.Errorf("logged %s", logged)
+	}
+	p = decoded[api.Problem](t, h.do(t, http.MethodGet, api.PathJobGroups, ""), http.StatusInternalServerError)
+	if strings.Contains(p.Detail, "secret") || !strings.Contains(h.logged.String(), "secret") {
+		t.Errorf("problem %+v", p)
+	}
+}
+
+func TestRoutesWithAHoleAreRefused(t *testing.T) {
+	for name, route := range map[string]httpd.Route{
+		"no permission": {Method: "GET", Path: "/x"},
+		"no handler":    {Method: "GET", Path: "/x", Permission: httpd.Public},
+	} {
+		if err := httpd.CheckRoutes([]httpd.Route{route}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	h := newHouse(t)
+	if err := httpd.CheckRoutes(append(h.Routes(), h.Routes()[0])); err == nil {
+		t.Error("a route may stand in the map twice")
+	}
+	if _, err := httpd.New(httpd.Deps{}); err == nil {
+		t.Error("a server without a ledger")
+	}
+}
+
+func TestAWaitEndsWithItsCaller(t *testing.T) {
+	h := newHouse(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := h.Hosts(ctx, api.HostQuery{Page: api.Page{Index: 1 << 40}})
+	if fleet.KindOf(err) != fleet.Unavailable {
+		t.Errorf("err %v", err)
+	}
+}
