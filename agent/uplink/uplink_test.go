@@ -252,6 +252,8 @@ func newWorld(t *testing.T) *world {
 	w.Uplink = New(Config{
 		Collectors: w.c, Desk: w.c, Outbox: w.box, Knocks: w.knocks, Host: fleet.Host{ID: host, Name: "web-1"},
 		Take: func(p *fleet.Plan) error {
+			w.c.mu.Lock()
+			defer w.c.mu.Unlock()
 			w.taken = append(w.taken, p.Index)
 			return w.refuse
 		},
@@ -344,13 +346,13 @@ func TestPlansAreTakenAndAcknowledged(t *testing.T) {
 func TestAPlanThatCannotBeTakenIsAskedForAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		after(time.Second)
-		w.refuse = errors.New("disk full")
+		w.c.set(func() { w.refuse = errors.New("disk full") })
 		w.c.publish(fleet.Plan{Host: host, Index: 5})
 		after(5 * time.Minute)
 		if w.c.count("apply") != 1 { // the empty plan of index 0 before
 			t.Errorf("a plan that was not taken is acknowledged: %d", w.c.count("apply"))
 		}
-		w.refuse = nil
+		w.c.set(func() { w.refuse = nil })
 		after(time.Minute)
 		if w.taken[len(w.taken)-1] != 5 || w.c.applied.At.IsZero() {
 			t.Errorf("taken %v", w.taken)
