@@ -32,6 +32,7 @@ func (c *Client) PutTask(ctx context.Context, doc []byte, mediaType string, ifIn
 		header: changeHeader(nil, reason),
 	}
 	request.header.Set("Content-Type", mediaType)
+	request.header.Del("If-Match") // "*" would want that there is one
 	if ifIndex == nil || *ifIndex > 0 {
 		request.query.Set("replace", "true")
 	}

@@ -35,7 +35,7 @@ func runCollectors(ctx context.Context, p *program, client *api.Client) error {
 			if c.Applied > 0 {
 				applied = strconv.FormatUint(c.Applied, 10)
 			}
-			if c.LastContact != nil {
+			if c.LastContact != nil && !c.Leader {
 				heard = short(time.Duration(*c.LastContact)) + " ago"
 			}
 			t.row(string(c.ID), role(c), orDash(c.API), c.Raft, applied, heard, orDash(c.Version))

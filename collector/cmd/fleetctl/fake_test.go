@@ -300,9 +300,11 @@ func (f *collectorFake) putTask(r *http.Request) (any, error) {
 	}
 	record := f.tasks[task.ID()]
 	switch match := r.Header.Get("If-Match"); {
+	case record == nil && match != "":
+		return nil, fleet.Errorf(fleet.Conflict, "there is no task %s to replace", task.ID()).WithCode(api.CodeStale)
 	case record != nil && r.URL.Query().Get("replace") == "":
 		return nil, fleet.Errorf(fleet.Conflict, "task %s exists", task.ID()).WithCode(api.CodeExists)
-	case record != nil && match != "*" && match != api.ETag(record.Index):
+	case record != nil && match != "" && match != api.ETag(record.Index):
 		return nil, fleet.Errorf(fleet.Conflict, "task %s has changed since it was read", task.ID()).WithCode(api.CodeStale)
 	case record == nil:
 		record = &fleet.TaskRecord{State: fleet.TaskEnabled, Created: noon}
