@@ -48,7 +48,7 @@ type span struct{ start, end int }
 func (j *jsonReader) source(sources []source, root *node, at span) []source {
 	if size := at.end - at.start; size > fleet.MaxTaskBytes {
 		j.found.tooLarge = true
-		j.found.add(problem(root.position, "document", "", "has %d bytes, a task has at most %d", size, fleet.MaxTaskBytes))
+		j.found.add(problem(root.position, "document", "", "has %d bytes; a task has at most %d KiB", size, fleet.MaxTaskBytes>>10))
 		return sources
 	}
 	return append(sources, source{root: root, bytes: j.doc[at.start:at.end], line: root.line})

@@ -24,7 +24,7 @@ func readYAML(doc []byte, found *findings) []source {
 		}
 		if len(part.bytes) > fleet.MaxTaskBytes {
 			found.tooLarge = true
-			found.add(problem(position{part.line, 1}, "document", "", "has %d bytes, a task has at most %d", len(part.bytes), fleet.MaxTaskBytes))
+			found.add(problem(position{part.line, 1}, "document", "", "has %d bytes; a task has at most %d KiB", len(part.bytes), fleet.MaxTaskBytes>>10))
 			continue
 		}
 		y := yamlReader{doc: part.bytes, lines: bytes.Split(part.bytes, []byte{'\n'}), first: part.line, found: found}

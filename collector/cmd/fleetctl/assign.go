@@ -33,7 +33,7 @@ type assignOptions struct {
 	namespace, owner, description, reason string
 	cron, at, zone                        string
 	every, in, spread, deadline           durationFlag
-	manual                                bool
+	manual, daemon                        bool
 	missed                                string
 	missedWithin                          durationFlag
 	shell, user, dir                      string
@@ -61,6 +61,7 @@ func (o *assignOptions) addFlags(p *program, c *cobra.Command) {
 	f.StringVar(&o.at, "at", "", "due once, at this `instant`")
 	f.Var(&o.in, "in", "due once, this `duration` from now")
 	f.BoolVar(&o.manual, "manual", false, "due only when fleetctl run says so")
+	f.BoolVar(&o.daemon, "daemon", false, "one instance, always; started again when it ends")
 	f.Var(&o.spread, "spread", "each host is late by at most this `duration`, always by the same amount")
 	f.Var(&o.deadline, "deadline", "not begun within this `duration` is missed")
 	f.StringVar(&o.missed, "missed", "", "what to do about missed instants: skip, once or all (default skip)")
@@ -187,7 +188,9 @@ func (o *assignOptions) task(p *program, id fleet.TaskID, command []string) (fle
 	if task.Where, err = parseTargets("to", o.to); err != nil {
 		return task, err
 	}
-	task.Where.Pick = fleet.Pick(o.pick)
+	if o.pick != string(fleet.PickAll) { // which goes without saying
+		task.Where.Pick = fleet.Pick(o.pick)
+	}
 	if o.output != "" {
 		if task.Limits.Output, err = fleet.ParseBytes(o.output); err != nil {
 			return task, fleet.Errorf(fleet.Usage, "--keep-output %q: want a size such as 512KiB or 10MB", o.output)
@@ -199,7 +202,7 @@ func (o *assignOptions) task(p *program, id fleet.TaskID, command []string) (fle
 // flagOf names the flag that sets a field, for errors about it.
 var flagOf = map[string]string{
 	"task": "TASK", "namespace": "--namespace", "owner": "--owner", "description": "--description",
-	"on": "--cron, --every, --at, --in or --manual", "on.cron": "--cron", "on.every": "--every", "on.timezone": "--tz", "on.spread": "--spread",
+	"on": "--cron, --every, --at, --in, --manual or --daemon", "on.cron": "--cron", "on.every": "--every", "on.timezone": "--tz", "on.spread": "--spread",
 	"on.deadline": "--deadline", "on.missed": "--missed", "on.missed.policy": "--missed",
 	"run.command": "the command after --", "run.user": "--user", "run.dir": "--dir", "run.env": "--env",
 	"where": "--to", "where.labels": "--to", "where.hosts": "--to", "where.networks": "--to", "where.pick": "--pick",
@@ -228,7 +231,7 @@ func validated(task fleet.Task) error {
 
 func (o *assignOptions) trigger(p *program) (fleet.Trigger, error) {
 	trigger := fleet.Trigger{
-		Cron: o.cron, Every: fleet.Duration(o.every), Manual: o.manual, Timezone: o.zone,
+		Cron: o.cron, Every: fleet.Duration(o.every), Manual: o.manual, Daemon: o.daemon, Timezone: o.zone,
 		Spread: fleet.Duration(o.spread), Deadline: fleet.Duration(o.deadline),
 		Missed: fleet.Missed{Policy: fleet.MissedPolicy(o.missed), Within: fleet.Duration(o.missedWithin)},
 	}

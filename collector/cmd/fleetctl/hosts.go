@@ -16,15 +16,17 @@ import (
 
 type hostsOptions struct {
 	paging
-	text, label, state string
+	text, label, state, task string
 }
 
 func (o *hostsOptions) addFlags(p *program, c *cobra.Command) {
 	o.paging.addFlags(c)
 	c.Flags().StringVar(&o.text, "host", "", "only hosts whose name, address or OS holds this `text`")
 	c.Flags().StringVar(&o.label, "label", "", "only hosts that this label `selector` matches, such as role=db,env!=dev")
+	c.Flags().StringVar(&o.task, "task", "", "only hosts that this `task` runs on")
 	c.Flags().StringVar(&o.state, "state", "", "only hosts that are alive, silent or left")
 	p.completeHosts(c, "host")
+	p.completeTasks(c, "task")
 	p.completeWords(c, "state", string(fleet.Alive), string(fleet.Silent), string(fleet.Left))
 }
 
@@ -47,9 +49,13 @@ func newHostsCommand(p *program) *cobra.Command {
 }
 
 func runHosts(ctx context.Context, p *program, client *api.Client, options hostsOptions) error {
+	keep, err := options.keep(ctx, client)
+	if err != nil {
+		return err
+	}
 	list, err := collect(options.paging, func(page api.Page) (api.List[api.HostView], error) {
 		return client.Hosts(ctx, api.HostQuery{Page: page, Text: options.text, Label: options.label, Presence: fleet.Presence(options.state)})
-	}, nil)
+	}, keep)
 	if err != nil {
 		return err
 	}
@@ -70,6 +76,26 @@ func runHosts(ctx context.Context, p *program, client *api.Client, options hosts
 		noteRest(p, options.paging, list)
 		return nil
 	})
+}
+
+// keep filters by what the API does not filter by; nil where nothing does.
+func (o *hostsOptions) keep(ctx context.Context, client *api.Client) (func(api.HostView) bool, error) {
+	if o.task == "" {
+		return nil, nil
+	}
+	id, err := fleet.ParseTaskID(o.task)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := client.TaskHosts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	given := make(map[fleet.HostID]bool, len(hosts))
+	for _, host := range hosts {
+		given[host.Host] = true
+	}
+	return func(host api.HostView) bool { return given[host.ID] }, nil
 }
 
 // knownHost refuses the name of a host that is not there: it is a mistake, and

@@ -103,12 +103,9 @@ func (o *runsOptions) keep(ctx context.Context, client *api.Client) (func(api.Ru
 	if o.label == "" && o.namespace == "" {
 		return nil, nil
 	}
-	var labelled map[fleet.HostID]bool
-	if o.label != "" {
-		var err error
-		if labelled, err = hostsWith(ctx, client, o.label); err != nil {
-			return nil, err
-		}
+	labelled, err := idsWith(ctx, client, o.label)
+	if err != nil {
+		return nil, err
 	}
 	return func(run api.RunView) bool {
 		return (labelled == nil || labelled[run.Host]) && (o.namespace == "" || run.Task.Namespace() == o.namespace)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 
 type tasksOptions struct {
 	paging
-	text, namespace, host, state, user string
+	text, namespace, host, label, state, user string
 }
 
 func (o *tasksOptions) addFlags(p *program, c *cobra.Command) {
@@ -24,6 +25,7 @@ func (o *tasksOptions) addFlags(p *program, c *cobra.Command) {
 	c.Flags().StringVar(&o.text, "task", "", "only tasks whose name, owner or command holds this `text`")
 	c.Flags().StringVar(&o.namespace, "namespace", "", "only tasks of this `namespace`")
 	c.Flags().StringVar(&o.host, "host", "", "only tasks that run on this `host`")
+	c.Flags().StringVar(&o.label, "label", "", "only tasks that run on a host that this label `selector` matches")
 	c.Flags().StringVar(&o.user, "user", "", "only tasks that run as this `user`")
 	c.Flags().StringVar(&o.state, "state", "", "only tasks that are enabled or paused")
 	p.completeHosts(c, "host")
@@ -52,9 +54,9 @@ func runTasks(ctx context.Context, p *program, client *api.Client, options tasks
 	if err := knownHost(ctx, client, options.host); err != nil {
 		return err
 	}
-	var keep func(api.TaskView) bool
-	if options.user != "" {
-		keep = func(task api.TaskView) bool { return task.Task.Run.User == options.user }
+	keep, err := options.keep(ctx, client)
+	if err != nil {
+		return err
 	}
 	list, err := collect(options.paging, func(page api.Page) (api.List[api.TaskView], error) {
 		return client.Tasks(ctx, api.TaskQuery{
@@ -86,6 +88,24 @@ func runTasks(ctx context.Context, p *program, client *api.Client, options tasks
 		noteRest(p, options.paging, list)
 		return nil
 	})
+}
+
+// keep filters by what the API does not filter by; nil where nothing does.
+func (o *tasksOptions) keep(ctx context.Context, client *api.Client) (func(api.TaskView) bool, error) {
+	if o.label == "" && o.user == "" {
+		return nil, nil
+	}
+	var labelled []api.HostView
+	if o.label != "" {
+		var err error
+		if labelled, err = hostsWith(ctx, client, o.label); err != nil {
+			return nil, err
+		}
+	}
+	return func(task api.TaskView) bool {
+		runsThere := func(host api.HostView) bool { return task.Task.Where.Matches(&host.Host) }
+		return (o.user == "" || task.Task.Run.User == o.user) && (o.label == "" || slices.ContainsFunc(labelled, runsThere))
+	}, nil
 }
 
 func orDash(text string) string {

@@ -116,12 +116,9 @@ func (o *upcomingOptions) keep(ctx context.Context, client *api.Client) (func(ap
 	if o.label == "" && o.user == "" && o.namespace == "" {
 		return nil, nil
 	}
-	var labelled map[fleet.HostID]bool
-	if o.label != "" {
-		var err error
-		if labelled, err = hostsWith(ctx, client, o.label); err != nil {
-			return nil, err
-		}
+	labelled, err := idsWith(ctx, client, o.label)
+	if err != nil {
+		return nil, err
 	}
 	return func(item api.Upcoming) bool {
 		return (labelled == nil || labelled[item.Host]) &&
@@ -130,17 +127,26 @@ func (o *upcomingOptions) keep(ctx context.Context, client *api.Client) (func(ap
 	}, nil
 }
 
-// hostsWith returns the hosts that a label selector matches.
-func hostsWith(ctx context.Context, client *api.Client, label string) (map[fleet.HostID]bool, error) {
-	hosts, err := collect(paging{limit: 1, all: true}, func(page api.Page) (api.List[api.HostView], error) {
-		return client.Hosts(ctx, api.HostQuery{Page: page, Label: label})
-	}, nil)
+// idsWith returns the hosts that a label selector matches; nil for no selector.
+func idsWith(ctx context.Context, client *api.Client, label string) (map[fleet.HostID]bool, error) {
+	if label == "" {
+		return nil, nil
+	}
+	hosts, err := hostsWith(ctx, client, label)
 	if err != nil {
 		return nil, err
 	}
-	matched := make(map[fleet.HostID]bool, len(hosts.Items))
-	for _, host := range hosts.Items {
-		matched[host.ID] = true
+	ids := make(map[fleet.HostID]bool, len(hosts))
+	for _, host := range hosts {
+		ids[host.ID] = true
 	}
-	return matched, nil
+	return ids, nil
+}
+
+// hostsWith returns the hosts that a label selector matches.
+func hostsWith(ctx context.Context, client *api.Client, label string) ([]api.HostView, error) {
+	hosts, err := collect(paging{limit: 1, all: true}, func(page api.Page) (api.List[api.HostView], error) {
+		return client.Hosts(ctx, api.HostQuery{Page: page, Label: label})
+	}, nil)
+	return hosts.Items, err
 }
