@@ -1,0 +1,225 @@
+package httpd_test
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+func openDocument(t testing.TB) *openapi3.T {
+	t.Helper()
+	text, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := document.Validate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+func TestDocumentAndRoutesAgree(t *testing.T) {
+	document := openDocument(t)
+	routes := map[string]bool{}
+	for _, route := range newHouse(t).Routes() {
+		name := route.Method + " " + route.Path
+		routes[name] = true
+		item := document.Paths.Find(route.Path)
+		if item == nil || item.GetOperation(route.Method) == nil {
+			t.Errorf("%s is not in the document", name)
+			continue
+		}
+		operation := item.GetOperation(route.Method)
+		if got := requestSchema(operation); got != route.Request {
+			t.Errorf("%s reads %q, the document says %q", name, route.Request, got)
+		}
+		if got := replySchema(operation); got != route.Reply {
+			t.Errorf("%s answers %q, the document says %q", name, route.Reply, got)
+		}
+		for part := range strings.SplitSeq(route.Path, "/") {
+			parameter := strings.Trim(part, "{}")
+			declared := operation.Parameters.GetByInAndName("path", parameter) != nil || item.Parameters.GetByInAndName("path", parameter) != nil
+			if part != parameter && !declared {
+				t.Errorf("%s: the document does not tell of {%s}", name, parameter)
+			}
+		}
+	}
+	for path, item := range document.Paths.Map() {
+		for method := range item.Operations() {
+			if !routes[method+" "+path] {
+				t.Errorf("%s %s is in the document and in no route", method, path)
+			}
+		}
+	}
+}
+
+func requestSchema(operation *openapi3.Operation) string {
+	if operation.RequestBody == nil {
+		return ""
+	}
+	media := operation.RequestBody.Value.Content.Get(api.MediaJSON)
+	if media == nil {
+		return ""
+	}
+	return strings.TrimPrefix(media.Schema.Ref, "#/components/schemas/")
+}
+
+func replySchema(operation *openapi3.Operation) string {
+	reply := operation.Responses.Status(http.StatusOK)
+	if reply == nil {
+		return ""
+	}
+	media := reply.Value.Content.Get(api.MediaJSON)
+	if media == nil {
+		return ""
+	}
+	return strings.TrimPrefix(media.Schema.Ref, "#/components/schemas/")
+}
+
+// TestQueryParametersAreDocumented holds the queries of the API to the
+// parameters of the document, both ways.
+func TestQueryParametersAreDocumented(t *testing.T) {
+	document := openDocument(t)
+	page := api.Page{After: "a", Limit: 1, Index: 1, Wait: 1}
+	now := time.Unix(1, 0)
+	for path, query := range map[string]any{
+		api.PathHosts:     api.HostQuery{Page: page, Text: "a", Label: "a", Presence: "a"},
+		api.PathJobs:      api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a"},
+		api.PathJobGroups: api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a"},
+		api.PathTasks:     api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", State: "a"},
+		api.PathRuns:      api.RunQuery{Page: page, Task: "a", Host: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
+		api.PathUpcoming:  api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Task: "a"},
+	} {
+		want := append(slices.Collect(maps.Keys(api.Values(query))), "consistent")
+		var got []string
+		for _, parameter := range document.Paths.Find(path).Get.Parameters {
+			got = append(got, parameter.Value.Name)
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if !slices.Equal(want, got) {
+			t.Errorf("%s: the query has %v, the document %v", path, want, got)
+		}
+	}
+}
+
+// TestRepliesAreAsDocumented plays one round through the whole API and holds
+// each answer to its schema, in which no other field is allowed.
+func TestRepliesAreAsDocumented(t *testing.T) {
+	document := openDocument(t)
+	h := newHouse(t)
+	seen := map[string]bool{}
+	do := func(method, path, target, body string, header ...string) *http.Response {
+		t.Helper()
+		if strings.HasPrefix(body, "{") {
+			header = append(header, "Content-Type", api.MediaJSON)
+		}
+		reply := h.do(t, method, target, body, header...)
+		operation := document.Paths.Find(path).GetOperation(method)
+		conforms(t, method+" "+target, operation, reply)
+		if reply.StatusCode < 300 {
+			seen[operation.OperationID] = true
+		}
+		return reply
+	}
+	host := fleet.Host{ID: hostID(1), Name: "host-1", Labels: map[string]string{"role": "db"}, OS: "Debian", CPUs: 2, Cron: "debian", Timezone: "UTC"}
+	agent := api.AgentPath(host.ID)
+	do("PUT", api.PathAgent, agent, asJSON(t, host))
+	report := h.addReport(t, 1, "/bin/true")
+	report.Jobs[0].Verdict, report.Jobs[0].Env = fleet.Verdict{Why: "no such user"}, map[string]string{"A": "b"}
+	report.Jobs[0].Evidence = &fleet.Evidence{Last: report.Scanned, Grade: "started", From: "journal"}
+	report.Problems = []fleet.Problem{{Source: "/etc/crontab", Line: 3, Text: "x", Reason: "no schedule"}}
+	do("PUT", api.PathAgentReport, agent+"/report", asJSON(t, report))
+	do("POST", api.PathResolve, api.PathResolve, backup)
+	do("POST", api.PathTasks, api.PathTasks, backup, api.HeaderReason, "because")
+	do("POST", api.PathTasks, api.PathTasks, backup)
+	do("PUT", api.PathTask, "/v1/tasks/data/backup", strings.Replace(backup, "30 2", "31 2", 1), "If-Match", "*")
+	do("PATCH", api.PathTask, "/v1/tasks/data/backup", `{"state":"paused"}`)
+	do("PATCH", api.PathTask, "/v1/tasks/data/backup", `{"state":"enabled"}`)
+	do("PUT", api.PathAgentApply, agent+"/applied", asJSON(t, fleet.Applied{Host: host.ID, Generations: map[fleet.TaskID]uint64{"data/backup": 2}, At: time.Now()}))
+	run := newRun(1, fleet.RunRan)
+	going := newRun(1, fleet.RunRunning)
+	do("POST", api.PathAgentRuns, agent+"/runs", asJSON(t, api.RunBatch{Journal: fleet.JournalID(strings.Repeat("c", 32)), Records: []api.RunRecord{{Sequence: 1, Run: run}, {Sequence: 2, Run: going}}}))
+	ordered := decoded[api.Ordered](t, do("POST", api.PathTaskRun, "/v1/tasks/data/backup/run", `{"queue":true,"reason":"by hand"}`), http.StatusOK)
+	do("GET", api.PathAgentPlan, agent+"/plan", "")
+	do("GET", api.PathAgentAsks, agent+"/asks", "")
+	do("POST", api.PathAgentAnswer, agent+"/asks/none", "x", "Content-Type", api.MediaOutput)
+	for path, target := range map[string]string{
+		api.PathOverview: "", api.PathHosts: "", api.PathHost: api.HostPath("host-1"), api.PathJobs: "", api.PathJobGroups: "", api.PathTasks: "",
+		api.PathTask: "/v1/tasks/data/backup", api.PathTaskHosts: "/v1/tasks/data/backup/hosts", api.PathRuns: "", api.PathRun: api.RunPath(run.ID),
+		api.PathUpcoming:   api.PathUpcoming + "?until=" + url.QueryEscape(time.Now().Add(24*time.Hour).UTC().Truncate(time.Second).Format(time.RFC3339)),
+		api.PathCollectors: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
+	} {
+		if target == "" {
+			target = path
+		}
+		do("GET", path, target, "")
+	}
+	do("DELETE", api.PathRun, api.RunPath(ordered.Orders[0].Run), "")
+	do("DELETE", api.PathTask, "/v1/tasks/data/backup?stop=true", "", "If-Match", "*")
+	do("DELETE", api.PathTask, "/v1/tasks/data/backup", "", "If-Match", "*")
+	do("POST", api.PathCollectors, api.PathCollectors, `{"id":"c2","raft":"127.0.0.1:7781","api":"http://127.0.0.1:7780"}`)
+	do("DELETE", api.PathCollector, api.PathCollectors+"/c2", "")
+	seen["output"], seen["answer"] = true, true // TestOutput… does these
+	for path, item := range document.Paths.Map() {
+		for method, operation := range item.Operations() {
+			if !seen[operation.OperationID] {
+				t.Errorf("%s %s was never answered well", method, path)
+			}
+		}
+	}
+}
+
+// conforms holds a reply to what the document says of it.
+func conforms(t *testing.T, name string, operation *openapi3.Operation, reply *http.Response) {
+	t.Helper()
+	body, err := io.ReadAll(reply.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply.Body = io.NopCloser(strings.NewReader(string(body)))
+	described := operation.Responses.Status(reply.StatusCode)
+	if described == nil {
+		described = operation.Responses.Default()
+	}
+	if described == nil {
+		t.Errorf("%s: the document knows no %d: %s", name, reply.StatusCode, body)
+		return
+	}
+	media, _, err := mime.ParseMediaType(reply.Header.Get("Content-Type"))
+	if err != nil {
+		t.Errorf("%s: content type: %v", name, err)
+		return
+	}
+	content := described.Value.Content.Get(media)
+	if content == nil {
+		t.Errorf("%s: the document knows no %s for %d: %s", name, media, reply.StatusCode, body)
+		return
+	}
+	var value any = string(body)
+	if strings.HasSuffix(media, "json") {
+		if err := json.Unmarshal(body, &value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := content.Schema.Value.VisitJSON(value, openapi3.EnableJSONSchema2020(), openapi3.MultiErrors()); err != nil {
+		t.Errorf("%s: %v\n%s", name, err, body)
+	}
+}
