@@ -128,6 +128,14 @@ async function everywhere(fleet, base, path, status = 200) {
   }
 }
 
+// portrait keeps the picture that packaging/screenshot.png is a copy of.
+async function portrait(base) {
+  const page = await browser.newPage({ viewport: { width: 1280, height: 920 }, deviceScaleFactor: 1.5, colorScheme: "light" });
+  await page.goto(base);
+  await page.screenshot({ path: `${shots}/overview.png` });
+  await page.close();
+}
+
 const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors"];
 
 // links finds the first address on a page that begins with a prefix.
@@ -217,6 +225,7 @@ try {
   await filters(rich, false);
   await comforts(rich);
   await printing(rich);
+  if (shots) await portrait(rich);
 
   const empty = await serve("empty");
   await all(lists, (path) => everywhere("empty", empty, path));
