@@ -107,3 +107,38 @@ func floorPerSecond(b *testing.B, perTx, size int) float64 {
 	}
 	return rounds * float64(perTx) / time.Since(begun).Seconds()
 }
+
+// BenchmarkPlans changes a task in a fleet of 10,000 hosts that all wait for
+// their plans: one that concerns all of them and one that concerns one; and
+// reads a plan among 1,000 tasks.
+func BenchmarkPlans(b *testing.B) {
+	const hosts = 10_000
+	bench := newLedger(b)
+	for n := range hosts {
+		bench.must(&RegisterHost{Host: testHost(n, "n", fmt.Sprint(n), "role", fmt.Sprint(n%10)), At: noon})
+	}
+	for name, labels := range map[string]string{"change=all": "*", "change=one": "n=77"} {
+		b.Run(name, func(b *testing.B) {
+			for round := 0; b.Loop(); round++ {
+				b.StopTimer()
+				for n := range hosts {
+					bench.Watch(PlanOf(hostID(n)))
+				}
+				put := testTask("a", labels)
+				put.Document = fmt.Append(nil, round)
+				b.StartTimer()
+				bench.must(put)
+			}
+		})
+	}
+	for n := range 1000 {
+		bench.must(testTask(fmt.Sprintf("t%d", n), fmt.Sprintf("role=%d", n%100)))
+	}
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			if plan, err := bench.Plan(hostID(5)); err != nil || len(plan.Assignments) < 10 {
+				b.Fatal(len(plan.Assignments), err)
+			}
+		}
+	})
+}

@@ -66,7 +66,7 @@ func (l *Ledger) hostChanged(row hostRow, index uint64) {
 	}
 	l.memory.putHost(&host)
 	for _, task := range l.memory.tasks {
-		if task.given() && task.Task.Where.Matches(&host.Host) != (old != nil && task.Task.Where.Matches(&old.Host)) {
+		if task.matches(&host) != (old != nil && task.matches(old)) {
 			l.notify(PlanOf(id), index)
 			return
 		}

@@ -99,7 +99,8 @@ func (l *Ledger) FindHost(nameOrID string) (*Host, error) {
 
 // Matching returns the hosts that a task with this Where runs on, by name.
 func (l *Ledger) Matching(where *fleet.Where) []*Host {
-	return filter(l.AllHosts(), func(h *Host) bool { return where.Matches(&h.Host) })
+	matches := where.Matcher()
+	return filter(l.AllHosts(), func(h *Host) bool { return matches(&h.Host) })
 }
 
 // Totals sums up the ledger.

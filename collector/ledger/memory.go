@@ -19,13 +19,13 @@ type memory struct {
 	index, term uint64
 	hosts       map[fleet.HostID]*Host
 	sorted      []*Host // by name, then id; replaced, not changed
-	tasks       map[fleet.TaskID]*taskRow
+	tasks       map[fleet.TaskID]*heldTask
 	open        int // runs without an outcome
 }
 
 // readMemory reads memory from a file.
 func readMemory(db *bbolt.DB) (memory, error) {
-	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*taskRow{}}
+	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*heldTask{}}
 	err := db.View(func(tx *bbolt.Tx) error {
 		r := &reader{tx: tx}
 		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))
@@ -34,7 +34,7 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		}
 		each(r.bucket(inRunsOpen), nil, nil, func(_, _ []byte) bool { fresh.open++; return true })
 		return eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
-			fresh.tasks[task.Task.ID()] = &task
+			fresh.tasks[task.Task.ID()] = hold(task)
 			return true
 		})
 	})
@@ -73,6 +73,17 @@ func (m *memory) loadHosts(r *reader) error {
 	}
 	return err
 }
+
+// heldTask is a task in memory, ready to be matched with hosts.
+type heldTask struct {
+	taskRow
+	on func(*fleet.Host) bool
+}
+
+func hold(row taskRow) *heldTask { return &heldTask{row, row.Task.Where.Matcher()} }
+
+// matches reports whether the task is in the host's plan. No task is in none.
+func (t *heldTask) matches(host *Host) bool { return t != nil && t.given() && t.on(&host.Host) }
 
 func byName(a, b *Host) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"time"
@@ -116,16 +117,20 @@ func expiryKey(at time.Time, request string) []byte {
 }
 
 // forgetRequests forgets what expired by then.
-func forgetRequests(c *change, at time.Time) (forgotten int) {
-	for _, k := range c.keys(inRequestExpiry, nil) {
+func forgetRequests(c *change, at time.Time) int {
+	var expired [][]byte
+	each(c.bucket(inRequestExpiry), nil, nil, func(k, _ []byte) bool {
 		if number(k[:8]) > uint64(max(0, at.Unix())) {
-			break
+			return false
 		}
+		expired = append(expired, bytes.Clone(k))
+		return true
+	})
+	for _, k := range expired {
 		c.delete(inRequestExpiry, k)
 		c.delete(inRequests, k[8:])
-		forgotten++
 	}
-	return forgotten
+	return len(expired)
 }
 
 // Remembered returns the result of the request with the key, as Apply would

@@ -30,7 +30,7 @@ func (cmd *RecordApplied) apply(c *change) any {
 	return nil
 }
 
-// Applied returns which generations the host said it runs. The zero value says
+// AppliedBy returns which generations the host said it runs. The zero value says
 // that it said nothing yet.
 func (l *Ledger) AppliedBy(host fleet.HostID) (applied fleet.Applied, err error) {
 	err = l.view(func(r *reader) error {

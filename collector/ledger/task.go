@@ -15,7 +15,7 @@ type taskRow struct {
 }
 
 // given reports whether hosts have the task in their plan.
-func (t *taskRow) given() bool { return t != nil && t.State != fleet.TaskRetired }
+func (t *taskRow) given() bool { return t.State != fleet.TaskRetired }
 
 // PutTask creates a task or changes its definition. It returns the
 // fleet.TaskRecord. The same document and definition change nothing; a paused
@@ -134,15 +134,12 @@ func putTask(c *change, task taskRow) {
 	c.notify(Tasks)
 	index := c.index
 	c.after(func(l *Ledger) {
-		old := l.memory.tasks[id]
-		l.memory.tasks[id] = &task
+		old, next := l.memory.tasks[id], hold(task)
+		l.memory.tasks[id] = next
 		for _, host := range l.memory.sorted {
-			if task.matches(host) || old.matches(host) {
+			if next.matches(host) || old.matches(host) {
 				l.notify(PlanOf(host.ID), index)
 			}
 		}
 	})
 }
-
-// matches reports whether the task is in the host's plan.
-func (t *taskRow) matches(host *Host) bool { return t.given() && t.Task.Where.Matches(&host.Host) }

@@ -12,7 +12,7 @@ func (l *Ledger) Task(id fleet.TaskID) (fleet.TaskRecord, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	task := l.memory.tasks[id]
-	if !task.given() {
+	if task == nil || !task.given() {
 		return fleet.TaskRecord{}, noTask(id)
 	}
 	return task.TaskRecord, nil
@@ -30,14 +30,14 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	var matching []*taskRow
+	var matching []*heldTask
 	for _, task := range sorted(l.memory.tasks) {
 		if task.asked(&q, host) {
 			matching = append(matching, task)
 		}
 	}
 	list := api.List[fleet.TaskRecord]{Items: []fleet.TaskRecord{}, Total: len(matching), Index: l.memory.index}
-	rows, next := cut(matching, q.Page, func(t *taskRow) string { return string(t.Task.ID()) })
+	rows, next := cut(matching, q.Page, func(t *heldTask) string { return string(t.Task.ID()) })
 	for _, row := range rows {
 		list.Items = append(list.Items, row.TaskRecord)
 	}
@@ -46,14 +46,14 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 }
 
 // asked reports whether the query asks for the task.
-func (t *taskRow) asked(q *api.TaskQuery, host *Host) bool {
+func (t *heldTask) asked(q *api.TaskQuery, host *Host) bool {
 	if q.State == "" && !t.given() || q.State != "" && q.State != t.State {
 		return false
 	}
 	if q.Namespace != "" && q.Namespace != t.Task.ID().Namespace() {
 		return false
 	}
-	if host != nil && !t.Task.Where.Matches(&host.Host) {
+	if host != nil && !t.on(&host.Host) {
 		return false
 	}
 	text := strings.ToLower(q.Text)

@@ -57,17 +57,21 @@ func (s Selector) Matches(labels map[string]string) bool {
 
 // Matches reports whether the task runs on the host. A Where that names
 // nothing, or that is not valid, matches no host.
-func (w *Where) Matches(h *Host) bool {
-	if w.Labels == "" && len(w.Hosts) == 0 && len(w.Networks) == 0 {
-		return false
-	}
+func (w *Where) Matches(h *Host) bool { return w.Matcher()(h) }
+
+// Matcher returns Matches for many hosts: the selector is read only once.
+func (w *Where) Matcher() func(*Host) bool {
+	var selector Selector // matches every host
 	if w.Labels != "" {
-		selector, err := ParseSelector(w.Labels)
-		if err != nil || !selector.Matches(h.Labels) {
-			return false
+		var err error
+		if selector, err = ParseSelector(w.Labels); err != nil {
+			return func(*Host) bool { return false }
 		}
 	}
-	return w.matchesName(h) && w.matchesNetwork(h)
+	named := w.Labels != "" || len(w.Hosts) > 0 || len(w.Networks) > 0
+	return func(h *Host) bool {
+		return named && selector.Matches(h.Labels) && w.matchesName(h) && w.matchesNetwork(h)
+	}
 }
 
 func (w *Where) matchesName(h *Host) bool {
