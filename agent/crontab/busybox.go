@@ -43,23 +43,26 @@ func (p *parser) busybox() {
 // it ends.
 func (p *parser) join() (line []byte, end int) {
 	end = p.pos
-	for {
+	for joining := false; ; joining = true {
 		next := p.text[end:]
 		if i := bytes.IndexByte(next, '\n'); i >= 0 {
 			next, end = next[:i], end+i+1
 		} else {
 			end = len(p.text)
 		}
-		if line == nil {
-			line = next[:len(next):len(next)] // appending copies
-		} else {
+		if joining {
 			line = append(line, next...)
+		} else {
+			line = next
 		}
 		if !bytes.HasSuffix(line, []byte{'\\'}) {
 			return line, end
 		}
 		if line = line[:len(line)-1]; end == len(p.text) {
 			return line, end
+		}
+		if !joining {
+			line = bytes.Clone(line) // the text is not ours to write to
 		}
 	}
 }

@@ -2,6 +2,7 @@ package crontab
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -207,7 +208,7 @@ func checkCover(t *testing.T, text []byte, f *File) {
 			t.Fatalf("line %d is %+v, want it to begin at byte %d, line %d", i, l, at, number)
 		}
 		at = l.End
-		number += strings.Count(string(text[l.Start:l.End]), "\n")
+		number += bytes.Count(text[l.Start:l.End], []byte{'\n'})
 		if l.Kind > Unread {
 			t.Errorf("line %d is of no kind", i)
 		}

@@ -39,7 +39,8 @@ type parser struct {
 	stopped  bool
 	settings []setting
 
-	entries, env int // so far, as cronie counts them
+	kept         int // lines that are no comments
+	entries, env int // so far, as the daemons count them
 }
 
 // line puts the text up to end into a line and goes on after it.
@@ -57,8 +58,11 @@ func (p *parser) line(kind Kind, end int) Line {
 		return lines[n-1]
 	}
 	p.file.Lines = append(lines, l)
-	if kind != Rest && len(p.file.Lines) >= 2*MaxEntries {
-		p.stop(l.Last, "", fmt.Sprintf("the file has more than %d lines with entries; the rest was not read", MaxEntries))
+	if kind != Rest && kind != Unread {
+		p.kept++
+	}
+	if p.kept == MaxEntries && end < len(p.text) {
+		p.stop(l.Last, "", fmt.Sprintf("only the first %d lines with entries were read", MaxEntries))
 	}
 	return l
 }

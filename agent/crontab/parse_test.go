@@ -1,6 +1,7 @@
 package crontab
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -213,7 +214,7 @@ func TestReasonsAreSentences(t *testing.T) {
 // order, and a text put together again from its lines read the same.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
-		"", "\n", "# c\n\nA=b\n1 2 3 4 5 x\n", "@daily root x", "\x00\x00=\n", "\"A=\n'", "1 1 * * * a\\\n b\n", "-@reboot root -n x\r\n",
+		"", "\n", "# c\n\nA=b\n1 2 3 4 5 x\n", "@daily root x", "\x00\x00=\n", "\"A=\n'", "1 1 * * * a\\\n b\n", "1 1 * * * a\\\nb\n", "-@reboot root -n x\r\n",
 		"\ufeff* * * * * x\n", "* * * * * x%y\\%z\n", strings.Repeat("#", 40_000) + "\n1 1 * * * x\n",
 	} {
 		f.Add([]byte(seed), uint8(1), true)
@@ -222,7 +223,11 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte, d uint8, system bool) {
 		opt := Options{Dialect: cron.Dialect(d % 4), System: system, Owner: "u"}
+		before := bytes.Clone(text)
 		file := Parse(text, opt)
+		if !bytes.Equal(before, text) {
+			t.Fatalf("the text was changed to %q", text)
+		}
 		checkCover(t, text, file)
 		for i := range file.Jobs {
 			job := &file.Jobs[i]

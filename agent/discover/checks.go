@@ -4,13 +4,11 @@ import "golang.org/x/sys/unix"
 
 // seen is what a daemon sees of a table before it reads it.
 type seen struct {
-	tree    *tree
-	system  bool
-	link    bool   // the name is a symbolic link
-	linkUID uint32 // whose
-	stat    unix.Stat_t
-	owner   uint32 // the user of a user's table
-	named   bool   // the user has a number
+	tree   *tree
+	system bool
+	stat   unix.Stat_t // of the file itself, where the name is a link
+	owner  uint32      // the user of a user's table
+	named  bool        // the user has a number
 }
 
 func (s *seen) mode() uint32 { return s.stat.Mode & 0o7777 }
@@ -28,11 +26,10 @@ type check struct {
 	why   string
 }
 
-// checks are those of each daemon, in its order.
+// checks are those of each daemon, in its order. Those about links come before
+// a file is read: see [scan.open].
 var checks = map[Cron][]check{
 	Debian: {
-		{func(s *seen) bool { return s.link && !s.system }, "CAN'T OPEN", "a user's table must not be a symbolic link"},
-		{func(s *seen) bool { return s.link && !s.tree.root(s.linkUID) }, "WRONG SYMLINK OWNER", "the symbolic link does not belong to root"},
 		{func(s *seen) bool { return !s.mine() }, "WRONG FILE OWNER", "the file belongs to neither root nor its user"},
 		{func(s *seen) bool { return !s.system && s.mode() != 0o600 }, "INSECURE MODE (mode 0600 expected)", "a user's table must have mode 0600"},
 		{func(s *seen) bool { return s.system && s.mode()&0o022 != 0 }, "INSECURE MODE (group/other writable)", "others than its owner may write the file"},

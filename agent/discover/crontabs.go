@@ -38,7 +38,7 @@ func dropIns(ctx context.Context, s *scan, out *found) {
 	defer dir.Close()
 	rule := s.host.tabNames()
 	for _, name := range s.names(out, dir) {
-		t := table{source: dir.path + "/" + name, system: true}
+		t := table{source: printable(dir.path + "/" + name), system: true}
 		switch {
 		case s.host.cron == Busybox:
 			t.unread = "busybox crond does not read /etc/cron.d"
@@ -86,14 +86,12 @@ func (s *scan) spool() string {
 func (s *scan) spoolDir(ctx context.Context, out *found, dir *directory, active bool) {
 	rule := spoolNames[s.host.reader()]
 	for _, name := range s.names(out, dir) {
-		t := table{source: dir.path + "/" + name, owner: printable(name)}
+		t := table{source: printable(dir.path + "/" + name), owner: name}
 		switch {
 		case !active:
 			t.unread = fmt.Sprintf("cron on this host reads users' tables from %s, not from %s", s.spool(), dir.path)
 		case !rule.takes(name):
 			t.unread = fmt.Sprintf("the name %s is skipped: %s", name, rule.says)
-		case s.host.cron == Busybox && name == "cron.update":
-			continue
 		}
 		s.table(ctx, out, dir, name, t)
 	}

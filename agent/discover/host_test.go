@@ -83,7 +83,7 @@ func TestVerdicts(t *testing.T) {
 		{"a call that does not run", "-- etc/crontab --\n1 1 * * * root run-parts /etc/cron.daily\nx\n-- etc/cron.daily/a 0755 --\n", "/etc/cron.daily/a",
 			"run-parts is called by /etc/crontab line 1, which does not run: Debian's cron ignores the whole file because of line 2: bad minute"},
 		{"anacron goes first", "-- etc/crontab --\n1 1 * * * root test -x /usr/sbin/anacron || run-parts /etc/cron.daily\n-- etc/anacrontab --\n# x\n1\t5\tcron.daily\trun-parts --report /etc/cron.daily\n-- etc/cron.daily/a 0755 --\n",
-			"/etc/cron.daily/a", "anacron starts it, by /etc/anacrontab line 2: every 1 days, 5 minutes after anacron begins"},
+			"/etc/cron.daily/a", "anacron starts it, by /etc/anacrontab line 2: every day, 5 minutes after anacron begins"},
 		{"jobs.allow", "-- etc/os-release --\nID=rhel\n-- etc/cron.d/x --\n1 1 * * * root run-parts /etc/cron.daily\n-- etc/cron.daily/a 0755 --\n-- etc/cron.daily/jobs.allow --\nb\n", "/etc/cron.daily/a", "jobs.allow in its directory does not name it"},
 		{"a hard link", "-- etc/cron.d/x 0646 --\n" + job, "/etc/cron.d/x", "others than its owner may write the file"},
 	} {

@@ -118,6 +118,9 @@ func (s *scan) rule(c *call) naming {
 	return s.host.parts
 }
 
+// anacronTime is the period and delay of a line of /etc/anacrontab.
+var anacronTime = regexp.MustCompile(`^(\d{1,9}|@(daily|weekly|monthly|yearly|annually)) \d{1,9}$`)
+
 // anacron finds the line of /etc/anacrontab that calls run-parts on dir.
 func (s *scan) anacron(ctx context.Context, dir string) (starter, bool) {
 	if !s.host.anacron {
@@ -127,7 +130,7 @@ func (s *scan) anacron(ctx context.Context, dir string) (starter, bool) {
 	for line := range strings.Lines(string(text(ctx, s.tree, "/etc/anacrontab"))) {
 		number++
 		fields := strings.Fields(line)
-		if len(fields) < 4 || strings.HasPrefix(fields[0], "#") {
+		if len(fields) < 4 || !anacronTime.MatchString(fields[0]+" "+fields[1]) {
 			continue
 		}
 		c := call{words: shellWords.FindAllString(line, -1)}
@@ -135,10 +138,21 @@ func (s *scan) anacron(ctx context.Context, dir string) (starter, bool) {
 			continue
 		}
 		c.job = fleet.Job{Source: "/etc/anacrontab", Line: number, User: "root", Schedule: fields[0] + " " + fields[1], Timezone: s.host.zone}
-		says := fmt.Sprintf("anacron starts it, by /etc/anacrontab line %d: every %s days, %s minutes after anacron begins", number, fields[0], fields[1])
+		says := fmt.Sprintf("anacron starts it, by /etc/anacrontab line %d: %s, %s minutes after anacron begins", number, period(fields[0]), fields[1])
 		return starter{call: c, rule: s.rule(&c), says: says, runs: true}, true
 	}
 	return starter{}, false
+}
+
+// period is an anacron period in words.
+func period(field string) string {
+	switch {
+	case field[0] == '@':
+		return field[1:]
+	case field == "1":
+		return "every day"
+	}
+	return "every " + field + " days"
 }
 
 // rhelLists returns what jobs.allow and jobs.deny say, which RHEL's run-parts heeds.
@@ -170,7 +184,7 @@ func (s *scan) rhelLists(ctx context.Context, dir *directory) func(name string) 
 
 // part looks at one file of a directory that run-parts is called on.
 func (s *scan) part(ctx context.Context, out *found, dir *directory, name string, start starter, listed func(string) string) {
-	source := dir.path + "/" + name
+	source := printable(dir.path + "/" + name)
 	p, err := dir.lookup(name, true)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

@@ -56,8 +56,11 @@ type found struct {
 }
 
 func (f *found) problem(source string, line int, text, reason string) {
-	if len(f.problems) < fleet.MaxReportProblems {
+	switch n := len(f.problems); {
+	case n < fleet.MaxReportProblems-1:
 		f.problems = append(f.problems, fleet.Problem{Source: source, Line: line, Text: printable(text), Reason: printable(reason)})
+	case n < fleet.MaxReportProblems:
+		f.problems = append(f.problems, fleet.Problem{Source: "/", Reason: fmt.Sprintf("there are more problems than the %d a report holds", n)})
 	}
 }
 
@@ -113,7 +116,8 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 	}
 	defer s.tree.release()
 	for _, src := range c.sources {
-		out := c.bounded(ctx, s.tree, src.name, func(ctx context.Context, out *found) { src.find(ctx, s, out) })
+		until := *s // what is known so far; a source that hangs keeps it
+		out := c.bounded(ctx, s.tree, src.name, func(ctx context.Context, out *found) { src.find(ctx, &until, out) })
 		if err := ctx.Err(); err != nil {
 			return report, fmt.Errorf("scan %s: %w", c.root, err)
 		}
@@ -135,7 +139,7 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 	read := make(chan struct{})
 	out := c.bounded(ctx, t, "/etc", func(ctx context.Context, _ *found) {
 		defer close(read)
-		h, name = readHost(ctx, t), hostName(ctx, t)
+		h, name = readHost(ctx, t), hostName(ctx, t, c.root)
 	})
 	select {
 	case <-read:
@@ -229,7 +233,7 @@ func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
 		}
 		ordinals[first]++
 	}
-	if f.left > 0 {
+	if f.left > 0 && len(f.problems) < fleet.MaxReportProblems {
 		f.problem("/", 0, "", fmt.Sprintf("%d jobs are left out: a report holds %d jobs and %d MiB of commands", f.left, fleet.MaxReportJobs, maxReportBytes>>20))
 	}
 	if f.jobs == nil {

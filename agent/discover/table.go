@@ -28,15 +28,13 @@ type table struct {
 
 // table reads one crontab in a directory.
 func (s *scan) table(ctx context.Context, out *found, dir *directory, name string, t table) {
-	content, look, err := s.open(ctx, dir, name)
+	content, look, err := s.open(ctx, dir, name, t)
 	if err != nil {
 		if t.unread == "" {
 			out.problem(t.source, 0, "", reason(err))
 		}
 		return
 	}
-	look.system = t.system
-	look.owner, look.named = s.host.users.uid(t.owner)
 	file := crontab.Parse(content, crontab.Options{
 		Dialect: s.grammar(t), System: t.system, Owner: t.owner, Root: look.named && look.owner == 0, Known: s.host.users.known,
 	})
@@ -55,16 +53,24 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	}
 }
 
-// open looks a table up, follows a link within the tree and reads it.
-func (s *scan) open(ctx context.Context, dir *directory, name string) ([]byte, *seen, error) {
+// open looks a table up, follows a link within the tree and reads it. A link
+// that the daemon refuses, or that others than root may have made, is not
+// followed: it could make the report tell what its maker may not read.
+func (s *scan) open(ctx context.Context, dir *directory, name string, t table) ([]byte, *seen, error) {
 	p, err := dir.lookup(name, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer p.Close()
-	look := &seen{tree: s.tree, stat: p.stat}
+	look := &seen{tree: s.tree, system: t.system, stat: p.stat}
+	look.owner, look.named = s.host.users.uid(t.owner)
 	if p.kind() == unix.S_IFLNK {
-		look.link, look.linkUID = true, p.stat.Uid
+		if s.host.cron == Debian && !t.system {
+			return nil, nil, errUserLink
+		}
+		if !s.tree.root(p.stat.Uid) {
+			return nil, nil, errLinkOwner
+		}
 		target, err := dir.lookup(name, true)
 		if err != nil {
 			return nil, nil, fmt.Errorf("symbolic link: %w", err)
@@ -75,6 +81,11 @@ func (s *scan) open(ctx context.Context, dir *directory, name string) ([]byte, *
 	content, err := p.read(ctx)
 	return content, look, err
 }
+
+var (
+	errUserLink  = errors.New("a user's table must not be a symbolic link (cron says: CAN'T OPEN)")
+	errLinkOwner = errors.New("the symbolic link does not belong to root, so it is not followed (cron says: WRONG SYMLINK OWNER)")
+)
 
 // grammar is the dialect a table is written in: a system table can only be
 // vixie's, whoever passes over it.

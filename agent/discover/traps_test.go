@@ -2,11 +2,14 @@ package discover
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +84,21 @@ func TestTraps(t *testing.T) {
 	}
 }
 
+// TestLinksOfOthers: what root did not make is not followed, and Debian's cron
+// follows no link of a user at all.
+func TestLinksOfOthers(t *testing.T) {
+	root := plant(t, "-- etc/secret --\nroot:hash\n-- etc/cron.d/x -> ../secret --\n-- etc/passwd --\nann:x:7:7::/:\n-- var/spool/cron/crontabs/ann -> /etc/secret --\n")
+	want := []string{"/var/spool/cron/crontabs/ann:0 a user's table must not be a symbolic link (cron says: CAN'T OPEN)"}
+	if os.Lchown(root+"/etc/cron.d/x", 4321, 4321) == nil { // only root may
+		want = append([]string{"/etc/cron.d/x:0 the symbolic link does not belong to root, so it is not followed (cron says: WRONG SYMLINK OWNER)"}, want...)
+	} else {
+		must(t, os.Remove(root+"/etc/cron.d/x"))
+	}
+	if diff := cmp.Diff(want, problems(scanned(t, root))); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
+
 // TestDeviceNode needs the right to make one; without it, the node that any
 // tree may hold as a link, /dev/null, is not within the root anyway.
 func TestDeviceNode(t *testing.T) {
@@ -142,10 +160,10 @@ func TestAHangingSource(t *testing.T) {
 	root := plant(t, "-- etc/crontab --\n1 1 * * * root x\n")
 	synctest.Test(t, func(t *testing.T) {
 		mount := make(chan struct{})
-		starts := 0
+		var starts atomic.Int32
 		c := NewScanner(root, Options{Now: noon})
 		c.sources = append([]source{{name: "/mnt", find: func(_ context.Context, _ *scan, out *found) {
-			starts++
+			starts.Add(1)
 			<-mount
 			out.problem("/mnt", 0, "", "back")
 		}}}, c.sources...)
@@ -161,7 +179,7 @@ func TestAHangingSource(t *testing.T) {
 		for _, want := range []struct {
 			problem string
 			takes   time.Duration
-			starts  int
+			starts  int32
 		}{
 			{"/mnt:0 reading it took longer than 10s; is it on a mount that does not answer?", 10 * time.Second, 1},
 			{"/mnt:0 reading it still hangs since an earlier scan; is it on a mount that does not answer?", 0, 1},
@@ -172,8 +190,8 @@ func TestAHangingSource(t *testing.T) {
 				synctest.Wait()
 			}
 			got, took := scan()
-			if len(got) != 1 || got[0] != want.problem || took != want.takes || starts != want.starts {
-				t.Errorf("%q after %s, %d starts; want %+v", got, took, starts, want)
+			if len(got) != 1 || got[0] != want.problem || took != want.takes || starts.Load() != want.starts {
+				t.Errorf("%q after %s, %d starts; want %+v", got, took, starts.Load(), want)
 			}
 		}
 	})
@@ -192,4 +210,31 @@ func TestScanErrors(t *testing.T) {
 	if report.Jobs == nil || report.Problems == nil || len(report.Jobs)+len(report.Problems) > 0 {
 		t.Errorf("an empty root: %+v", report)
 	}
+}
+
+// FuzzScan holds that no content of any file a scan reads breaks it, and that
+// its report is one the ledger takes.
+func FuzzScan(f *testing.F) {
+	f.Add("ID=debian\n", "1 1 * * * root x\n", "root:x:0:0::/:/bin/sh\n", "UTC")
+	f.Add("ID=alpine\n", "* * * * 7 run-parts /etc/cron.daily\n", "", "Europe/Berlin\n")
+	f.Add("ID='fedora'", "CRON_TZ=x\n@daily root -n run-parts --regex='[' /etc/cron.daily", "passwd:::", "../x")
+	f.Fuzz(func(t *testing.T, release, table, passwd, zone string) {
+		root := plant(t, "-- etc/cron.daily/a 0755 --\n")
+		for name, content := range map[string]string{
+			"etc/os-release": release, "etc/crontab": table, "etc/crontabs/root": table, "var/spool/cron/root": table,
+			"etc/passwd": passwd, "etc/timezone": zone, "etc/anacrontab": table, "etc/nsswitch.conf": passwd,
+		} {
+			must(t, os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
+			must(t, os.WriteFile(filepath.Join(root, name), []byte(content), 0o600))
+		}
+		report := scanned(t, root)
+		text, err := json.Marshal(report)
+		must(t, err)
+		var again fleet.Report
+		must(t, json.Unmarshal(text, &again))
+		if report.ContentHash() != again.ContentHash() {
+			t.Error("the report differs after JSON")
+		}
+		must(t, WriteTable(io.Discard, report))
+	})
 }

@@ -189,7 +189,7 @@ func (w *walk) close() {
 	}
 }
 
-// errKind is the error for what is not a regular file, in a person's words.
+// errKinds are the errors for what is not a regular file, in a person's words.
 var errKinds = map[uint32]error{
 	unix.S_IFDIR:  errors.New("a directory stands where a file is expected"),
 	unix.S_IFIFO:  errors.New("it is a FIFO, not a regular file"),
