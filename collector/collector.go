@@ -73,7 +73,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer raft.Close()
 
 	server, err := httpd.New(httpd.Deps{
-		Ledger: book, Search: finder{index}, Replica: group{raft}, ParseTask: taskfile.ParseOne,
+		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne,
 		Presence: hosts, AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
 	})
 	if err != nil {

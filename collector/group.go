@@ -6,7 +6,6 @@ import (
 	"github.com/fleetcron/fleetcron/collector/httpd"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/collector/replica"
-	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -49,9 +48,3 @@ func (g group) Peers(ctx context.Context) []httpd.Peer {
 func (g group) Join(ctx context.Context, join api.Join) error {
 	return g.Replica.Join(ctx, replica.Member{ID: join.ID, Address: join.Raft, Voter: true}, join.Cluster)
 }
-
-// finder answers searches in the words of the API.
-type finder struct{ *search.Index }
-
-// Jobs returns a page of jobs.
-func (f finder) Jobs(query api.JobQuery) (api.List[api.JobView], error) { return f.Index.Query(query) }
