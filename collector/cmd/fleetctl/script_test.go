@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("FLEETCRON_ADDRESS", server.URL)
 			env.Setenv("TZ", "Europe/Berlin")
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // else every fleetctl ends a second late
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"fleet": changeFleet},

@@ -198,3 +198,39 @@ func TestExitCodeOfRuns(t *testing.T) {
 		}
 	}
 }
+
+// FuzzTargets: what --to accepts names hosts in a way that Validate accepts.
+func FuzzTargets(f *testing.F) {
+	for _, seed := range []string{"all", "role=db,env!=dev", "host=db-1,web-*", "net=10.0.0.0/8,::1", "!old", "host=", "net=", "*"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		where, err := parseTargets("to", []string{value})
+		if err != nil {
+			if fleet.KindOf(err) != fleet.Usage {
+				t.Fatalf("not a usage error: %v", err)
+			}
+			return
+		}
+		text := whereText(&where)
+		if strings.ContainsFunc(text, hostile) {
+			t.Fatalf("hostile text for people: %q", text)
+		}
+	})
+}
+
+// FuzzConfig: a config file is settings that hold, or an error for people.
+func FuzzConfig(f *testing.F) {
+	for _, seed := range []string{"output: json\n", "address: [a, b]\ntimeout: 5s\n", "token: x\ntoken: y\n", "? [a]\n: b\n", "&a : *a\n", "- x", "\t"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s settings
+		if err := s.read(text); err != nil && fleet.KindOf(err) != fleet.Invalid {
+			t.Fatalf("not an Invalid error: %v", err)
+		}
+		if s.timeout < 0 || s.output > asYAML {
+			t.Fatalf("settings that do not hold: %+v", s)
+		}
+	})
+}
