@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // quick is for tests: a lost leader is replaced within a second.
-var quick = Timing{Heartbeat: 250 * time.Millisecond, Election: 250 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond}
+var quick = Timing{Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 300 * time.Millisecond, Commit: 5 * time.Millisecond}
 
 const testLimit = 60 * time.Second
 
@@ -60,6 +60,8 @@ type node struct {
 	dir     string
 	address string
 	limits  LogLimits
+	wrap    func(raft.LogStore) raft.LogStore
+	fatal   func(error)
 	log     *slog.Logger
 
 	ledger *counted
@@ -69,6 +71,7 @@ type node struct {
 
 func newNode(t testing.TB, id fleet.CollectorID) *node {
 	n := &node{t: t, id: id, dir: t.TempDir(), address: "127.0.0.1:0", log: slog.New(slog.DiscardHandler)}
+	n.fatal = func(err error) { t.Errorf("%s: fatal: %v", id, err) }
 	if os.Getenv("FLEETCRON_TEST_LOG") != "" {
 		n.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id)
 	}
@@ -79,7 +82,7 @@ func newNode(t testing.TB, id fleet.CollectorID) *node {
 func (n *node) config() Config {
 	return Config{
 		ID: n.id, Dir: filepath.Join(n.dir, "raft"), Bind: n.address, Ledger: n.ledger, Logger: n.log,
-		Timing: quick, Log: n.limits, Fatal: func(err error) { n.t.Errorf("%s: fatal: %v", n.id, err) },
+		Timing: quick, Log: n.limits, Fatal: n.fatal, wrap: n.wrap,
 	}
 }
 
@@ -139,11 +142,16 @@ func (n *node) self() Member { return Member{ID: n.id, Address: n.address} }
 // cluster starts n bootstrapped nodes.
 func cluster(t testing.TB, n int, limits LogLimits) []*node {
 	t.Helper()
+	return clusterWith(t, n, func(node *node) { node.limits = limits })
+}
+
+func clusterWith(t testing.TB, n int, change func(*node)) []*node {
+	t.Helper()
 	nodes := make([]*node, n)
 	var members []Member
 	for i := range nodes {
 		nodes[i] = newNode(t, fleet.CollectorID(fmt.Sprint("c", i+1)))
-		nodes[i].limits = limits
+		change(nodes[i])
 		members = append(members, nodes[i].start().self())
 	}
 	for _, node := range nodes {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -25,6 +26,8 @@ type Config struct {
 	// Fatal is called when the disk hangs or fails, and must end the process.
 	// Nil says why on standard error and exits with code 1.
 	Fatal func(error)
+
+	wrap func(raft.LogStore) raft.LogStore // tests put a faulty log in between
 }
 
 // Timing says how soon a silent leader is replaced; zero fields take raft's
@@ -50,7 +53,6 @@ const (
 	defaultTrailing = 4096
 	defaultBytes    = 256 << 20
 	defaultInterval = 30 * time.Second
-	compactEvery    = 10 * time.Second
 	batchEntries    = 512 // applied or replicated at once, at most
 )
 
@@ -95,11 +97,12 @@ func addressFault(value string) string {
 	return ""
 }
 
-func (c *Config) compactBytes() int64 {
-	if c.Log.Bytes > 0 {
-		return c.Log.Bytes
+// withDefaults fills in what is zero.
+func (l LogLimits) withDefaults() LogLimits {
+	return LogLimits{
+		Entries: cmp.Or(l.Entries, defaultEntries), Trailing: cmp.Or(l.Trailing, defaultTrailing),
+		Bytes: cmp.Or(l.Bytes, defaultBytes), Interval: cmp.Or(l.Interval, defaultInterval),
 	}
-	return defaultBytes
 }
 
 // raft translates c for the library.
@@ -111,24 +114,11 @@ func (c *Config) raft(logger *raftLog) *raft.Config {
 	conf.ShutdownOnRemove = false
 	conf.MaxAppendEntries = batchEntries
 	conf.BatchApplyCh = true
-	conf.SnapshotThreshold, conf.TrailingLogs, conf.SnapshotInterval = defaultEntries, defaultTrailing, defaultInterval
-	for _, set := range []struct {
-		to    *time.Duration
-		value time.Duration
-	}{
-		{&conf.HeartbeatTimeout, c.Timing.Heartbeat}, {&conf.ElectionTimeout, c.Timing.Election},
-		{&conf.LeaderLeaseTimeout, c.Timing.Lease}, {&conf.CommitTimeout, c.Timing.Commit},
-		{&conf.SnapshotInterval, c.Log.Interval},
-	} {
-		if set.value > 0 {
-			*set.to = set.value
-		}
-	}
-	if c.Log.Entries > 0 {
-		conf.SnapshotThreshold = c.Log.Entries
-	}
-	if c.Log.Trailing > 0 {
-		conf.TrailingLogs = c.Log.Trailing
-	}
+	conf.HeartbeatTimeout = cmp.Or(c.Timing.Heartbeat, conf.HeartbeatTimeout)
+	conf.ElectionTimeout = cmp.Or(c.Timing.Election, conf.ElectionTimeout)
+	conf.LeaderLeaseTimeout = cmp.Or(c.Timing.Lease, conf.LeaderLeaseTimeout)
+	conf.CommitTimeout = cmp.Or(c.Timing.Commit, conf.CommitTimeout)
+	limits := c.Log.withDefaults()
+	conf.SnapshotThreshold, conf.TrailingLogs, conf.SnapshotInterval = limits.Entries, limits.Trailing, limits.Interval
 	return conf
 }

@@ -41,10 +41,10 @@ type Replica struct {
 	identity  identity
 	lead      leadership
 
-	compactBytes int64
-	ctx          context.Context // ends when Close begins to stop the parts
-	stop         context.CancelFunc
-	parts        sync.WaitGroup
+	limits LogLimits
+	ctx    context.Context // ends when Close begins to stop the parts
+	stop   context.CancelFunc
+	parts  sync.WaitGroup
 
 	gate     sync.RWMutex // held for reading while a proposal enters
 	closing  atomic.Bool  // set under gate; no proposal enters any more
@@ -57,6 +57,7 @@ const (
 	connectionsKept = 3                // idle ones to each peer
 	snapshotsKept   = 2
 	logCache        = 512 // entries in memory, for followers that are nearly up to date
+	handOverLimit   = 5 * time.Second
 	drainLimit      = time.Second
 )
 
@@ -68,7 +69,7 @@ func Open(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	r := &Replica{
-		id: cfg.ID, ledger: cfg.Ledger, compactBytes: cfg.compactBytes(),
+		id: cfg.ID, ledger: cfg.Ledger, limits: cfg.Log.withDefaults(),
 		log: cmp.Or(cfg.Logger, slog.Default()), fatal: cfg.Fatal,
 	}
 	if r.fatal == nil {
@@ -115,7 +116,11 @@ func (r *Replica) open(cfg *Config) (err error) {
 		Stream: r.stream, MaxPool: connectionsKept, Timeout: rpcLimit, Logger: raftLog,
 		MaxRPCsInFlight: 1, // with pipelining, one refused entry stops replication to that peer for good
 	})
-	cache, err := raft.NewLogCache(logCache, r.store)
+	var logs raft.LogStore = r.store
+	if cfg.wrap != nil {
+		logs = cfg.wrap(logs)
+	}
+	cache, err := raft.NewLogCache(logCache, logs)
 	if err != nil {
 		return fmt.Errorf("open replica: %w", err)
 	}
@@ -179,7 +184,7 @@ func (r *Replica) listen(cfg *Config) error {
 // compact takes a snapshot when the log has grown by many bytes; raft itself
 // counts entries only, and one entry may hold a thousand records.
 func (r *Replica) compact() {
-	every := time.NewTicker(compactEvery)
+	every := time.NewTicker(r.limits.Interval)
 	defer every.Stop()
 	for {
 		select {
@@ -187,11 +192,11 @@ func (r *Replica) compact() {
 		case <-r.ctx.Done():
 			return
 		}
-		if r.store.written.Load() < r.compactBytes {
+		if r.store.written.Load() < r.limits.Bytes {
 			continue
 		}
 		r.store.written.Store(0)
-		if err := r.wait(r.ctx, r.raft.Snapshot()); err != nil && r.ctx.Err() == nil {
+		if err := r.wait(r.ctx, r.raft.Snapshot()); err != nil && err != raft.ErrNothingNewToSnapshot && r.ctx.Err() == nil {
 			r.log.Warn("raft log not compacted", "error", err)
 		}
 	}
@@ -203,14 +208,20 @@ func (r *Replica) Close() error {
 	var err error
 	r.close.Do(func() {
 		if r.raft.State() == raft.Leader && r.voters() > 1 {
-			if failed := r.wait(r.ctx, r.raft.LeadershipTransfer()); failed != nil {
-				r.log.Warn("leadership not handed over", "error", failed)
-			}
+			r.handOver()
 		}
 		r.drain()
 		err = r.shutdown()
 	})
 	return err
+}
+
+func (r *Replica) handOver() {
+	ctx, cancel := context.WithTimeout(r.ctx, handOverLimit)
+	defer cancel()
+	if err := r.wait(ctx, r.raft.LeadershipTransfer()); err != nil {
+		r.log.Warn("leadership not handed over", "error", err)
+	}
 }
 
 // drain lets no proposal in and waits a moment for those under way.

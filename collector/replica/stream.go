@@ -52,6 +52,9 @@ func (s *stream) track(conn net.Conn) *tracked {
 	s.mu.Lock()
 	s.open[c] = struct{}{}
 	s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		conn.Close() // Close may have missed it
+	}
 	return c
 }
 
