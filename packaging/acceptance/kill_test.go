@@ -83,7 +83,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 // checkBeats stops the beating and compares the probe with the ledger.
 func (c *cluster) checkBeats(probe string) {
 	t := c.t
-	if _, err := c.client.PatchTask(t.Context(), "default/beat", api.TaskPatch{State: fleet.TaskPaused}, nil, ""); err != nil {
+	if _, err := c.client.PatchTask(t.Context(), "default/beat", nil, api.TaskPatch{State: fleet.TaskPaused}, ""); err != nil {
 		t.Fatal(err)
 	}
 	hosts, err := c.client.Hosts(t.Context(), api.HostQuery{})
