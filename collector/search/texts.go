@@ -15,9 +15,10 @@ type texts struct {
 	numbers map[string]uint32
 	texts   []string
 	uses    []int32
-	packed  []byte // the folded texts, a NUL after each
-	starts  []int  // where each begins in packed
-	dead    int    // texts that nothing uses
+	packed  []byte   // the folded texts, a NUL after each
+	starts  []int    // where each begins in packed
+	counts  [256]int // how often each byte is in packed
+	dead    int      // texts that nothing uses
 }
 
 func newTexts() *texts { return &texts{numbers: map[string]uint32{}} }
@@ -38,12 +39,19 @@ func (t *texts) use(text string) uint32 {
 		t.texts = append(t.texts, text)
 		t.uses = append(t.uses, 0)
 		t.starts = append(t.starts, len(t.packed))
-		t.packed = append(append(t.packed, fold(text)...), 0)
+		t.pack(fold(text))
 	}
 	if t.uses[number]++; known && t.uses[number] == 1 {
 		t.dead--
 	}
 	return number
+}
+
+func (t *texts) pack(folded string) {
+	t.packed = append(append(t.packed, folded...), 0)
+	for i := range len(folded) {
+		t.counts[folded[i]]++
+	}
 }
 
 // release counts one use less.
@@ -97,16 +105,47 @@ func (t *texts) containing(folded string) set {
 
 // scan adds the texts from first up to last that contain the folded text.
 func (t *texts) scan(folded string, first, last int, found set) {
-	needle := []byte(folded)
+	find := t.finder([]byte(folded))
 	end := t.end(last - 1)
 	for first < last {
-		at := bytes.Index(t.packed[t.starts[first]:end], needle)
+		at := find(t.packed[t.starts[first]:end])
 		if at < 0 {
 			return
 		}
 		first = t.at(t.starts[first]+at, first)
 		found.add(uint32(first))
 		first++
+	}
+}
+
+// often is how frequent a byte must be, one in so many, for bytes.Index to be
+// faster than looking for that byte alone.
+const often = 16
+
+// finder returns a function that finds the needle as bytes.Index does, but
+// looks for the byte of it that is rarest in these texts, not for its first.
+func (t *texts) finder(needle []byte) func([]byte) int {
+	rarest := 0
+	for i := range needle {
+		if t.counts[needle[i]] < t.counts[needle[rarest]] {
+			rarest = i
+		}
+	}
+	if len(needle) < 2 || t.counts[needle[rarest]] > len(t.packed)/often {
+		return func(text []byte) int { return bytes.Index(text, needle) }
+	}
+	return func(text []byte) int {
+		for at := rarest; at < len(text); at++ {
+			next := bytes.IndexByte(text[at:], needle[rarest])
+			if next < 0 {
+				return -1
+			}
+			at += next
+			if bytes.HasPrefix(text[at-rarest:], needle) {
+				return at - rarest
+			}
+		}
+		return -1
 	}
 }
 
