@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,9 @@ func dropIns(ctx context.Context, s *scan, out *found) {
 	}
 	defer dir.Close()
 	rule := s.host.tabNames()
-	for _, name := range s.names(out, dir) {
+	names := s.names(out, dir)
+	out.jobs = slices.Grow(out.jobs, len(names))
+	for _, name := range names {
 		t := table{source: printable(dir.path + "/" + name), system: true}
 		switch {
 		case s.host.cron == Busybox:

@@ -153,7 +153,7 @@ func text(ctx context.Context, t *tree, names ...string) []byte {
 		if err != nil {
 			continue
 		}
-		content, err := p.read(ctx)
+		content, err := p.read(ctx, nil)
 		p.Close()
 		if err == nil {
 			return content

@@ -166,7 +166,7 @@ func (s *scan) rhelLists(ctx context.Context, dir *directory) func(name string) 
 			return nil, false
 		}
 		defer p.Close()
-		content, err := p.read(ctx)
+		content, err := p.read(ctx, nil)
 		return strings.Split(string(content), "\n"), err == nil
 	}
 	allow, limited := list("jobs.allow")
@@ -237,7 +237,7 @@ func (s *scan) part(ctx context.Context, out *found, dir *directory, name string
 
 // program reports whether a file begins as a script or a binary does.
 func program(ctx context.Context, p *place) bool {
-	content, err := p.read(ctx)
+	content, err := p.read(ctx, nil)
 	return err == nil && (strings.HasPrefix(string(content), "#!") || strings.HasPrefix(string(content), "\x7fELF"))
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -52,7 +53,8 @@ type found struct {
 	problems []fleet.Problem
 	calls    []call
 	bytes    int
-	left     int // jobs left out for want of room
+	left     int    // jobs left out for want of room
+	buffer   []byte // of the file read last
 }
 
 func (f *found) problem(source string, line int, text, reason string) {
@@ -216,8 +218,9 @@ func size(job *fleet.Job) int {
 // sorted puts what was found into an order that is the same for the same tree,
 // and gives every job its id.
 func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
-	slices.SortStableFunc(f.jobs, func(a, b fleet.Job) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))
+	sort.SliceStable(f.jobs, func(i, k int) bool { // by index: a job is too large to be handed about
+		a, b := &f.jobs[i], &f.jobs[k]
+		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line)) < 0
 	})
 	slices.SortStableFunc(f.problems, func(a, b fleet.Problem) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))

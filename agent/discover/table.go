@@ -28,13 +28,14 @@ type table struct {
 
 // table reads one crontab in a directory.
 func (s *scan) table(ctx context.Context, out *found, dir *directory, name string, t table) {
-	content, look, err := s.open(ctx, dir, name, t)
+	content, look, err := s.open(ctx, dir, name, t, out.buffer)
 	if err != nil {
 		if t.unread == "" {
 			out.problem(t.source, 0, "", reason(err))
 		}
 		return
 	}
+	out.buffer = content // which the parser keeps no part of
 	file := crontab.Parse(content, crontab.Options{
 		Dialect: s.grammar(t), System: t.system, Owner: t.owner, Root: look.named && look.owner == 0, Known: s.host.users.known,
 	})
@@ -56,7 +57,7 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 // open looks a table up, follows a link within the tree and reads it. A link
 // that the daemon refuses, or that others than root may have made, is not
 // followed: it could make the report tell what its maker may not read.
-func (s *scan) open(ctx context.Context, dir *directory, name string, t table) ([]byte, *seen, error) {
+func (s *scan) open(ctx context.Context, dir *directory, name string, t table, buffer []byte) ([]byte, *seen, error) {
 	p, err := dir.lookup(name, false)
 	if err != nil {
 		return nil, nil, err
@@ -78,7 +79,7 @@ func (s *scan) open(ctx context.Context, dir *directory, name string, t table) (
 		defer target.Close()
 		p, look.stat = target, target.stat
 	}
-	content, err := p.read(ctx)
+	content, err := p.read(ctx, buffer)
 	return content, look, err
 }
 

@@ -199,8 +199,9 @@ var errKinds = map[uint32]error{
 	unix.S_IFLNK:  errors.New("it is a symbolic link"),
 }
 
-// read returns the content of a regular file that is still the one looked up.
-func (p *place) read(ctx context.Context) ([]byte, error) {
+// read returns the content of a regular file that is still the one looked up,
+// in the room of buffer if that is enough.
+func (p *place) read(ctx context.Context, buffer []byte) ([]byte, error) {
 	if err := errKinds[p.kind()]; err != nil {
 		return nil, err
 	}
@@ -219,7 +220,7 @@ func (p *place) read(ctx context.Context) ([]byte, error) {
 	if stat.Dev != p.stat.Dev || stat.Ino != p.stat.Ino || stat.Mode&unix.S_IFMT != unix.S_IFREG {
 		return nil, errors.New("it was replaced by something else while it was looked at")
 	}
-	return readAll(ctx, fd, stat.Size)
+	return readAll(ctx, fd, stat.Size, buffer)
 }
 
 func errTooLarge(size int64) error {
@@ -227,8 +228,8 @@ func errTooLarge(size int64) error {
 }
 
 // readAll reads a descriptor to its end, but never more than maxFileBytes.
-func readAll(ctx context.Context, fd int, size int64) ([]byte, error) {
-	text := make([]byte, 0, min(size, maxFileBytes)+1)
+func readAll(ctx context.Context, fd int, size int64, buffer []byte) ([]byte, error) {
+	text := slices.Grow(buffer[:0], int(min(size, maxFileBytes))+1)
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
