@@ -57,6 +57,9 @@ func writeReply(w http.ResponseWriter, r *request, out any) error {
 			header.Set("Location", api.TaskPath(value.Task.ID()))
 		}
 	}
+	if r.exchange.applied != nil {
+		note(r.Context(), r.exchange.applied())
+	}
 	if r.exchange.index > 0 {
 		header.Set(api.HeaderIndex, strconv.FormatUint(r.exchange.index, 10))
 	}

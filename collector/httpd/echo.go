@@ -87,6 +87,9 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 		return err
 	}
 	s.fresh(w)
+	if route.Leader && r.Method != http.MethodGet {
+		r.exchange.applied = s.ledgerIndex // a change answers with the index it is read at
+	}
 	if route.Body != none && route.Body != stream {
 		var err error
 		if r.body, err = readBody(r); err != nil {

@@ -22,8 +22,9 @@ type exchange struct {
 	trace   string // W3C trace id
 	route   *Route // nil until one was found
 	actor   string
-	index   uint64 // that the answer was read at; zero: the ledger's
-	problem error  // what was answered, if that was a problem
+	index   uint64        // that the answer was read at; zero: the ledger's
+	applied func() uint64 // of a change: the index to answer with
+	problem error         // what was answered, if that was a problem
 }
 
 type exchangeKey struct{}

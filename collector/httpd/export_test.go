@@ -1,4 +1,9 @@
 package httpd
 
+import "github.com/fleetcron/fleetcron/shared/fleet"
+
 // CheckRoutes lets a test show a map with a hole.
 var CheckRoutes = checkRoutes
+
+// Polls reports whether the host's agent looks for questions here.
+func (s *Server) Polls(host fleet.HostID) bool { return s.desk.polls(host) }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"strconv"
+	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -34,8 +36,46 @@ func (s *Server) passOn(w http.ResponseWriter, r *request, route *Route) (passed
 	if err != nil {
 		return false, err
 	}
-	s.proxy(leader, r.exchange).ServeHTTP(w, r.Request)
+	proxy := s.proxy(leader, r.exchange)
+	if route.Permission != BeAgent {
+		strip := proxy.ModifyResponse
+		proxy.ModifyResponse = func(reply *http.Response) error {
+			s.catchUp(r.Context(), reply.Header.Get(api.HeaderIndex))
+			return strip(reply)
+		}
+	}
+	proxy.ServeHTTP(w, r.Request)
 	return true, nil
+}
+
+// catchUpIn is how long an answer waits for this collector to know of it.
+const catchUpIn = 2 * time.Second
+
+// catchUp waits until this collector has applied the index that the leader
+// answered with, so that whoever changed something here finds it here. A
+// collector that lags longer answers all the same: the change was made.
+func (s *Server) catchUp(ctx context.Context, index string) {
+	target, err := strconv.ParseUint(index, 10, 64)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpIn)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.ledgerIndex() < target {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// ledgerIndex returns the index that a read has now.
+func (s *Server) ledgerIndex() uint64 {
+	index, _ := s.Ledger.Applied()
+	return index
 }
 
 // leaderURL returns where the leader's API is.

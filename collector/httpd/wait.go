@@ -50,8 +50,10 @@ func (s *Server) newer(ctx context.Context, w waiting, topics ...ledger.Topic) (
 }
 
 // watch returns the newest index of the topics and what closes with the next
-// change of each.
+// change of each. The index is at least 1, even in a ledger where nothing has
+// happened: zero would not wait.
 func (s *Server) watch(topics []ledger.Topic) (newest uint64, changed [maxTopics]<-chan struct{}) {
+	newest = 1
 	for i, topic := range topics {
 		index, next := s.Ledger.Watch(topic)
 		newest, changed[i] = max(newest, index), next
