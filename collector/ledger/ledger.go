@@ -183,6 +183,9 @@ type reader struct {
 func (r *reader) bucket(b bucket) *bbolt.Bucket {
 	if r.opened[b] == nil {
 		r.opened[b] = r.tx.Bucket([]byte(bucketNames[b]))
+		if b == inRuns {
+			r.opened[b].FillPercent = 0.9 // appended to, for ids sort by time
+		}
 	}
 	return r.opened[b]
 }

@@ -47,11 +47,11 @@ func (cmd *PutTask) apply(c *change) any {
 	next := old
 	next.Task, next.Document, next.MediaType = cmd.Task, cmd.Document, cmd.MediaType
 	next.Generation++
-	next.Since = cmd.At
 	if !found || !old.given() {
 		next.State, next.Created = fleet.TaskEnabled, cmd.At
 	}
 	next.stamp(c, cmd.At, cmd.Actor, cmd.Reason)
+	next.Since = next.Changed
 	putTask(c, next)
 	return next.TaskRecord
 }
@@ -91,9 +91,12 @@ func (cmd *SetTaskState) apply(c *change) any {
 	return task.TaskRecord
 }
 
-// stamp records who changed the task, when and why. A clock that was set back
-// does not bring the task's times out of order.
+// stamp records who changed the task, when and why. Proposers' clocks differ:
+// a change is never dated before the one it follows.
 func (t *taskRow) stamp(c *change, at time.Time, actor, reason string) {
+	if at.Before(t.Changed) {
+		at = t.Changed
+	}
 	t.Changed, t.ChangedBy, t.Reason, t.Index = at, actor, reason, c.index
 }
 

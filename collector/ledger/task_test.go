@@ -34,6 +34,12 @@ func TestPutTask(t *testing.T) {
 	if second.Generation != 2 || second.Index != 3 || !second.Created.Equal(noon) || !second.Changed.Equal(spaced.At) {
 		t.Errorf("after a change: %+v", second)
 	}
+	slow := testTask("c", "*")
+	slow.Document, slow.At = []byte("later"), noon.Add(-time.Hour)
+	l.must(testTask("c", "*"))
+	if got := l.must(slow).(fleet.TaskRecord); !got.Changed.Equal(noon) || got.Generation != 2 {
+		t.Errorf("changed by a proposer whose clock is slow: %+v", got)
+	}
 	l.refused("exists", withIndex(testTask("a", "*"), 0))
 	l.refused("stale", withIndex(testTask("a", "*"), 1))
 	l.refused("stale", withIndex(testTask("b", "*"), 3))
