@@ -154,7 +154,7 @@ func bareCluster(b *testing.B, members int) (lead *raft.Raft, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var stops []func()
 	for i, transport := range transports {
-		cfg := Config{ID: fleet.CollectorID(fmt.Sprint("c", i)), Timing: quick}
+		cfg := Config{ID: fleet.CollectorID(fmt.Sprint("c", i)), Timing: calm}
 		store, err := openLogStore(filepath.Join(b.TempDir(), "log.db"), func(err error) { b.Error(err) })
 		if err != nil {
 			b.Fatal(err)

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,8 +27,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/hashicorp/raft.(*deferError).Error"))
 }
 
-// quick is for tests: a lost leader is replaced within a second.
-var quick = Timing{Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 300 * time.Millisecond, Commit: 5 * time.Millisecond}
+// calm is for tests on a busy machine; hasty for those that lose leaders on
+// purpose and do not mind losing more.
+var (
+	calm  = Timing{Heartbeat: 800 * time.Millisecond, Election: 800 * time.Millisecond, Lease: 600 * time.Millisecond, Commit: 5 * time.Millisecond}
+	hasty = Timing{Heartbeat: 250 * time.Millisecond, Election: 250 * time.Millisecond, Lease: 200 * time.Millisecond, Commit: 5 * time.Millisecond}
+)
 
 const testLimit = 60 * time.Second
 
@@ -59,7 +64,9 @@ type node struct {
 	id      fleet.CollectorID
 	dir     string
 	address string
+	timing  Timing
 	limits  LogLimits
+	group   []*node // who may lead instead of it; empty: nobody
 	wrap    func(raft.LogStore) raft.LogStore
 	fatal   func(error)
 	log     *slog.Logger
@@ -70,7 +77,7 @@ type node struct {
 }
 
 func newNode(t testing.TB, id fleet.CollectorID) *node {
-	n := &node{t: t, id: id, dir: t.TempDir(), address: "127.0.0.1:0", log: slog.New(slog.DiscardHandler)}
+	n := &node{t: t, id: id, dir: t.TempDir(), address: "127.0.0.1:0", timing: calm, log: slog.New(slog.DiscardHandler)}
 	n.fatal = func(err error) { t.Errorf("%s: fatal: %v", id, err) }
 	if os.Getenv("FLEETCRON_TEST_LOG") != "" {
 		n.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id)
@@ -82,7 +89,7 @@ func newNode(t testing.TB, id fleet.CollectorID) *node {
 func (n *node) config() Config {
 	return Config{
 		ID: n.id, Dir: filepath.Join(n.dir, "raft"), Bind: n.address, Ledger: n.ledger, Logger: n.log,
-		Timing: quick, Log: n.limits, Fatal: n.fatal, wrap: n.wrap,
+		Timing: n.timing, Log: n.limits, Fatal: n.fatal, wrap: n.wrap,
 	}
 }
 
@@ -155,7 +162,8 @@ func clusterWith(t testing.TB, n int, change func(*node)) []*node {
 		members = append(members, nodes[i].start().self())
 	}
 	for _, node := range nodes {
-		if err := node.Bootstrap(members); err != nil {
+		node.group = nodes
+		if err := node.Bootstrap(members); err != nil && codeOf(err) != "already_bootstrapped" {
 			t.Fatal(err)
 		}
 	}
@@ -202,13 +210,25 @@ func (n *node) put(name string) error {
 	return err
 }
 
+// mustPut puts the names, on another member when this one has lost the lead.
 func (n *node) mustPut(names ...string) {
 	n.t.Helper()
 	for _, name := range names {
-		if err := n.put(name); err != nil {
+		err := n.put(name)
+		for fleet.KindOf(err) == fleet.Unavailable && len(n.group) > 1 {
+			err = leader(n.t, n.group...).put(name)
+		}
+		if err != nil {
 			n.t.Fatalf("%s: put %s: %v", n.id, name, err)
 		}
 	}
+}
+
+func codeOf(err error) string {
+	if e, ok := errors.AsType[*fleet.Error](err); ok {
+		return e.Code
+	}
+	return ""
 }
 
 // names returns the names that were put, as a set.

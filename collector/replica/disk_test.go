@@ -37,6 +37,7 @@ func (f *flakyLog) StoreLogs(entries []*raft.Log) error {
 // TestFollowersThatRefuseAnEntryCatchUp holds replication to going on after a
 // follower refused: with raft's pipelining it would stop for good.
 func TestFollowersThatRefuseAnEntryCatchUp(t *testing.T) {
+	t.Parallel()
 	on := make(map[fleet.CollectorID]*atomic.Bool)
 	nodes := clusterWith(t, 3, func(n *node) {
 		flag := new(atomic.Bool)
@@ -51,10 +52,7 @@ func TestFollowersThatRefuseAnEntryCatchUp(t *testing.T) {
 	for p := range 16 {
 		putting.Go(func() {
 			for i := range 60 {
-				if err := lead.put(fmt.Sprintf("p%d-%d", p, i)); err != nil {
-					t.Error(err)
-					return
-				}
+				lead.mustPut(fmt.Sprintf("p%d-%d", p, i))
 			}
 		})
 	}
@@ -83,6 +81,7 @@ func (s *stuckLog) StoreLogs(entries []*raft.Log) error {
 }
 
 func TestProposalDoesNotWaitForADiskThatHangs(t *testing.T) {
+	t.Parallel()
 	stuck := &stuckLog{release: make(chan struct{})}
 	nodes := clusterWith(t, 1, func(n *node) {
 		n.wrap = func(logs raft.LogStore) raft.LogStore { stuck.LogStore = logs; return stuck }
@@ -101,6 +100,7 @@ func TestProposalDoesNotWaitForADiskThatHangs(t *testing.T) {
 }
 
 func TestFailingCanaryIsFatal(t *testing.T) {
+	t.Parallel()
 	told := make(chan error, 1)
 	n := clusterWith(t, 1, func(n *node) { n.fatal = func(err error) { told <- err } })[0]
 	n.canary.file.Close()
@@ -119,6 +119,7 @@ func TestFailingCanaryIsFatal(t *testing.T) {
 }
 
 func TestLogIsCutByItsBytes(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 1, LogLimits{Bytes: 2000, Trailing: 5, Interval: 20 * time.Millisecond, Entries: 1 << 40})
 	n := leader(t, nodes...)
 	late := time.Now().Add(testLimit)
@@ -134,6 +135,7 @@ func TestLogIsCutByItsBytes(t *testing.T) {
 }
 
 func TestFilesAreForTheirOwnerAlone(t *testing.T) {
+	t.Parallel()
 	n := leader(t, cluster(t, 1, LogLimits{})...)
 	for name, want := range map[string]string{".": "drwx------", "raft-log.db": "-rw-------", "canary": "-rw-------"} {
 		if mode := modeOf(t, filepath.Join(n.dir, "raft", name)); mode != want {

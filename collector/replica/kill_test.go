@@ -48,8 +48,11 @@ func (o *outcomes) note(t *testing.T, name string, err error) {
 // acknowledged must be in every ledger at the end, and whatever was refused
 // with "nothing happened" in none.
 func TestLeaderKilledTwentyTimes(t *testing.T) {
+	t.Parallel()
 	const kills, proposers = 20, 4
-	nodes := cluster(t, 3, LogLimits{Trailing: 50, Entries: 200, Interval: 100 * time.Millisecond})
+	nodes := clusterWith(t, 3, func(n *node) {
+		n.timing, n.limits = hasty, LogLimits{Trailing: 50, Entries: 200, Interval: 100 * time.Millisecond}
+	})
 	live := make([]atomic.Pointer[Replica], len(nodes))
 	for i, n := range nodes {
 		live[i].Store(n.Replica)

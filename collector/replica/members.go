@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -30,8 +31,7 @@ func (r *Replica) Bootstrap(members []Member) error {
 		return fmt.Errorf("bootstrap: %w", err)
 	}
 	if last > 0 || len(r.Members()) > 0 {
-		return fleet.Errorf(fleet.Conflict, "collector %s has raft state already", r.id).
-			WithCode("already_bootstrapped").WithHint("just start it")
+		return r.begunAlready()
 	}
 	if err := r.identity.conceive(members); err != nil {
 		return err
@@ -42,11 +42,20 @@ func (r *Replica) Bootstrap(members []Member) error {
 			ID: raft.ServerID(member.ID), Address: raft.ServerAddress(member.Address), Suffrage: raft.Voter,
 		})
 	}
-	if err := r.wait(r.ctx, r.raft.BootstrapCluster(configuration)); err != nil {
+	err = r.wait(r.ctx, r.raft.BootstrapCluster(configuration))
+	if errors.Is(err, raft.ErrCantBootstrap) { // another member of the list was quicker
+		return r.begunAlready()
+	}
+	if err != nil {
 		return fmt.Errorf("bootstrap: %w", err)
 	}
 	r.log.Info("cluster begun", "collector", r.id, "members", len(members))
 	return nil
+}
+
+func (r *Replica) begunAlready() error {
+	return fleet.Errorf(fleet.Conflict, "collector %s has raft state already", r.id).
+		WithCode("already_bootstrapped").WithHint("just start it")
 }
 
 func (r *Replica) checkList(members []Member) error {

@@ -17,6 +17,7 @@ import (
 )
 
 func TestJoin(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 1, LogLimits{Trailing: 5})
 	lead := leader(t, nodes...)
 	for i := range 50 {
@@ -53,6 +54,7 @@ func TestJoin(t *testing.T) {
 }
 
 func TestJoinUnderLoad(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 1, LogLimits{})
 	lead := leader(t, nodes...)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -61,9 +63,7 @@ func TestJoinUnderLoad(t *testing.T) {
 	for range 8 {
 		load.Go(func() {
 			for ctx.Err() == nil {
-				if err := lead.put(fmt.Sprint("n-", n.Add(1))); err != nil {
-					t.Error(err)
-				}
+				lead.mustPut(fmt.Sprint("n-", n.Add(1)))
 			}
 		})
 	}
@@ -80,6 +80,7 @@ func TestJoinUnderLoad(t *testing.T) {
 }
 
 func TestJoinOfASilentOneIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	lead := leader(t, cluster(t, 1, LogLimits{})...)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -95,6 +96,7 @@ func TestJoinOfASilentOneIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestLeave(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)
 	lead.mustPut("x")
@@ -122,6 +124,7 @@ func TestLeave(t *testing.T) {
 }
 
 func TestMemberWithANewAddress(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)
 	lead.mustPut("x")
@@ -142,6 +145,7 @@ func TestMemberWithANewAddress(t *testing.T) {
 }
 
 func TestAnotherClusterIsRefused(t *testing.T) {
+	t.Parallel()
 	ours := leader(t, cluster(t, 1, LogLimits{})...)
 	theirs := newNode(t, "d1").start()
 	if err := theirs.Bootstrap([]Member{theirs.self()}); err != nil {
@@ -163,6 +167,7 @@ func TestAnotherClusterIsRefused(t *testing.T) {
 }
 
 func TestClonedDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	ours := leader(t, cluster(t, 2, LogLimits{})...)
 	theirs := newNode(t, "c3").start()
 	if err := theirs.Bootstrap([]Member{theirs.self()}); err != nil {
@@ -184,6 +189,7 @@ func TestClonedDirectoryIsRefused(t *testing.T) {
 }
 
 func TestCloneOfAMemberIsRefused(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 2, LogLimits{})
 	lead := leader(t, nodes...)
 	clone := newNode(t, lead.id).start()
@@ -202,6 +208,7 @@ func TestCloneOfAMemberIsRefused(t *testing.T) {
 }
 
 func TestMixedDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	n := leader(t, cluster(t, 1, LogLimits{})...)
 	n.mustPut("a", "b", "c")
 	n.stop()
@@ -228,6 +235,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 // TestCrashBetweenSnapshotAndLedger has a member whose raft took over a
 // snapshot that its ledger has not: as if it had been killed in between.
 func TestCrashBetweenSnapshotAndLedger(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 1, LogLimits{Trailing: 1})
 	n := leader(t, nodes...)
 	n.mustPut("a")
@@ -258,6 +266,7 @@ func TestCrashBetweenSnapshotAndLedger(t *testing.T) {
 }
 
 func TestBootstrapThatIsWrong(t *testing.T) {
+	t.Parallel()
 	n := newNode(t, "c1").start()
 	self := n.self()
 	for name, list := range map[string][]Member{
@@ -284,6 +293,7 @@ func TestBootstrapThatIsWrong(t *testing.T) {
 // TestLateMemberOfTheFirstListFindsIn has a member that was bootstrapped and
 // then away until the cluster had its id.
 func TestLateMemberOfTheFirstListFindsIn(t *testing.T) {
+	t.Parallel()
 	late, a, b := newNode(t, "c1").start(), newNode(t, "c2").start(), newNode(t, "c3").start()
 	members := []Member{late.self(), a.self(), b.self()}
 	if err := late.Bootstrap(members); err != nil {
@@ -302,6 +312,7 @@ func TestLateMemberOfTheFirstListFindsIn(t *testing.T) {
 }
 
 func TestOneBootstrapsForAll(t *testing.T) {
+	t.Parallel()
 	nodes := []*node{newNode(t, "c1").start(), newNode(t, "c2").start(), newNode(t, "c3").start()}
 	if err := nodes[1].Bootstrap([]Member{nodes[0].self(), nodes[1].self(), nodes[2].self()}); err != nil {
 		t.Fatal(err)
@@ -329,6 +340,7 @@ func TestConfigThatIsWrong(t *testing.T) {
 }
 
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	n := leader(t, cluster(t, 1, LogLimits{})...)
 	second := newNode(t, "c2")
 	second.address = n.address
@@ -338,6 +350,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestNoiseIsNotRaft(t *testing.T) {
+	t.Parallel()
 	n := leader(t, cluster(t, 1, LogLimits{})...)
 	for name, noise := range map[string]string{
 		"http":           "GET / HTTP/1.1\r\nHost: x\r\n\r\n",

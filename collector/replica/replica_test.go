@@ -14,6 +14,7 @@ import (
 )
 
 func TestProposalsReachEveryMember(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{1, 3, 5} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			nodes := cluster(t, size, LogLimits{})
@@ -21,9 +22,7 @@ func TestProposalsReachEveryMember(t *testing.T) {
 			var putting sync.WaitGroup
 			for i := range 50 {
 				putting.Go(func() {
-					if err := first.put(fmt.Sprint("n-", i)); err != nil {
-						t.Error(err)
-					}
+					first.mustPut(fmt.Sprint("n-", i))
 				})
 			}
 			putting.Wait()
@@ -41,6 +40,7 @@ func TestProposalsReachEveryMember(t *testing.T) {
 }
 
 func TestResultAndRefusal(t *testing.T) {
+	t.Parallel()
 	n := leader(t, cluster(t, 1, LogLimits{})...)
 	result, err := n.Propose(t.Context(), &ledger.InitCluster{ID: n.Cluster(), At: time.Now()})
 	if named, ok := result.Value.(ledger.Cluster); err != nil || !ok || named.ID != n.Cluster() || result.Index == 0 {
@@ -56,6 +56,7 @@ func TestResultAndRefusal(t *testing.T) {
 }
 
 func TestAnotherLeaderTakesOver(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	first := leader(t, nodes...)
 	first.mustPut("a", "b")
@@ -76,6 +77,7 @@ func TestAnotherLeaderTakesOver(t *testing.T) {
 }
 
 func TestFollowersDoNotPropose(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)
 	lead.mustPut("x")
@@ -110,6 +112,7 @@ func wantCode(t *testing.T, err error, kind fleet.Kind, code string) {
 }
 
 func TestTimeOutSaysThatTheOutcomeIsUnknown(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)
 	for _, n := range nodes {
@@ -133,6 +136,7 @@ func TestTimeOutSaysThatTheOutcomeIsUnknown(t *testing.T) {
 }
 
 func TestNobodyLeadsAlone(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)
 	ended := make(chan struct{})
@@ -158,6 +162,7 @@ func TestNobodyLeadsAlone(t *testing.T) {
 }
 
 func TestWhileLeadingPassesErrorsOn(t *testing.T) {
+	t.Parallel()
 	n := leader(t, cluster(t, 1, LogLimits{})...)
 	broken := errors.New("broken")
 	if err := n.WhileLeading(t.Context(), func(context.Context) error { return broken }); err != broken {
@@ -183,6 +188,7 @@ func TestWhileLeadingPassesErrorsOn(t *testing.T) {
 }
 
 func TestOldLeaderCeasesBeforeTheNewOneBegins(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	var mu sync.Mutex
 	leading := 0
@@ -216,6 +222,7 @@ func TestOldLeaderCeasesBeforeTheNewOneBegins(t *testing.T) {
 }
 
 func TestRestartRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)
 	for i := range 100 {
@@ -239,6 +246,7 @@ func TestRestartRepeatsNothing(t *testing.T) {
 }
 
 func TestRestartAfterSnapshotRepeatsNothing(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 1, LogLimits{Trailing: 5})
 	n := leader(t, nodes...)
 	for i := range 50 {
@@ -261,6 +269,7 @@ func TestRestartAfterSnapshotRepeatsNothing(t *testing.T) {
 }
 
 func TestSnapshotReachesAMemberThatWasAwayForLong(t *testing.T) {
+	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{Trailing: 5})
 	lead := leader(t, nodes...)
 	away := nodes[0]
