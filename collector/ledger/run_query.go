@@ -114,16 +114,22 @@ func (s *runSearch) page(list *api.List[fleet.Run]) (err error) {
 			return false
 		}
 		last = string(id)
-		var row0 runRow
-		if row0, _, err = row[runRow](s.reader, inRuns, id); err != nil {
-			return false
-		}
-		if run := row0.run(); s.asks(&run) {
-			list.Items = append(list.Items, run)
-		}
-		return true
+		err = s.take(id, list)
+		return err == nil
 	})
 	return err
+}
+
+// take adds the run to the page when it is asked for.
+func (s *runSearch) take(id []byte, list *api.List[fleet.Run]) error {
+	found, _, err := row[runRow](s.reader, inRuns, id)
+	if err != nil {
+		return err
+	}
+	if run := found.run(); s.asks(&run) {
+		list.Items = append(list.Items, run)
+	}
+	return nil
 }
 
 // tooOld reports whether this run and all before it were made before Since.
