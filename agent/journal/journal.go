@@ -25,7 +25,7 @@ var errClosed = errors.New("journal is closed")
 
 const (
 	segmentBytes = 1 << 20
-	segmentBlock = 4096 // the size of a segment is a multiple of it
+	segmentBlock = 4096      // the size of a segment is a multiple of it
 	maxBatch     = 256 << 10 // bytes that share one fdatasync
 )
 

@@ -68,7 +68,7 @@ type acknowledged struct {
 type checkpoint struct {
 	Decided      map[fleet.TaskID]int64  `cbor:"1,keyasint,omitempty"`
 	Orders       map[fleet.OrderID]int64 `cbor:"2,keyasint,omitempty"`
-	Open         []runEntry               `cbor:"3,keyasint,omitempty"` // sorted by run id
+	Open         []runEntry              `cbor:"3,keyasint,omitempty"` // sorted by run id
 	Acknowledged uint64                  `cbor:"4,keyasint,omitempty"`
 	LastRun      uint64                  `cbor:"5,keyasint,omitempty"`
 }

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,13 +45,15 @@ type Spec struct {
 
 // Runner carries out runs; its methods may be called from any goroutine.
 type Runner struct {
-	config  Config
-	log     *slog.Logger
-	boot    string
-	null    *os.File
-	closing chan struct{}
-	sweep   chan struct{} // much output has come together
-	work    sync.WaitGroup
+	config Config
+	log    *slog.Logger
+	boot   string
+	null   *os.File
+
+	protected bool // the kernel is told to spare the agent when memory runs out
+	closing   chan struct{}
+	sweep     chan struct{} // much output has come together
+	work      sync.WaitGroup
 
 	mu      sync.Mutex
 	running map[fleet.RunID]*companion
@@ -96,16 +101,23 @@ func New(config Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
+	// Commands get the file mode mask that cron gives, whatever the agent got.
+	unix.Umask(0o022)
 	// What the agent itself inherited must not reach the commands. Kernels
 	// before 5.11 cannot do it at once; there systemd passes nothing on either.
 	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	score, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil {
+		return nil, fmt.Errorf("open runner: %w", err)
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
 	return &Runner{
 		config: config, log: config.Logger, boot: boot, null: null,
-		closing: make(chan struct{}), sweep: make(chan struct{}, 1),
+		protected: strings.HasPrefix(string(score), "-"),
+		closing:   make(chan struct{}), sweep: make(chan struct{}, 1),
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{},
 	}, nil
 }
@@ -116,6 +128,20 @@ func (r *Runner) Close() error {
 	close(r.closing)
 	r.work.Wait()
 	return r.null.Close()
+}
+
+// Drain waits until no run goes on or ctx ends. It stops none of them.
+func (r *Runner) Drain(ctx context.Context) {
+	r.mu.Lock()
+	companions := slices.Collect(maps.Values(r.running))
+	r.mu.Unlock()
+	for _, c := range companions {
+		select {
+		case <-c.over:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // ErrClosed is what a closed runner answers: nothing was begun.

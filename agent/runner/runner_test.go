@@ -383,3 +383,46 @@ func TestOldOutputGoes(t *testing.T) {
 		t.Errorf("a run id that is a path: %v", err)
 	}
 }
+
+func TestCommandsAreNotProtectedLikeTheAgent(t *testing.T) {
+	// Lowering the score takes a capability, so here it is raised.
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("100"), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile("/proc/self/oom_score_adj", []byte("0"), 0)
+	b := newBench(t)
+	b.protected = true
+	path, line := fifo(t)
+	spec := b.spec(sh(`echo up > $F; read x < $F; cat /proc/$$/oom_score_adj; umask`))
+	spec.Execute.Env = map[string]string{"F": path}
+	b.begin(spec)
+	line()
+	<-b.memory.running // it was started, and what the agent does after that is done
+	write(t, path, "\n", 0o600)
+	if text := b.output(b.wait().ID, Stdout); text != "0\n0022\n" {
+		t.Errorf("oom_score_adj and umask %q", text)
+	}
+}
+
+func TestDrainWaitsForWhatEnds(t *testing.T) {
+	b := newBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	b.begin(b.spec(sh("exit 3")))
+	b.Drain(ctx)
+	if left := b.Running(); len(left) != 0 {
+		t.Errorf("still running: %v", left)
+	}
+	b.wait()
+	path, line := fifo(t)
+	spec := b.spec(sh(`echo up > $F; read x < $F`))
+	spec.Execute.Env = map[string]string{"F": path}
+	b.begin(spec)
+	line()
+	cancel()
+	b.Drain(ctx) // returns although it runs
+	if left := b.Running(); len(left) != 1 {
+		t.Errorf("running: %v", left)
+	}
+	write(t, path, "\n", 0o600)
+	b.wait()
+}

@@ -54,6 +54,7 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 		_ = removeRun(taskDir(r.config.Dir, spec.Run.Task), spec.Run.ID) // empty; a sweep would find them
 		return explain(err, argv[0], dir, user.name, spec.Limits.Nice)
 	}
+	r.resetOOM(pid)
 	stat, err := readStat(pid)
 	if err != nil {
 		r.log.Error("process entry not readable, the run cannot be found again after a restart", "run", spec.Run.ID, "error", err)
@@ -62,6 +63,14 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	c.handle.PID, c.handle.Start = pid, stat.start
 	c.run.PID, c.run.Started = pid, &started
 	return nil
+}
+
+// resetOOM takes the agent's own protection from being killed for memory off
+// the command again.
+func (r *Runner) resetOOM(pid int) {
+	if r.protected {
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0) // it has ended already: fine
+	}
 }
 
 // workingDir is what the task says, or the user's home, or the root where the

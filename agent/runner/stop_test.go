@@ -54,24 +54,27 @@ func mustBeGone(t *testing.T, pids []int) {
 }
 
 func TestStoppingEndsEverythingItStarted(t *testing.T) {
+	const short = 50 * time.Millisecond // for those that do not act on TERM
 	for _, test := range []struct {
 		name   string
 		script string // writes all its process numbers into $F
-		signal string
+		grace  time.Duration
+		signal string // empty: it depends on how busy the machine is
 		exit   *int
 	}{
-		{"obeys TERM", `echo $$ > $F; sleep 1000`, "SIGTERM", nil},
-		{"tidies up on TERM", `trap 'exit 7' TERM; echo $$ > $F; while :; do sleep 0.01; done`, "", code(7)},
-		{"ignores TERM", `trap '' TERM; echo $$ > $F; while :; do sleep 1000; done`, "SIGKILL", nil},
-		{"children ignore TERM", `(trap '' TERM; sleep 1000) & a=$!; (trap '' TERM; sleep 1000) & echo $$ $a $! > $F; wait`, "SIGTERM", nil},
-		{"children in their own groups", `set -m; (trap '' TERM; sleep 1000) & a=$!; sleep 1000 & echo $$ $a $! > $F; wait`, "SIGTERM", nil},
-		{"stopped", `echo $$ > $F; kill -STOP $$; sleep 1000`, "SIGTERM", nil},
+		{"obeys TERM", `echo $$ > $F; sleep 1000`, time.Hour, "SIGTERM", nil},
+		{"tidies up on TERM", `trap 'exit 7' TERM; echo $$ > $F; while :; do sleep 0.01; done`, time.Hour, "", code(7)},
+		{"ignores TERM", `trap '' TERM; echo $$ > $F; while :; do sleep 1000; done`, short, "SIGKILL", nil},
+		{"children ignore TERM", `(trap '' TERM; sleep 1000) & a=$!; (trap '' TERM; sleep 1000) & echo $$ $a $! > $F; wait`, short, "", nil},
+		{"children in their own groups", `set -m; (trap '' TERM; sleep 1000) & a=$!; sleep 1000 & echo $$ $a $! > $F; wait`, short, "", nil},
+		{"stopped", `echo $$ > $F; kill -STOP $$; sleep 1000`, time.Hour, "SIGTERM", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
 			path, line := fifo(t)
 			spec := b.spec(sh(test.script))
 			spec.Execute.Env = map[string]string{"F": path}
+			spec.Limits.Grace = fleet.Duration(test.grace)
 			b.begin(spec)
 			started := pids(t, line())
 			if !b.Cancel(spec.Run.ID, "not needed any more") {
@@ -81,7 +84,7 @@ func TestStoppingEndsEverythingItStarted(t *testing.T) {
 			if got.State != fleet.RunRan || !got.Cancelled || got.TimedOut || got.Detail != "not needed any more" {
 				t.Errorf("%+v", got)
 			}
-			if got.Signal != test.signal || (got.Exit == nil) != (test.exit == nil) {
+			if test.signal != "" && got.Signal != test.signal || (got.Exit == nil) != (test.exit == nil) {
 				t.Errorf("signal %q, exit %v", got.Signal, got.Exit)
 			}
 			mustBeGone(t, started)
@@ -101,10 +104,10 @@ func TestTimeout(t *testing.T) {
 	b.begin(spec)
 	started := pids(t, line())
 	got := b.wait()
-	if got.State != fleet.RunRan || !got.TimedOut || got.Cancelled || got.Signal != "SIGTERM" || got.Tail != "half way\n" {
+	if got.State != fleet.RunRan || !got.TimedOut || got.Cancelled || got.Signal == "" || got.Tail != "half way\n" {
 		t.Errorf("%+v", got)
 	}
-	if !strings.HasPrefix(got.Detail, "still running 3") {
+	if !strings.HasPrefix(got.Detail, "still running ") {
 		t.Errorf("detail %q", got.Detail)
 	}
 	if got.Ended.Sub(*got.Started) < 300*time.Millisecond {

@@ -1,0 +1,188 @@
+// Package agent provides an agent: it tells the collectors what is scheduled on
+// its host, and runs on it what it was given, whether they answer or not.
+//
+//	/etc/cron* …  ──► discover ─┐ reports             ┌─► plan on disk
+//	                            ▼                     │      │
+//	collectors ◄── HTTPS ──► uplink ──── plan ────────┘      ▼
+//	                          ▲  ▲                       scheduler
+//	      knock ─► gossip ────┘  │ outbox                │       │
+//	                             │                  settled    begun
+//	                          journal ◄───────────────┘         │
+//	                             ▲                              ▼
+//	                             └──── begin, end ─────────── runner ──► processes
+//
+// What is found goes up the left side; what is given comes down the right one.
+// Only the line to the left of uplink needs anybody else: the plan is taken
+// from disk at start, before any collector was asked, and outcomes wait in the
+// journal. When the agent ends, its commands go on, and the next agent finds
+// them.
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/runner"
+	"github.com/fleetcron/fleetcron/agent/scheduler"
+	"github.com/fleetcron/fleetcron/agent/uplink"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Run runs an agent until ctx ends. Commands that run then go on running; what
+// is known about them is on disk before Run returns.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	id, err := hostID(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	host, err := describe(ctx, cfg, id)
+	if err != nil {
+		return err
+	}
+	broken := make(chan error, 1)
+	book, err := journal.Open(cfg.journalDir(), journal.Options{Logger: log, Fatal: func(err error) { broken <- err }})
+	if err != nil {
+		return err
+	}
+	defer book.Close()
+
+	var plans *scheduler.Scheduler // made below, before anything can end
+	runs, err := runner.New(runner.Config{
+		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log,
+		Ended: func(run *fleet.Run) { plans.Ended(run.Task, run.ID) },
+	})
+	if err != nil {
+		return err
+	}
+	defer runs.Close()
+
+	open := book.OpenRuns()
+	plans = scheduler.New(scheduler.Config{
+		Host: id, Memory: book, Starter: starter{runs, id}, Recorder: recorder{book},
+		Open: runsOf(open), Booted: bootTime(), Logger: log,
+	})
+	for _, run := range open {
+		runs.Attach(run.Run, run.Handle)
+	}
+	saved, err := book.LoadPlan()
+	if err != nil {
+		return fmt.Errorf("load plan: %w", err)
+	}
+	if saved != nil {
+		plans.Plan(saved, true)
+	}
+
+	collectors, err := newClients(cfg.Collectors, cfg.Version)
+	if err != nil {
+		return err
+	}
+	defer collectors.Close()
+	doorbell, err := joinMesh(cfg, id, collectors, log)
+	if err != nil {
+		return err
+	}
+	defer doorbell.Close()
+	up := uplink.New(uplink.Config{
+		Collectors: collectors.work, Desk: collectors.desk, Outbox: book, Output: runs.Output,
+		Host: host, Knocks: doorbell.knocks, Logger: log,
+		Take: func(plan *fleet.Plan) error {
+			if err := book.SavePlan(plan); err != nil {
+				return err
+			}
+			plans.Plan(plan, false)
+			return nil
+		},
+	})
+	found := &inventory{cfg: cfg, host: host, up: up, log: log, changed: make(chan Config)}
+
+	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(open), "saved_plan", saved != nil)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return plans.Run(ctx) })
+	g.Go(func() error { return runs.Run(ctx) })
+	g.Go(func() error { return up.Run(ctx) })
+	g.Go(func() error { return found.Run(ctx) })
+	g.Go(func() error { return doorbell.Run(ctx) })
+	g.Go(func() error { return reload(ctx, cfg, collectors, found.changed, log) })
+	g.Go(func() error { return brokenJournal(ctx, broken) })
+	err = g.Wait()
+	// What is about to end may do so now; then its exit status is known.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastMoment)
+	defer cancel()
+	runs.Drain(last)
+	log.Info("agent ending", "running", len(runs.Running()))
+	return err
+}
+
+// lastMoment is how long an agent that ends waits for runs that end as well.
+const lastMoment = 2 * time.Second
+
+// brokenJournal ends the agent when its journal can no longer be trusted.
+func brokenJournal(ctx context.Context, broken <-chan error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-broken:
+		return fmt.Errorf("journal cannot be written, ending without trying again: %w", err)
+	}
+}
+
+// reload takes in new configurations until ctx ends.
+func reload(ctx context.Context, cfg Config, collectors *clients, changed chan<- Config, log *slog.Logger) error {
+	for {
+		var next Config
+		select {
+		case <-ctx.Done():
+			return nil
+		case next = <-cfg.Reloads:
+		}
+		if cold := cfg.coldChanges(&next); len(cold) > 0 {
+			log.Warn("some changes need a restart of the agent", "keys", cold)
+		}
+		if err := collectors.configure(next.Collectors); err != nil {
+			log.Error("collectors not changed", "error", err)
+			continue
+		}
+		cfg.Collectors, cfg.Name, cfg.Labels = next.Collectors, next.Name, next.Labels
+		select {
+		case changed <- cfg:
+		case <-ctx.Done():
+			return nil
+		}
+		log.Info("configuration taken in", "collectors", cfg.Collectors, "labels", cfg.Labels)
+	}
+}
+
+// clients speak to the collectors. The desk has a client of its own, because
+// an answer must go to the very collector that asked.
+type clients struct {
+	work, desk *api.Client
+	known      addresses
+}
+
+func newClients(configured []string, version string) (*clients, error) {
+	c := &clients{known: addresses{configured: configured}}
+	// One round a call: how failures are waited out is the uplink's business.
+	config := api.Config{Addresses: configured, UserAgent: "fleetcron-agent/" + version, Rounds: 1}
+	var err error
+	if c.work, err = api.NewClient(config); err != nil {
+		return nil, fmt.Errorf("collectors: %w", err)
+	}
+	if c.desk, err = api.NewClient(config); err != nil {
+		return nil, fmt.Errorf("collectors: %w", err)
+	}
+	return c, nil
+}
+
+// Close ends the connections.
+func (c *clients) Close() error {
+	c.work.Close()
+	c.desk.Close()
+	return nil
+}

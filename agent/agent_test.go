@@ -1,0 +1,389 @@
+package agent
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// collector is a small collector over real HTTP that can go away and return.
+type collector struct {
+	t       *testing.T
+	address string
+	server  *http.Server
+
+	mu       sync.Mutex
+	host     fleet.Host
+	plan     fleet.Plan
+	changed  chan struct{}
+	hosts    chan fleet.Host
+	reports  chan fleet.Report
+	applied  chan fleet.Applied
+	asks     chan api.Ask
+	answers  chan string
+	highest  uint64
+	loseAcks bool
+	outcomes map[fleet.RunID][]fleet.Run // every terminal record that was applied
+	news     chan struct{}               // holds one after a delivery
+}
+
+func newCollector(t *testing.T) *collector {
+	c := &collector{
+		t: t, address: "127.0.0.1:0", changed: make(chan struct{}),
+		hosts: make(chan fleet.Host, 100), reports: make(chan fleet.Report, 100), applied: make(chan fleet.Applied, 100),
+		asks: make(chan api.Ask, 1), answers: make(chan string, 1),
+		outcomes: map[fleet.RunID][]fleet.Run{}, news: make(chan struct{}, 1),
+	}
+	c.start()
+	t.Cleanup(c.stop)
+	return c
+}
+
+func (c *collector) start() {
+	listener, err := net.Listen("tcp", c.address)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.address = listener.Addr().String()
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT "+api.PathAgent, c.register)
+	mux.HandleFunc("PUT "+api.PathAgentReport, c.report)
+	mux.HandleFunc("GET "+api.PathAgentPlan, c.getPlan)
+	mux.HandleFunc("POST "+api.PathAgentRuns, c.runs)
+	mux.HandleFunc("PUT "+api.PathAgentApply, c.apply)
+	mux.HandleFunc("GET "+api.PathAgentAsks, c.ask)
+	mux.HandleFunc("POST "+api.PathAgentAnswer, c.answer)
+	c.server = &http.Server{Handler: mux}
+	go c.server.Serve(listener)
+}
+
+// stop cuts every connection, as a killed process would.
+func (c *collector) stop() { c.server.Close() }
+
+func reply(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", api.MediaJSON)
+	json.NewEncoder(w).Encode(value)
+}
+
+func take[T any](r *http.Request) (value T) {
+	json.NewDecoder(r.Body).Decode(&value)
+	return value
+}
+
+func (c *collector) register(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.host = take[fleet.Host](r)
+	c.hosts <- c.host
+	reply(w, c.host)
+}
+
+func (c *collector) report(w http.ResponseWriter, r *http.Request) {
+	c.reports <- take[fleet.Report](r)
+	reply(w, api.ReportReceipt{Changed: true})
+}
+
+func (c *collector) getPlan(w http.ResponseWriter, r *http.Request) {
+	wait, _ := time.ParseDuration(r.URL.Query().Get("wait"))
+	index, _ := strconv.ParseUint(r.URL.Query().Get("index"), 10, 64)
+	deadline := time.After(wait)
+	for {
+		c.mu.Lock()
+		plan, changed := c.plan, c.changed
+		c.mu.Unlock()
+		if plan.Index > index {
+			reply(w, plan)
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			reply(w, plan)
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (c *collector) publish(plan fleet.Plan) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.plan = plan
+	close(c.changed)
+	c.changed = make(chan struct{})
+}
+
+func (c *collector) runs(w http.ResponseWriter, r *http.Request) {
+	batch := take[api.RunBatch](r)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, record := range batch.Records {
+		if record.Sequence <= c.highest {
+			continue
+		}
+		c.highest = record.Sequence
+		if record.Run.State.Terminal() {
+			c.outcomes[record.Run.ID] = append(c.outcomes[record.Run.ID], record.Run)
+		}
+	}
+	select {
+	case c.news <- struct{}{}:
+	default:
+	}
+	if c.loseAcks = !c.loseAcks; c.loseAcks { // every other answer is lost
+		panic(http.ErrAbortHandler)
+	}
+	reply(w, api.RunReceipt{Acknowledged: c.highest})
+}
+
+func (c *collector) apply(w http.ResponseWriter, r *http.Request) {
+	c.applied <- take[fleet.Applied](r)
+	reply(w, struct{}{})
+}
+
+func (c *collector) ask(w http.ResponseWriter, r *http.Request) {
+	select {
+	case ask := <-c.asks:
+		reply(w, api.List[api.Ask]{Items: []api.Ask{ask}})
+	case <-r.Context().Done():
+	}
+}
+
+func (c *collector) answer(w http.ResponseWriter, r *http.Request) {
+	text := new(strings.Builder)
+	bufio.NewReader(r.Body).WriteTo(text)
+	c.answers <- text.String()
+	reply(w, struct{}{})
+}
+
+// outcomesOf waits until the predicate holds for what was delivered.
+func (c *collector) until(what string, holds func() bool) {
+	c.t.Helper()
+	for {
+		c.mu.Lock()
+		done := holds()
+		c.mu.Unlock()
+		if done {
+			return
+		}
+		await(c.t, what, c.news)
+	}
+}
+
+// await receives, or fails after a time that only a broken agent needs.
+func await[T any](t *testing.T, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-from:
+		return value
+	case <-time.After(40 * time.Second):
+		t.Fatalf("waited in vain for %s", what)
+		panic("unreachable")
+	}
+}
+
+// probe is a named pipe into which every run writes its occurrence: what
+// really ran, seen from outside the product.
+func probe(t *testing.T) (path string, lines <-chan string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "probe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pipe.Close() })
+	out := make(chan string, 1000)
+	go func() {
+		for scanner := bufio.NewScanner(pipe); scanner.Scan(); {
+			out <- scanner.Text()
+		}
+	}()
+	return path, out
+}
+
+func hostTree(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for path, text := range map[string]string{
+		"etc/crontab":    "5 4 * * * root /opt/nightly --all\n",
+		"etc/os-release": "ID=debian\nPRETTY_NAME=Debian\n",
+		"etc/passwd":     "root:x:0:0:root:/root:/bin/sh\n",
+		"etc/hostname":   "web-1\n",
+	} {
+		path = filepath.Join(root, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// startAgent runs an agent; the function it returns ends it and waits.
+func startAgent(t *testing.T, cfg Config) (stop func()) {
+	t.Helper()
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- Run(ctx, cfg, slog.New(slog.NewTextHandler(testLog{t}, nil))) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := await(t, "the agent's end", done); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(text []byte) (int, error) {
+	l.t.Log(strings.TrimRight(string(text), "\n"))
+	return len(text), nil
+}
+
+// TestFromACrontabLineToAnAnswerAndFromAPlanToOutcomes follows both straight
+// lines over real HTTP, processes and disk, through an outage of the collector
+// and a restart of the agent during it. It takes real seconds, because a task
+// every second does.
+func TestFromACrontabLineToAnAnswerAndFromAPlanToOutcomes(t *testing.T) {
+	c := newCollector(t)
+	cfg := DefaultConfig()
+	cfg.StateDir, cfg.Root, cfg.Labels = t.TempDir(), hostTree(t), map[string]string{"role": "web"}
+	cfg.Collectors = []string{"http://" + c.address}
+	path, ran := probe(t)
+	stop := startAgent(t, cfg)
+
+	report := await(t, "a report", c.reports)
+	if len(report.Jobs) != 1 || report.Jobs[0].Command != "/opt/nightly --all" {
+		t.Fatalf("reported %+v", report)
+	}
+	if c.host.Name != "web-1" || c.host.Labels["role"] != "web" || !c.host.ID.Valid() {
+		t.Errorf("registered %+v", c.host)
+	}
+
+	c.publish(fleet.Plan{Host: c.host.ID, Index: 7, Assignments: []fleet.Assignment{{
+		Task: fleet.Task{
+			Name: "tick", On: fleet.Trigger{Every: fleet.Duration(time.Second)},
+			Run:   fleet.Execute{Command: fleet.Command{Shell: `echo out; echo $FLEETCRON_OCCURRENCE > ` + path}},
+			Where: fleet.Where{Labels: "*"},
+		},
+		State: fleet.TaskEnabled, Generation: 3, Since: time.Now().Add(-time.Second).UTC(),
+	}}})
+	if got := await(t, "the plan's acknowledgement", c.applied); got.Generations["default/tick"] != 3 {
+		t.Errorf("applied %+v", got)
+	}
+	seen := map[string]int{}
+	runSome := func(n int) {
+		t.Helper()
+		for range n {
+			seen[await(t, "a run", ran)]++
+		}
+	}
+	runSome(2)
+	c.until("an outcome", func() bool { return len(c.outcomes) > 0 })
+
+	c.stop() // the collector is gone; runs go on
+	runSome(3)
+	stop() // the agent ends and starts again with nobody to ask
+	stop = startAgent(t, cfg)
+	runSome(2)
+
+	c.start() // it is back: everything arrives, once
+	c.until("all outcomes", func() bool { return ranOutcomes(c.outcomes) >= len(seen) })
+
+	c.mu.Lock()
+	var any fleet.Run
+	accounted := map[string]int{}
+	for id, records := range c.outcomes {
+		if len(records) != 1 {
+			t.Errorf("run %s has %d outcomes", id, len(records))
+		}
+		if records[0].Succeeded() {
+			any = records[0]
+		}
+		accounted[records[0].Occurrence().String()]++
+	}
+	c.mu.Unlock()
+	for occurrence, times := range seen {
+		if times != 1 || accounted[occurrence] != 1 {
+			t.Errorf("%s ran %d times and has %d outcomes", occurrence, times, accounted[occurrence])
+		}
+	}
+	c.asks <- api.Ask{ID: "1", Run: any.ID, Stream: "stdout"}
+	if got := await(t, "the output", c.answers); got != "out\n" {
+		t.Errorf("output %q", got)
+	}
+	stop()
+}
+
+func ranOutcomes(outcomes map[fleet.RunID][]fleet.Run) int {
+	n := 0
+	for _, records := range outcomes {
+		if records[0].State == fleet.RunRan {
+			n++
+		}
+	}
+	return n
+}
+
+func TestReload(t *testing.T) {
+	c := newCollector(t)
+	cfg := DefaultConfig()
+	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
+	cfg.Collectors = []string{"http://" + c.address}
+	reloads := make(chan Config)
+	cfg.Reloads = reloads
+	stop := startAgent(t, cfg)
+	defer stop()
+	await(t, "a report", c.reports)
+
+	second := newCollector(t)
+	next := cfg
+	next.Name, next.Labels = "renamed", map[string]string{"role": "db"}
+	next.Collectors = []string{"http://" + second.address}
+	reloads <- next
+	got := await(t, "a registration with the other collector", second.hosts)
+	if got.Name != "renamed" || got.Labels["role"] != "db" {
+		t.Errorf("registered %+v", got)
+	}
+}
+
+func TestASecondAgentIsRefused(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.StateDir, cfg.Root, cfg.Collectors = t.TempDir(), hostTree(t), []string{"http://127.0.0.1:1"}
+	stop := startAgent(t, cfg)
+	defer stop()
+	for { // the first one may still be opening its journal
+		if status, err := ReadStatus(cfg); err == nil && status.PID == os.Getpid() {
+			break
+		}
+	}
+	err := Run(t.Context(), cfg, slog.New(slog.DiscardHandler))
+	if fleet.KindOf(err) != fleet.Conflict || !strings.Contains(err.Error(), "in use by process "+strconv.Itoa(os.Getpid())) {
+		t.Errorf("got %v", err)
+	}
+}

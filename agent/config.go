@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/logging"
+)
+
+// Config is everything an agent can be told. DefaultConfig works for an agent
+// beside a collector on one machine.
+type Config struct {
+	Collectors []string          `yaml:"collectors" help:"addresses of the collectors; any of them may be away"`
+	StateDir   string            `yaml:"state_dir" help:"directory of journal, plan and output of runs"`
+	Name       string            `yaml:"name" help:"name of this host for people; empty: its hostname"`
+	Labels     map[string]string `yaml:"labels" help:"what tasks may select this host by, key=value"`
+	Root       string            `yaml:"root" help:"tree that is scanned for scheduled jobs"`
+	Gossip     Gossip            `yaml:"gossip"`
+	Log        logging.Config    `yaml:"log"`
+
+	Version string        `yaml:"-"` // of the program
+	Reloads <-chan Config `yaml:"-"` // configurations to take in while running; nil: none
+}
+
+// Gossip configures how this host is seen, and how it hears of news.
+type Gossip struct {
+	Bind    string   `yaml:"bind" help:"address for gossip, TCP and UDP"`
+	Seeds   []string `yaml:"seeds" help:"gossip addresses of collectors to begin with"`
+	KeyFile string   `yaml:"key_file" help:"keyring that fleetcron-collector init made; empty: no gossip, the agent asks by HTTP alone"`
+	Label   string   `yaml:"label" help:"members with another label are strangers"`
+}
+
+// hot holds the keys that a reload changes while the agent runs; all others
+// need a restart, which stops no command either.
+var hot = map[string]bool{"collectors": true, "name": true, "labels": true}
+
+// DefaultConfig returns the values that stand where nothing else is said.
+func DefaultConfig() Config {
+	return Config{
+		Collectors: []string{"http://127.0.0.1:7770"},
+		StateDir:   "/var/lib/fleetcron",
+		Root:       "/",
+		Gossip:     Gossip{Bind: "127.0.0.1:7773", Label: "fleetcron"},
+	}
+}
+
+// Validate reports every field that is wrong.
+func (c *Config) Validate() error {
+	var wrong []fleet.FieldError
+	add := func(field, value, reason string) {
+		if reason != "" {
+			wrong = append(wrong, fleet.FieldError{Field: field, Value: value, Reason: reason})
+		}
+	}
+	if len(c.Collectors) == 0 {
+		add("collectors", "", "name at least one, such as http://127.0.0.1:7770")
+	}
+	for _, address := range c.Collectors {
+		add("collectors", address, wrongCollector(address))
+	}
+	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root} {
+		if !filepath.IsAbs(path) {
+			add(field, path, "want an absolute path")
+		}
+	}
+	add("gossip.bind", c.Gossip.Bind, wrongListener(c.Gossip.Bind))
+	wrong = append(wrong, c.wrongHost()...)
+	if len(wrong) > 0 {
+		return &fleet.Error{Kind: fleet.Usage, Message: "configuration", Fields: wrong}
+	}
+	return nil
+}
+
+// wrongHost says what is wrong with name and labels, as every collector would.
+func (c *Config) wrongHost() []fleet.FieldError {
+	host := fleet.Host{ID: "00000000000000000000000000000000", Name: c.Name, Labels: c.Labels}
+	if host.Name == "" {
+		host.Name = "unnamed"
+	}
+	var wrong *fleet.Error
+	if err := host.Validate(); err != nil {
+		wrong, _ = err.(*fleet.Error)
+	}
+	if wrong == nil {
+		return nil
+	}
+	return wrong.Fields
+}
+
+// wrongCollector returns what is wrong with a collector's address, or nothing.
+// What it says is run, so until collectors can prove who they are, only this
+// machine is believed.
+func wrongCollector(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
+		return "want an address such as http://127.0.0.1:7770"
+	}
+	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
+		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version cannot tell a collector from an impostor yet"
+	}
+	return ""
+}
+
+// wrongListener returns what is wrong with a listener's address, or nothing.
+func wrongListener(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	ip, errIP := netip.ParseAddr(host)
+	if err != nil || errIP != nil || port == "" {
+		return "want an IP address and a port, such as 127.0.0.1:7773"
+	}
+	if !ip.IsLoopback() {
+		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version has no identities yet, and an open port would be open to everyone"
+	}
+	return ""
+}
+
+// coldChanges lists the keys that differ in next and need a restart.
+func (c *Config) coldChanges(next *Config) []string {
+	var cold []string
+	was, is := reflect.ValueOf(*c), reflect.ValueOf(*next)
+	for i := range was.NumField() {
+		key := was.Type().Field(i).Tag.Get("yaml")
+		if key != "-" && !hot[key] && !reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+			cold = append(cold, key)
+		}
+	}
+	return cold
+}
+
+func (c *Config) journalDir() string { return filepath.Join(c.StateDir, "journal") }

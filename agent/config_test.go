@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/settings"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	cfg := DefaultConfig()
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
+	cfg := Config{
+		Collectors: []string{"http://10.0.0.1:7770", "ftp://x", "http://127.0.0.1:7770"},
+		StateDir:   "var", Root: "", Name: strings.Repeat("x", 300), Labels: map[string]string{"Role!": "x"},
+		Gossip: Gossip{Bind: "0.0.0.0:7773"},
+	}
+	err := cfg.Validate()
+	e, is := errors.AsType[*fleet.Error](err)
+	if !is || e.Kind != fleet.Usage {
+		t.Fatalf("got %v", err)
+	}
+	var fields []string
+	for _, f := range e.Fields {
+		fields = append(fields, f.Field)
+	}
+	slices.Sort(fields)
+	want := "collectors collectors gossip.bind labels.Role! name root state_dir"
+	if got := strings.Join(fields, " "); got != want {
+		t.Errorf("wrong fields %q, want %q", got, want)
+	}
+	if !strings.Contains(err.Error(), "only loopback addresses") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestNoListenerBeyondLoopback(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"127.0.0.1:7773": true, "127.9.9.9:0": true, "[::1]:7773": true,
+		"0.0.0.0:7773": false, "[::]:7773": false, ":7773": false, "10.0.0.1:7773": false, "localhost:7773": false, "127.0.0.1": false, "": false,
+	} {
+		if reason := wrongListener(address); (reason == "") != ok {
+			t.Errorf("%q: %q", address, reason)
+		}
+	}
+}
+
+func TestWhichKeysAreHot(t *testing.T) {
+	was := DefaultConfig()
+	next := was
+	next.Collectors, next.Name, next.Labels = []string{"http://127.0.0.2:7770"}, "x", map[string]string{"a": "b"}
+	if cold := was.coldChanges(&next); cold != nil {
+		t.Errorf("cold: %v", cold)
+	}
+	next.StateDir, next.Gossip.Bind, next.Log.Level = "/x", "127.0.0.1:1", "debug"
+	if cold := strings.Join(was.coldChanges(&next), " "); cold != "state_dir gossip log" {
+		t.Errorf("cold: %v", cold)
+	}
+}
+
+func TestConfigurationFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.yaml")
+	text := "collectors: ['http://127.0.0.1:1']\nname: a\nlabels: {role: db}\ngossip:\n  bind: 127.0.0.1:2\n  bindd: x\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	err := settings.Load(&cfg, settings.Source{File: path})
+	if err == nil || !strings.Contains(err.Error(), "line 6, column 1: bindd: is no known key") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestHostIDIsDrawnOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	first, err := hostID(dir)
+	if err != nil || !first.Valid() {
+		t.Fatalf("%q %v", first, err)
+	}
+	if again, err := hostID(dir); err != nil || again != first {
+		t.Errorf("%q, was %q, %v", again, first, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "host-id"), []byte("nonsense\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hostID(dir); err == nil || !strings.Contains(err.Error(), "32 hex digits") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBootTime(t *testing.T) {
+	if bootTime().IsZero() {
+		t.Error("the kernel says when it booted, and it was not read")
+	}
+}
+
+func TestStatusOfNoAgent(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.StateDir = t.TempDir()
+	if _, err := ReadStatus(cfg); fleet.KindOf(err) != fleet.NotFound {
+		t.Errorf("got %v", err)
+	}
+	var out bytes.Buffer
+	if err := new(Status).Write(&out); err != nil || !strings.Contains(out.String(), "not running") {
+		t.Errorf("%s %v", out.String(), err)
+	}
+}

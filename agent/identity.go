@@ -1,0 +1,103 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/agent/discover"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// hostID returns this host's identity, drawn at the first start and kept in
+// the state directory.
+func hostID(stateDir string) (fleet.HostID, error) {
+	if err := os.MkdirAll(stateDir, 0o750); err != nil {
+		return "", fmt.Errorf("state_dir: %w", err)
+	}
+	path := filepath.Join(stateDir, "host-id")
+	id, err := readHostID(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return id, err
+	}
+	raw := make([]byte, 16)
+	rand.Read(raw) // never fails
+	if err := writeOnce(path, hex.EncodeToString(raw)+"\n"); err != nil {
+		return "", fmt.Errorf("host id: %w", err)
+	}
+	return readHostID(path)
+}
+
+func readHostID(path string) (fleet.HostID, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	id := fleet.HostID(bytes.TrimSpace(text))
+	if !id.Valid() {
+		return "", fleet.Errorf(fleet.Invalid, "%s does not hold a host id of 32 hex digits", path).
+			WithHint("restore it; removing it makes this a new host that knows nothing of its old runs")
+	}
+	return id, nil
+}
+
+// writeOnce makes a file durable under its name; one that exists stays.
+func writeOnce(path, text string) error {
+	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	defer temporary.Close()
+	if _, err := temporary.WriteString(text); err != nil {
+		return err
+	}
+	if err := temporary.Sync(); err != nil {
+		return err
+	}
+	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// describe says who this host is now.
+func describe(ctx context.Context, cfg Config, id fleet.HostID) (fleet.Host, error) {
+	host, err := discover.Facts(ctx, cfg.Root)
+	if err != nil {
+		return fleet.Host{}, fmt.Errorf("describe this host: %w", err)
+	}
+	host.ID, host.Labels, host.AgentVersion = id, cfg.Labels, cfg.Version
+	if cfg.Name != "" {
+		host.Name = cfg.Name
+	}
+	if host.Name == "" {
+		host.Name = string(id)
+	}
+	return host, nil
+}
+
+// bootTime returns when the host booted; zero when the kernel does not say.
+func bootTime() time.Time {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return time.Time{}
+	}
+	for line := range strings.Lines(string(text)) {
+		if number, is := strings.CutPrefix(line, "btime "); is {
+			if seconds, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64); err == nil {
+				return time.Unix(seconds, 0)
+			}
+		}
+	}
+	return time.Time{}
+}

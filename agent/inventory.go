@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+
+	"github.com/fleetcron/fleetcron/agent/discover"
+	"github.com/fleetcron/fleetcron/agent/uplink"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// inventory keeps the uplink's picture of this host true.
+type inventory struct {
+	cfg     Config
+	host    fleet.Host
+	up      *uplink.Uplink
+	log     *slog.Logger
+	changed chan Config
+}
+
+// Run scans whenever a scan is due, until ctx ends.
+func (v *inventory) Run(ctx context.Context) error {
+	scanner := discover.NewScanner(v.cfg.Root, discover.Options{Host: v.host.Name})
+	due := discover.Watch(ctx, v.cfg.Root)
+	v.scan(ctx, scanner)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case v.cfg = <-v.changed:
+			v.describe(ctx)
+			scanner = discover.NewScanner(v.cfg.Root, discover.Options{Host: v.host.Name})
+		case <-due:
+			v.describe(ctx)
+			v.scan(ctx, scanner)
+		}
+	}
+}
+
+// describe tells when an address, the name or anything else of the host changed.
+func (v *inventory) describe(ctx context.Context) {
+	host, err := describe(ctx, v.cfg, v.host.ID)
+	if err != nil {
+		v.log.Warn("host not described", "error", err)
+		return
+	}
+	if !reflect.DeepEqual(host, v.host) {
+		v.host = host
+		v.up.SetHost(host)
+	}
+}
+
+func (v *inventory) scan(ctx context.Context, scanner *discover.Scanner) {
+	report, err := scanner.Scan(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			v.log.Warn("scan failed", "root", v.cfg.Root, "error", err)
+		}
+		return
+	}
+	v.up.SetReport(&report)
+}
