@@ -7,3 +7,13 @@ var CheckRoutes = checkRoutes
 
 // Polls reports whether the host's agent looks for questions here.
 func (s *Server) Polls(host fleet.HostID) bool { return s.desk.polls(host) }
+
+// InFlight returns how many agents' requests are under way.
+func (s *Server) InFlight() (n int) {
+	s.calls.mu.Lock()
+	defer s.calls.mu.Unlock()
+	for _, state := range s.calls.hosts {
+		n += state.open
+	}
+	return n
+}

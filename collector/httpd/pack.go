@@ -30,6 +30,7 @@ type packer struct {
 	waiting []*parcel
 	flying  int
 	flights sync.WaitGroup
+	closed  bool
 }
 
 // parcel is one agent's batch on its way.
@@ -48,19 +49,31 @@ func newPacker(propose func(context.Context, ledger.Command) (any, error)) *pack
 // away leaves its batch in.
 func (p *packer) deliver(ctx context.Context, batch ledger.HostBatch) (ledger.Receipt, error) {
 	one := &parcel{batch: batch, done: make(chan struct{})}
-	p.mu.Lock()
-	p.waiting = append(p.waiting, one)
-	if p.flying < packsInFlight {
-		p.flying++
-		p.flights.Go(p.fly)
+	if !p.enter(one) {
+		return ledger.Receipt{}, fleet.Errorf(fleet.Unavailable, "the collector is stopping").WithCode("stopping")
 	}
-	p.mu.Unlock()
 	select {
 	case <-one.done:
 		return one.receipt, one.err
 	case <-ctx.Done():
 		return ledger.Receipt{}, &fleet.Error{Kind: fleet.Unavailable, Message: "the caller went away", Err: ctx.Err()}
 	}
+}
+
+// enter puts the parcel to those that wait and has someone take it. It says no
+// once the packer is closed.
+func (p *packer) enter(one *parcel) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.waiting = append(p.waiting, one)
+	if p.flying < packsInFlight {
+		p.flying++
+		p.flights.Go(p.fly)
+	}
+	return true
 }
 
 // fly sends entries until nothing waits.
@@ -116,5 +129,10 @@ func (p *packer) send(load []*parcel) {
 	}
 }
 
-// close waits for what is under way.
-func (p *packer) close() { p.flights.Wait() }
+// close lets nothing more in and waits for what is under way.
+func (p *packer) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.flights.Wait()
+}
