@@ -32,38 +32,26 @@ func (d decoder[T]) decode(text []byte) (T, error) {
 	if !utf8.Valid(text) {
 		return value, malformed("the body is not UTF-8")
 	}
-	if err := syntax(text); err != nil {
-		return value, err
-	}
-	w := walker{text: text}
-	if err := w.value(d.shape, 0); err != nil {
-		return value, err.at(text)
-	}
-	if err := json.Unmarshal(text, &value); err != nil {
-		w = walker{text: text, read: true}
-		if err := w.value(d.shape, 0); err != nil {
-			return value, err.at(text)
-		}
-		return value, unreadable(text, err)
-	}
-	return value, nil
-}
-
-// syntax refuses what is not exactly one JSON value.
-func syntax(text []byte) error {
+	err := json.Unmarshal(text, &value)
 	if len(bytes.TrimSpace(text)) == 0 {
-		return malformed("the body is empty")
+		return value, malformed("the body is empty")
 	}
-	if json.Valid(text) {
-		return nil
-	}
-	var discard any
-	err := json.Unmarshal(text, &discard)
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		line, column := position(text, int(e.Offset)-1)
-		return malformed("the body is not JSON: line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ": " + e.Error())
+		return value, malformed("the body is not JSON: line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ": " + e.Error())
 	}
-	return malformed("the body is not JSON")
+	w := walker{text: text}
+	if wrong := w.value(d.shape, 0); wrong != nil {
+		return value, wrong.at(text)
+	}
+	if err == nil {
+		return value, nil
+	}
+	w = walker{text: text, read: true}
+	if wrong := w.value(d.shape, 0); wrong != nil {
+		return value, wrong.at(text)
+	}
+	return value, unreadable(text, err)
 }
 
 func malformed(message string) *fleet.Error {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -79,10 +80,14 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 		return err
 	}
 	if route.Permission == BeAgent {
-		if host, err := r.agent(); err == nil {
-			defer s.calls.begin(host)()
-		}
+		defer s.noteCall(r)()
 	}
+	deadline := http.NewResponseController(w)
+	if route.Body != none && route.Body != stream {
+		_ = deadline.SetReadDeadline(time.Now().Add(bodyLimit)) // a test's recorder has none
+		defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
+	}
+	_ = deadline.SetWriteDeadline(time.Time{}) // of the answer before on this connection
 	if passed, err := s.passOn(w, r, route); passed || err != nil {
 		return err
 	}
@@ -95,8 +100,25 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 		if r.body, err = readBody(r); err != nil {
 			return err
 		}
+		_ = deadline.SetReadDeadline(time.Time{})
 	}
 	return route.handle(w, r)
+}
+
+const (
+	// bodyLimit is how long a body may take to come in; answerTime is how long
+	// an answer that is whole may take to go out. Streams take what they need.
+	bodyLimit  = 30 * time.Second
+	answerTime = time.Minute
+)
+
+// noteCall notes that a known host's agent calls, and returns what notes the end.
+func (s *Server) noteCall(r *request) (end func()) {
+	host, err := r.agent()
+	if _, known := s.Ledger.Host(host); err != nil || !known {
+		return func() {}
+	}
+	return s.calls.begin(host)
 }
 
 func (s *Server) authorize(r *request, permission Permission) error {

@@ -17,3 +17,6 @@ func (s *Server) InFlight() (n int) {
 	}
 	return n
 }
+
+// Remembered returns how many hosts have a place in memory.
+func (s *Server) Remembered() int { return len(s.calls.hosts) + len(s.desk.hosts) }

@@ -23,8 +23,7 @@ type callState struct {
 
 func newCalls() *calls { return &calls{hosts: map[fleet.HostID]*callState{}} }
 
-// begin notes a call and returns what notes its end. Hosts that were silent
-// for long are forgotten in passing.
+// begin notes a call of a known host and returns what notes its end.
 func (c *calls) begin(host fleet.HostID) (end func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -32,7 +31,6 @@ func (c *calls) begin(host fleet.HostID) (end func()) {
 	if state == nil {
 		state = new(callState)
 		c.hosts[host] = state
-		c.forget(time.Now())
 	}
 	state.open++
 	return func() {
@@ -40,20 +38,6 @@ func (c *calls) begin(host fleet.HostID) (end func()) {
 		defer c.mu.Unlock()
 		state.open--
 		state.last = time.Now()
-	}
-}
-
-// forget drops a few hosts that no longer call, so that the map follows the
-// fleet and not the ids that strangers make up.
-func (c *calls) forget(now time.Time) {
-	looked := 0
-	for host, state := range c.hosts {
-		if state.open == 0 && !state.last.IsZero() && now.Sub(state.last) > quietLimit {
-			delete(c.hosts, host)
-		}
-		if looked++; looked == 16 {
-			return
-		}
 	}
 }
 

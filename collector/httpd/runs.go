@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -287,9 +288,11 @@ func (s *Server) cancelRun(ctx context.Context, in cancelIn) (api.Cancelled, err
 	if err != nil {
 		return cancelled, err
 	}
-	if _, err := s.Replica.Propose(ctx, &ledger.PutOrders{Orders: []fleet.Order{order}, At: time.Now().UTC()}); err != nil {
+	ordered, err := s.ordered(s.propose(ctx, in.change, &ledger.PutOrders{Orders: []fleet.Order{order}, At: time.Now().UTC()}))
+	if err != nil {
 		return cancelled, err
 	}
+	order, cancelled.Index = ordered.Orders[0], ordered.Index
 	if pending != "" && s.presence(order.Host) != fleet.Alive {
 		_, err := s.Replica.Propose(ctx, &ledger.DropOrder{Host: order.Host, ID: pending})
 		if err != nil && fleet.KindOf(err) != fleet.NotFound {
@@ -298,7 +301,6 @@ func (s *Server) cancelRun(ctx context.Context, in cancelIn) (api.Cancelled, err
 		cancelled.Dropped = err == nil
 	}
 	cancelled.Order = &order
-	cancelled.Index, _ = s.Ledger.Applied()
 	return cancelled, nil
 }
 
@@ -312,29 +314,13 @@ func (s *Server) cancelling(in cancelIn) (order fleet.Order, pending fleet.Order
 	if fleet.KindOf(err) != fleet.NotFound {
 		return order, "", err
 	}
-	wish, found := s.pendingOrder(in.id)
-	if !found {
-		return order, "", err
+	wish, found, failed := s.Ledger.OrderOf(in.id)
+	if failed != nil || !found {
+		return order, "", cmp.Or(failed, err)
 	}
 	order = cancelOrder(wish.Host, wish.Task, in.id, in.change)
 	if wish.Expires.After(order.Expires) {
 		order.Expires = wish.Expires.Add(time.Minute)
 	}
 	return order, wish.ID, nil
-}
-
-// pendingOrder returns the order that becomes the run.
-func (s *Server) pendingOrder(run fleet.RunID) (fleet.Order, bool) {
-	for _, host := range s.Ledger.AllHosts() {
-		orders, err := s.Ledger.Orders(host.ID)
-		if err != nil {
-			return fleet.Order{}, false
-		}
-		for _, order := range orders {
-			if order.Kind == fleet.OrderRun && order.Run == run {
-				return order, true
-			}
-		}
-	}
-	return fleet.Order{}, false
 }

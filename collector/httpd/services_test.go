@@ -342,3 +342,27 @@ func TestHostShowsFoundAndGiven(t *testing.T) {
 		t.Errorf("jobs %+v, groups %+v", jobs, groups)
 	}
 }
+
+func TestHeadAnswersAsGetWithoutABody(t *testing.T) {
+	h := newHouse(t)
+	server := h.serve(t)
+	reply, err := http.Head(server.URL + api.PathHosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if body := text(t, reply); reply.StatusCode != http.StatusOK || body != "" || reply.Header.Get(api.HeaderIndex) == "" {
+		t.Errorf("%d %q %v", reply.StatusCode, body, reply.Header)
+	}
+}
+
+func TestStrangersAreNotRemembered(t *testing.T) {
+	h := newHouse(t)
+	for n := range 50 {
+		h.do(t, http.MethodGet, api.AgentPath(hostID(n))+"/plan", "")
+		h.do(t, http.MethodGet, api.AgentPath(hostID(n))+"/asks", "")
+	}
+	if n := h.Remembered(); n != 0 {
+		t.Errorf("%d hosts that nobody knows are remembered", n)
+	}
+}

@@ -51,6 +51,21 @@ func (l *Ledger) Orders(host fleet.HostID) (orders []fleet.Order, err error) {
 	return orders, err
 }
 
+// OrderOf returns the open order that becomes the run, and false when there is
+// none. It looks at all orders: they are few, for they live until their run is
+// reported.
+func (l *Ledger) OrderOf(run fleet.RunID) (order fleet.Order, found bool, err error) {
+	err = l.view(func(r *reader) error {
+		return eachRow(r, inOrders, nil, func(_ []byte, open fleet.Order) bool {
+			if found = open.Kind == fleet.OrderRun && open.Run == run; found {
+				order = open
+			}
+			return !found
+		})
+	})
+	return order, found, err
+}
+
 // Plan returns all that the host has to do: every task whose Where matches it
 // that is enabled or paused, by id, and its open orders. It is derived; no row
 // per host exists. A host that is not known is NotFound.
