@@ -180,7 +180,7 @@ func TestAStartThatWasNotRecordedIsFoundByItsEnvironment(t *testing.T) {
 
 func TestWhatCanBeProvedAboutALostRun(t *testing.T) {
 	b := newBench(t)
-	ended := b.run(b.spec(sh("echo done; exit 1")))
+	ended := b.run(b.spec(sh("echo done; echo done >&2; exit 1")))
 	own, err := readStat(os.Getpid())
 	if err != nil {
 		t.Fatal(err)

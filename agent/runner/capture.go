@@ -33,6 +33,8 @@ const (
 // that a later agent knows it too.
 type capture struct {
 	file  *os.File
+	path  string // empty: it was opened again, and is not reused
+	owner owner
 	quota int64
 	hole  span  // cut out so far; empty: nothing
 	lost  int64 // bytes that went otherwise, where the file system knows no holes
@@ -45,23 +47,27 @@ type span struct{ from, to int64 }
 
 func (s span) length() int64 { return s.to - s.from }
 
-// createCapture makes the file of a stream and gives it to the user that the
-// command runs as, who may want to open /dev/stdout again.
-func createCapture(path string, quota int64, owner *owner) (*capture, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if owner != nil {
-		if err := file.Chown(owner.uid, owner.gid); err != nil {
-			file.Close()
-			return nil, err
-		}
-	}
-	return newCapture(file, quota), nil
-}
-
 type owner struct{ uid, gid int }
+
+// createCapture makes the file of a stream, and opens it a second time for the
+// process: what is written to that one is seen here, and the kernel knows
+// whether anybody still has it. It belongs to the user that the command runs
+// as, who may want to open /dev/stdout again.
+func createCapture(spares *spares, path string, quota int64, owner owner) (c *capture, process *os.File, err error) {
+	file, err := spares.file(path, owner)
+	if err != nil {
+		return nil, nil, err
+	}
+	process, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		os.Remove(path)
+		file.Close()
+		return nil, nil, err
+	}
+	c = newCapture(file, quota)
+	c.path, c.owner = path, owner
+	return c, process, nil
+}
 
 func newCapture(file *os.File, quota int64) *capture {
 	return &capture{file: file, quota: max(quota, minQuota), punch: punchHole}
@@ -188,27 +194,37 @@ func streamPath(dir string, run fleet.RunID, stream string) string {
 // captures are the two streams of a run.
 type captures struct{ out, err *capture }
 
-func (r *Runner) createCaptures(run *fleet.Run, quota int64, owner *owner) (captures, error) {
+// createCaptures makes the files of a run, and returns them as the process is
+// to have them, too.
+func (r *Runner) createCaptures(run *fleet.Run, quota int64, owner owner) (captures, [2]*os.File, error) {
 	dir := taskDir(r.config.Dir, run.Task)
-	out, err := createCapture(streamPath(dir, run.ID, Stdout), quota, owner)
+	out, stdout, err := createCapture(r.spares, streamPath(dir, run.ID, Stdout), quota, owner)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return captures{}, fmt.Errorf("make a directory for the output: %w", err)
+			return captures{}, [2]*os.File{}, fmt.Errorf("make a directory for the output: %w", err)
 		}
-		out, err = createCapture(streamPath(dir, run.ID, Stdout), quota, owner)
+		out, stdout, err = createCapture(r.spares, streamPath(dir, run.ID, Stdout), quota, owner)
 	}
 	if err != nil {
-		return captures{}, fmt.Errorf("make a file for the output: %w", err)
+		return captures{}, [2]*os.File{}, fmt.Errorf("make a file for the output: %w", err)
 	}
-	stderr, err := createCapture(streamPath(dir, run.ID, Stderr), quota, owner)
+	errors, stderr, err := createCapture(r.spares, streamPath(dir, run.ID, Stderr), quota, owner)
 	if err != nil {
-		out.file.Close()
-		return captures{}, fmt.Errorf("make a file for the output: %w", err)
+		stdout.Close()
+		r.done(out)
+		return captures{}, [2]*os.File{}, fmt.Errorf("make a file for the output: %w", err)
 	}
-	return captures{out, stderr}, nil
+	return captures{out, errors}, [2]*os.File{stdout, stderr}, nil
 }
 
-func (c captures) each() []*capture { return []*capture{c.out, c.err} }
+// done lets go of a run's streams; empty ones serve another run.
+func (r *Runner) done(streams ...*capture) {
+	for _, c := range streams {
+		if c.path == "" || !r.spares.give(c.file, c.path, c.owner) {
+			c.file.Close()
+		}
+	}
+}
 
 func (c captures) close() {
 	c.out.file.Close()

@@ -41,9 +41,9 @@ type ending struct {
 // accompany waits for a run's end, enforces its limits and settles it. When
 // the runner closes it just returns.
 func (r *Runner) accompany(c *companion) {
-	defer c.captures.close()
 	end, ended := r.await(c)
 	if !ended {
+		c.captures.close()
 		c.process.release()
 		return
 	}
@@ -53,6 +53,7 @@ func (r *Runner) accompany(c *companion) {
 	c.noteStatus(end)
 	c.noteOutput(r)
 	r.settle(c)
+	r.done(c.captures.out, c.captures.err) // not before the outcome is on disk: no files means not started
 }
 
 func (r *Runner) await(c *companion) (ending, bool) {

@@ -66,23 +66,28 @@ func (s stopping) Close() error {
 }
 
 func (r *Runner) openStreams(run fleet.RunID, streams []string) ([]*follower, error) {
-	missing := fleet.Errorf(fleet.NotFound, "no output of run %s on this host", run).
+	missing := fleet.Errorf(fleet.NotFound, "no output of run %s on this host: it wrote nothing, or its output is no longer kept", run).
 		WithHint("output is kept for the last %d runs of a task", r.config.KeepRuns)
 	if run == "" || strings.ContainsAny(string(run), `/*?[\`) {
 		return nil, missing
 	}
-	found, err := filepath.Glob(streamPath(filepath.Join(r.config.Dir, "*"), run, Stdout))
+	r.spares.opening.RLock()
+	defer r.spares.opening.RUnlock()
+	found, err := filepath.Glob(streamPath(filepath.Join(r.config.Dir, "*"), run, "std*"))
 	if err != nil || len(found) == 0 {
 		return nil, missing
 	}
 	var files []*follower
 	for _, stream := range streams {
 		file, err := os.Open(streamPath(filepath.Dir(found[0]), run, stream))
+		if errors.Is(err, os.ErrNotExist) { // nothing was written to it
+			continue
+		}
 		if err != nil {
 			for _, f := range files {
 				f.file.Close()
 			}
-			return nil, missing
+			return nil, fmt.Errorf("open output: %w", err)
 		}
 		files = append(files, &follower{file: file})
 	}

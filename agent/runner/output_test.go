@@ -48,7 +48,7 @@ func TestOutputIsKeptAsItIs(t *testing.T) {
 	for name, script := range map[string]string{
 		"binary":           `head -c 100000 /dev/urandom | tee $COPY`,
 		"one endless line": `head -c 9000000 /dev/zero | tr '\0' x | tee $COPY`,
-		"none":             `: > $COPY`,
+		"nearly none":      `echo | tee $COPY`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := b.spec(sh(script))
@@ -97,13 +97,18 @@ func TestFollowEndsWithTheRun(t *testing.T) {
 // newFile makes a stream with content, as a process that appends to it would.
 func newFile(t *testing.T, quota int64) (*capture, func(int)) {
 	t.Helper()
-	c, err := createCapture(filepath.Join(t.TempDir(), "stream"), quota, nil)
+	store, err := newSpares(filepath.Join(t.TempDir(), "spare"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.file.Close() })
+	path := filepath.Join(t.TempDir(), "stream")
+	c, process, err := createCapture(store, path, quota, store.agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.file.Close(); process.Close() })
 	return c, func(n int) {
-		if _, err := c.file.Write(bytes.Repeat([]byte{'x'}, n)); err != nil {
+		if _, err := process.Write(bytes.Repeat([]byte{'x'}, n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -117,12 +122,12 @@ func TestTrimmingInManySteps(t *testing.T) {
 			if _, err := c.trim(); err != nil {
 				t.Fatal(err)
 			}
-			if used := onDisk(c.file.Name()); used > 64<<10+block {
+			if used := onDisk(c.path); used > 64<<10+block {
 				t.Fatalf("steps of %d: %d bytes on disk", step, used)
 			}
 		}
 		// A later agent reads off the file what is gone.
-		again, err := openCapture(c.file.Name(), 64<<10)
+		again, err := openCapture(c.path, 64<<10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,5 +163,45 @@ func TestOutputSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, _, err := b.Output(t.Context(), "01937f3c-0000-7000-8000-000000000001", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("unknown run: %v", err)
+	}
+}
+
+func TestEmptyStreamsServeLaterRuns(t *testing.T) {
+	b := newBench(t)
+	silent := b.run(b.spec(fleet.Command{Argv: []string{"/bin/true"}}))
+	if _, _, err := b.Output(t.Context(), silent.ID, Both, false); fleet.KindOf(err) != fleet.NotFound || !strings.Contains(err.Error(), "wrote nothing") {
+		t.Errorf("output of a silent run: %v", err)
+	}
+	spare := func() int { return len(b.spares.free) }
+	if n := spare(); n != 2 {
+		t.Fatalf("%d spare files, want 2", n)
+	}
+	loud := b.run(b.spec(sh("echo out")))
+	if got := b.output(loud.ID, Both); got != "out\n" {
+		t.Errorf("%q", got)
+	}
+	if n := spare(); n != 1 {
+		t.Errorf("%d spare files, want that of stderr", n)
+	}
+
+	// A stream that somebody may still write into is not given to another run.
+	path, line := fifo(t)
+	spec := b.spec(sh(`(echo $$ > $F; read x < $F; echo late) & exit 0`))
+	spec.Execute.Env = map[string]string{"F": path}
+	b.begin(spec)
+	line()
+	left := b.wait()
+	if n := spare(); n != 0 {
+		t.Errorf("%d spare files although a process holds them", n)
+	}
+	next := b.run(b.spec(sh("echo mine")))
+	write(t, path, "\n", 0o600)
+	reader, _, err := b.Output(t.Context(), left.ID, Stdout, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	if got := b.output(next.ID, Both); got != "mine\n" {
+		t.Errorf("%q", got)
 	}
 }

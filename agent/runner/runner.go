@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +50,7 @@ type Runner struct {
 	log    *slog.Logger
 	boot   string
 	null   *os.File
+	spares *spares
 
 	protected bool // the kernel is told to spare the agent when memory runs out
 	closing   chan struct{}
@@ -110,12 +112,16 @@ func New(config Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
+	spares, err := newSpares(filepath.Join(config.Dir, spareName))
+	if err != nil {
+		return nil, fmt.Errorf("open runner: %w", err)
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
 	return &Runner{
-		config: config, log: config.Logger, boot: boot, null: null,
+		config: config, log: config.Logger, boot: boot, null: null, spares: spares,
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1),
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{},
@@ -127,7 +133,7 @@ func New(config Config) (*Runner, error) {
 func (r *Runner) Close() error {
 	close(r.closing)
 	r.work.Wait()
-	return r.null.Close()
+	return errors.Join(r.spares.close(), r.null.Close())
 }
 
 // Drain waits until no run goes on or ctx ends. It stops none of them.

@@ -30,11 +30,11 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	if err != nil {
 		return &failure{fleet.MissedNoUser, err.Error()}
 	}
-	var files *owner
+	belongs := r.spares.agent
 	if credential != nil {
-		files = &owner{int(credential.Uid), int(credential.Gid)}
+		belongs = owner{int(credential.Uid), int(credential.Gid)}
 	}
-	captures, err := r.createCaptures(&spec.Run, c.handle.Quota, files)
+	captures, files, err := r.createCaptures(&spec.Run, c.handle.Quota, belongs)
 	if err != nil {
 		return forkFailed("not started: %v", err)
 	}
@@ -44,14 +44,15 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	attr := &syscall.ProcAttr{
 		Dir:   dir,
 		Env:   environment(&spec, user),
-		Files: []uintptr{r.null.Fd(), captures.out.file.Fd(), captures.err.file.Fd()},
+		Files: []uintptr{r.null.Fd(), files[0].Fd(), files[1].Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: credential, PidFD: &pidfd},
 	}
 	pid, err := forkNice(argv, attr, spec.Limits.Nice)
 	started := time.Now().UTC()
+	files[0].Close()
+	files[1].Close()
 	if err != nil {
-		captures.close()
-		_ = removeRun(taskDir(r.config.Dir, spec.Run.Task), spec.Run.ID) // empty; a sweep would find them
+		r.done(captures.out, captures.err)
 		return explain(err, argv[0], dir, user.name, spec.Limits.Nice)
 	}
 	r.resetOOM(pid)

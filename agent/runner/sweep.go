@@ -60,14 +60,26 @@ type kept struct {
 }
 
 func (r *Runner) sweepAll() {
-	dirs, err := filepath.Glob(filepath.Join(r.config.Dir, "*"))
-	if err != nil {
-		return // the pattern is ours and well formed
-	}
+	dirs := r.taskDirs()
 	for _, dir := range dirs {
 		r.sweepTask(dir)
 	}
 	r.sweepBytes(dirs)
+}
+
+// taskDirs lists the directories of all tasks that have output.
+func (r *Runner) taskDirs() []string {
+	entries, err := os.ReadDir(r.config.Dir)
+	if err != nil {
+		r.log.Warn("output cannot be listed", "error", err)
+	}
+	var dirs []string
+	for _, entry := range entries {
+		if entry.Name() != spareName {
+			dirs = append(dirs, filepath.Join(r.config.Dir, entry.Name()))
+		}
+	}
+	return dirs
 }
 
 func (r *Runner) sweepTouched() {
@@ -132,7 +144,8 @@ func runsIn(dir string) []kept {
 	}
 	var runs []kept
 	for _, entry := range entries {
-		if run, is := strings.CutSuffix(entry.Name(), "."+Stdout); is {
+		run, _, _ := strings.Cut(entry.Name(), ".")
+		if len(runs) == 0 || runs[len(runs)-1].run != fleet.RunID(run) { // its two streams stand together
 			runs = append(runs, kept{dir: dir, run: fleet.RunID(run)})
 		}
 	}
