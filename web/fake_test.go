@@ -17,6 +17,9 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
+// The client that speaks to a collector from elsewhere can stand in for it.
+var _ Source = (*api.Client)(nil)
+
 // fake is a Source of n things of each kind, all of whose texts are text.
 // Lists have one page more after each: their cursors count up.
 type fake struct {
@@ -140,9 +143,9 @@ func (f *fake) JobGroups(_ context.Context, q api.JobQuery) (api.List[api.JobGro
 	return fakeList(f, q.Page, api.JobGroup{Fingerprint: f.text, Command: f.text, Jobs: 9, Hosts: 8, HostNames: []string{f.text}, Schedules: []string{f.text, "30 2 * * 1-5"}, Users: []string{f.text}})
 }
 
-func (f *fake) Tasks(_ context.Context, q api.TaskQuery) (api.List[api.TaskView], error) {
+func (f *fake) Tasks(ctx context.Context, q api.TaskQuery) (api.List[api.TaskView], error) {
 	f.note(q)
-	view, _ := f.Task(nil, aTask)
+	view, _ := f.Task(ctx, aTask)
 	return fakeList(f, q.Page, view)
 }
 

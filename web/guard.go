@@ -36,7 +36,7 @@ func (s *site) guard(next http.Handler, allowed []string) http.Handler {
 			s.refuse(w, failure{
 				Status:  http.StatusMisdirectedRequest,
 				Message: fmt.Sprintf("these pages are not served under the name %q", clip(r.Host, 120)),
-				Hint:    "add the name to web.allowed_hosts in collector.yaml",
+				Hint:    "add the name to allowed_hosts in collector.yaml",
 			})
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")

@@ -58,6 +58,7 @@ async function all(items, work) {
 
 const wide = { width: 1280, height: 900 };
 const narrow = { width: 390, height: 844 };
+const between = [{ width: 820, height: 1100 }, { width: 1024, height: 768 }, { width: 1920, height: 1080 }];
 
 // visit opens one page in a context of its own, watches it, and closes it.
 async function visit(base, path, { viewport = wide, colorScheme = "light", javaScriptEnabled = true, status = 200 } = {}, look = async () => {}) {
@@ -126,6 +127,7 @@ async function everywhere(fleet, base, path, status = 200) {
       check(`${name}: has its heading`, (await page.locator("h1").count()) === 1);
     });
   }
+  for (const viewport of between) await visit(base, path, { viewport, status }, fits);
 }
 
 // portrait keeps the picture that packaging/screenshot.png is a copy of.
