@@ -270,12 +270,27 @@ func (r *Runner) settle(c *companion) {
 	if err := r.config.Recorder.Record(context.Background(), *run, nil); err != nil {
 		r.log.Warn("outcome not on disk yet", "run", run.ID, "task", run.Task, "state", run.State, "error", err)
 	}
+	r.logOutcome(run)
+}
+
+func (r *Runner) logOutcome(run *fleet.Run) {
+	facts := []any{"run", run.ID, "task", run.Task, "state", run.State}
+	if run.Exit != nil {
+		facts = append(facts, "exit", *run.Exit)
+	}
+	if run.Started != nil && run.Ended != nil {
+		facts = append(facts, "took", run.Ended.Sub(*run.Started).String())
+	}
+	for _, fact := range [][2]string{{"signal", run.Signal}, {"reason", string(run.Reason)}, {"detail", run.Detail}} {
+		if fact[1] != "" {
+			facts = append(facts, fact[0], fact[1])
+		}
+	}
 	level := slog.LevelInfo
 	if run.Failed() {
 		level = slog.LevelWarn
 	}
-	r.log.Log(context.Background(), level, "run ended", "run", run.ID, "task", run.Task, "state", run.State,
-		"reason", run.Reason, "detail", run.Detail)
+	r.log.Log(context.Background(), level, "run ended", facts...)
 }
 
 func grace(limits fleet.Limits) time.Duration {
