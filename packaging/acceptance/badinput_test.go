@@ -55,7 +55,7 @@ func TestProgramsRefuseBadInput(t *testing.T) {
 		"--listen-api", address("9.1", 7770), "--listen-raft", address("9.1", 7771), "--listen-gossip", address("9.1", 7772), "--listen-web", address("9.1", 7780))
 	refused(t, "a second collector on one data directory", out, code, "c1", "another process")
 	out, code = c.run("fleetcron-agent", "run", "--config", c.dir+"/a1.yaml", "--gossip-bind", address("9.2", 7772))
-	refused(t, "a second agent on one state directory", out, code, "a1", "another")
+	refused(t, "a second agent on one state directory", out, code, "a1", "in use by process")
 	out, code = c.run("fleetcron-collector", "init", "--config", c.dir+"/c1.yaml", "--members", "c1="+address("0.1", 7771))
 	refused(t, "init where a cluster is", out, code, "another process")
 

@@ -194,14 +194,18 @@ func (c *cluster) eventually(what string, condition func(context.Context) error)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	var why error
 	for {
 		err := condition(ctx)
 		if err == nil {
 			return
 		}
+		if ctx.Err() == nil {
+			why = err
+		}
 		select {
 		case <-ctx.Done():
-			c.t.Fatalf("waited in vain for %s: %v", what, err)
+			c.t.Fatalf("waited in vain for %s: %v", what, why)
 		case <-tick.C:
 		}
 	}

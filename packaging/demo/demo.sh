@@ -113,7 +113,7 @@ until_true reported
 show hosts
 show find backup
 show jobs --host old-files
-show when --from 02:00 --to 04:00
+show when --from 02:25 --to 02:35
 show assign demo/hello --cron '*/5 * * * * *' --to env=demo --timeout 5s --owner team-demo --wait -- /bin/echo "hello from fleetcron"
 ran() { fleetctl runs --task demo/hello -o json | grep -q '"state": *"ran"'; }
 until_true ran
