@@ -252,9 +252,32 @@ func TestAFaultOfOursIsLoggedAndNotTold(t *testing.T) {
 	if strings.Count(logged, `"panic":"boom"`) != 1 || strings.Count(logged, `"stack"`) != 1 || !strings.Contains(logged, "panicky") || !strings.Contains(logged, "request-7") {
 		t.Errorf("logged %s", logged)
 	}
+	if !strings.Contains(logged, `"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"`) {
+		t.Errorf("the caller's trace is lost: %s", logged)
+	}
 	p = decoded[api.Problem](t, h.do(t, http.MethodGet, api.PathJobGroups, ""), http.StatusInternalServerError)
 	if strings.Contains(p.Detail, "secret") || !strings.Contains(h.logged.String(), "secret") {
 		t.Errorf("problem %+v", p)
+	}
+}
+
+func TestLogLinesHaveTheSameFieldsEverywhere(t *testing.T) {
+	h := newHouse(t)
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for traceparent, taken := range map[string]bool{
+		parent: true, "ff" + parent[2:]: false, strings.ToUpper(parent): false, "00-" + strings.Repeat("0", 32) + parent[35:]: false, "nonsense": false,
+	} {
+		h.do(t, http.MethodPost, api.PathTasks, backup, "Traceparent", traceparent, api.HeaderActor, "anna")
+		lines := strings.Split(strings.TrimSpace(h.logged.String()), "\n")
+		last := lines[len(lines)-1]
+		for _, field := range []string{`"timestamp":`, `"level":"info"`, `"message":"request"`, `"service":"collector"`, `"trace_id":"`, `"actor":"anna"`, `"status":415`} {
+			if !strings.Contains(last, field) {
+				t.Errorf("no %s in %s", field, last)
+			}
+		}
+		if got := strings.Contains(last, `"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"`); got != taken {
+			t.Errorf("%s: taken %v", traceparent, got)
+		}
 	}
 }
 

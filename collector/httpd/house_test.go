@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/logging"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
 )
 
@@ -147,9 +147,12 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 		houses[i] = &house{ledger: l, member: member{g, id}, logged: new(logBuffer)}
 	}
 	for _, h := range houses {
+		logger, err := logging.New(h.logged, logging.Config{Level: "debug"}, "collector")
+		if err != nil {
+			t.Fatal(err)
+		}
 		deps := httpd.Deps{
-			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, Version: "1.2.3",
-			Logger: slog.New(slog.NewJSONHandler(h.logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, Version: "1.2.3", Logger: logger,
 		}
 		for _, f := range change {
 			f(&deps)

@@ -410,6 +410,27 @@ func TestAnAgentThatNeverAnswers(t *testing.T) {
 	})
 }
 
+func TestAQuestionIsHandedOutOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.addHost(t, 1, nil)
+		run := newRun(1, fleet.RunRan)
+		h.record(t, 1, run)
+		h.do(t, http.MethodGet, api.AgentPath(hostID(1))+"/asks", "")
+		var reading sync.WaitGroup
+		reading.Go(func() { h.do(t, http.MethodGet, api.RunPath(run.ID)+"/output", "") })
+		synctest.Wait()
+		for _, want := range []int{1, 0} {
+			asks := decoded[api.List[api.Ask]](t, h.do(t, http.MethodGet, api.AgentPath(hostID(1))+"/asks?wait=1s", ""), http.StatusOK)
+			if len(asks.Items) != want {
+				t.Errorf("asks %+v, want %d", asks.Items, want)
+			}
+		}
+		reading.Wait()
+		check(t, h.Close())
+	})
+}
+
 func TestHealthAndMetrics(t *testing.T) {
 	var fault error
 	h := newHouse(t, func(d *httpd.Deps) {

@@ -90,6 +90,38 @@ func TestTheSameKeyDoesItOnce(t *testing.T) {
 	if err != nil || len(orders) != 1 || orders[0].Run == "" {
 		t.Errorf("orders %+v, %v", orders, err)
 	}
+	h.do(t, http.MethodDelete, "/v1/tasks/data/backup", "", "If-Match", "*")
+	if diff := cmp.Diff(orders, run().Orders); diff != "" { // the answer of that time, whatever happened since
+		t.Error(diff)
+	}
+}
+
+func TestAHostNamedTwiceGetsOneOrder(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	h.addTask(t)
+	body := `{"queue":true,"hosts":["host-1","` + string(hostID(1)) + `"]}`
+	ordered := decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", body, "Content-Type", api.MediaJSON), http.StatusOK)
+	if len(ordered.Orders) != 1 {
+		t.Errorf("orders %+v", ordered.Orders)
+	}
+}
+
+func TestAPlanHasItsOwnIndex(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	h.addHost(t, 2, map[string]string{"role": "web"})
+	plan := func(n int) fleet.Plan {
+		return decoded[fleet.Plan](t, h.do(t, http.MethodGet, api.AgentPath(hostID(n))+"/plan", ""), http.StatusOK)
+	}
+	db, web := plan(1), plan(2)
+	h.addTask(t)
+	if got := plan(1); got.Index <= db.Index {
+		t.Errorf("index %d → %d with a task of its own", db.Index, got.Index)
+	}
+	if got := plan(2); got.Index != web.Index {
+		t.Errorf("index %d → %d with a task that is not its own", web.Index, got.Index)
+	}
 }
 
 func TestATaskThatMatchesNoHost(t *testing.T) {
