@@ -64,6 +64,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("join gossip: %w", err)
 	}
 	defer mesh.Close()
+	defer mesh.Leave() // the others need not wait to see that this was no failure
 	hosts := newPresence(mesh.Members)
 
 	raft, err := replica.Open(replica.Config{ID: fleet.CollectorID(cfg.ID), Dir: cfg.raftDir(), Bind: cfg.Listen.Raft, Ledger: book, Logger: log})

@@ -65,8 +65,8 @@ func (c *Config) Validate() error {
 	add := func(field, value, reason string) {
 		wrong = append(wrong, fleet.FieldError{Field: field, Value: value, Reason: reason})
 	}
-	if !fleet.ValidName(c.ID) {
-		add("id", c.ID, "want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit")
+	if !fleet.ValidName(c.ID) || strings.Contains(c.ID, "_") {
+		add("id", c.ID, "want 1–63 of a-z 0-9 . - beginning and ending with a letter or digit")
 	}
 	if !filepath.IsAbs(c.DataDir) {
 		add("data_dir", c.DataDir, "want an absolute path")

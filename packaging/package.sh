@@ -4,16 +4,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 : "${VERSION:?}" "${SOURCE_DATE_EPOCH:?}"
-export VERSION ARCH MTIME
+export VERSION ARCH
 ARCH=$(go env GOARCH)
-MTIME=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
+DATE=$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)
 programs=(fleetcron-agent fleetcron-collector fleetctl)
 
 rm -rf dist
 mkdir -p dist/completions
 cat > dist/changelog.yaml <<YAML
 - semver: $VERSION
-  date: $MTIME
+  date: $DATE
   packager: fleetcron maintainers <maintainers@fleetcron.invalid>
   changes:
     - note: Release $VERSION.

@@ -30,7 +30,8 @@ func takeLock(dir string) (*os.File, error) {
 		}
 		return nil, inUse(dir)
 	}
-	if err := file.Truncate(0); err == nil {
+	err = file.Truncate(0)
+	if err == nil {
 		_, err = file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil && !noSpace(err) {

@@ -23,7 +23,7 @@ func (s *Server) logAccess(r *http.Request, w *recorder, took time.Duration) {
 	}
 	attrs := []slog.Attr{
 		slog.String("request_id", ex.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Duration("took", took), slog.String("remote", r.RemoteAddr),
+		slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("remote", r.RemoteAddr),
 	}
 	if ex.actor != "" {
 		attrs = append(attrs, slog.String("actor", ex.actor))

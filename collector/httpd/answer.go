@@ -60,8 +60,8 @@ func writeReply(w http.ResponseWriter, r *request, out any) error {
 	if r.exchange.applied != nil {
 		note(r.Context(), r.exchange.applied())
 	}
-	if r.exchange.index > 0 {
-		header.Set(api.HeaderIndex, strconv.FormatUint(r.exchange.index, 10))
+	if index := r.exchange.index; index > 0 {
+		header.Set(api.HeaderIndex, strconv.FormatUint(index, 10))
 	}
 	writeBody(w, status, api.MediaJSON, append(text, '\n'))
 	return nil

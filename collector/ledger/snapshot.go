@@ -3,11 +3,13 @@ package ledger
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // A snapshot is magic, then for each bucket in the order of the table its name
@@ -46,7 +48,7 @@ func (s *Snapshot) Index() uint64 { return s.r.index() }
 
 // Close lets go of the pages. It may be called again.
 func (s *Snapshot) Close() error {
-	if err := s.tx.Rollback(); err != nil && err != bbolt.ErrTxClosed {
+	if err := s.tx.Rollback(); err != nil && !errors.Is(err, bbolterrors.ErrTxClosed) {
 		return fmt.Errorf("close snapshot: %w", err)
 	}
 	return nil

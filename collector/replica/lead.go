@@ -19,6 +19,15 @@ type leadership struct {
 	changed chan struct{} // closed when term changes
 }
 
+// begin opens a term that ends with ctx, or when the next one is set.
+func (l *leadership) begin(ctx context.Context) { l.set(context.WithCancel(ctx)) }
+
+// over closes the term.
+func (l *leadership) over() {
+	var none context.Context
+	l.set(none, nil)
+}
+
 func (l *leadership) set(term context.Context, end context.CancelFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,11 +49,11 @@ func (l *leadership) now() (term context.Context, changed <-chan struct{}) {
 // everything that earlier leaders committed is applied here and the cluster
 // has its id.
 func (r *Replica) watchLeadership() {
-	defer r.lead.set(nil, nil)
+	defer r.lead.over()
 	for {
 		select {
 		case leads := <-r.raft.LeaderCh():
-			r.lead.set(nil, nil)
+			r.lead.over()
 			if leads {
 				r.ascend()
 			} else {
@@ -78,7 +87,7 @@ func (r *Replica) ascend() {
 		}
 	}
 	r.log.Info("leadership begins", "collector", r.id, "term", r.raft.CurrentTerm())
-	r.lead.set(context.WithCancel(r.ctx))
+	r.lead.begin(r.ctx)
 }
 
 // name mints the cluster's id in the first entry of its ledger.

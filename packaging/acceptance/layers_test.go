@@ -69,7 +69,7 @@ var homes = map[string][]string{
 	"github.com/hashicorp/raft":       {"collector/replica"},
 	"go.etcd.io/bbolt":                {"collector/ledger", "collector/replica"},
 	"github.com/labstack/echo":        {"collector/httpd"},
-	"go.yaml.in/yaml":                 {"shared/settings", "shared/taskfile"},
+	"go.yaml.in/yaml":                 {"shared/settings", "shared/taskfile", "collector/cmd/fleetctl"},
 	"github.com/spf13/cobra":          {"agent/cmd/fleetcron-agent", "collector/cmd/fleetcron-collector", "collector/cmd/fleetctl"},
 }
 
