@@ -34,8 +34,11 @@ type call struct {
 	open   bool          // the answer is a stream: no time-out once it began
 }
 
-// errUnreachable marks a collector that did not answer at all.
-var errUnreachable = errors.New("unreachable")
+// unreachable is why a collector did not answer at all.
+type unreachable struct{ error }
+
+// Unwrap returns the cause.
+func (u unreachable) Unwrap() error { return u.error }
 
 // send returns the first answer that is no reason to ask another collector.
 // The caller closes its body.
@@ -60,8 +63,8 @@ func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
 			}
 			failed = append(failed, err)
 		}
-		if round+1 >= c.config.Rounds || !c.budget.spend() {
-			return nil, c.summary(failed)
+		if round+1 >= c.rounds(failed) || !c.budget.spend() {
+			return nil, summary(failed)
 		}
 		if err := sleep(ctx, backoff(round)); err != nil {
 			return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "gave up waiting for an answer", Err: err}
@@ -69,10 +72,21 @@ func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
 	}
 }
 
-// backoff returns a pause of 100 ms, 400 ms, 1.6 s … at most 5 s, half of it
-// by chance, so that a fleet does not come back in step.
+// rounds returns how often to try: twice where nobody is there, more often
+// where somebody is, who may be about to find a new leader.
+func (c *Client) rounds(failed []error) int {
+	for _, err := range failed {
+		if _, silent := errors.AsType[unreachable](err); !silent {
+			return c.config.Rounds
+		}
+	}
+	return min(2, c.config.Rounds)
+}
+
+// backoff returns a pause of 200 ms, 800 ms, 3.2 s, 5 s …, half of it by
+// chance, so that a fleet does not come back in step.
 func backoff(round int) time.Duration {
-	full := min(5*time.Second, 100*time.Millisecond<<(2*min(round, 8)))
+	full := min(5*time.Second, 200*time.Millisecond<<(2*min(round, 8)))
 	return full/2 + time.Duration(mathrand.Int64N(int64(full/2)))
 }
 
@@ -91,7 +105,7 @@ func (c *Client) attempt(ctx context.Context, address string, call call) (*http.
 		if !limit.Stop() {
 			err = fmt.Errorf("no answer within %s", c.config.Timeout+call.wait)
 		}
-		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: errors.Join(errUnreachable, cause(err))}
+		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: unreachable{cause(err)}}
 	}
 	if call.open {
 		limit.Stop()
@@ -176,11 +190,11 @@ func problemOf(reply *http.Response) error {
 }
 
 // summary says why no collector helped: one sentence about all of them.
-func (c *Client) summary(failed []error) error {
+func summary(failed []error) error {
 	silent := 0
 	var answer *fleet.Error
 	for _, err := range failed {
-		if errors.Is(err, errUnreachable) {
+		if _, ok := errors.AsType[unreachable](err); ok {
 			silent++
 		} else if e, ok := errors.AsType[*fleet.Error](err); ok {
 			answer = e

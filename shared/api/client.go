@@ -21,7 +21,7 @@ type Config struct {
 	Actor     string        // who makes changes, in HeaderActor; empty: unsaid
 	UserAgent string        // empty: "fleetcron"
 	Timeout   time.Duration // of one attempt, beside the time a blocking query waits; zero: 10s
-	Rounds    int           // how often all addresses are tried; zero: 3
+	Rounds    int           // how often all addresses are tried; zero: 4, long enough for an election
 	Transport http.RoundTripper
 }
 
@@ -47,7 +47,7 @@ func NewClient(config Config) (*Client, error) {
 		config.Timeout = 10 * time.Second
 	}
 	if config.Rounds == 0 {
-		config.Rounds = 3
+		config.Rounds = 4
 	}
 	if config.UserAgent == "" {
 		config.UserAgent = "fleetcron"

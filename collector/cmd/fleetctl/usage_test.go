@@ -64,7 +64,7 @@ func TestErrors(t *testing.T) {
 		{"apply what is not there", []string{"apply", "-f", "none.yaml"}, 2, "fleetctl: stat none.yaml: no such file or directory\n"},
 		{"prune everything", []string{"apply", "-f", "-", "--prune"}, 2, "fleetctl: --prune wants --namespace: it deletes what the files do not name there\n"},
 		{"namespace without prune", []string{"apply", "-f", "-", "--namespace", "x"}, 2, "fleetctl: --namespace belongs to --prune; a task's file names its own\n"},
-		{"nobody there", []string{"hosts", "--address", "http://127.0.0.1:1", "--timeout", "1s"}, 6, "fleetctl: the collector does not answer: collector http://127.0.0.1:1: unreachable; dial tcp 127.0.0.1:1: connect: connection refused\nhint: is it running? --address, FLEETCRON_ADDRESS or the config file name another\n"},
+		{"nobody there", []string{"hosts", "--address", "http://127.0.0.1:1", "--timeout", "1s"}, 6, "fleetctl: the collector does not answer: collector http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\nhint: is it running? --address, FLEETCRON_ADDRESS or the config file name another\n"},
 	}
 	s := newSession(t)
 	s.populate()
