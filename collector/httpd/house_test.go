@@ -33,6 +33,18 @@ type group struct {
 	leader  fleet.CollectorID
 	ledgers []*ledger.Ledger
 	ids     []fleet.CollectorID
+	lagging bool           // all but the first ledger apply only when catchUp is called
+	late    []ledger.Entry // what they lack
+}
+
+// catchUp has the lagging ledgers apply what they lack.
+func (g *group) catchUp() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, l := range g.ledgers[1:] {
+		l.Apply(g.late)
+	}
+	g.lagging, g.late = false, nil
 }
 
 // member is one collector of a group.
@@ -52,9 +64,14 @@ func (m member) Propose(_ context.Context, command ledger.Command) (any, error) 
 		return nil, fleet.Errorf(fleet.Unavailable, "collector %s does not lead", m.id).WithCode(api.CodeNotLeader)
 	}
 	m.index++
-	var result any
-	for _, l := range m.ledgers {
-		result = l.Apply([]ledger.Entry{{Index: m.index, Term: 1, Data: data}})[0]
+	entry := ledger.Entry{Index: m.index, Term: 1, Data: data}
+	result := m.ledgers[0].Apply([]ledger.Entry{entry})[0]
+	if m.lagging {
+		m.late = append(m.late, entry)
+	} else {
+		for _, l := range m.ledgers[1:] {
+			l.Apply([]ledger.Entry{entry})
+		}
 	}
 	if refusal, refused := ledger.IsRefusal(result); refused {
 		return nil, refusal

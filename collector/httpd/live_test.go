@@ -52,6 +52,33 @@ func TestAFollowerPassesChangesOn(t *testing.T) {
 	}
 }
 
+// TestWhoeverChangesSomethingFindsItThere lets the follower lag while it
+// passes a change on: its answer must wait until it has the change itself.
+func TestWhoeverChangesSomethingFindsItThere(t *testing.T) {
+	houses := newHouses(t, 2)
+	houses[0].serve(t)
+	client := newClient(t, houses[1].serve(t).URL)
+	houses[0].addHost(t, 1, map[string]string{"role": "db"})
+	houses[0].member.lagging = true
+	var catching sync.WaitGroup
+	catching.Go(func() {
+		for looked := 0; looked < 20; { // well after the leader has it
+			if _, err := houses[0].ledger.Task("data/backup"); err == nil {
+				looked++
+			}
+			<-time.After(time.Millisecond)
+		}
+		houses[0].member.catchUp()
+	})
+	if _, err := client.PutTask(t.Context(), []byte(backup), api.MediaJSON, nil, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Task(t.Context(), "data/backup"); err != nil {
+		t.Errorf("right after the change: %v", err)
+	}
+	catching.Wait()
+}
+
 func TestNobodyLeads(t *testing.T) {
 	houses := newHouses(t, 2)
 	front := houses[1].serve(t)
