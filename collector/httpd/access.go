@@ -21,20 +21,27 @@ func (s *Server) logAccess(r *http.Request, w *recorder, took time.Duration) {
 			level = slog.LevelInfo
 		}
 	}
+	if ex.problem != nil && fleet.KindOf(ex.problem) == fleet.Internal {
+		level = slog.LevelError
+	}
+	if s.Logger.Enabled(r.Context(), level) {
+		s.Logger.LogAttrs(r.Context(), level, "request", facts(r, w, ex, took)...)
+	}
+	s.metrics.requests.WithLabelValues(method, route, strconv.Itoa(w.status)).Inc()
+	s.metrics.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+}
+
+func facts(r *http.Request, w *recorder, ex *exchange, took time.Duration) []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("request_id", ex.id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-		slog.Int("status", w.status), slog.Int64("bytes", w.bytes), slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("remote", r.RemoteAddr),
+		slog.Int("status", w.status), slog.Int64("bytes", w.bytes),
+		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("remote", r.RemoteAddr),
 	}
 	if ex.actor != "" {
 		attrs = append(attrs, slog.String("actor", ex.actor))
 	}
 	if ex.problem != nil {
 		attrs = append(attrs, slog.String("error", ex.problem.Error()))
-		if fleet.KindOf(ex.problem) == fleet.Internal {
-			level = slog.LevelError
-		}
 	}
-	s.Logger.LogAttrs(r.Context(), level, "request", attrs...)
-	s.metrics.requests.WithLabelValues(method, route, strconv.Itoa(w.status)).Inc()
-	s.metrics.seconds.WithLabelValues(method, route).Observe(took.Seconds())
+	return attrs
 }
