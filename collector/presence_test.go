@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -11,9 +12,10 @@ import (
 func TestPresenceFollowsGossip(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const host = fleet.HostID("00000000000000000000000000000001")
-		status := gossip.StatusAlive
+		var status atomic.Value // of gossip.Status
+		status.Store(gossip.StatusAlive)
 		p := newPresence(func() []gossip.Member {
-			return []gossip.Member{{Name: string(host), Status: status}, {Name: "c1", Status: gossip.StatusAlive}}
+			return []gossip.Member{{Name: string(host), Status: status.Load().(gossip.Status)}, {Name: "c1", Status: gossip.StatusAlive}}
 		})
 		events := make(chan gossip.Event)
 		go p.Run(t.Context(), events)
@@ -21,7 +23,7 @@ func TestPresenceFollowsGossip(t *testing.T) {
 			status gossip.Status
 			want   fleet.Presence
 		}{{gossip.StatusAlive, fleet.Alive}, {gossip.StatusFailed, fleet.Silent}, {gossip.StatusAlive, fleet.Alive}, {gossip.StatusLeft, fleet.Left}} {
-			status = step.status
+			status.Store(step.status)
 			events <- gossip.Event{}
 			synctest.Wait()
 			if got := p.Presence(host); got != step.want {
