@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -308,17 +307,17 @@ func (s *Server) cancelRun(ctx context.Context, in cancelIn) (api.Cancelled, err
 // still waits for, if any. It holds for longer than that one.
 func (s *Server) cancelling(in cancelIn) (order fleet.Order, pending fleet.OrderID, err error) {
 	run, err := s.Ledger.Run(in.id)
-	if err == nil {
-		return cancelOrder(run.Host, run.Task, in.id, in.change), "", nil
-	}
-	if fleet.KindOf(err) != fleet.NotFound {
+	if err != nil {
 		return order, "", err
 	}
-	wish, found, failed := s.Ledger.OrderOf(in.id)
-	if failed != nil || !found {
-		return order, "", cmp.Or(failed, err)
+	order = cancelOrder(run.Host, run.Task, in.id, in.change)
+	if run.State != fleet.RunPending {
+		return order, "", nil
 	}
-	order = cancelOrder(wish.Host, wish.Task, in.id, in.change)
+	wish, found, err := s.Ledger.OrderOf(in.id)
+	if err != nil || !found {
+		return order, "", err
+	}
 	if wish.Expires.After(order.Expires) {
 		order.Expires = wish.Expires.Add(time.Minute)
 	}

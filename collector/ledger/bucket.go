@@ -30,6 +30,7 @@ const (
 	inRunsFailedByTask
 	inRunsFailedByHost
 	inRunsOpen
+	inPresumed
 	inHours
 	inKept
 	inRequests
@@ -59,6 +60,7 @@ var bucketNames = [buckets]string{
 	inRunsFailedByTask: "failed_task",     // task.run
 	inRunsFailedByHost: "failed_host",     // host.run
 	inRunsOpen:         "runs_open",       // run, while it has no outcome
+	inPresumed:         "runs_presumed",   // run → 1, while its outcome is not its host's word
 	inHours:            "hours",           // hour since 1970 → runs and failures first seen in it
 	inKept:             "runs_kept",       // task → how many runs it has
 	inRequests:         "requests",        // idempotency key → requestRow

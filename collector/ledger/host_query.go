@@ -107,7 +107,7 @@ func (l *Ledger) Matching(where *fleet.Where) []*Host {
 type Totals struct {
 	Hosts, Jobs, Broken, Problems int
 	Tasks, Paused                 int
-	Open                          int // runs without an outcome
+	Open                          int // runs that have begun and not ended
 }
 
 // Totals returns how much there is of everything.

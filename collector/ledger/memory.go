@@ -20,7 +20,7 @@ type memory struct {
 	hosts       map[fleet.HostID]*Host
 	sorted      []*Host // by name, then id; replaced, not changed
 	tasks       map[fleet.TaskID]*heldTask
-	open        int // runs without an outcome
+	open        int // runs that have begun and not ended
 }
 
 // readMemory reads memory from a file.
@@ -32,13 +32,27 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		if err := fresh.loadHosts(r); err != nil {
 			return err
 		}
-		each(r.bucket(inRunsOpen), nil, nil, func(_, _ []byte) bool { fresh.open++; return true })
+		if err := fresh.countOpen(r); err != nil {
+			return err
+		}
 		return eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
 			fresh.tasks[task.Task.ID()] = hold(task)
 			return true
 		})
 	})
 	return fresh, err
+}
+
+// countOpen counts the runs that go on.
+func (m *memory) countOpen(r *reader) (err error) {
+	each(r.bucket(inRunsOpen), nil, nil, func(id, _ []byte) bool {
+		var found runRow
+		found, _, err = row[runRow](r, inRuns, id)
+		run := found.run()
+		m.open += opens(&run)
+		return err == nil
+	})
+	return err
 }
 
 // remember replaces memory and wakes everyone.

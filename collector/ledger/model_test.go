@@ -159,8 +159,9 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		return &SetTaskState{ID: task, State: states[random.IntN(4)], IfIndex: if0, At: at}
 	case n < 17:
 		order := testOrder(fleet.OrderID(fmt.Sprint("o", random.IntN(6))), host, task)
+		order.Run = runID(60_000*random.IntN(40), 1)
 		if order.Expires = at.Add(20 * time.Minute); random.IntN(3) == 0 {
-			order.Kind, order.Run = fleet.OrderCancel, runID(60_000*random.IntN(40), 1)
+			order.Kind = fleet.OrderCancel
 		}
 		return &PutOrders{Orders: []fleet.Order{order}, At: at}
 	case n == 17:

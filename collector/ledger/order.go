@@ -7,9 +7,10 @@ import (
 )
 
 // PutOrders records orders, all or none. It returns []fleet.Order. An order
-// that is known already stays as it is. An order ends when the agent reports
-// its run (of a cancel: the end of the run), by DropOrder, or after its expiry
-// by Prune.
+// that is known already stays as it is. The run that an order promises is
+// pending from then on. An order ends when the agent reports its run (of a
+// cancel: the end of the run), by DropOrder, with its task, or after its
+// expiry by Prune.
 type PutOrders struct {
 	Orders []fleet.Order `json:"orders"`
 	At     time.Time     `json:"at"`
@@ -22,6 +23,7 @@ func (cmd *PutOrders) apply(c *change) any {
 		}
 	}
 	written := make([]fleet.Order, 0, len(cmd.Orders))
+	tally := newTally()
 	for _, order := range cmd.Orders {
 		k := key(string(order.Host), string(order.ID))
 		if old, found := stored[fleet.Order](c, inOrders, k); found {
@@ -29,10 +31,54 @@ func (cmd *PutOrders) apply(c *change) any {
 			continue
 		}
 		c.put(inOrders, k, encode(order))
+		promise(c, &order, tally)
 		written = append(written, order)
 		c.notify(Orders, PlanOf(order.Host))
 	}
+	tally.write(c)
 	return written
+}
+
+// promise writes the run that the order becomes, so that it is seen before the
+// host tells of it, and has an outcome should the host never do so.
+func promise(c *change, order *fleet.Order, tally *tally) {
+	if order.Kind != fleet.OrderRun || !keyable(string(order.Run)) || !plausible(&order.Due) {
+		return
+	}
+	if _, found := storedRun(c, order.Run); found {
+		return
+	}
+	task, _ := stored[taskRow](c, inTasks, key(string(order.Task)))
+	writeRun(c, new(fleet.Run), &fleet.Run{
+		ID: order.Run, Task: order.Task, Generation: task.Generation, Host: order.Host, Due: order.Due,
+		Order: order.ID, State: fleet.RunPending,
+	}, false, tally)
+}
+
+// withdrawn is what becomes of a promised run when its order goes.
+type withdrawn struct {
+	state  fleet.RunState
+	reason fleet.Reason
+	detail string
+}
+
+var (
+	byPerson = withdrawn{fleet.RunSkipped, fleet.SkippedCancelled, "withdrawn before its host told of it"}
+	byDelete = withdrawn{fleet.RunSkipped, fleet.SkippedCancelled, "the task was deleted before its host told of it"}
+	byExpiry = withdrawn{fleet.RunMissed, fleet.MissedDeadline, "its host did not tell of it before the order expired"}
+)
+
+// settle ends the promised run of an order that goes. Its host has not spoken
+// and may have begun it all the same, so its word still counts.
+func (w withdrawn) settle(c *change, order *fleet.Order, tally *tally) {
+	run, found := storedRun(c, order.Run)
+	if !found || order.Kind != fleet.OrderRun || run.Order != order.ID || run.State != fleet.RunPending {
+		return
+	}
+	ended := run
+	ended.State, ended.Reason, ended.Detail = w.state, w.reason, w.detail
+	writeRun(c, &run, &ended, true, tally)
+	c.put(inPresumed, key(string(run.ID)), []byte{1})
 }
 
 func orderable(c *change, order fleet.Order) *fleet.Error {
@@ -79,10 +125,14 @@ type DropOrder struct {
 
 func (cmd *DropOrder) apply(c *change) any {
 	k := key(string(cmd.Host), string(cmd.ID))
-	if c.get(inOrders, k) == nil {
+	order, found := stored[fleet.Order](c, inOrders, k)
+	if !found {
 		return fleet.Errorf(fleet.NotFound, "no order %s for host %s", cmd.ID, cmd.Host)
 	}
+	tally := newTally()
+	byPerson.settle(c, &order, tally)
 	dropOrder(c, cmd.Host, k)
+	tally.write(c)
 	return nil
 }
 
@@ -91,15 +141,18 @@ func dropOrder(c *change, host fleet.HostID, k []byte) {
 	c.notify(Orders, PlanOf(host))
 }
 
-// dropOrders drops the orders that fn picks, of all hosts. Orders are few:
-// they live until their run is reported.
-func dropOrders(c *change, fn func(fleet.Order) bool) (dropped int) {
+// dropOrders drops the orders that fn picks, of all hosts, and settles their
+// runs. Orders are few: they live until their run is reported.
+func dropOrders(c *change, why withdrawn, fn func(fleet.Order) bool) (dropped int) {
+	tally := newTally()
 	for _, k := range c.keys(inOrders, nil) {
 		if order, found := stored[fleet.Order](c, inOrders, k); found && fn(order) {
+			why.settle(c, &order, tally)
 			dropOrder(c, order.Host, k)
 			dropped++
 		}
 	}
+	tally.write(c)
 	return dropped
 }
 

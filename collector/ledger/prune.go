@@ -33,7 +33,7 @@ func (cmd *Prune) apply(c *change) any {
 		limit = pruneLimit
 	}
 	var pruned Pruned
-	pruned.Orders = dropOrders(c, func(order fleet.Order) bool {
+	pruned.Orders = dropOrders(c, byExpiry, func(order fleet.Order) bool {
 		return !order.Expires.IsZero() && !order.Expires.After(cmd.At)
 	})
 	pruned.Requests = forgetRequests(c, cmd.At)

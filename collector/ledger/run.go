@@ -105,10 +105,13 @@ func recordRun(c *change, host fleet.HostID, run *fleet.Run, tally *tally) (chan
 	}
 	old, found := storedRun(c, run.ID)
 	next := *run
+	presumed := found && c.get(inPresumed, key(string(run.ID))) != nil
 	if found {
 		switch {
 		case old.Host != host || old.Task != run.Task:
 			return false, "the run belongs to another host or task"
+		case presumed: // its host knows better
+			c.delete(inPresumed, key(string(run.ID)))
 		case old.State == run.State && old.State.Terminal():
 			return false, "" // said again
 		case old.State != run.State && !old.State.MayMoveTo(run.State):

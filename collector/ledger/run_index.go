@@ -65,6 +65,9 @@ func writeRun(c *change, old, next *fleet.Run, known bool, tally *tally) {
 // removeRun removes a run and its keys.
 func removeRun(c *change, run *fleet.Run) {
 	c.delete(inRuns, key(string(run.ID)))
+	if k := key(string(run.ID)); c.get(inPresumed, k) != nil {
+		c.delete(inPresumed, k)
+	}
 	for _, index := range runIndexes {
 		if k := index.key(run); k != nil {
 			c.delete(index.in, k)
@@ -105,16 +108,20 @@ func (t *tally) count(old, next *fleet.Run, known bool) {
 	} else if _, counted := t.kept[next.Task]; !counted {
 		t.kept[next.Task] = 0
 	}
-	if next.Failed() && !(known && old.Failed()) {
+	switch failed := known && old.Failed(); {
+	case next.Failed() && !failed:
 		count.failed++
+	case failed && !next.Failed():
+		count.failed--
 	}
 	t.hours[hour] = count
 	t.open += opens(next) - opens(old)
 }
 
-// opens counts a run without an outcome; a run that is not there has no state.
+// opens counts a run that has begun and not ended; a run that is not there has
+// no state.
 func opens(run *fleet.Run) int {
-	if run.State == "" || run.State.Terminal() {
+	if run.State == "" || run.State == fleet.RunPending || run.State.Terminal() {
 		return 0
 	}
 	return 1
@@ -140,7 +147,7 @@ func (t *tally) write(c *change) {
 		}
 		count := hourCountOf(c.get(inHours, bigEndian(hour)))
 		count.runs += more.runs
-		count.failed += more.failed
+		count.failed = max(0, count.failed+more.failed)
 		c.put(inHours, bigEndian(hour), count.bytes())
 	}
 	for task, more := range sorted(t.kept) {

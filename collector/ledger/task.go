@@ -86,7 +86,7 @@ func (cmd *SetTaskState) apply(c *change) any {
 	task.stamp(c, cmd.At, cmd.Actor, cmd.Reason)
 	putTask(c, task)
 	if task.State == fleet.TaskRetired {
-		dropOrders(c, func(order fleet.Order) bool { return order.Task == cmd.ID })
+		dropOrders(c, byDelete, func(order fleet.Order) bool { return order.Task == cmd.ID })
 	}
 	return task.TaskRecord
 }
