@@ -7,8 +7,12 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// quietLimit is how long after its last call an agent still counts as there.
-const quietLimit = 90 * time.Second
+// How long after its last call an agent still counts as there: always, because
+// the next call is on its way; and where gossip knows nothing of it.
+const (
+	betweenCalls = 5 * time.Second
+	quietLimit   = 90 * time.Second
+)
 
 // calls remembers which agents call this collector.
 type calls struct {
@@ -41,23 +45,28 @@ func (c *calls) begin(host fleet.HostID) (end func()) {
 	}
 }
 
-func (c *calls) here(host fleet.HostID, now time.Time) bool {
+// here reports whether the host calls, or did so no longer ago than within.
+func (c *calls) here(host fleet.HostID, within time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := c.hosts[host]
-	return state != nil && (state.open > 0 || now.Sub(state.last) <= quietLimit)
+	return state != nil && (state.open > 0 || time.Since(state.last) <= within)
 }
 
 // presence says what is known of a host right now: it is alive if it calls
-// this collector or gossips.
+// this collector or gossips. What gossip says holds against a call of a minute
+// ago: it sees a host go within seconds.
 func (s *Server) presence(host fleet.HostID) fleet.Presence {
-	if s.calls.here(host, time.Now()) {
+	if s.calls.here(host, betweenCalls) {
 		return fleet.Alive
 	}
 	if s.Presence != nil {
 		if seen := s.Presence.Presence(host); seen != "" {
 			return seen
 		}
+	}
+	if s.calls.here(host, quietLimit) {
+		return fleet.Alive
 	}
 	return fleet.Silent
 }
