@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"shared/gossip":   {"shared/fleet"},
 	"shared/settings": {"shared/fleet"},
 	"shared/logging":  {"shared/fleet"},
+	"shared/program":  {"shared/fleet", "shared/settings"},
 
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
@@ -39,7 +40,7 @@ var arrows = map[string][]string{
 		"agent/discover", "agent/journal", "agent/runner", "agent/scheduler", "agent/uplink",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging",
 	},
-	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/settings"},
+	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
 	"collector/ledger":  {"shared/api", "shared/fleet"},
@@ -51,7 +52,7 @@ var arrows = map[string][]string{
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
 	},
-	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/settings"},
+	"collector/cmd/fleetcron-collector": {"collector", "shared/logging", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/settings", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/cron", "shared/fleet"},
@@ -70,7 +71,7 @@ var homes = map[string][]string{
 	"go.etcd.io/bbolt":                {"collector/ledger", "collector/replica"},
 	"github.com/labstack/echo":        {"collector/httpd"},
 	"go.yaml.in/yaml":                 {"shared/settings", "shared/taskfile", "collector/cmd/fleetctl"},
-	"github.com/spf13/cobra":          {"agent/cmd/fleetcron-agent", "collector/cmd/fleetcron-collector", "collector/cmd/fleetctl"},
+	"github.com/spf13/cobra":          {"agent/cmd/fleetcron-agent", "collector/cmd/fleetcron-collector", "collector/cmd/fleetctl", "shared/program"},
 }
 
 // unlinked lists, per program, what must not even be linked into it.

@@ -3,24 +3,19 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/fleetcron/fleetcron/agent"
 	"github.com/fleetcron/fleetcron/agent/discover"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
-	"github.com/fleetcron/fleetcron/shared/settings"
+	"github.com/fleetcron/fleetcron/shared/program"
 )
 
 // Set at build time by -ldflags.
@@ -31,70 +26,25 @@ var (
 
 const configFile = "/etc/fleetcron/agent.yaml"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	err := newRoot().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
-	fmt.Fprintf(os.Stderr, "fleetcron-agent: %v\n", err)
-	code := 1
-	if e, is := errors.AsType[*fleet.Error](err); is {
-		code = e.Kind.ExitCode()
-		if e.Hint != "" {
-			fmt.Fprintf(os.Stderr, "hint: %s\n", e.Hint)
-		}
-	}
-	stop()
-	os.Exit(code)
-}
+func main() { os.Exit(program.Main(newRoot(), os.Stderr)) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "fleetcron-agent",
-		Short:         "find the scheduled jobs of this host, and run the tasks it was given",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "fleetcron-agent",
+		Short: "find the scheduled jobs of this host, and run the tasks it was given",
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fleet.Errorf(fleet.Usage, "%v", err).WithHint("fleetcron-agent --help")
-	})
-	root.AddCommand(newRun(), newScan(), newStatus(), newVersion(), newMan(root))
-	for _, command := range root.Commands() {
-		command.Args = usage(command.Args)
-	}
-	return root
-}
-
-// usage makes wrong arguments a usage error.
-func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(command *cobra.Command, args []string) error {
-		if err := check(command, args); err != nil {
-			return fleet.Errorf(fleet.Usage, "%v", err).WithHint("%s --help", command.CommandPath())
-		}
-		return nil
-	}
+	root.AddCommand(newRun(), newScan(), newStatus())
+	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 
 // configure adds the configuration's flags to a command and returns the
 // function that loads it, as often as it is wanted.
 func configure(command *cobra.Command) func() (agent.Config, error) {
-	defaults := agent.DefaultConfig()
-	file := command.Flags().String("config", configFile, "configuration file")
-	settings.Register(command.Flags(), &defaults)
-	return func() (agent.Config, error) {
+	return program.Configure(command, configFile, func() agent.Config {
 		cfg := agent.DefaultConfig()
-		err := settings.Load(&cfg, settings.Source{
-			File: *file, Optional: !command.Flags().Changed("config"),
-			Env: os.LookupEnv, Flags: command.Flags(),
-		})
-		if err != nil {
-			return cfg, err
-		}
 		cfg.Version = version
-		return cfg, cfg.Validate()
-	}
+		return cfg
+	})
 }
 
 func newRun() *cobra.Command {
@@ -216,28 +166,4 @@ func writeJSON(w io.Writer, value any) error {
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(value)
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "print the version",
-		Args:  cobra.NoArgs,
-		Run: func(command *cobra.Command, _ []string) {
-			fmt.Fprintf(command.OutOrStdout(), "fleetcron-agent %s (%s, %s)\n", version, commit, runtime.Version())
-		},
-	}
-}
-
-func newMan(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "write the manual pages into a directory",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "fleetcron " + version, Manual: "fleetcron"}, args[0])
-		},
-	}
 }

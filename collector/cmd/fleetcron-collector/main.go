@@ -3,21 +3,14 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"runtime"
-	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/fleetcron/fleetcron/collector"
-	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
-	"github.com/fleetcron/fleetcron/shared/settings"
+	"github.com/fleetcron/fleetcron/shared/program"
 )
 
 // Set at build time by -ldflags.
@@ -28,56 +21,25 @@ var (
 
 const configFile = "/etc/fleetcron/collector.yaml"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	err := newRoot().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
-	fmt.Fprintf(os.Stderr, "fleetcron-collector: %v\n", err)
-	code := 1
-	if e, is := errors.AsType[*fleet.Error](err); is {
-		code = e.Kind.ExitCode()
-		if e.Hint != "" {
-			fmt.Fprintf(os.Stderr, "hint: %s\n", e.Hint)
-		}
-	}
-	stop()
-	os.Exit(code)
-}
+func main() { os.Exit(program.Main(newRoot(), os.Stderr)) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "fleetcron-collector",
-		Short:         "keep the inventory of a fleet",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "fleetcron-collector",
+		Short: "keep the inventory of a fleet",
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fleet.Errorf(fleet.Usage, "%v", err).WithHint("fleetcron-collector --help")
-	})
-	root.AddCommand(newRun(), newInit(), newVersion(), newMan(root))
-	return root
+	root.AddCommand(newRun(), newInit())
+	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 
 // configure adds the configuration's flags to a command and returns the
 // function that loads it.
 func configure(command *cobra.Command) func() (collector.Config, error) {
-	cfg := collector.DefaultConfig()
-	file := command.Flags().String("config", configFile, "configuration file")
-	settings.Register(command.Flags(), &cfg)
-	return func() (collector.Config, error) {
-		err := settings.Load(&cfg, settings.Source{
-			File: *file, Optional: !command.Flags().Changed("config"),
-			Env: os.LookupEnv, Flags: command.Flags(),
-		})
-		if err != nil {
-			return cfg, err
-		}
+	return program.Configure(command, configFile, func() collector.Config {
+		cfg := collector.DefaultConfig()
 		cfg.Version = version
-		return cfg, cfg.Validate()
-	}
+		return cfg
+	})
 }
 
 func newRun() *cobra.Command {
@@ -132,28 +94,4 @@ A collector that is added later is started with join: in its configuration.`,
 		return nil
 	}
 	return command
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "print the version",
-		Args:  cobra.NoArgs,
-		Run: func(command *cobra.Command, _ []string) {
-			fmt.Fprintf(command.OutOrStdout(), "fleetcron-collector %s (%s, %s)\n", version, commit, runtime.Version())
-		},
-	}
-}
-
-func newMan(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "write the manual pages into a directory",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Source: "fleetcron " + version, Manual: "fleetcron"}, args[0])
-		},
-	}
 }
