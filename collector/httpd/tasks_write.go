@@ -153,7 +153,7 @@ func (s *Server) putTask(ctx context.Context, in putIn) (fleet.TaskRecord, error
 			return fleet.TaskRecord{}, fleet.Errorf(fleet.Conflict, "there is no task %s to replace", task.ID()).WithCode(api.CodeStale)
 		}
 	}
-	if !in.unmatched && len(s.Ledger.Matching(&task.Where)) == 0 {
+	if !in.unmatched && task.Where.Pick != fleet.PickNone && len(s.Ledger.Matching(&task.Where)) == 0 {
 		return fleet.TaskRecord{}, &fleet.Error{Kind: fleet.Invalid, Code: api.CodeUnmatched,
 			Fields: []fleet.FieldError{{Field: "where", Value: whereText(&task.Where), Reason: "matches no host"}},
 			Hint:   "see fleetctl hosts; add ?unmatched=allow for hosts that are still to come"}

@@ -100,6 +100,10 @@ func (w *Where) matchesNetwork(h *Host) bool {
 
 func (w *Where) validate(check *checker) {
 	empty := w.Labels == "" && len(w.Hosts) == 0 && len(w.Networks) == 0
+	if w.Pick == PickNone {
+		check.that(empty, "where.pick", string(w.Pick), "stands alone: it names no host")
+		return
+	}
 	check.that(!empty, "where", "", `names no host; every host is spelled labels: "*"`)
 	if w.Labels != "" {
 		_, err := ParseSelector(w.Labels)

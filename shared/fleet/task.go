@@ -76,12 +76,16 @@ type Where struct {
 	Pick     Pick           `json:"pick,omitempty"`     // empty: all
 }
 
-// Pick is how many of the matching hosts run the task. Only "all" is accepted
+// Pick is how many of the matching hosts run the task. No number is accepted
 // until leases exist: a number without a lease would not keep its promise.
 type Pick string
 
-// PickAll is the only pick there is.
-const PickAll Pick = "all"
+// The picks there are. None is of a task that is known and runs nowhere yet;
+// it stands alone.
+const (
+	PickAll  Pick = "all"
+	PickNone Pick = "none"
+)
 
 // Limits bounds the runs of a task.
 type Limits struct {

@@ -22,7 +22,11 @@ type reading struct {
 func (f *findings) task(root *node) fleet.Task {
 	r := &reading{findings: f, sections: sections, places: map[string]position{"": root.position}}
 	before := len(f.problems)
+	root, inShort := lengthen(root)
 	document.read(r, "", root)
+	if inShort {
+		r.nowhere()
+	}
 	r.validate()
 	if len(f.problems) > before {
 		return fleet.Task{Name: r.task.Name, Namespace: r.task.Namespace}
@@ -221,7 +225,13 @@ func readNetworks(r *reading, path string, n *node) {
 	r.list(path, n, "a list of address ranges, such as [10.0.0.0/8]", func(item *node) {
 		prefix, err := netip.ParsePrefix(item.text)
 		if err != nil {
-			r.fail(item.position, path, item.text, "want an address range such as 10.0.0.0/8, or one address as 10.1.2.3/32")
+			var one netip.Addr
+			if one, err = netip.ParseAddr(item.text); err == nil {
+				prefix, err = one.Prefix(one.BitLen())
+			}
+		}
+		if err != nil {
+			r.fail(item.position, path, item.text, "want an address range such as 10.0.0.0/8, or one address such as 10.1.2.3")
 			return
 		}
 		r.task.Where.Networks = append(r.task.Where.Networks, prefix)

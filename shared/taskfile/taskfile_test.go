@@ -187,7 +187,7 @@ func TestMistakes(t *testing.T) {
 		{"two triggers", strings.Replace(minimal, "every: 10m", "every: 10m, manual: true", 1), []string{`line 2, column 5: on "every, manual": want exactly one of cron, every, at, manual, daemon`}, ""},
 		{"nowhere", strings.Replace(minimal, `{labels: "*"}`, "{}", 1), []string{`line 4, column 8: where: names no host; every host is spelled labels: "*"`}, ""},
 		{"bad host pattern", strings.Replace(minimal, `labels: "*"`, `hosts: [db-1, "["]`, 1), []string{`line 4, column 23: where.hosts "[": want a host name, an id, or a pattern with * and ?`}, ""},
-		{"address without length", strings.Replace(minimal, `labels: "*"`, "networks: [10.1.2.3]", 1), []string{`line 4, column 20: where.networks "10.1.2.3": want an address range such as 10.0.0.0/8, or one address as 10.1.2.3/32`}, ""},
+		{"broken address", strings.Replace(minimal, `labels: "*"`, "networks: [10.1.2.300]", 1), []string{`line 4, column 20: where.networks "10.1.2.300": want an address range such as 10.0.0.0/8, or one address such as 10.1.2.3`}, ""},
 		{"env name", strings.Replace(minimal, "[/bin/true]", "[/bin/true], env: {A-B: x}", 1), []string{`line 3, column 35: run.env "A-B": want a name of A-Z a-z 0-9 _`}, ""},
 		{"missing parts", "task: t\n", []string{
 			"line 1, column 1: on: want exactly one of cron, every, at, manual, daemon",
@@ -286,5 +286,69 @@ func TestManyProblemsAreCounted(t *testing.T) {
 	e, _ := errors.AsType[*fleet.Error](err)
 	if len(e.Fields) != maxProblems+1 || e.Fields[maxProblems].Reason != "and 250 more problems" {
 		t.Errorf("got %d problems, the last: %v", len(e.Fields), e.Fields[len(e.Fields)-1])
+	}
+}
+
+func TestTaskInShort(t *testing.T) {
+	want := fleet.Task{
+		Name: "report", On: fleet.Trigger{Cron: "0 2 * * *"}, Run: fleet.Execute{Command: fleet.Command{Shell: "make report"}},
+		Where: fleet.Where{Pick: fleet.PickNone},
+	}
+	everywhere := want
+	everywhere.Where = fleet.Where{Labels: "*"}
+	for name, c := range map[string]struct {
+		doc  string
+		want fleet.Task
+	}{
+		"minimal":     {`{"id":"report","cron_expr":"0 2 * * *","command":"make report"}`, want},
+		"other words": {`{"taskId":"report","cron":"0 2 * * *","command":"make report"}`, want},
+		"with where":  {`{"id":"report","cron_expr":"0 2 * * *","command":"make report","where":{"labels":"*"}}`, everywhere},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := ParseOne([]byte(c.doc), "application/json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.want, got, equal...); diff != "" {
+				t.Error(diff)
+			}
+			long, err := Format(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := ParseOne(long, "application/yaml")
+			if diff := cmp.Diff(got, again, equal...); diff != "" || err != nil {
+				t.Errorf("its long form says something else: %v\n%s", err, diff)
+			}
+		})
+	}
+}
+
+func TestTaskInShortIsCheckedAlike(t *testing.T) {
+	for name, c := range map[string]struct{ doc, want string }{
+		"bad expression":  {`{"id":"x","cron_expr":"61 * * * *","command":"true"}`, `line 1, column 23: on.cron "61 * * * *"`},
+		"unknown field":   {`{"id":"x","cron_expr":"* * * * *","command":"true","colour":"red"}`, "colour: is no field"},
+		"an empty where":  {`{"id":"x","cron_expr":"* * * * *","command":"true","where":{}}`, "where: names no host"},
+		"said twice":      {`{"id":"x","taskId":"y","cron_expr":"* * * * *","command":"true"}`, "id: is no field; did you mean task?"},
+		"half long":       {`{"task":"x","cron_expr":"* * * * *","command":"true"}`, "cron_expr: is no field here; did you mean cron under on?"},
+		"none with hosts": {`{"task":"x","on":{"manual":true},"run":{"command":"true"},"where":{"hosts":["a"],"pick":"none"}}`, `where.pick "none": stands alone`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseOne([]byte(c.doc), "application/json")
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestNetworksTakeSingleAddresses(t *testing.T) {
+	task, err := ParseOne([]byte(strings.Replace(minimal, `labels: "*"`, `networks: [10.1.2.3, "fd00::1", 10.0.0.0/8]`, 1)), "application/yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []netip.Prefix{netip.MustParsePrefix("10.1.2.3/32"), netip.MustParsePrefix("fd00::1/128"), netip.MustParsePrefix("10.0.0.0/8")}
+	if diff := cmp.Diff(want, task.Where.Networks, equal...); diff != "" {
+		t.Error(diff)
 	}
 }

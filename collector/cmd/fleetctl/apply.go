@@ -178,7 +178,7 @@ func planOne(ctx context.Context, client *api.Client, in *input, unmatched bool)
 		return s, err
 	}
 	s.Hosts = len(resolution.Hosts)
-	if s.Hosts == 0 && !unmatched {
+	if s.Hosts == 0 && !unmatched && in.Task.Where.Pick != fleet.PickNone {
 		return s, unmatchedTask(s.Task, &in.Task)
 	}
 	return s, nil

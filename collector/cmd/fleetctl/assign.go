@@ -283,7 +283,9 @@ func (o *assignOptions) widened(ctx context.Context, client *api.Client, current
 		return task, err
 	}
 	if o.replace {
-		more.Pick = task.Where.Pick
+		if task.Where.Pick != fleet.PickNone {
+			more.Pick = task.Where.Pick
+		}
 		task.Where = more
 		return task, validated(task)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func (c *taskChange) make(ctx context.Context, p *program, client *api.Client, v
 	if err != nil {
 		return err
 	}
-	if len(resolution.Hosts) == 0 && !c.unmatched {
+	if len(resolution.Hosts) == 0 && !c.unmatched && c.task.Where.Pick != fleet.PickNone {
 		return unmatchedTask(c.id, &c.task)
 	}
 	answer := taskAnswer{Task: c.task, Hosts: resolution.Hosts, Changed: c.current == nil || !sameTask(c.current.Task, c.task)}
@@ -100,7 +101,20 @@ func (c *taskChange) draw(p *program, doc []byte, answer taskAnswer, verb string
 	default:
 		p.say("task %s is %s, generation %d, on %s:", c.id, verb, answer.Generation, count(len(answer.Hosts), "host"))
 	}
-	return drawResolved(p, answer.Hosts)
+	if err := drawResolved(p, answer.Hosts); err != nil {
+		return err
+	}
+	noteNever(p, &c.task, answer.Hosts)
+	return nil
+}
+
+// noteNever says so when a task of the clock has no instant left on any host.
+func noteNever(p *program, task *fleet.Task, hosts []api.Resolved) {
+	on := &task.On
+	if on.Manual || on.Daemon || len(hosts) == 0 || slices.ContainsFunc(hosts, func(h api.Resolved) bool { return len(h.Next) > 0 }) {
+		return
+	}
+	p.note("this task is never due: %s", triggerText(p, on))
 }
 
 // putTask writes a document over the version that was read, or where there

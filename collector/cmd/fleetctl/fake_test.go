@@ -260,6 +260,9 @@ func (f *collectorFake) resolved(task *fleet.Task) []api.Resolved {
 			if task.On.Every > 0 {
 				next, comes = at.Add(time.Duration(task.On.Every)), true
 			}
+			if once := task.On.At; once != nil {
+				next, comes = *once, once.After(at)
+			}
 			if !comes {
 				break
 			}

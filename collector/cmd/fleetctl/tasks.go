@@ -140,7 +140,10 @@ func triggerText(p *program, on *fleet.Trigger) string {
 // whereText says in a few words where a task runs, as --to takes it.
 func whereText(where *fleet.Where) string {
 	text := where.Labels
-	if text == "*" {
+	switch {
+	case where.Pick == fleet.PickNone:
+		text = "nowhere yet"
+	case text == "*":
 		text = "all"
 	}
 	for _, host := range where.Hosts {

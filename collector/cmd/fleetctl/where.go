@@ -66,6 +66,9 @@ func split(text string) []string {
 // widen adds hosts to where a task runs. Labels, hosts and ranges must all
 // match, so a task can only be widened in the one dimension that it uses.
 func widen(where, more fleet.Where) (fleet.Where, error) {
+	if where.Pick == fleet.PickNone {
+		return more, nil
+	}
 	where.Hosts = slices.Clone(where.Hosts)
 	where.Networks = slices.Clone(where.Networks)
 	if more.Labels == "*" {
