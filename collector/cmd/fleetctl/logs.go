@@ -84,9 +84,6 @@ func newestRun(ctx context.Context, client *api.Client, name, host string) (flee
 	if err != nil {
 		return "", fleet.Errorf(fleet.Usage, "%q is neither a run nor a task", name).WithHint("fleetctl runs lists runs, fleetctl tasks lists tasks")
 	}
-	if _, err := client.Task(ctx, task); err != nil {
-		return "", err
-	}
 	runs, err := client.Runs(ctx, api.RunQuery{Page: api.Page{Limit: api.DefaultPage}, Task: task, Host: host})
 	if err != nil {
 		return "", err
@@ -95,6 +92,9 @@ func newestRun(ctx context.Context, client *api.Client, name, host string) (flee
 		if run.Started != nil {
 			return run.ID, nil
 		}
+	}
+	if _, err := client.Task(ctx, task); err != nil {
+		return "", err
 	}
 	return "", fleet.Errorf(fleet.NotFound, "task %s has not run yet", task).WithHint("fleetctl runs --task %s", task)
 }

@@ -74,11 +74,6 @@ func runRuns(ctx context.Context, p *program, client *api.Client, options runsOp
 	if err := knownHost(ctx, client, options.host); err != nil {
 		return err
 	}
-	if query.Task != "" { // an unknown task is no empty answer
-		if _, err := client.Task(ctx, query.Task); err != nil {
-			return err
-		}
-	}
 	keep, err := options.keep(ctx, client)
 	if err != nil {
 		return err
@@ -89,6 +84,11 @@ func runRuns(ctx context.Context, p *program, client *api.Client, options runsOp
 	}, keep)
 	if err != nil {
 		return err
+	}
+	if query.Task != "" && len(list.Items) == 0 { // a deleted task has runs; an unknown one is no empty answer
+		if _, err := client.Task(ctx, query.Task); err != nil {
+			return err
+		}
 	}
 	return p.show(list, func() error {
 		if err := drawRuns(p, list.Items); err != nil {
