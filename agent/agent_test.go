@@ -199,7 +199,8 @@ func await[T any](t *testing.T, what string, from <-chan T) T {
 }
 
 // probe is a named pipe into which every run writes its occurrence: what
-// really ran, seen from outside the product.
+// really ran, seen from outside the product. A run opens it for both
+// directions, so that none hangs in it when the test is over.
 func probe(t *testing.T) (path string, lines <-chan string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "probe")
@@ -288,7 +289,7 @@ func TestFromACrontabLineToAnAnswerAndFromAPlanToOutcomes(t *testing.T) {
 	c.publish(fleet.Plan{Host: c.host.ID, Index: 7, Assignments: []fleet.Assignment{{
 		Task: fleet.Task{
 			Name: "tick", On: fleet.Trigger{Every: fleet.Duration(time.Second)},
-			Run:   fleet.Execute{Command: fleet.Command{Shell: `echo out; echo $FLEETCRON_OCCURRENCE > ` + path}},
+			Run:   fleet.Execute{Command: fleet.Command{Shell: `echo out; echo $FLEETCRON_OCCURRENCE 1<> ` + path}},
 			Where: fleet.Where{Labels: "*"},
 		},
 		State: fleet.TaskEnabled, Generation: 3, Since: time.Now().Add(-time.Second).UTC(),

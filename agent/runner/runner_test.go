@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,13 +69,14 @@ type bench struct {
 	memory *memory
 	ended  chan fleet.Run
 	found  chan struct{}
+	series uint32
 	n      int
 }
 
 func newBench(t testing.TB, change ...func(*Config)) *bench {
 	t.Helper()
 	b := &bench{
-		t: t, dir: t.TempDir(), found: make(chan struct{}, 10), ended: make(chan fleet.Run, 10000),
+		t: t, dir: t.TempDir(), series: rand.Uint32(), found: make(chan struct{}, 10), ended: make(chan fleet.Run, 10000),
 		memory: &memory{handles: map[fleet.RunID][]byte{}, running: make(chan fleet.Run, 10000)},
 	}
 	config := Config{
@@ -97,7 +99,8 @@ func (b *bench) spec(command fleet.Command) Spec {
 	b.n++
 	return Spec{
 		Run: fleet.Run{
-			ID:   fleet.RunID(fmt.Sprintf("01937f3c-0000-7000-8000-%012d", b.n)),
+			// Ids of its own: an earlier test may have left a process behind.
+			ID:   fleet.RunID(fmt.Sprintf("01937f3c-%04x-7000-8000-%08x%04x", b.n, b.series, b.n)),
 			Task: "data/nightly", Generation: 4, Host: host, Due: due, Attempt: 1,
 		},
 		Execute: fleet.Execute{Command: command},

@@ -138,7 +138,7 @@ func TestARunEndsWithItsMainProcess(t *testing.T) {
 func TestASessionOfItsOwnEscapesForNow(t *testing.T) {
 	b := newBench(t)
 	path, line := fifo(t)
-	spec := b.spec(sh(`setsid sh -c 'echo $$ > $F; sleep 1000' & wait`))
+	spec := b.spec(sh(`setsid sh -c 'echo $$ > $F; exec sleep 1000' & wait`))
 	spec.Execute.Env = map[string]string{"F": path}
 	b.begin(spec)
 	escaped := pids(t, line())
