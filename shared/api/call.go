@@ -204,10 +204,10 @@ func summary(failed []error) error {
 	switch {
 	case answer == nil && len(failed) == 1:
 		return &fleet.Error{Kind: fleet.Unavailable, Code: "unreachable", Message: "the collector does not answer", Err: failed[0],
-			Hint: "is it running? another address goes into --collector or FLEETCRON_COLLECTORS"}
+			Hint: "is it running? if it listens elsewhere, say so in the configuration"}
 	case answer == nil:
 		return &fleet.Error{Kind: fleet.Unavailable, Code: "unreachable", Message: "no collector answers (" + of + ")", Err: failed[0],
-			Hint: "are they running? other addresses go into --collector or FLEETCRON_COLLECTORS"}
+			Hint: "are they running? if they listen elsewhere, say so in the configuration"}
 	case answer.Code == CodeNoLeader || answer.Code == CodeNotLeader:
 		return &fleet.Error{Kind: fleet.Unavailable, Code: CodeNoLeader, Message: "no leader (" + of + ")", Hint: "fleetctl collectors"}
 	default:
