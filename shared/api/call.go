@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	mathrand "math/rand/v2"
 	"mime"
 	"net/http"
@@ -49,7 +50,7 @@ func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
 	for round := 0; ; round++ {
 		failed := make([]error, 0, 3)
 		for _, address := range c.Addresses() {
-			reply, err := c.attempt(ctx, address, call)
+			reply, err := c.ask(ctx, address, call)
 			if err == nil {
 				c.prefer(address)
 				c.budget.earn()
@@ -88,6 +89,28 @@ func (c *Client) rounds(failed []error) int {
 func backoff(round int) time.Duration {
 	full := min(5*time.Second, 200*time.Millisecond<<(2*min(round, 8)))
 	return full/2 + time.Duration(mathrand.Int64N(int64(full/2)))
+}
+
+// ask asks one collector, first for the leader's answer where that is wanted.
+func (c *Client) ask(ctx context.Context, address string, call call) (*http.Response, error) {
+	own := !c.config.Consistent || call.method != http.MethodGet || call.open || call.wait > 0 || call.path == PathCollectors
+	if own {
+		return c.attempt(ctx, address, call)
+	}
+	consistent := call
+	consistent.query = url.Values{"consistent": {""}}
+	maps.Copy(consistent.query, call.query)
+	reply, err := c.attempt(ctx, address, consistent)
+	if _, silent := errors.AsType[unreachable](err); err == nil || silent || fleet.KindOf(err) != fleet.Unavailable {
+		return reply, err
+	}
+	reply, err = c.attempt(ctx, address, call)
+	if err == nil {
+		c.mu.Lock()
+		c.stale = true
+		c.mu.Unlock()
+	}
+	return reply, err
 }
 
 // attempt asks one collector once. An answer that is no success is an error.

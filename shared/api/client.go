@@ -23,6 +23,11 @@ type Config struct {
 	Timeout   time.Duration // of one attempt, beside the time a blocking query waits; zero: 10s
 	Rounds    int           // how often all addresses are tried; zero: 4, long enough for an election
 	Transport http.RoundTripper
+
+	// Consistent has the leader answer what is read, so that a change is seen
+	// whichever collector took it. While nobody leads any collector answers,
+	// and Stale reports true.
+	Consistent bool
 }
 
 // Client speaks the HTTP contract with whichever collector answers. It keeps
@@ -36,6 +41,7 @@ type Client struct {
 	budget budget
 
 	mu        sync.Mutex
+	stale     bool
 	addresses []string
 	preferred int // index in addresses of the one that answered last
 }
@@ -103,6 +109,14 @@ func (c *Client) Addresses() []string {
 
 // Close ends the connections that wait for reuse.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Stale reports whether an answer came from a collector that knew no leader
+// although Consistent was asked for: it may lack the last changes.
+func (c *Client) Stale() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stale
+}
 
 // prefer makes the address the one to try first.
 func (c *Client) prefer(address string) {

@@ -43,6 +43,41 @@ func client(t *testing.T, rounds int, addresses ...string) *api.Client {
 	return c
 }
 
+// TestConsistentReads shows that what is read comes from the leader, and from
+// whoever answers while nobody leads.
+func TestConsistentReads(t *testing.T) {
+	for name, c := range map[string]struct {
+		leads bool
+		asked []string
+	}{
+		"somebody leads": {true, []string{"consistent=&q=db"}},
+		"nobody leads":   {false, []string{"consistent=&q=db", "q=db"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			address := collector(t, func(w http.ResponseWriter, r *http.Request) {
+				asked = append(asked, r.URL.RawQuery)
+				if r.URL.Query().Has("consistent") && !c.leads {
+					problem(w, fleet.Errorf(fleet.Unavailable, "no leader").WithCode(api.CodeNoLeader))
+					return
+				}
+				_, _ = io.WriteString(w, `{"items":[]}`)
+			})
+			client, err := api.NewClient(api.Config{Addresses: []string{address}, Consistent: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			if _, err := client.Hosts(t.Context(), api.HostQuery{Text: "db"}); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(c.asked, asked); diff != "" || client.Stale() == c.leads {
+				t.Errorf("stale %v, asked %s", client.Stale(), diff)
+			}
+		})
+	}
+}
+
 const nobody = "127.0.0.1:1" // nothing listens there
 
 func TestAddresses(t *testing.T) {

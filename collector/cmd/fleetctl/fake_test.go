@@ -67,6 +67,14 @@ func (f *collectorFake) addHost(name string, presence fleet.Presence, labels map
 func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if q := r.URL.Query(); q.Has("consistent") {
+		if f.noLeader {
+			reply(w, f.index)(nil, fleet.Errorf(fleet.Unavailable, "no leader").WithCode(api.CodeNoLeader))
+			return
+		}
+		q.Del("consistent")
+		r.URL.RawQuery = q.Encode()
+	}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (any, error){
 		"GET " + api.PathHosts:      f.listHosts,

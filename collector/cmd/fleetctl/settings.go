@@ -24,6 +24,7 @@ type settings struct {
 	output    format
 	timeout   time.Duration
 	color     bool
+	tasksDir  string // task file or directory where no -f names one
 }
 
 // knob is one setting: its key in the file, FLEETCRON_ and its name in the
@@ -65,6 +66,10 @@ var knobs = []knob{
 			return fleet.Invalidf("token", "", "must not contain blanks")
 		}
 		s.token = text
+		return nil
+	}},
+	{"tasks_dir", func(s *settings, text string) error {
+		s.tasksDir = text
 		return nil
 	}},
 }
@@ -222,6 +227,8 @@ func (p *program) clientWith(timeout time.Duration, rounds int) (*api.Client, er
 		UserAgent: "fleetctl/" + version,
 		Timeout:   timeout,
 		Rounds:    rounds,
+
+		Consistent: true, // what one command changed the next one sees
 	})
 }
 
@@ -246,6 +253,10 @@ func (p *program) asking(run func(ctx context.Context, client *api.Client, args 
 			return err
 		}
 		defer client.Close()
-		return run(c.Context(), client, args)
+		err = run(c.Context(), client, args)
+		if err == nil && client.Stale() {
+			p.note("nobody leads the collectors; this is what the one that answered knew last")
+		}
+		return err
 	}
 }
