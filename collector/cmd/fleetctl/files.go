@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -29,13 +30,22 @@ type input struct {
 func (i *input) name() string { return fmt.Sprintf("%s:%d", i.file, i.Line) }
 
 func addFileFlag(c *cobra.Command, files *[]string) {
-	c.Flags().StringArrayVarP(files, "file", "f", nil, "a task `file`, a directory of them (*.yaml, *.yml, *.json), or - for standard input; may be repeated")
+	c.Flags().StringArrayVarP(files, "file", "f", nil, "a task `file`, a directory of them (*.yaml, *.yml, *.json), or - for standard input; may be repeated; also --tasks; without it the tasks_dir of the settings")
+	c.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "tasks" {
+			name = "file"
+		}
+		return pflag.NormalizedName(name)
+	})
 	_ = c.MarkFlagFilename("file", "yaml", "yml", "json")
 }
 
 // readInputs reads every task of every file. All problems of all files come
 // together, and a task that two files define is one of them.
 func readInputs(p *program, c *cobra.Command, paths []string) ([]input, error) {
+	if len(paths) == 0 && p.settings.tasksDir != "" {
+		paths = []string{p.settings.tasksDir}
+	}
 	if len(paths) == 0 {
 		return nil, fleet.Errorf(fleet.Usage, "%s wants -f and a file", c.Name()).WithHint("fleetctl %s -f tasks/", c.Name())
 	}

@@ -15,9 +15,10 @@ const rootHelp = `fleetctl asks the collectors of a fleet which host runs what, 
 tasks to run. Jobs are found on hosts; tasks are given to hosts.
 
 Settings come from flags, then FLEETCRON_ADDRESS, FLEETCRON_OUTPUT,
-FLEETCRON_TIMEOUT and FLEETCRON_TOKEN, then the file
+FLEETCRON_TIMEOUT, FLEETCRON_TOKEN and FLEETCRON_TASKS_DIR, then the file
 $XDG_CONFIG_HOME/fleetcron/config.yaml (or FLEETCRON_CONFIG) with the keys
-address, output, timeout and token, then the defaults.
+address, output, timeout, token and tasks_dir, then the defaults. What tasks_dir
+names is read by apply, diff and validate where no -f is given.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 not found, 4 refused,
 5 conflict, 6 unavailable. run --wait ends with the task's own exit code; diff

@@ -152,11 +152,11 @@ func TestSettingsPrecedence(t *testing.T) {
 	}
 
 	for _, test := range []struct{ name, text, want string }{
-		{"unknown key", "output: json\naddres: x\n", "line 2, column 1: addres: is no setting; want one of address, output, timeout, token"},
+		{"unknown key", "output: json\naddres: x\n", "line 2, column 1: addres: is no setting; want one of address, output, timeout, token, tasks_dir"},
 		{"twice", "output: json\noutput: json\n", "line 2, column 1: output: is set twice"},
 		{"type", "timeout: 5\n", "line 1, column 1: timeout: want text"},
 		{"value", "output: xml\n", "line 1, column 1: output: want table, wide, json or yaml"},
-		{"list", "[output]\n", "want a mapping with the keys address, output, timeout, token"},
+		{"list", "[output]\n", "want a mapping with the keys address, output, timeout, token, tasks_dir"},
 		{"syntax", "output: [\n", "is not YAML"},
 		{"two wrong", "a: b\nc: d\n", "2 problems"},
 	} {
