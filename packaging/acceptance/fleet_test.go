@@ -22,7 +22,8 @@ import (
 type cluster struct {
 	t          *testing.T
 	dir        string
-	net        int // the second octet of its addresses: 127.net.x.y
+	net        int      // the second octet of its addresses: 127.net.x.y
+	addresses  []string // of the collectors' APIs
 	collectors []*program
 	agents     []*program
 	client     *api.Client
@@ -54,6 +55,15 @@ func binary(t *testing.T, name string) string {
 func newCluster(t *testing.T, collectors, agents int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), net: 100 + int(networks.Add(1)) + os.Getpid()%100}
+	c.begin(collectors)
+	c.addAgents(agents)
+	return c
+}
+
+// begin starts the collectors and waits until one leads.
+func (c *cluster) begin(collectors int) {
+	t := c.t
+	t.Helper()
 	var members []string
 	for n := 1; n <= collectors; n++ {
 		members = append(members, fmt.Sprintf("c%d=127.%d.0.%d:7771", n, c.net, n))
@@ -71,12 +81,11 @@ log: {level: warn}
 `, n, c.dir, c.net, c.seeds()))
 	}
 	c.must(binary(t, "fleetcron-collector"), "init", "--config", c.dir+"/c1.yaml", "--members", strings.Join(members, ","))
-	var addresses []string
 	for n := 1; n <= collectors; n++ {
-		addresses = append(addresses, fmt.Sprintf("http://127.%d.0.%d:7770", c.net, n))
+		c.addresses = append(c.addresses, fmt.Sprintf("http://127.%d.0.%d:7770", c.net, n))
 		c.collectors = append(c.collectors, c.start("fleetcron-collector", fmt.Sprintf("c%d", n)))
 	}
-	client, err := api.NewClient(api.Config{Addresses: addresses, UserAgent: "acceptance"})
+	client, err := api.NewClient(api.Config{Addresses: c.addresses, UserAgent: "acceptance"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +97,11 @@ log: {level: warn}
 		}
 		return err
 	})
+}
+
+// addAgents starts the agents and waits until all are alive and have reported.
+func (c *cluster) addAgents(agents int) {
+	c.t.Helper()
 	for n := 1; n <= agents; n++ {
 		c.write(fmt.Sprintf("root%d/etc/crontab", n), "5 4 * * * root /opt/job --host "+fmt.Sprint(n)+"\n")
 		c.write(fmt.Sprintf("root%d/etc/os-release", n), "ID=debian\nPRETTY_NAME=Debian\n")
@@ -102,11 +116,11 @@ gossip:
   key_file: %[2]s/gossip.key
   seeds: [%[5]s]
 log: {level: warn}
-`, n, c.dir, c.net, strings.Join(addresses, ", "), c.seeds()))
+`, n, c.dir, c.net, strings.Join(c.addresses, ", "), c.seeds()))
 		c.agents = append(c.agents, c.start("fleetcron-agent", fmt.Sprintf("a%d", n)))
 	}
 	c.eventually("every agent alive and reported", func(ctx context.Context) error {
-		hosts, err := client.Hosts(ctx, api.HostQuery{Presence: fleet.Alive})
+		hosts, err := c.client.Hosts(ctx, api.HostQuery{Presence: fleet.Alive})
 		if err != nil {
 			return err
 		}
@@ -120,7 +134,6 @@ log: {level: warn}
 		}
 		return nil
 	})
-	return c
 }
 
 func (c *cluster) seeds() string {
