@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -52,9 +50,10 @@ func newRun() *cobra.Command {
 		Use:   "run",
 		Short: "run the agent until it is told to stop",
 		Long: `Runs the agent until SIGTERM or SIGINT. Commands that run then go on
-running, and the next agent takes them up again. SIGHUP reads the configuration
-anew: collectors, name and labels change at once, everything else needs a
-restart.`,
+running, and the next agent takes them up again. The configuration is read anew
+when its file changes, or at SIGHUP: collectors, name and labels change at once,
+everything else needs a restart. A file with an error is logged, and the old
+configuration stays.`,
 		Args: cobra.NoArgs,
 	}
 	load := configure(command)
@@ -67,25 +66,7 @@ restart.`,
 		if err != nil {
 			return err
 		}
-		hangups := make(chan os.Signal, 1)
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-		reloads := make(chan agent.Config)
-		cfg.Reloads = reloads
-		go func() {
-			for range hangups {
-				next, err := load()
-				if err != nil {
-					log.Error("configuration not taken in, the old one stays", "error", err)
-					continue
-				}
-				select {
-				case reloads <- next:
-				case <-command.Context().Done():
-					return
-				}
-			}
-		}()
+		cfg.Reloads = program.Reloads(command, load, log)
 		return agent.Run(command.Context(), cfg, log)
 	}
 	return command

@@ -46,7 +46,10 @@ func newRun() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "run",
 		Short: "run the collector until it is told to stop",
-		Args:  cobra.NoArgs,
+		Long: `Runs the collector until SIGTERM or SIGINT. Every setting needs a restart, which
+loses nothing: agents and fleetctl turn to the other collectors meanwhile. When
+the file changes, or at SIGHUP, it is checked and what is wrong with it is logged.`,
+		Args: cobra.NoArgs,
 	}
 	load := configure(command)
 	command.RunE = func(command *cobra.Command, _ []string) error {
@@ -58,6 +61,11 @@ func newRun() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		go func() {
+			for range program.Reloads(command, load, log) {
+				log.Warn("configuration changed and is valid; restart the collector to take it in")
+			}
+		}()
 		return collector.Run(command.Context(), cfg, log)
 	}
 	return command
