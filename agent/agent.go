@@ -93,6 +93,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		Collectors: collectors.work, Desk: collectors.desk, Outbox: book, Output: runs.Output,
 		Host: host, Knocks: doorbell.knocks, Logger: log,
 		Take: func(plan *fleet.Plan) error {
+			if err := checkPlan(plan, id, log); err != nil {
+				return err
+			}
 			if err := book.SavePlan(plan); err != nil {
 				return err
 			}

@@ -1,0 +1,59 @@
+package agent
+
+import (
+	"log/slog"
+	"regexp"
+	"slices"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// uuidForm is what ids of runs and orders look like. They become names of files.
+var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// checkPlan refuses a plan that is not this host's, and takes out of it what no
+// collector of this version would have accepted: that must neither reach the
+// disk nor hold up the rest. A task taken out is not told as applied, so the
+// collectors see it, too.
+func checkPlan(plan *fleet.Plan, host fleet.HostID, log *slog.Logger) error {
+	if plan.Host != host {
+		return fleet.Errorf(fleet.Invalid, "the plan is of host %q, this one is %q", plan.Host, host)
+	}
+	plan.Assignments = slices.DeleteFunc(plan.Assignments, func(a fleet.Assignment) bool {
+		err := checkAssignment(&a)
+		if err != nil {
+			log.Error("task not taken from the plan", "task", a.Task.ID(), "generation", a.Generation, "error", err)
+		}
+		return err != nil
+	})
+	plan.Orders = slices.DeleteFunc(plan.Orders, func(o fleet.Order) bool {
+		err := checkOrder(&o, host)
+		if err != nil {
+			log.Error("order not taken from the plan", "order", o.ID, "task", o.Task, "error", err)
+		}
+		return err != nil
+	})
+	return nil
+}
+
+func checkAssignment(a *fleet.Assignment) error {
+	if _, known := fleet.TaskMoves[a.State]; !known {
+		return fleet.Invalidf("state", string(a.State), "is no task state")
+	}
+	return a.Task.Validate()
+}
+
+func checkOrder(o *fleet.Order, host fleet.HostID) error {
+	_, err := fleet.ParseTaskID(string(o.Task))
+	switch {
+	case o.Host != host:
+		return fleet.Invalidf("host", string(o.Host), "is another host")
+	case o.Kind != fleet.OrderRun && o.Kind != fleet.OrderCancel:
+		return fleet.Invalidf("kind", string(o.Kind), "want run or cancel")
+	case !uuidForm.MatchString(string(o.ID)):
+		return fleet.Invalidf("id", string(o.ID), "want a UUID")
+	case !uuidForm.MatchString(string(o.Run)):
+		return fleet.Invalidf("run", string(o.Run), "want a UUID")
+	}
+	return err
+}
