@@ -1,6 +1,6 @@
 // Package logging provides the one log format of fleetcron's programs: lines
 // of JSON, or of text for people, with the fields timestamp, level, message,
-// service and, where a request is known, trace_id.
+// service and, where they are known, trace_id, host, task_id, run_id and actor.
 package logging
 
 import (
@@ -40,7 +40,7 @@ func New(w io.Writer, config Config, service string) (*slog.Logger, error) {
 	return slog.New(traced{handler}).With("service", service), nil
 }
 
-// rename gives slog's own fields the names that log pipelines expect.
+// rename gives fields the names that log pipelines expect.
 func rename(groups []string, attr slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return attr
@@ -50,6 +50,8 @@ func rename(groups []string, attr slog.Attr) slog.Attr {
 		attr.Key = "timestamp"
 	case slog.MessageKey:
 		attr.Key = "message"
+	case "task", "run":
+		attr.Key += "_id"
 	case slog.LevelKey:
 		attr.Value = slog.StringValue(strings.ToLower(attr.Value.String()))
 	}

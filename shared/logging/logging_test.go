@@ -13,12 +13,12 @@ func TestFieldsAreNamedAlikeEverywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log.With("host", "web-1").WarnContext(WithTrace(t.Context(), "4bf92f35"), "run started", "task", "default/x")
+	log.With("host", "web-1").WarnContext(WithTrace(t.Context(), "4bf92f35"), "run started", "task", "default/x", "run", "01a1", "actor", "ann")
 	var line map[string]any
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]any{"level": "warn", "message": "run started", "service": "fleetcron-agent", "trace_id": "4bf92f35", "host": "web-1", "task": "default/x"}
+	want := map[string]any{"level": "warn", "message": "run started", "service": "fleetcron-agent", "trace_id": "4bf92f35", "host": "web-1", "task_id": "default/x", "run_id": "01a1", "actor": "ann"}
 	for key, value := range want {
 		if line[key] != value {
 			t.Errorf("%s is %v, want %v", key, line[key], value)

@@ -80,7 +80,7 @@ var sections = []section{document, trigger, missed, execute, where, limits}
 // refused by name, because a task that silently lacks them is not that task.
 var later = map[string]bool{
 	"retry": true, "breaker": true, "restart": true, "health": true,
-	"on.startup": true, "on.after": true,
+	"on.startup": true, "on.after": true, "on.event": true, "on.file": true, "on.webhook": true,
 	"where.prefer": true,
 	"limits.fleet": true, "limits.memory": true, "limits.cpu": true,
 }
@@ -89,6 +89,7 @@ var later = map[string]bool{
 var otherWords = map[string]string{
 	"name": "task", "id": "task", "job": "task", "team": "owner", "note": "description",
 	"schedule": "on.cron", "cron_expr": "on.cron", "cron_expression": "on.cron", "expression": "on.cron",
+	"kind": "on.daemon", "delay": "on.at", "run_date": "on.at", "date": "on.at",
 	"interval": "on.every", "tz": "on.timezone", "time_zone": "on.timezone", "zone": "on.timezone", "jitter": "on.spread",
 	"cmd": "run.command", "exec": "run.command", "script": "run.command", "shell": "run.command", "args": "run.command",
 	"cwd": "run.dir", "workdir": "run.dir", "working_directory": "run.dir", "directory": "run.dir", "environment": "run.env",

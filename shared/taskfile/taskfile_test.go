@@ -187,6 +187,8 @@ func TestMistakes(t *testing.T) {
 		{"two triggers", strings.Replace(minimal, "every: 10m", "every: 10m, manual: true", 1), []string{`line 2, column 5: on "every, manual": want exactly one of cron, every, at, manual, daemon`}, ""},
 		{"nowhere", strings.Replace(minimal, `{labels: "*"}`, "{}", 1), []string{`line 4, column 8: where: names no host; every host is spelled labels: "*"`}, ""},
 		{"bad host pattern", strings.Replace(minimal, `labels: "*"`, `hosts: [db-1, "["]`, 1), []string{`line 4, column 23: where.hosts "[": want a host name, an id, or a pattern with * and ?`}, ""},
+		{"a trigger of later", strings.Replace(minimal, "every: 10m", "webhook: true", 1), []string{`line 2, column 6: on.webhook: is not supported by this version`}, "not supported by this version: leave on.webhook out"},
+		{"a delay", strings.Replace(minimal, "every: 10m", "delay: 10m", 1), []string{`line 2, column 6: on.delay: is no field; did you mean at?`}, ""},
 		{"broken address", strings.Replace(minimal, `labels: "*"`, "networks: [10.1.2.300]", 1), []string{`line 4, column 20: where.networks "10.1.2.300": want an address range such as 10.0.0.0/8, or one address such as 10.1.2.3`}, ""},
 		{"env name", strings.Replace(minimal, "[/bin/true]", "[/bin/true], env: {A-B: x}", 1), []string{`line 3, column 35: run.env "A-B": want a name of A-Z a-z 0-9 _`}, ""},
 		{"missing parts", "task: t\n", []string{
