@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,19 +31,24 @@ type call struct {
 	words    []string // of its command
 	runCrons bool
 	guarded  bool // only where there is no anacron
+	anacron  bool // a line of /etc/anacrontab
+	starts   bool // not run-parts, but anacron itself
+	location *time.Location
 }
 
 var shellWords = regexp.MustCompile(`[^\s;&|(){}<>"'` + "`" + `]+`)
 
-// callOf reports whether a job calls run-parts.
+// callOf reports whether a job calls run-parts, or starts anacron.
 func callOf(j *crontab.Job) (call, bool) {
-	if !strings.Contains(j.Command, "run-parts") && !strings.Contains(j.Command, "run-crons") {
+	parts := strings.Contains(j.Command, "run-parts") || strings.Contains(j.Command, "run-crons")
+	if !parts && !strings.Contains(j.Command, "anacron") {
 		return call{}, false
 	}
 	shell := j.Shell()
 	c := call{words: shellWords.FindAllString(shell, -1), runCrons: strings.Contains(shell, "run-crons")}
 	c.guarded = strings.Contains(shell, "/anacron") && strings.Contains(shell, "||")
-	return c, true
+	c.starts = !parts && !c.guarded && slices.ContainsFunc(c.words, func(word string) bool { return path.Base(word) == "anacron" })
+	return c, parts || c.starts
 }
 
 // on reports whether the call is for the programs in dir.
@@ -68,7 +75,7 @@ func runParts(ctx context.Context, s *scan, out *found) {
 		if dir == nil {
 			continue
 		}
-		start := s.starter(ctx, name)
+		start := s.starter(name)
 		allowed := s.rhelLists(ctx, dir)
 		for _, file := range s.names(out, dir) {
 			s.part(ctx, out, dir, file, start, allowed)
@@ -80,10 +87,10 @@ func runParts(ctx context.Context, s *scan, out *found) {
 // starter finds what starts the programs of a directory: the line of a table
 // that calls run-parts on it, or anacron, which goes before a line that makes
 // way for it.
-func (s *scan) starter(ctx context.Context, dir string) starter {
+func (s *scan) starter(dir string) starter {
 	best := starter{rule: s.host.parts}
 	for _, c := range s.calls {
-		if !c.on(dir) || best.says != "" && (best.runs || !c.job.Verdict.Runs) {
+		if c.anacron || !c.on(dir) || best.says != "" && (best.runs || !c.job.Verdict.Runs) {
 			continue
 		}
 		best = starter{call: c, rule: s.rule(&c), runs: c.job.Verdict.Runs, next: !c.runCrons}
@@ -95,10 +102,29 @@ func (s *scan) starter(ctx context.Context, dir string) starter {
 			best.says += ", which does not run: " + c.job.Verdict.Why
 		}
 	}
-	if a, ok := s.anacron(ctx, dir); ok && (best.says == "" || best.guarded) {
+	if a, ok := s.byAnacron(dir); ok && (best.says == "" || s.host.anacron && best.guarded || a.runs && !best.runs) {
 		return a
 	}
 	return best
+}
+
+// byAnacron finds the line of /etc/anacrontab that calls run-parts on dir.
+func (s *scan) byAnacron(dir string) (starter, bool) {
+	for _, c := range s.calls {
+		if !c.anacron || !c.on(dir) {
+			continue
+		}
+		field, delay, _ := strings.Cut(c.job.Schedule, " ")
+		start := starter{call: c, rule: s.rule(&c), runs: c.job.Verdict.Runs, next: true}
+		start.says = fmt.Sprintf("anacron starts it, by /etc/anacrontab line %d: %s, %s minutes after anacron begins", c.job.Line, period(field), delay)
+		if !start.runs {
+			start.says = fmt.Sprintf("/etc/anacrontab line %d calls run-parts on it, but does not run: %s", c.job.Line, c.job.Verdict.Why)
+		} else if len(c.job.Next) > 0 {
+			start.says += estimated
+		}
+		return start, true
+	}
+	return starter{}, false
 }
 
 // rule is the naming rule of a call's run-parts.
@@ -118,35 +144,11 @@ func (s *scan) rule(c *call) naming {
 	return s.host.parts
 }
 
-// anacronTime is the period and delay of a line of /etc/anacrontab.
-var anacronTime = regexp.MustCompile(`^(\d{1,9}|@(daily|weekly|monthly|yearly|annually)) \d{1,9}$`)
-
-// anacron finds the line of /etc/anacrontab that calls run-parts on dir.
-func (s *scan) anacron(ctx context.Context, dir string) (starter, bool) {
-	if !s.host.anacron {
-		return starter{}, false
-	}
-	number := 0
-	for line := range strings.Lines(string(text(ctx, s.tree, "/etc/anacrontab"))) {
-		number++
-		fields := strings.Fields(line)
-		if len(fields) < 4 || !anacronTime.MatchString(fields[0]+" "+fields[1]) {
-			continue
-		}
-		c := call{words: shellWords.FindAllString(line, -1)}
-		if !strings.Contains(line, "run-parts") || !c.on(dir) {
-			continue
-		}
-		c.job = fleet.Job{Source: "/etc/anacrontab", Line: number, User: "root", Schedule: fields[0] + " " + fields[1], Timezone: s.host.zone}
-		says := fmt.Sprintf("anacron starts it, by /etc/anacrontab line %d: %s, %s minutes after anacron begins", number, period(fields[0]), fields[1])
-		return starter{call: c, rule: s.rule(&c), says: says, runs: true}, true
-	}
-	return starter{}, false
-}
-
 // period is an anacron period in words.
 func period(field string) string {
 	switch {
+	case field == "@daily":
+		return "every day"
 	case field[0] == '@':
 		return field[1:]
 	case field == "1":
@@ -226,7 +228,7 @@ func (s *scan) part(ctx context.Context, out *found, dir *directory, name string
 	if why == "" {
 		job.Verdict.Why = start.says
 		if start.next {
-			job.Next = start.job.Next
+			job.Next, job.Evidence = start.job.Next, start.job.Evidence
 		}
 	}
 	job.User = orRoot(job.User)

@@ -35,6 +35,7 @@ var sources = []source{
 	{"/etc/crontab", systemTable, []string{"/etc"}},
 	{"/etc/cron.d", dropIns, []string{"/etc/cron.d"}},
 	{"/var/spool/cron", userTables, spools},
+	{"/etc/anacrontab", anacronJobs, []string{stampDir}},
 	{"/etc/cron.*", runParts, partsDirs},
 }
 

@@ -67,10 +67,10 @@ func scanned(t testing.TB, root string) fleet.Report {
 	return report
 }
 
-// TestScanOfEachKind compares the scan of four hosts with what their own
+// TestScanOfEachKind compares the scan of example hosts with what their own
 // daemons would make of them, written down in testdata.
 func TestScanOfEachKind(t *testing.T) {
-	for _, kind := range []string{"debian", "rhel", "suse", "alpine"} {
+	for _, kind := range []string{"debian", "rhel", "suse", "alpine", "anacron-debian", "anacron-cronie"} {
 		t.Run(kind, func(t *testing.T) {
 			archive, err := os.ReadFile("testdata/" + kind + ".txtar")
 			must(t, err)

@@ -144,7 +144,7 @@ func (s *scan) job(out *found, j *crontab.Job, t table, why string, env *environ
 	job.Env = env.at(j)
 	out.jobs = append(out.jobs, job)
 	if call, ok := callOf(j); ok && t.unread == "" {
-		call.job, call.schedule = job, schedule
+		call.job, call.schedule, call.location = job, schedule, location
 		out.calls = append(out.calls, call)
 	}
 }
