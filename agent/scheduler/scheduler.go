@@ -114,19 +114,21 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	before := time.Now()
+	// What is decided is carried out whole: when ctx is over, the disk is not.
+	// A begin without the outcomes before it would hide that they are missing.
+	whole := context.WithoutCancel(ctx)
 	for {
 		select {
 		case <-ctx.Done():
-			// A moment's grace for what is decided: ctx is over, the disk is not.
-			s.carryOut(context.WithoutCancel(ctx), s.state.Step(time.Now(), Stopping{}))
+			s.carryOut(whole, s.state.Step(time.Now(), Stopping{}))
 			return nil
 		case <-s.signal:
 		case <-timer.C:
 		}
 		now := time.Now()
-		wake := s.step(ctx, now, s.tick(before, now))
+		wake := s.step(whole, now, s.tick(before, now))
 		for event, ok := s.get(); ok && ctx.Err() == nil; event, ok = s.get() {
-			wake = s.step(ctx, time.Now(), event)
+			wake = s.step(whole, time.Now(), event)
 		}
 		before = now
 		timer.Reset(sleep(time.Now(), wake))
