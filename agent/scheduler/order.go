@@ -9,15 +9,21 @@ import (
 )
 
 // planOrders puts the orders of a plan in place of the old ones. An order that
-// is gone was withdrawn before it was carried out, and has no outcome.
+// is gone was withdrawn before it was carried out, and has no outcome. One that
+// was decided is remembered here as well: the disk may have been full.
 func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 	clear(s.orders)
-	stopped := map[fleet.OrderID]bool{}
+	decided, stopped := map[fleet.OrderID]bool{}, map[fleet.OrderID]bool{}
 	for _, o := range orders {
-		if o.Kind == fleet.OrderRun && !s.memory.OrderDecided(o.ID) {
+		switch {
+		case o.Kind != fleet.OrderRun:
+		case s.decided[o.ID] || s.memory.OrderDecided(o.ID):
+			decided[o.ID] = true
+		default:
 			s.orders[o.ID] = o
 		}
 	}
+	s.decided = decided
 	for _, o := range orders {
 		if o.Kind != fleet.OrderCancel {
 			continue
@@ -79,9 +85,15 @@ func (s *State) advanceOrders(now time.Time) {
 // carryOut begins the run of an order. A person's word also holds while the
 // task is paused.
 func (s *State) carryOut(now time.Time, t *task, o fleet.Order) {
-	delete(s.orders, o.ID)
+	s.conclude(o)
 	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID})
 	s.arm(now, t)
+}
+
+// conclude takes an order out for good.
+func (s *State) conclude(o fleet.Order) {
+	delete(s.orders, o.ID)
+	s.decided[o.ID] = true
 }
 
 // overlap applies the task's policy to an order that finds it running.
@@ -97,7 +109,7 @@ func (s *State) overlap(t *task, o fleet.Order) {
 
 // refuse settles an order that comes to nothing.
 func (s *State) refuse(o fleet.Order, state fleet.RunState, reason fleet.Reason) {
-	delete(s.orders, o.ID)
+	s.conclude(o)
 	run := fleet.Run{
 		ID: s.runOf(o), Task: o.Task, Host: s.host, Due: wall(o.Due), Order: o.ID, State: state, Reason: reason,
 	}

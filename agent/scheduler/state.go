@@ -30,6 +30,7 @@ type State struct {
 
 	tasks   map[fleet.TaskID]*task
 	orders  map[fleet.OrderID]fleet.Order // wishes to run, not yet begun
+	decided map[fleet.OrderID]bool        // wishes to run of the last plan that have an outcome or began
 	stopped map[fleet.OrderID]bool        // wishes to cancel, carried out
 	heap    wakeHeap
 	actions []Action
@@ -40,7 +41,8 @@ type State struct {
 func NewState(host fleet.HostID, memory Memory, now, booted time.Time) *State {
 	return &State{
 		host: host, memory: memory, started: wall(now), booted: wall(booted), last: wall(now),
-		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{}, stopped: map[fleet.OrderID]bool{},
+		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{},
+		decided: map[fleet.OrderID]bool{}, stopped: map[fleet.OrderID]bool{},
 	}
 }
 

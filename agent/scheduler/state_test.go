@@ -522,6 +522,14 @@ func TestOrders(t *testing.T) {
 		s.restart("12:00:03", "")
 		s.at("12:00:03", with(manual, order))
 	})
+	t.Run("is carried out once also while its record waits for space", func(t *testing.T) {
+		s := tell(t, "11:00:00")
+		s.at("12:00:01", with(manual, order), "begin 12:00:00 for o1")
+		clear(s.memory.orders)      // nothing is on disk yet
+		s.at("12:00:01", s.ends(0)) // as missed, held in memory
+		s.at("12:00:02", with(manual, order))
+		s.at("12:00:03", with(manual, order))
+	})
 	t.Run("expires", func(t *testing.T) {
 		tell(t, "11:00:00").at("12:05:01", with(manual, order), "missed deadline 12:00:00 for o1")
 	})
