@@ -20,6 +20,7 @@ const module = "github.com/fleetcron/fleetcron/"
 var arrows = map[string][]string{
 	// the language both halves speak
 	"shared/cron":     {},
+	"shared/calendar": {},
 	"shared/fleet":    {"shared/cron"},
 	"shared/taskfile": {"shared/fleet"},
 	"shared/api":      {"shared/fleet"},
