@@ -141,6 +141,9 @@ func (s *Server) resolved(task *fleet.Task) ([]api.Resolved, error) {
 			return nil, err
 		}
 		one.Applied = applied.Generations[task.ID()]
+		if since, known := applied.Since[task.ID()]; known {
+			one.Since = &since
+		}
 		hosts = append(hosts, one)
 	}
 	return hosts, nil

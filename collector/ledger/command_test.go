@@ -55,7 +55,7 @@ func examples() []Command {
 		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday"},
 		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now"}}, At: noon},
 		&DropOrder{Host: hostID(1), ID: "o1"},
-		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon}},
+		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
 		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{{Sequence: 9, Run: wholeRun()}}}}, At: noon},
 		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20},
 		&Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put},

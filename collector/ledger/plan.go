@@ -25,7 +25,16 @@ func (cmd *RecordApplied) apply(c *change) any {
 	if found && maps.Equal(old.Generations, cmd.Applied.Generations) {
 		return nil
 	}
-	c.put(inApplied, host, encode(cmd.Applied))
+	applied := cmd.Applied
+	applied.Since = make(map[fleet.TaskID]time.Time, len(applied.Generations))
+	for task, generation := range applied.Generations {
+		since, known := old.Since[task]
+		if !known || old.Generations[task] != generation {
+			since = applied.At
+		}
+		applied.Since[task] = since
+	}
+	c.put(inApplied, host, encode(applied))
 	c.notify(Generations)
 	return nil
 }

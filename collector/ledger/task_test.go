@@ -232,8 +232,17 @@ func TestRecordApplied(t *testing.T) {
 	same := applied
 	same.At = noon.Add(time.Hour)
 	l.must(&RecordApplied{Applied: same})
-	if got, err := l.AppliedBy(hostID(1)); err != nil || !cmp.Equal(got, applied) {
+	want := applied
+	want.Since = map[fleet.TaskID]time.Time{"default/a": noon}
+	if got, err := l.AppliedBy(hostID(1)); err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%+v, %v: the same generations were written again", got, err)
+	}
+	// A generation keeps the instant at which it was taken over.
+	want = fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"default/a": 1, "default/b": 3}, At: noon.Add(2 * time.Hour)}
+	l.must(&RecordApplied{Applied: want})
+	want.Since = map[fleet.TaskID]time.Time{"default/a": noon, "default/b": want.At}
+	if got, err := l.AppliedBy(hostID(1)); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
 

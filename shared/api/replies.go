@@ -68,6 +68,7 @@ type Resolved struct {
 	Presence fleet.Presence `json:"presence"`
 	Next     []time.Time    `json:"next"`    // the next three instants, UTC, spread included
 	Applied  uint64         `json:"applied"` // the generation the host runs; zero: none yet
+	Since    *time.Time     `json:"applied_at,omitempty"`
 }
 
 // Resolution answers POST /v1/resolve: what a task would do, without doing it.

@@ -49,4 +49,7 @@ type Applied struct {
 	Host        HostID            `json:"host"`
 	Generations map[TaskID]uint64 `json:"generations"`
 	At          time.Time         `json:"at"`
+	// Since is when each generation was taken over; the collectors keep it, an
+	// agent need not say it.
+	Since map[TaskID]time.Time `json:"since,omitempty"`
 }

@@ -259,7 +259,8 @@ func (f *collectorFake) resolved(task *fleet.Task) []api.Resolved {
 		}
 		resolved := api.Resolved{Host: host.ID, Name: host.Name, Presence: host.Presence}
 		if record := f.tasks[task.ID()]; record != nil && f.applied && host.Presence == fleet.Alive {
-			resolved.Applied = record.Generation
+			since := noon
+			resolved.Applied, resolved.Since = record.Generation, &since
 		}
 		schedule, _ := cron.Parse(task.On.Cron)
 		zone, _ := time.LoadLocation(task.On.Timezone)

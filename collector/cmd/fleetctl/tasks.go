@@ -190,17 +190,20 @@ func runTask(ctx context.Context, p *program, client *api.Client, name string) e
 
 // drawResolved lists hosts that a task resolves to, each with its next instants.
 func drawResolved(p *program, hosts []api.Resolved) error {
-	t := p.table(column{title: "HOST"}, column{title: "STATE", paint: paintState}, column{title: "GENERATION", right: true}, column{title: "NEXT"})
+	t := p.table(column{title: "HOST"}, column{title: "STATE", paint: paintState}, column{title: "GENERATION", right: true}, column{title: "NEXT"}, column{title: "TAKEN OVER", wide: true})
 	const most = 50
 	for i, host := range hosts {
 		if i == most && p.settings.output != asWide {
 			break
 		}
-		applied := "not yet"
+		applied, since := "not yet", "-"
 		if host.Applied > 0 {
 			applied = strconv.FormatUint(host.Applied, 10)
 		}
-		t.row(host.Name, string(host.Presence), applied, p.instants(host.Next))
+		if host.Since != nil {
+			since = p.exact(*host.Since)
+		}
+		t.row(host.Name, string(host.Presence), applied, p.instants(host.Next), since)
 	}
 	if err := t.write(p.stdout); err != nil {
 		return err
