@@ -57,6 +57,7 @@ type host struct {
 	location *time.Location
 	stripped bool // no shell in it: a copy of some files, not a system
 	anacron  bool
+	atd      bool
 	// the daemon's options
 	lsbNames bool // Debian's -l
 	anyFile  bool // cronie's -p: no checks of owner and mode
@@ -71,6 +72,7 @@ func readHost(ctx context.Context, t *tree) *host {
 	h.users = readUsers(ctx, t)
 	h.zone, h.location = readZone(ctx, t)
 	h.anacron = exists(t, "/usr/sbin/anacron") || exists(t, "/usr/bin/anacron") || h.stripped && exists(t, "/etc/anacrontab")
+	h.atd = exists(t, "/usr/sbin/atd") || exists(t, "/usr/bin/atd") || h.stripped
 	options := strings.Fields(variables(text(ctx, t, "/etc/default/cron"))["EXTRA_OPTS"])
 	h.lsbNames = slices.Contains(options, "-l")
 	options = strings.Fields(variables(text(ctx, t, "/etc/sysconfig/crond"))["CRONDARGS"])
@@ -180,7 +182,8 @@ func variables(content []byte) map[string]string {
 
 // users are those of the tree's own passwd.
 type users struct {
-	uids map[string]uint32
+	uids  map[string]uint32
+	names map[uint32]string // the first of each number
 	// open: who is no user cannot be said. There is no passwd, or other
 	// services know users, too.
 	open bool
@@ -188,7 +191,7 @@ type users struct {
 
 func readUsers(ctx context.Context, t *tree) *users {
 	passwd := text(ctx, t, "/etc/passwd")
-	u := &users{uids: make(map[string]uint32), open: passwd == nil}
+	u := &users{uids: make(map[string]uint32), names: make(map[uint32]string), open: passwd == nil}
 	lines := bufio.NewScanner(bytes.NewReader(passwd))
 	lines.Buffer(nil, maxFileBytes+1)
 	for lines.Scan() {
@@ -199,6 +202,9 @@ func readUsers(ctx context.Context, t *tree) *users {
 		if uid, err := strconv.ParseUint(fields[2], 10, 32); err == nil {
 			if _, known := u.uids[fields[0]]; !known {
 				u.uids[fields[0]] = uint32(uid)
+			}
+			if _, known := u.names[uint32(uid)]; !known {
+				u.names[uint32(uid)] = fields[0]
 			}
 		}
 	}
@@ -227,4 +233,10 @@ func (u *users) known(name string) bool {
 func (u *users) uid(name string) (uint32, bool) {
 	uid, ok := u.uids[name]
 	return uid, ok
+}
+
+// name returns the user of a number.
+func (u *users) name(uid uint32) (string, bool) {
+	name, ok := u.names[uid]
+	return name, ok
 }

@@ -37,6 +37,7 @@ var sources = []source{
 	{"/var/spool/cron", userTables, spools},
 	{"/etc/anacrontab", anacronJobs, []string{stampDir}},
 	{"/etc/cron.*", runParts, partsDirs},
+	{"/var/spool/at", atJobs, atSpools},
 }
 
 // scan is one scan under way: what all sources may look at, and not change.
