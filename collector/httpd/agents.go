@@ -117,6 +117,9 @@ func parsePlan(r *request) (in planIn, err error) {
 // plan returns all that a host has to do, and says when it last changed: its
 // Index is that of the plan, not of the ledger.
 func (s *Server) plan(ctx context.Context, in planIn) (fleet.Plan, error) {
+	if err := s.notBehind(ctx, in.Index); err != nil {
+		return fleet.Plan{}, err
+	}
 	if _, known := s.Ledger.Host(in.host); !known {
 		return fleet.Plan{}, unknownHost(in.host)
 	}
@@ -127,6 +130,18 @@ func (s *Server) plan(ctx context.Context, in planIn) (fleet.Plan, error) {
 	plan, err := s.Ledger.Plan(in.host)
 	plan.Index = index
 	return plan, err
+}
+
+// notBehind refuses to answer a host that was told more elsewhere than this
+// collector knows: an older plan would begin again what was taken back. What
+// the leader does not know was lost, and its word counts.
+func (s *Server) notBehind(ctx context.Context, index uint64) error {
+	s.reach(ctx, index)
+	if s.ledgerIndex() >= index || s.Replica.Verify(ctx) == nil {
+		return nil
+	}
+	return fleet.Errorf(fleet.Unavailable, "this collector is at entry %d, the host knows entry %d", s.ledgerIndex(), index).
+		WithCode("stale_reads").WithHint("ask another collector; if it stays so: fleetctl collectors")
 }
 
 func parseRuns() func(*request) (ledger.HostBatch, error) {

@@ -55,17 +55,22 @@ const catchUpIn = 2 * time.Second
 // answered with, so that whoever changed something here finds it here. A
 // collector that lags longer answers all the same: the change was made.
 func (s *Server) catchUp(ctx context.Context, index string) {
-	target, err := strconv.ParseUint(index, 10, 64)
-	if err != nil {
-		return
+	if target, err := strconv.ParseUint(index, 10, 64); err == nil {
+		s.reach(ctx, target)
 	}
+}
+
+// reach waits for a moment until this collector has applied the index.
+func (s *Server) reach(ctx context.Context, index uint64) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpIn)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for s.ledgerIndex() < target {
+	for s.ledgerIndex() < index {
 		select {
 		case <-ctx.Done():
+			return
+		case <-s.life.Done():
 			return
 		case <-tick.C:
 		}

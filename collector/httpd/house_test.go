@@ -91,7 +91,12 @@ func (m member) Status() httpd.Status {
 	return httpd.Status{ID: m.id, Leading: m.leader == m.id, Term: 1, Applied: m.index, Committed: m.index, LastContact: 5 * time.Millisecond}
 }
 
-func (m member) Verify(context.Context) error { return nil }
+func (m member) Verify(context.Context) error {
+	if !m.Status().Leading {
+		return fleet.Errorf(fleet.Unavailable, "collector %s does not lead", m.id).WithCode(api.CodeNotLeader)
+	}
+	return nil
+}
 
 func (m member) Peers(context.Context) []httpd.Peer {
 	var peers []httpd.Peer

@@ -79,6 +79,36 @@ func TestWhoeverChangesSomethingFindsItThere(t *testing.T) {
 	catching.Wait()
 }
 
+// TestAPlanDoesNotGoBack asks a collector that lacks what the host was told by
+// another: an older plan would begin again what was taken back.
+func TestAPlanDoesNotGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		houses := newHouses(t, 2)
+		houses[0].addHost(t, 1, map[string]string{"role": "db"})
+		task := houses[0].addTask(t)
+		houses[0].member.lagging = true
+		reply := houses[0].do(t, http.MethodDelete, api.TaskPath(task.Task.ID()), "", "If-Match", "*")
+		decoded[api.Deleted](t, reply, http.StatusOK)
+		path := api.AgentPath(hostID(1)) + "/plan"
+		known := decoded[fleet.Plan](t, houses[0].do(t, http.MethodGet, path, ""), http.StatusOK)
+		target := path + "?wait=1s&index=" + itoa(int(known.Index))
+		problem := decoded[api.Problem](t, houses[1].do(t, http.MethodGet, target, ""), http.StatusServiceUnavailable)
+		if problem.Code != "stale_reads" {
+			t.Errorf("problem %+v", problem)
+		}
+		houses[0].member.catchUp()
+		plan := decoded[fleet.Plan](t, houses[1].do(t, http.MethodGet, target, ""), http.StatusOK)
+		if plan.Index != known.Index || len(plan.Assignments) != 0 {
+			t.Errorf("plan %+v", plan)
+		}
+		// What the leader lacks nobody has: the group was restored from a backup.
+		plan = decoded[fleet.Plan](t, houses[0].do(t, http.MethodGet, path+"?wait=1s&index=1000", ""), http.StatusOK)
+		if plan.Index != known.Index {
+			t.Errorf("after a restore: plan %+v", plan)
+		}
+	})
+}
+
 func TestNobodyLeads(t *testing.T) {
 	houses := newHouses(t, 2)
 	front := houses[1].serve(t)
