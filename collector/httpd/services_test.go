@@ -171,9 +171,40 @@ func TestAnOrderToASilentHostIsWithdrawn(t *testing.T) {
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	h.addTask(t)
 	ordered := decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", `{"queue":true}`, "Content-Type", api.MediaJSON), http.StatusOK)
+	state := func() fleet.RunState {
+		return decoded[api.RunView](t, h.do(t, http.MethodGet, api.RunPath(ordered.Orders[0].Run), ""), http.StatusOK).State
+	}
+	if list := decoded[api.List[api.RunView]](t, h.do(t, http.MethodGet, api.PathRuns+"?state=pending", ""), http.StatusOK); len(list.Items) != 1 || state() != fleet.RunPending {
+		t.Errorf("pending %+v", list.Items)
+	}
 	cancelled := decoded[api.Cancelled](t, h.do(t, http.MethodDelete, api.RunPath(ordered.Orders[0].Run), ""), http.StatusOK)
-	if !cancelled.Dropped {
-		t.Error("the order was not withdrawn")
+	if !cancelled.Dropped || state() != fleet.RunSkipped {
+		t.Errorf("the order was not withdrawn: %+v, the run is %s", cancelled, state())
+	}
+}
+
+func TestATaskInShortRunsNowhereYet(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, nil)
+	record := decoded[fleet.TaskRecord](t, h.do(t, http.MethodPost, api.PathTasks, `{"id":"x","cron_expr":"*/5 * * * *","command":"true"}`, "Content-Type", api.MediaJSON), http.StatusCreated)
+	if record.Task.Where.Pick != fleet.PickNone || record.State != fleet.TaskEnabled {
+		t.Errorf("%+v", record)
+	}
+	if plan := decoded[fleet.Plan](t, h.do(t, http.MethodGet, api.AgentPath(hostID(1))+"/plan", ""), http.StatusOK); len(plan.Assignments) != 0 {
+		t.Errorf("a host was given it: %+v", plan.Assignments)
+	}
+}
+
+func TestHostsTellWhenTheyTookATaskOver(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	record := h.addTask(t)
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	applied := fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{record.Task.ID(): record.Generation}, At: at}
+	decoded[any](t, h.do(t, http.MethodPut, api.AgentPath(hostID(1))+"/applied", asJSON(t, applied), "Content-Type", api.MediaJSON), http.StatusOK)
+	list := decoded[api.List[api.Resolved]](t, h.do(t, http.MethodGet, api.TaskPath(record.Task.ID())+"/hosts", ""), http.StatusOK)
+	if len(list.Items) != 1 || list.Items[0].Applied != record.Generation || list.Items[0].Since == nil || list.Items[0].Since.After(time.Now()) {
+		t.Errorf("%+v", list.Items)
 	}
 }
 
