@@ -52,7 +52,7 @@ var bucketNames = [buckets]string{
 	inOrders:           "orders",          // host.order → fleet.Order
 	inApplied:          "applied",         // host → fleet.Applied
 	inJournals:         "journals",        // host.journal → the highest sequence recorded
-	inRuns:             "runs",            // run → runRow; run ids sort by time
+	inRuns:             "runs",            // run → compact.Run; run ids sort by time
 	inRunsByTask:       "runs_task",       // task.run
 	inRunsByHost:       "runs_host",       // host.run
 	inRunsByOrder:      "runs_order",      // order.run

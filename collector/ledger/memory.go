@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -19,13 +20,14 @@ type memory struct {
 	index, term uint64
 	hosts       map[fleet.HostID]*Host
 	sorted      []*Host // by name, then id; replaced, not changed
-	tasks       map[fleet.TaskID]*heldTask
-	open        int // runs that have begun and not ended
+	tasks       map[fleet.TaskID]*HeldTask
+	listed      []*HeldTask // by id; replaced, not changed
+	open        int         // runs that have begun and not ended
 }
 
 // readMemory reads memory from a file.
 func readMemory(db *bbolt.DB) (memory, error) {
-	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*heldTask{}}
+	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}}
 	err := db.View(func(tx *bbolt.Tx) error {
 		r := &reader{tx: tx}
 		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))
@@ -36,7 +38,9 @@ func readMemory(db *bbolt.DB) (memory, error) {
 			return err
 		}
 		return eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
-			fresh.tasks[task.Task.ID()] = hold(task)
+			held := hold(task)
+			fresh.tasks[task.Task.ID()] = held
+			fresh.listed = append(fresh.listed, held) // keys come in their order
 			return true
 		})
 	})
@@ -46,9 +50,9 @@ func readMemory(db *bbolt.DB) (memory, error) {
 // countOpen counts the runs that go on.
 func (m *memory) countOpen(r *reader) (err error) {
 	each(r.bucket(inRunsOpen), nil, nil, func(id, _ []byte) bool {
-		var found runRow
-		found, _, err = row[runRow](r, inRuns, id)
-		run := found.run()
+		var found compact.Run
+		found, _, err = row[compact.Run](r, inRuns, id)
+		run := found.Whole()
 		m.open += opens(&run)
 		return err == nil
 	})
@@ -88,16 +92,33 @@ func (m *memory) loadHosts(r *reader) error {
 	return err
 }
 
-// heldTask is a task in memory, ready to be matched with hosts.
-type heldTask struct {
+// HeldTask is a task in memory, ready to be matched with hosts. It is shared:
+// do not change it.
+type HeldTask struct {
 	taskRow
 	on func(*fleet.Host) bool
 }
 
-func hold(row taskRow) *heldTask { return &heldTask{row, row.Task.Where.Matcher()} }
+func hold(row taskRow) *HeldTask { return &HeldTask{row, row.Task.Where.Matcher()} }
+
+// RunsOn reports whether the task's Where matches the host.
+func (t *HeldTask) RunsOn(host *Host) bool { return t.on(&host.Host) }
+
+func (t *HeldTask) compare(id fleet.TaskID) int { return cmp.Compare(t.Task.ID(), id) }
+
+func (m *memory) putTask(task *HeldTask) {
+	id := task.Task.ID()
+	next := slices.Clone(m.listed)
+	if at, found := slices.BinarySearchFunc(next, id, (*HeldTask).compare); found {
+		next[at] = task
+	} else {
+		next = slices.Insert(next, at, task)
+	}
+	m.listed, m.tasks[id] = next, task
+}
 
 // matches reports whether the task is in the host's plan. No task is in none.
-func (t *heldTask) matches(host *Host) bool { return t != nil && t.given() && t.on(&host.Host) }
+func (t *HeldTask) matches(host *Host) bool { return t != nil && t.given() && t.on(&host.Host) }
 
 func byName(a, b *Host) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))

@@ -3,6 +3,7 @@ package ledger
 import (
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -42,7 +43,7 @@ func (cmd *PutOrders) apply(c *change) any {
 // promise writes the run that the order becomes, so that it is seen before the
 // host tells of it, and has an outcome should the host never do so.
 func promise(c *change, order *fleet.Order, tally *tally) {
-	if order.Kind != fleet.OrderRun || !keyable(string(order.Run)) || !plausible(&order.Due) {
+	if order.Kind != fleet.OrderRun || !keyable(string(order.Run)) || !compact.Plausible(&order.Due) {
 		return
 	}
 	if _, found := storedRun(c, order.Run); found {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -140,7 +141,7 @@ func untrue(host fleet.HostID, run *fleet.Run) string {
 		return "there is no run state " + string(run.State)
 	}
 	for _, at := range []*time.Time{&run.Due, run.Until, run.Started, run.Ended} {
-		if at != nil && !plausible(at) {
+		if at != nil && !compact.Plausible(at) {
 			return "the instant " + at.UTC().Format(time.RFC3339) + " is out of range"
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -35,14 +36,14 @@ func storedRun(c *change, id fleet.RunID) (fleet.Run, bool) {
 	if id == "" {
 		return fleet.Run{}, false
 	}
-	row, found := stored[runRow](c, inRuns, key(string(id)))
-	return row.run(), found
+	row, found := stored[compact.Run](c, inRuns, key(string(id)))
+	return row.Whole(), found
 }
 
 // writeRun writes a run and moves it between the ranges. known says that old
 // is the run as it was.
 func writeRun(c *change, old, next *fleet.Run, known bool, tally *tally) {
-	c.put(inRuns, key(string(next.ID)), encode(rowOf(next)))
+	c.put(inRuns, key(string(next.ID)), encode(compact.Of(next)))
 	for _, index := range runIndexes {
 		var before []byte
 		if known {

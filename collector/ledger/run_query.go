@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -21,11 +22,11 @@ func (l *Ledger) Run(id fleet.RunID) (run fleet.Run, err error) {
 		if id == "" {
 			return noRun(id)
 		}
-		row, found, err := row[runRow](r, inRuns, key(string(id)))
+		row, found, err := row[compact.Run](r, inRuns, key(string(id)))
 		if err == nil && !found {
 			return noRun(id)
 		}
-		run = row.run()
+		run = row.Whole()
 		return err
 	})
 	return run, err
@@ -122,11 +123,11 @@ func (s *runSearch) page(list *api.List[fleet.Run]) (err error) {
 
 // take adds the run to the page when it is asked for.
 func (s *runSearch) take(id []byte, list *api.List[fleet.Run]) error {
-	found, _, err := row[runRow](s.reader, inRuns, id)
+	found, _, err := row[compact.Run](s.reader, inRuns, id)
 	if err != nil {
 		return err
 	}
-	if run := found.run(); s.asks(&run) {
+	if run := found.Whole(); s.asks(&run) {
 		list.Items = append(list.Items, run)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -368,8 +369,8 @@ func checkIndexes(t testing.TB, l *Ledger) {
 	want, kept := map[string]string{}, map[fleet.TaskID]int{}
 	open := 0
 	err := l.view(func(r *reader) error {
-		return eachRow(r, inRuns, nil, func(_ []byte, row runRow) bool {
-			run := row.run()
+		return eachRow(r, inRuns, nil, func(_ []byte, row compact.Run) bool {
+			run := row.Whole()
 			kept[run.Task]++
 			open += opens(&run)
 			for _, index := range runIndexes {

@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"shared/fleet":    {"shared/cron"},
 	"shared/taskfile": {"shared/fleet"},
 	"shared/api":      {"shared/fleet"},
+	"shared/compact":  {"shared/fleet"},
 	"shared/gossip":   {"shared/fleet"},
 	"shared/settings": {"shared/fleet"},
 	"shared/logging":  {"shared/fleet"},
@@ -32,7 +33,7 @@ var arrows = map[string][]string{
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
 	"agent/discover":  {"agent/crontab", "shared/cron", "shared/fleet"},
-	"agent/journal":   {"shared/api", "shared/fleet"},
+	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/cron", "shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
@@ -44,7 +45,7 @@ var arrows = map[string][]string{
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
-	"collector/ledger":  {"shared/api", "shared/fleet"},
+	"collector/ledger":  {"shared/api", "shared/compact", "shared/fleet"},
 	"collector/search":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica": {"collector/ledger", "shared/fleet"},
 	"collector/httpd":   {"collector/ledger", "shared/api", "shared/cron", "shared/fleet", "shared/logging"},
