@@ -4,7 +4,7 @@
 //
 // The struct is the documentation: a field's yaml tag is its key, its help tag
 // the sentence that --help shows. Nested keys are joined by a dot in errors
-// (listen.api), by an underscore in the environment (FLEETCRON_LISTEN_API) and
+// and, for who likes it, in the file (listen.api: …), by an underscore in the environment (FLEETCRON_LISTEN_API) and
 // by a dash on the command line (--listen-api).
 package settings
 
@@ -87,6 +87,10 @@ func loadFile(cfg any, path string, optional bool) error {
 	if len(text) > MaxFileBytes {
 		return fleet.Errorf(fleet.Usage, "read configuration: %s is larger than %d bytes", path, MaxFileBytes)
 	}
+	text, lifted, err := liftDotted(cfg, text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(cfg); err != nil && !errors.Is(err, io.EOF) {
@@ -94,6 +98,16 @@ func loadFile(cfg any, path string, optional bool) error {
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fleet.Errorf(fleet.Usage, "%s: holds more than one document", path)
+	}
+	var wrong []fleet.FieldError
+	for _, d := range lifted {
+		for _, field := range d.key.set(strings.Join(d.key.path, "."), d.text) {
+			field.Line, field.Column = d.line, 1
+			wrong = append(wrong, field)
+		}
+	}
+	if len(wrong) > 0 {
+		return &fleet.Error{Kind: fleet.Usage, Message: path, Fields: wrong}
 	}
 	return nil
 }
