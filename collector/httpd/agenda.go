@@ -9,7 +9,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// agenda knows when found jobs are due. A fleet has many jobs and few
+// agenda knows when found jobs are due, and given tasks. A fleet has many jobs and few
 // schedules, so jobs are kept by schedule, and one computation of an instant
 // serves all that share it. It follows the ledger when it is asked, reading
 // again only the hosts whose inventory is another one.
@@ -19,6 +19,15 @@ type agenda struct {
 	mu        sync.Mutex
 	hosts     map[fleet.HostID]*agendaHost
 	schedules map[scheduleKey]*jobClock
+	given     []*ledger.HeldTask // what was read of the tasks
+	tasks     map[*ledger.HeldTask]*taskClock
+}
+
+// taskClock is when a task is due: on the earliest host there could be, and on
+// each.
+type taskClock struct {
+	early fleet.Clock
+	on    func(fleet.HostID) fleet.Clock
 }
 
 // agendaHost is what the agenda has read of a host.
@@ -44,9 +53,8 @@ func newAgenda(l *ledger.Ledger) *agenda {
 	return &agenda{ledger: l, hosts: map[fleet.HostID]*agendaHost{}, schedules: map[scheduleKey]*jobClock{}}
 }
 
-// read calls fn with every schedule and the jobs that have it, which stay as
-// they are until fn returns.
-func (a *agenda) read(fn func(map[scheduleKey]*jobClock) error) error {
+// read calls fn with the agenda as it is now, which stays so until fn returns.
+func (a *agenda) read(fn func(*agenda) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, host := range a.ledger.AllHosts() {
@@ -54,7 +62,41 @@ func (a *agenda) read(fn func(map[scheduleKey]*jobClock) error) error {
 			return err
 		}
 	}
-	return fn(a.schedules)
+	a.followTasks()
+	return fn(a)
+}
+
+// followTasks reads the tasks that are not known. It needs mu.
+func (a *agenda) followTasks() {
+	given := a.ledger.AllTasks()
+	if len(given) == len(a.given) && (len(given) == 0 || &given[0] == &a.given[0]) {
+		return // the same list
+	}
+	known := a.tasks
+	a.given, a.tasks = given, make(map[*ledger.HeldTask]*taskClock, len(given))
+	for _, task := range given {
+		clock := known[task]
+		if clock == nil && task.State == fleet.TaskEnabled {
+			clock = newTaskClock(task.Task)
+		}
+		if clock != nil {
+			a.tasks[task] = clock
+		}
+	}
+}
+
+// newTaskClock returns nil for a task that is not due by the clock.
+func newTaskClock(task fleet.Task) *taskClock {
+	on, err := task.Clocks()
+	if err != nil {
+		return nil // it was valid when it was given
+	}
+	task.On.Spread = 0
+	early, err := task.Clock("")
+	if err != nil {
+		return nil
+	}
+	return &taskClock{early, on}
 }
 
 // follow reads the host's jobs unless they are known. It needs mu.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
@@ -46,11 +47,14 @@ func openDue(cursor string) (d due, err error) {
 	return due{time.Unix(0, nanos).UTC(), fleet.HostID(parts[1]), fleet.TaskID(parts[2]), fleet.JobID(parts[3])}, nil
 }
 
-// stem is where instants grow: one schedule, and all that is due by it.
+// stem is where instants grow: one schedule, and all that is due by it. One
+// that forks bears nothing: at its instant others take its place, none of them
+// earlier.
 type stem struct {
 	at    time.Time
 	next  func(time.Time) (time.Time, bool)
 	bears func(at time.Time, yield func(due))
+	forks func(add func(*stem))
 }
 
 // stems is a heap, the earliest first.
@@ -91,8 +95,8 @@ func (s *Server) Upcoming(ctx context.Context, q api.UpcomingQuery) (api.List[ap
 		}
 	}
 	var found []due
-	err = s.agenda.read(func(jobs map[scheduleKey]*jobClock) error {
-		growing, err := s.stems(q, after.at, jobs)
+	err = s.agenda.read(func(a *agenda) error {
+		growing, err := s.stems(q, after.at, a)
 		found = growing.pick(after, q.Until, q.Limit+1)
 		return err
 	})
@@ -141,71 +145,66 @@ func checkUpcoming(q *api.UpcomingQuery, now time.Time) error {
 
 // stems returns every schedule that the query asks for, each at its first
 // instant not before from.
-func (s *Server) stems(q api.UpcomingQuery, from time.Time, jobs map[scheduleKey]*jobClock) (stems, error) {
-	var only fleet.HostID
+func (s *Server) stems(q api.UpcomingQuery, from time.Time, a *agenda) (growth, error) {
+	all := growth{from: from}
+	var only *ledger.Host
 	if q.Host != "" {
-		host, err := s.Ledger.FindHost(q.Host)
-		if err != nil {
-			return nil, err
-		}
-		only = host.ID
-	}
-	var all stems
-	add := func(one *stem) {
-		if at, ok := one.next(from.Add(-1)); ok {
-			one.at = at
-			all = append(all, one)
+		var err error
+		if only, err = s.Ledger.FindHost(q.Host); err != nil {
+			return all, err
 		}
 	}
-	if err := s.taskStems(q.Task, only, add); err != nil {
-		return nil, err
-	}
+	s.taskStems(q, from, only, a.tasks, all.add)
 	if q.Task == "" {
-		for _, clock := range jobs {
-			addJobs(clock, only, add)
+		for _, clock := range a.schedules {
+			addJobs(clock, only, all.add)
 		}
 	}
-	heap.Init(&all)
 	return all, nil
 }
 
-// taskStems adds a stem for each share of the spread that a task has on hosts.
-func (s *Server) taskStems(id fleet.TaskID, only fleet.HostID, add func(*stem)) error {
-	query := api.TaskQuery{State: fleet.TaskEnabled, Page: api.Page{Limit: api.MaxPage}}
-	if id != "" {
-		query.Namespace = id.Namespace()
-	}
-	for {
-		page, err := s.Ledger.Tasks(query)
-		if err != nil {
-			return err
+// taskStems adds a stem for each task, which looks for its hosts when its turn
+// comes: most are due long after the page that is asked for.
+func (s *Server) taskStems(q api.UpcomingQuery, from time.Time, only *ledger.Host, tasks map[*ledger.HeldTask]*taskClock, add func(*stem)) {
+	for task, clock := range tasks {
+		if q.Task != "" && task.Task.ID() != q.Task || only != nil && !task.RunsOn(only) {
+			continue
 		}
-		for i := range page.Items {
-			if task := &page.Items[i].Task; id == "" || task.ID() == id {
-				s.spreadStems(task, only, add)
+		hosts := sync.OnceValue(func() []*ledger.Host {
+			if only != nil {
+				return []*ledger.Host{only}
 			}
+			return s.Ledger.Matching(&task.Task.Where)
+		})
+		spread := time.Duration(task.Task.On.Spread)
+		if spread == 0 {
+			add(&stem{next: clock.early.Next, bears: func(at time.Time, yield func(due)) {
+				for _, host := range hosts() {
+					yield(due{at: at, host: host.ID, task: task.Task.ID()})
+				}
+			}})
+			continue
 		}
-		if query.After = page.Next; page.Next == "" {
-			return nil
+		earliest := func(after time.Time) (time.Time, bool) {
+			at, ok := clock.early.Next(after.Add(-spread))
+			if at.Before(from) {
+				at = from
+			}
+			return at, ok
 		}
+		add(&stem{next: earliest, forks: func(add func(*stem)) { forkTask(task.Task.ID(), clock, hosts(), add) }})
 	}
 }
 
-func (s *Server) spreadStems(task *fleet.Task, only fleet.HostID, add func(*stem)) {
-	clocks, err := task.Clocks()
-	if err != nil {
-		return // it was valid when it was given
-	}
+// forkTask adds a stem for each share of the spread that a task has on hosts.
+func forkTask(id fleet.TaskID, clock *taskClock, on []*ledger.Host, add func(*stem)) {
 	shares := map[time.Duration][]fleet.HostID{}
-	for _, host := range s.Ledger.Matching(&task.Where) {
-		if only == "" || host.ID == only {
-			share := clocks(host.ID).Spread()
-			shares[share] = append(shares[share], host.ID)
-		}
+	for _, host := range on {
+		share := clock.on(host.ID).Spread()
+		shares[share] = append(shares[share], host.ID)
 	}
-	id := task.ID()
 	for _, hosts := range shares {
-		add(&stem{next: clocks(hosts[0]).Next, bears: func(at time.Time, yield func(due)) {
+		add(&stem{next: clock.on(hosts[0]).Next, bears: func(at time.Time, yield func(due)) {
 			for _, host := range hosts {
 				yield(due{at: at, host: host, task: id})
 			}
@@ -213,13 +212,13 @@ func (s *Server) spreadStems(task *fleet.Task, only fleet.HostID, add func(*stem
 	}
 }
 
-func addJobs(clock *jobClock, only fleet.HostID, add func(*stem)) {
+func addJobs(clock *jobClock, only *ledger.Host, add func(*stem)) {
 	hosts := clock.jobs
-	if only != "" {
-		if hosts[only] == nil {
+	if only != nil {
+		if hosts[only.ID] == nil {
 			return
 		}
-		hosts = map[fleet.HostID][]fleet.JobID{only: hosts[only]}
+		hosts = map[fleet.HostID][]fleet.JobID{only.ID: hosts[only.ID]}
 	}
 	add(&stem{next: clock.next, bears: func(at time.Time, yield func(due)) {
 		for host, jobs := range hosts {
@@ -230,29 +229,52 @@ func addJobs(clock *jobClock, only fleet.HostID, add func(*stem)) {
 	}})
 }
 
+// growth is all stems, each at its first instant not before from.
+type growth struct {
+	stems
+	from time.Time
+}
+
+func (g *growth) add(one *stem) {
+	if at, ok := one.next(g.from.Add(-1)); ok {
+		one.at = at
+		heap.Push(&g.stems, one)
+	}
+}
+
+// first returns the stem with the earliest instant, nil where there is none.
+func (g *growth) first() *stem {
+	for len(g.stems) > 0 && g.stems[0].forks != nil {
+		heap.Pop(&g.stems).(*stem).forks(g.add)
+	}
+	if len(g.stems) == 0 {
+		return nil
+	}
+	return g.stems[0]
+}
+
 // pick returns the first limit things after the given one and before until.
-func (s *stems) pick(after due, until time.Time, limit int) []due {
+func (g *growth) pick(after due, until time.Time, limit int) []due {
 	var picked []due
-	for len(*s) > 0 && len(picked) < limit {
-		at := (*s)[0].at.UTC()
-		if !at.Before(until) {
+	for len(picked) < limit {
+		first := g.first()
+		if first == nil || !first.at.Before(until) {
 			break
 		}
-		picked = append(picked, s.instant(at, after, limit-len(picked))...)
+		picked = append(picked, g.instant(first.at.UTC(), after, limit-len(picked))...)
 	}
 	return picked
 }
 
 // instant returns the first things of one instant and moves its stems on. It
 // holds few at a time, however many jobs are due at midnight.
-func (s *stems) instant(at time.Time, after due, limit int) []due {
+func (g *growth) instant(at time.Time, after due, limit int) []due {
 	var found []due
 	trim := func() {
 		slices.SortFunc(found, due.compare)
 		found = found[:min(limit, len(found))]
 	}
-	for len(*s) > 0 && (*s)[0].at.Equal(at) {
-		first := (*s)[0]
+	for first := g.first(); first != nil && first.at.Equal(at); first = g.first() {
 		first.bears(at, func(one due) {
 			if one.compare(after) > 0 {
 				if found = append(found, one); len(found) > 4*limit+64 {
@@ -262,9 +284,9 @@ func (s *stems) instant(at time.Time, after due, limit int) []due {
 		})
 		if next, ok := first.next(first.at); ok {
 			first.at = next
-			heap.Fix(s, 0)
+			heap.Fix(&g.stems, 0)
 		} else {
-			heap.Pop(s)
+			heap.Pop(&g.stems)
 		}
 	}
 	trim()

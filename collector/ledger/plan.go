@@ -83,7 +83,7 @@ func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
 	host := l.memory.hosts[id]
 	plan := fleet.Plan{Host: id, Index: l.memory.index, Assignments: []fleet.Assignment{}}
 	if host != nil {
-		for _, task := range sorted(l.memory.tasks) {
+		for _, task := range l.memory.listed {
 			if task.matches(host) {
 				plan.Assignments = append(plan.Assignments, task.assignment(host))
 			}

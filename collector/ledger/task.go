@@ -138,7 +138,7 @@ func putTask(c *change, task taskRow) {
 	index := c.index
 	c.after(func(l *Ledger) {
 		old, next := l.memory.tasks[id], hold(task)
-		l.memory.tasks[id] = next
+		l.memory.putTask(next)
 		for _, host := range l.memory.sorted {
 			if next.matches(host) || old.matches(host) {
 				l.notify(PlanOf(host.ID), index)

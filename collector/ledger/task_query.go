@@ -18,6 +18,14 @@ func (l *Ledger) Task(id fleet.TaskID) (fleet.TaskRecord, error) {
 	return task.TaskRecord, nil
 }
 
+// AllTasks returns every task by id, retired ones too. The list is shared: do
+// not change it.
+func (l *Ledger) AllTasks() []*HeldTask {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.memory.listed
+}
+
 // Tasks returns a page of the tasks that the query asks for, by id. Retired
 // ones are listed only when they are asked for by state.
 func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
@@ -30,14 +38,14 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	var matching []*heldTask
-	for _, task := range sorted(l.memory.tasks) {
+	var matching []*HeldTask
+	for _, task := range l.memory.listed {
 		if task.asked(&q, host) {
 			matching = append(matching, task)
 		}
 	}
 	list := api.List[fleet.TaskRecord]{Items: []fleet.TaskRecord{}, Total: len(matching), Index: l.memory.index}
-	rows, next := cut(matching, q.Page, func(t *heldTask) string { return string(t.Task.ID()) })
+	rows, next := cut(matching, q.Page, func(t *HeldTask) string { return string(t.Task.ID()) })
 	for _, row := range rows {
 		list.Items = append(list.Items, row.TaskRecord)
 	}
@@ -46,7 +54,7 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 }
 
 // asked reports whether the query asks for the task.
-func (t *heldTask) asked(q *api.TaskQuery, host *Host) bool {
+func (t *HeldTask) asked(q *api.TaskQuery, host *Host) bool {
 	if q.State == "" && !t.given() || q.State != "" && q.State != t.State {
 		return false
 	}
@@ -55,6 +63,9 @@ func (t *heldTask) asked(q *api.TaskQuery, host *Host) bool {
 	}
 	if host != nil && !t.on(&host.Host) {
 		return false
+	}
+	if q.Text == "" {
+		return true
 	}
 	text := strings.ToLower(q.Text)
 	for _, field := range []string{string(t.Task.ID()), t.Task.Owner, t.Task.Description, t.Task.Run.Command.String()} {

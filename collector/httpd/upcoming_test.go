@@ -1,0 +1,64 @@
+package httpd_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// TestUpcomingIsWhatEachHostsClockSays compares the pages with every instant
+// of every task on every host, worked out one by one.
+func TestUpcomingIsWhatEachHostsClockSays(t *testing.T) {
+	h := newHouse(t)
+	for n := range 7 {
+		h.addHost(t, n, map[string]string{"role": []string{"db", "web"}[n%2]})
+	}
+	triggers := []string{
+		`{"cron":"*/7 * * * *"}`, `{"cron":"*/7 * * * *","spread":"20m"}`, `{"cron":"59 * * * *","spread":"2m"}`,
+		`{"every":"13m","spread":"5m"}`, `{"cron":"0 3 * * *"}`, `{"at":"2030-01-01T00:30:00Z"}`, `{"manual":true}`,
+		`{"cron":"*/5 * * * *","starts":"2030-01-01T00:10:00Z","ends":"2030-01-01T00:31:00Z","spread":"10m"}`,
+	}
+	for i, on := range triggers {
+		h.giveTask(t, fmt.Sprintf(`{"task":"t%d","on":%s,"run":{"command":["/bin/true"],"user":"root"},"where":{"labels":%q}}`, i, on, []string{"*", "role=db"}[i%2]))
+	}
+	from := time.Date(2030, 1, 1, 0, 3, 20, 0, time.UTC)
+	until := from.Add(time.Hour)
+	for _, host := range []string{"", "host-2"} {
+		var want []string
+		for _, task := range h.ledger.AllTasks() {
+			for _, on := range h.ledger.AllHosts() {
+				for at, due := task.Task.Next(on.ID, from.Add(-1)); due && task.RunsOn(on) && at.Before(until) && (host == "" || host == on.Name); at, due = task.Task.Next(on.ID, at) {
+					want = append(want, shown(at, on.ID, task.Task.ID()))
+				}
+			}
+		}
+		slices.Sort(want)
+		var got []string
+		query := api.UpcomingQuery{From: from, Until: until, Host: host, Page: api.Page{Limit: 9}}
+		for {
+			page, err := h.Upcoming(t.Context(), query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, item := range page.Items {
+				got = append(got, shown(item.At, item.Host, item.Task))
+			}
+			if query.After = page.Next; page.Next == "" {
+				break
+			}
+		}
+		if len(want) < 20 || !cmp.Equal(want, got) {
+			t.Errorf("host %q: %d instants (-want +got):\n%s", host, len(want), cmp.Diff(want, got))
+		}
+	}
+}
+
+func shown(at time.Time, host fleet.HostID, task fleet.TaskID) string {
+	return at.Format(time.RFC3339) + " " + string(host) + " " + string(task)
+}
