@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -21,13 +22,13 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // The format of a segment is a promise to every later version.
 func TestSegmentFormatIsGolden(t *testing.T) {
 	data := header("00112233445566778899aabbccddeeff", 1)
-	open := toDisk(new(run(1, fleet.RunRunning)))
+	open := compact.Of(new(run(1, fleet.RunRunning)))
 	for i, r := range []record{
 		{checkpoint: &checkpoint{
 			Decided: map[fleet.TaskID]int64{"a/b": 1}, Orders: map[fleet.OrderID]int64{"o": 2},
 			Open: []runEntry{{Run: open, Handle: []byte("h"), Sequence: 9}}, Acknowledged: 3, LastRun: 4,
 		}},
-		{run: &runEntry{Run: toDisk(new(run(2, fleet.RunRan))), Handle: []byte("handle")}},
+		{run: &runEntry{Run: compact.Of(new(run(2, fleet.RunRan))), Handle: []byte("handle")}},
 		{watermark: &watermark{Task: "a/b", Nominal: 5}},
 		{acknowledged: &acknowledged{Sequence: 6}},
 	} {
@@ -253,7 +254,7 @@ func (m *model) crash(t *rapid.T) {
 		t.Fatal(err)
 	}
 	end := frames(data)
-	tail, err := appendFrame(nil, m.journal.state.next, record{run: &runEntry{Run: toDisk(new(run(0, fleet.RunBegun)))}})
+	tail, err := appendFrame(nil, m.journal.state.next, record{run: &runEntry{Run: compact.Of(new(run(0, fleet.RunBegun)))}})
 	if err != nil {
 		t.Fatal(err)
 	}

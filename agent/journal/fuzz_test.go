@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -44,8 +45,8 @@ func FuzzFrame(f *testing.F) {
 // FuzzBody goes past the checksum, where a random input seldom gets.
 func FuzzBody(f *testing.F) {
 	for _, r := range []record{
-		{run: &runEntry{Run: toDisk(new(run(1, fleet.RunRan)))}},
-		{checkpoint: &checkpoint{Open: []runEntry{{Run: toDisk(new(run(1, fleet.RunBegun)))}}}},
+		{run: &runEntry{Run: compact.Of(new(run(1, fleet.RunRan)))}},
+		{checkpoint: &checkpoint{Open: []runEntry{{Run: compact.Of(new(run(1, fleet.RunBegun)))}}}},
 		{watermark: &watermark{Task: "a/b"}},
 	} {
 		frame, err := appendFrame(nil, 1, r)

@@ -44,7 +44,7 @@ func Inspect(dir string) (Inspection, error) {
 	}
 	seen.Newest, seen.Acknowledged, seen.Open = s.lastRun, s.acknowledged, len(s.open)
 	for _, run := range s.openRuns() {
-		seen.Runs = append(seen.Runs, OpenRun{Run: run.Run.run(), Handle: run.Handle})
+		seen.Runs = append(seen.Runs, OpenRun{Run: run.Run.Whole(), Handle: run.Handle})
 	}
 	return seen, nil
 }

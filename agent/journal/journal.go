@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -270,7 +271,7 @@ func (j *Journal) ID() fleet.JournalID { return j.id }
 // keeper wants back from OpenRuns; nil keeps none. A change that RunMoves does
 // not allow is a Conflict. When there is no space the answer is ErrFull.
 func (j *Journal) Record(ctx context.Context, run fleet.Run, handle []byte) error {
-	return j.append(ctx, record{run: &runEntry{Run: toDisk(&run), Handle: handle}})
+	return j.append(ctx, record{run: &runEntry{Run: compact.Of(&run), Handle: handle}})
 }
 
 // Watermark notes that every instant of the task up to nominal is decided.
@@ -325,7 +326,7 @@ func (j *Journal) OpenRuns() []OpenRun {
 	defer j.mu.Unlock()
 	var runs []OpenRun
 	for _, run := range j.state.openRuns() {
-		runs = append(runs, OpenRun{Run: run.Run.run(), Handle: run.Handle})
+		runs = append(runs, OpenRun{Run: run.Run.Whole(), Handle: run.Handle})
 	}
 	return runs
 }

@@ -97,7 +97,7 @@ func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, er
 				return 0, err
 			}
 			if j.speaks(sequence, r.run) {
-				*records = append(*records, api.RunRecord{Sequence: sequence, Run: r.run.Run.run()})
+				*records = append(*records, api.RunRecord{Sequence: sequence, Run: r.run.Run.Whole()})
 			}
 		}
 		sequence, at = sequence+1, at+size

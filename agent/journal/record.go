@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -50,9 +50,9 @@ type record struct {
 
 // runEntry is a run with what its keeper needs to find its process again.
 type runEntry struct {
-	Run      diskRun `cbor:"1,keyasint"`
-	Handle   []byte  `cbor:"2,keyasint,omitempty"`
-	Sequence uint64  `cbor:"3,keyasint,omitempty"` // of the newest record; in checkpoints only
+	Run      compact.Run `cbor:"1,keyasint"`
+	Handle   []byte      `cbor:"2,keyasint,omitempty"`
+	Sequence uint64      `cbor:"3,keyasint,omitempty"` // of the newest record; in checkpoints only
 }
 
 type watermark struct {
@@ -73,72 +73,8 @@ type checkpoint struct {
 	LastRun      uint64                  `cbor:"5,keyasint,omitempty"`
 }
 
-// diskRun is a fleet.Run in few bytes. The keys stay on disk for ever.
-type diskRun struct {
-	ID         fleet.RunID    `cbor:"1,keyasint"`
-	Task       fleet.TaskID   `cbor:"2,keyasint"`
-	Generation uint64         `cbor:"3,keyasint,omitempty"`
-	Host       fleet.HostID   `cbor:"4,keyasint,omitempty"`
-	Due        int64          `cbor:"5,keyasint"`
-	Until      int64          `cbor:"6,keyasint,omitempty"`
-	Count      int            `cbor:"7,keyasint,omitempty"`
-	Order      fleet.OrderID  `cbor:"8,keyasint,omitempty"`
-	Attempt    int            `cbor:"9,keyasint,omitempty"`
-	State      fleet.RunState `cbor:"10,keyasint"`
-	Reason     fleet.Reason   `cbor:"11,keyasint,omitempty"`
-	Detail     string         `cbor:"12,keyasint,omitempty"`
-	Started    int64          `cbor:"13,keyasint,omitempty"`
-	Ended      int64          `cbor:"14,keyasint,omitempty"`
-	PID        int            `cbor:"15,keyasint,omitempty"`
-	Exit       *int           `cbor:"16,keyasint,omitempty"`
-	Signal     string         `cbor:"17,keyasint,omitempty"`
-	TimedOut   bool           `cbor:"18,keyasint,omitempty"`
-	Cancelled  bool           `cbor:"19,keyasint,omitempty"`
-	Stdout     int64          `cbor:"20,keyasint,omitempty"`
-	Stderr     int64          `cbor:"21,keyasint,omitempty"`
-	Dropped    int64          `cbor:"22,keyasint,omitempty"`
-	Tail       string         `cbor:"23,keyasint,omitempty"`
-}
-
-func toDisk(r *fleet.Run) diskRun {
-	return diskRun{
-		ID: r.ID, Task: r.Task, Generation: r.Generation, Host: r.Host,
-		Due: r.Due.UnixNano(), Until: nanos(r.Until), Count: r.Count, Order: r.Order, Attempt: r.Attempt,
-		State: r.State, Reason: r.Reason, Detail: r.Detail,
-		Started: nanos(r.Started), Ended: nanos(r.Ended), PID: r.PID, Exit: r.Exit, Signal: r.Signal,
-		TimedOut: r.TimedOut, Cancelled: r.Cancelled,
-		Stdout: r.Stdout, Stderr: r.Stderr, Dropped: r.Dropped, Tail: r.Tail,
-	}
-}
-
-func (d *diskRun) run() fleet.Run {
-	return fleet.Run{
-		ID: d.ID, Task: d.Task, Generation: d.Generation, Host: d.Host,
-		Due: time.Unix(0, d.Due).UTC(), Until: instant(d.Until), Count: d.Count, Order: d.Order, Attempt: d.Attempt,
-		State: d.State, Reason: d.Reason, Detail: d.Detail,
-		Started: instant(d.Started), Ended: instant(d.Ended), PID: d.PID, Exit: d.Exit, Signal: d.Signal,
-		TimedOut: d.TimedOut, Cancelled: d.Cancelled,
-		Stdout: d.Stdout, Stderr: d.Stderr, Dropped: d.Dropped, Tail: d.Tail,
-	}
-}
-
-// last returns the last nominal instant that the record accounts for.
-func (d *diskRun) last() int64 { return max(d.Due, d.Until) }
-
-func nanos(t *time.Time) int64 {
-	if t == nil {
-		return 0
-	}
-	return t.UnixNano()
-}
-
-func instant(nanos int64) *time.Time {
-	if nanos == 0 {
-		return nil
-	}
-	t := time.Unix(0, nanos).UTC()
-	return &t
-}
+// lastOf returns the last nominal instant that the run accounts for.
+func lastOf(r *compact.Run) int64 { return max(r.Due, r.Until) }
 
 // appendFrame appends the frame of a record to buf.
 func appendFrame(buf []byte, sequence uint64, r record) ([]byte, error) {

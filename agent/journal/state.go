@@ -70,7 +70,7 @@ func (s *state) stepRun(sequence uint64, run runEntry) {
 	if run.Run.Order != "" {
 		s.orders[run.Run.Order] = max(s.orders[run.Run.Order], run.Run.Due)
 	} else {
-		s.decide(run.Run.Task, run.Run.last())
+		s.decide(run.Run.Task, lastOf(&run.Run))
 	}
 	if run.Run.State.Terminal() {
 		delete(s.open, run.Run.ID)

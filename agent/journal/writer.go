@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -253,7 +254,7 @@ func (j *Journal) refuse(r request, err error) {
 func (j *Journal) hold(r record) {
 	for i := range j.active.held {
 		if earlier := j.active.held[i].run; earlier != nil && r.run != nil && extends(&earlier.Run, &r.run.Run) {
-			earlier.Run.Until = r.run.Run.last()
+			earlier.Run.Until = lastOf(&r.run.Run)
 			earlier.Run.Count = max(1, earlier.Run.Count) + max(1, r.run.Run.Count)
 			return
 		}
@@ -264,10 +265,10 @@ func (j *Journal) hold(r record) {
 	j.mu.Unlock()
 }
 
-func extends(earlier, later *diskRun) bool {
+func extends(earlier, later *compact.Run) bool {
 	return earlier.State == fleet.RunMissed && later.State == fleet.RunMissed &&
 		earlier.Task == later.Task && earlier.Generation == later.Generation && earlier.Reason == later.Reason &&
-		earlier.Order == "" && later.Order == "" && later.Due > earlier.last()
+		earlier.Order == "" && later.Order == "" && later.Due > lastOf(earlier)
 }
 
 // rotate makes the next segment, from the spare one if it must be and the
