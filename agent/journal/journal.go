@@ -173,6 +173,8 @@ func (j *Journal) load() error {
 	if j.id == "" {
 		j.id = mintID()
 	}
+	_, missing := os.Stat(filepath.Join(j.dir, reserveName))
+	j.active.reserve = missing == nil
 	if len(j.segments) > 0 && last.kept && last.found == intact {
 		err = j.resume(last.end)
 	} else {

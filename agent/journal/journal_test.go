@@ -275,11 +275,11 @@ func TestOutcomesWaitInMemoryUntilThereIsSpace(t *testing.T) {
 	disk.full.Store(true)
 	begun := fill(t, j)
 	// Use up the spare segment.
-	big := run(begun+1, fleet.RunMissed)
-	big.Reason, big.Order = fleet.MissedJournal, "filler"
-	for n := begun + 1; ; n++ {
-		big.ID = run(n, "").ID
-		if err := j.Record(t.Context(), big, make([]byte, 64<<10)); errors.Is(err, ErrFull) {
+	for n := 1; ; n++ {
+		if n > begun {
+			t.Fatal("the spare segment was not used up")
+		}
+		if err := j.Record(t.Context(), run(n, fleet.RunRan), make([]byte, 64<<10)); errors.Is(err, ErrFull) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
@@ -293,7 +293,7 @@ func TestOutcomesWaitInMemoryUntilThereIsSpace(t *testing.T) {
 		}
 	}
 	if held := j.Stats().Held; held != 2 {
-		t.Errorf("%d outcomes held, want 2: the filler, and one range of 100 misses", held)
+		t.Errorf("%d outcomes held, want 2: an end, and one range of 100 misses", held)
 	}
 	before := j.Stats().Newest
 	disk.full.Store(false)
@@ -304,6 +304,90 @@ func TestOutcomesWaitInMemoryUntilThereIsSpace(t *testing.T) {
 	last := got[len(got)-1].Run
 	if last.Count != 100 || !last.Due.Equal(run(5001, "").Due) || !last.Until.Equal(run(5100, "").Due) {
 		t.Errorf("the range is %+v", last)
+	}
+}
+
+// TestMissesLeaveTheSpareSegmentToOutcomes: what was not begun on a full disk
+// must not use up the room for the outcomes of what was.
+func TestMissesLeaveTheSpareSegmentToOutcomes(t *testing.T) {
+	var disk fullDisk
+	dir := t.TempDir()
+	j := open(t, dir, disk.options())
+	disk.full.Store(true)
+	begun := fill(t, j)
+	for n := 5001; n <= 5600; n++ {
+		missed := run(n, fleet.RunMissed)
+		missed.Reason, missed.Detail = fleet.MissedJournal, strings.Repeat("x", 1000)
+		if n%3 == 0 {
+			missed.State, missed.Reason = fleet.RunSkipped, fleet.SkippedOverlap
+		}
+		if err := j.Record(t.Context(), missed, make([]byte, 3<<10)); err != nil && !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	for n := 1; n <= begun; n++ {
+		put(t, j, run(n, fleet.RunRan))
+	}
+	disk.full.Store(false)
+	missed, last := 0, noon
+	for seen := uint64(0); missed < 600; {
+		for _, r := range outbox(t, j, seen) {
+			seen = r.Sequence
+			if r.Run.State == fleet.RunRan {
+				continue
+			}
+			if missed += r.Run.Instants(); !r.Run.Due.After(last) {
+				t.Fatalf("%s at %s comes after %s", r.Run.State, r.Run.Due, last)
+			}
+			if last = r.Run.Due; r.Run.Until != nil {
+				last = *r.Run.Until
+			}
+		}
+		if missed < 600 {
+			<-j.Changed() // the writer tries again by itself
+		}
+	}
+	if missed != 600 {
+		t.Errorf("%d instants have an outcome, want 600", missed)
+	}
+}
+
+func TestTheQuotaBoundsTheJournal(t *testing.T) {
+	j := open(t, t.TempDir(), Options{MaxBytes: 3 << 20})
+	begun := fill(t, j)
+	for n := begun + 1; n <= begun+10000; n++ {
+		missed := run(n, fleet.RunMissed)
+		missed.Reason, missed.Detail = fleet.MissedJournal, strings.Repeat("x", 1000)
+		if err := j.Record(t.Context(), missed, nil); err != nil && !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if got := j.Stats(); got.Bytes > 5<<20 {
+		t.Errorf("misses made the journal grow to %d bytes", got.Bytes)
+	}
+}
+
+func TestAFullDiskWithATornTailOpens(t *testing.T) {
+	var disk fullDisk
+	dir := t.TempDir()
+	j := open(t, dir, disk.options())
+	put(t, j, run(1, fleet.RunBegun))
+	end := j.active.end
+	j.Close()
+	path, _ := lastSegment(t, dir)
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte("half a record"), end); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	disk.full.Store(true)
+	j = open(t, dir, disk.options())
+	put(t, j, run(1, fleet.RunRan))
+	if err := j.Record(t.Context(), run(2, fleet.RunBegun), nil); !errors.Is(err, ErrFull) {
+		t.Errorf("began without a spare segment: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -132,7 +133,11 @@ func (j *Journal) writeSome(batch []request) []request {
 		if len(buf) > maxBatch {
 			break
 		}
-		if err := j.refusal(r.record); err != nil {
+		owed, err := j.admit(r.record)
+		if err != nil {
+			if errors.Is(err, ErrFull) && r.record.settles() {
+				j.hold(r.record)
+			}
 			r.answer(err)
 			taken++
 			continue
@@ -147,7 +152,7 @@ func (j *Journal) writeSome(batch []request) []request {
 			if len(written) > 0 {
 				break
 			}
-			if err := j.rotate(r.record.settles()); err != nil {
+			if err := j.rotate(owed); err != nil {
 				j.refuse(r, err)
 				taken++
 			}
@@ -163,17 +168,21 @@ func (j *Journal) writeSome(batch []request) []request {
 	return batch[taken:]
 }
 
-// refusal says why a record must not be written at all.
-func (j *Journal) refusal(r record) error {
+// admit says why a record must not be written, and whether it is owed: it says
+// what became of a run that began, and there is room kept for it. Everything
+// else about runs needs space of its own, and nothing begins before the
+// outcomes of older instants that wait for it.
+func (j *Journal) admit(r record) (owed bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if err := j.state.allows(r); err != nil {
-		return err
+	if err := j.state.allows(r); err != nil || r.run == nil {
+		return false, err
 	}
-	if r.begins() && !j.hasSpace() {
-		return ErrFull
+	_, owed = j.state.open[r.run.Run.ID]
+	if !owed && (r.begins() && len(j.active.held) > 0 || !j.hasSpace()) {
+		return false, ErrFull
 	}
-	return nil
+	return owed, nil
 }
 
 // hasSpace reports whether something may begin: there must be a spare segment
@@ -248,16 +257,21 @@ func (j *Journal) refuse(r request, err error) {
 	r.answer(ErrFull)
 }
 
-// hold keeps an outcome in memory. Instants missed for the same reason in a
-// row become one range, so that a long outage of the disk costs one record per
-// task.
+// hold keeps an outcome in memory. Instants missed or skipped for the same
+// reason in a row become one range, so that a long outage of the disk costs few
+// records per task.
 func (j *Journal) hold(r record) {
-	for i := range j.active.held {
-		if earlier := j.active.held[i].run; earlier != nil && r.run != nil && extends(&earlier.Run, &r.run.Run) {
-			earlier.Run.Until = lastOf(&r.run.Run)
-			earlier.Run.Count = max(1, earlier.Run.Count) + max(1, r.run.Run.Count)
+	for i := len(j.active.held) - 1; i >= 0; i-- {
+		earlier := &j.active.held[i].run.Run
+		if earlier.Task != r.run.Run.Task || earlier.Order != "" {
+			continue
+		}
+		if extends(earlier, &r.run.Run) {
+			earlier.Until = lastOf(&r.run.Run)
+			earlier.Count = max(1, earlier.Count) + max(1, r.run.Run.Count)
 			return
 		}
+		break // the order on disk is that of the instants
 	}
 	j.active.held = append(j.active.held, r)
 	j.mu.Lock()
@@ -266,16 +280,20 @@ func (j *Journal) hold(r record) {
 }
 
 func extends(earlier, later *compact.Run) bool {
-	return earlier.State == fleet.RunMissed && later.State == fleet.RunMissed &&
-		earlier.Task == later.Task && earlier.Generation == later.Generation && earlier.Reason == later.Reason &&
-		earlier.Order == "" && later.Order == "" && later.Due > lastOf(earlier)
+	return earlier.State == later.State && (later.State == fleet.RunMissed || later.State == fleet.RunSkipped) &&
+		earlier.Generation == later.Generation && earlier.Reason == later.Reason &&
+		later.Order == "" && later.Due > lastOf(earlier)
 }
 
 // rotate makes the next segment, from the spare one if it must be and the
-// record to come is an outcome.
-func (j *Journal) rotate(outcome bool) error {
+// record to come is owed.
+func (j *Journal) rotate(owed bool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	full := j.active.noSpace && time.Since(j.active.tried) < retrySpace
+	if full && !(owed && j.active.reserve) {
+		return unix.ENOSPC
+	}
 	first := j.state.next
 	content, err := appendFrame(header(j.id, first), first, record{checkpoint: j.state.checkpoint(time.Now())})
 	if err != nil {
@@ -283,14 +301,14 @@ func (j *Journal) rotate(outcome bool) error {
 	}
 	size := segmentSize(len(content))
 	name := segmentName(first)
-	if j.active.noSpace && time.Since(j.active.tried) < retrySpace {
+	if full {
 		err = unix.ENOSPC
 	} else if err = j.options.create(j.dir, name, content, size); noSpace(err) {
 		j.active.noSpace, j.active.tried = true, time.Now()
 	}
 	if noSpace(err) {
 		j.stats.Full = true
-		if !outcome || !j.active.reserve {
+		if !owed || !j.active.reserve {
 			return err
 		}
 		if size, err = j.useReserve(name, content); err != nil {
