@@ -51,6 +51,11 @@ func anacronJobs(ctx context.Context, s *scan, out *found) {
 	}
 	a := anacron{scan: s, tab: tab, from: s.anacronStart()}
 	a.daily, _ = s.stamp(ctx, "cron.daily")
+	lines := make([]int, len(tab.entries))
+	for i := range tab.entries {
+		lines[i] = tab.entries[i].line
+	}
+	a.managed = readMarks(content, lines)
 	for i := range tab.entries {
 		if ctx.Err() != nil {
 			return
@@ -62,12 +67,13 @@ func anacronJobs(ctx context.Context, s *scan, out *found) {
 // anacron is what is known when its jobs are told.
 type anacron struct {
 	*scan
-	tab   *anacrontab
-	from  anacronStart
-	daily time.Time // the stamp of cron.daily
-	at    int       // the settings that env and size are of
-	env   map[string]string
-	size  int
+	tab     *anacrontab
+	managed marks
+	from    anacronStart
+	daily   time.Time // the stamp of cron.daily
+	at      int       // the settings that env and size are of
+	env     map[string]string
+	size    int
 }
 
 // add adds a job, and the call where it calls run-parts.
@@ -83,6 +89,7 @@ func (a *anacron) add(ctx context.Context, out *found, e *anacronEntry) {
 		Kind: fleet.KindAnacron, Source: "/etc/anacrontab", Line: e.line, User: "root",
 		Schedule: fmt.Sprintf("%s %d", e.period, e.delay), Timezone: a.host.zone,
 		Command: printable(e.command), Env: a.env, Enabled: true, Verdict: a.verdict(e),
+		ManagedBy: a.managed.at(e.line),
 	}
 	if known && !stamp.After(a.now) { // else a clock was wrong
 		job.Evidence = &fleet.Evidence{Last: stamp.UTC(), Grade: "stamp", From: printable(stampDir + "/" + e.ident)}

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func runParts(ctx context.Context, s *scan, out *found) {
 		start := s.starter(name)
 		allowed := s.rhelLists(ctx, dir)
 		for _, file := range s.names(out, dir) {
-			s.part(ctx, out, dir, file, start, allowed)
+			s.part(out, dir, file, start, allowed)
 		}
 		dir.Close()
 	}
@@ -185,7 +186,7 @@ func (s *scan) rhelLists(ctx context.Context, dir *directory) func(name string) 
 }
 
 // part looks at one file of a directory that run-parts is called on.
-func (s *scan) part(ctx context.Context, out *found, dir *directory, name string, start starter, listed func(string) string) {
+func (s *scan) part(out *found, dir *directory, name string, start starter, listed func(string) string) {
 	source := printable(dir.path + "/" + name)
 	p, err := dir.lookup(name, true)
 	if err != nil {
@@ -204,7 +205,8 @@ func (s *scan) part(ctx context.Context, out *found, dir *directory, name string
 		return
 	}
 	enabled := p.stat.Mode&0o111 != 0
-	if !enabled && !program(ctx, p) {
+	head, _ := p.head(maxHead) // what cannot be read is told by nothing else
+	if !enabled && !program(head) {
 		return // a text that lies there
 	}
 	why := ""
@@ -223,7 +225,7 @@ func (s *scan) part(ctx context.Context, out *found, dir *directory, name string
 	job := fleet.Job{
 		Kind: fleet.KindRunParts, Source: source, User: start.job.User, Schedule: start.job.Schedule,
 		Timezone: start.job.Timezone, Command: source, Env: start.job.Env, Enabled: enabled,
-		Verdict: fleet.Verdict{Runs: why == "", Why: why},
+		Verdict: fleet.Verdict{Runs: why == "", Why: why}, ManagedBy: manager(head),
 	}
 	if why == "" {
 		job.Verdict.Why = start.says
@@ -237,10 +239,21 @@ func (s *scan) part(ctx context.Context, out *found, dir *directory, name string
 	}
 }
 
+// maxHead is how much of a program is looked at.
+const maxHead = 4096
+
 // program reports whether a file begins as a script or a binary does.
-func program(ctx context.Context, p *place) bool {
-	content, err := p.read(ctx, nil)
-	return err == nil && (strings.HasPrefix(string(content), "#!") || strings.HasPrefix(string(content), "\x7fELF"))
+func program(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("#!")) || bytes.HasPrefix(head, []byte("\x7fELF"))
+}
+
+// manager is what manages a script, by the comments it begins with.
+func manager(head []byte) string {
+	if !bytes.HasPrefix(head, []byte("#")) {
+		return ""
+	}
+	managed := readMarks(head, nil)
+	return managed.file
 }
 
 func orRoot(user string) string {

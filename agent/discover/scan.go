@@ -86,13 +86,15 @@ func Scan(ctx context.Context, root string, opt Options) (fleet.Report, error) {
 }
 
 // Scanner scans one tree again and again. It remembers which source hangs, so
-// that a dead mount holds one goroutine and not one more with every scan.
+// that a dead mount holds one goroutine and not one more with every scan, and
+// which package each file came with.
 // It is for one goroutine.
 type Scanner struct {
-	root    string
-	opt     Options
-	sources []source
-	hangs   map[string]<-chan struct{} // closed when the reader at last comes back
+	root     string
+	opt      Options
+	sources  []source
+	hangs    map[string]<-chan struct{} // closed when the reader at last comes back
+	packages *packages                  // nil before the first scan
 }
 
 // NewScanner returns a scanner of the tree at root.
@@ -128,6 +130,7 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		all.add(out)
 		s.calls = append(s.calls, out.calls...)
 	}
+	c.readPackages(ctx, s.tree, &all)
 	report.Jobs, report.Problems = all.sorted()
 	return report, nil
 }

@@ -44,14 +44,27 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	}
 	why := s.fileVerdict(out, file, look, t)
 	var env environment
+	managed := readMarks(content, jobLines(file))
 	for i := range file.Jobs {
+		n := len(out.jobs)
 		s.job(out, &file.Jobs[i], t, why, &env)
+		if len(out.jobs) > n {
+			out.jobs[n].ManagedBy = managed.at(file.Jobs[i].Line)
+		}
 	}
 	if t.unread == "" {
 		for _, p := range file.Problems {
 			out.problem(t.source, p.Line, p.Text, sentence(p.Reason, p.Term, s.host.cron))
 		}
 	}
+}
+
+func jobLines(file *crontab.File) []int {
+	lines := make([]int, len(file.Jobs))
+	for i := range file.Jobs {
+		lines[i] = file.Jobs[i].Line
+	}
+	return lines
 }
 
 // open looks a table up, follows a link within the tree and reads it. A link

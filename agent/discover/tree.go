@@ -202,25 +202,47 @@ var errKinds = map[uint32]error{
 // read returns the content of a regular file that is still the one looked up,
 // in the room of buffer if that is enough.
 func (p *place) read(ctx context.Context, buffer []byte) ([]byte, error) {
-	if err := errKinds[p.kind()]; err != nil {
-		return nil, err
-	}
-	if p.stat.Size > maxFileBytes {
+	if p.kind() == unix.S_IFREG && p.stat.Size > maxFileBytes {
 		return nil, errTooLarge(p.stat.Size)
 	}
-	fd, err := unix.Openat(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, size, err := p.open()
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
+	return readAll(ctx, fd, size, buffer)
+}
+
+// head returns the first bytes of a regular file, however large it is.
+func (p *place) head(n int) ([]byte, error) {
+	fd, _, err := p.open()
+	if err != nil {
 		return nil, err
 	}
-	if stat.Dev != p.stat.Dev || stat.Ino != p.stat.Ino || stat.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, errors.New("it was replaced by something else while it was looked at")
+	defer unix.Close(fd)
+	text := make([]byte, n)
+	n, err = unix.Read(fd, text)
+	return text[:max(n, 0)], err
+}
+
+// open opens a regular file that is still the one looked up, and tells its size.
+func (p *place) open() (fd int, size int64, err error) {
+	if err := errKinds[p.kind()]; err != nil {
+		return -1, 0, err
 	}
-	return readAll(ctx, fd, stat.Size, buffer)
+	fd, err = unix.Openat(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, 0, err
+	}
+	var stat unix.Stat_t
+	if err = unix.Fstat(fd, &stat); err == nil && (stat.Dev != p.stat.Dev || stat.Ino != p.stat.Ino || stat.Mode&unix.S_IFMT != unix.S_IFREG) {
+		err = errors.New("it was replaced by something else while it was looked at")
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, 0, err
+	}
+	return fd, stat.Size, nil
 }
 
 func errTooLarge(size int64) error {

@@ -1,0 +1,197 @@
+package discover
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+const (
+	dpkgInfo       = "/var/lib/dpkg/info"
+	dpkgDiversions = "/var/lib/dpkg/diversions"
+	maxLists       = 50_000    // packages of a host
+	maxListBytes   = 256 << 20 // of all their lists
+)
+
+// packagedDirs begin the names of the files that jobs may come from; the lists
+// of dpkg hold many more. "/usr" before "/lib" is left out.
+var packagedDirs = [][]byte{
+	[]byte("/etc/cron"), []byte("/etc/anacrontab"), []byte("/etc/periodic/"), []byte("/lib/systemd/"), []byte("/etc/systemd/"),
+}
+
+// packages say which package of dpkg's a file came with. They are read once
+// and again only when dpkg did something.
+type packages struct {
+	seen  [2]fileState // of the lists' directory and the diversions
+	owner map[string]string
+}
+
+// fileState changes whenever dpkg writes.
+type fileState struct {
+	dev, ino  uint64
+	size      int64
+	sec, nsec int64
+}
+
+func stateOf(t *tree, name string) (fileState, bool) {
+	p, err := t.lookup(name, true)
+	if err != nil {
+		return fileState{}, false
+	}
+	p.Close()
+	sec, nsec := p.stat.Mtim.Unix()
+	return fileState{uint64(p.stat.Dev), p.stat.Ino, p.stat.Size, sec, nsec}, true
+}
+
+// readPackages reads which package owns what, or returns last, which may be
+// nil, where nothing has changed since.
+func readPackages(ctx context.Context, t *tree, last *packages) (*packages, error) {
+	state, there := stateOf(t, dpkgInfo)
+	if !there {
+		return &packages{}, nil // not a host of dpkg's
+	}
+	p := &packages{owner: make(map[string]string)}
+	p.seen[0] = state
+	p.seen[1], _ = stateOf(t, dpkgDiversions)
+	if last != nil && last.seen == p.seen {
+		return last, nil
+	}
+	diverted := readDiversions(text(ctx, t, dpkgDiversions))
+	dir, err := t.openDir(dpkgInfo)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	var buffer []byte
+	total := 0
+	lists, err := dir.lists()
+	for _, list := range lists {
+		place, err := dir.lookup(list, false)
+		if err != nil {
+			continue // a package was removed meanwhile
+		}
+		content, err := place.read(ctx, buffer)
+		place.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if err != nil {
+			continue
+		}
+		if total += len(content); total > maxListBytes {
+			return p, fmt.Errorf("the lists of packages have more than %d MiB; the rest was not looked at", maxListBytes>>20)
+		}
+		buffer = content
+		name, _, _ := strings.Cut(strings.TrimSuffix(list, ".list"), ":") // of "libc6:amd64"
+		p.add(printable(name), content, diverted)
+	}
+	return p, err
+}
+
+// lists returns the names of the lists of packages' files.
+func (d *directory) lists() ([]string, error) {
+	var lists []string
+	for {
+		names, err := d.file.Readdirnames(1000)
+		for _, name := range names {
+			if strings.HasSuffix(name, ".list") {
+				lists = append(lists, name)
+			}
+		}
+		switch {
+		case len(lists) > maxLists:
+			return lists[:maxLists], fmt.Errorf("it holds more than %d lists of packages; the rest was not looked at", maxLists)
+		case errors.Is(err, io.EOF):
+			return lists, nil
+		case err != nil:
+			return lists, err
+		}
+	}
+}
+
+// diversion says that another package's file of that name lies elsewhere.
+type diversion struct{ to, by string }
+
+// readDiversions reads dpkg's own: three lines each, the last of them the
+// package that diverts, or ":" for the administrator.
+func readDiversions(content []byte) map[string]diversion {
+	lines := strings.Split(string(content), "\n")
+	diverted := make(map[string]diversion, len(lines)/3)
+	for ; len(lines) >= 3; lines = lines[3:] {
+		diverted[lines[0]] = diversion{to: lines[1], by: lines[2]}
+	}
+	return diverted
+}
+
+// add notes the files of a package that jobs may come from.
+func (p *packages) add(name string, list []byte, diverted map[string]diversion) {
+	for line := range bytes.Lines(list) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if len(diverted) > 0 {
+			if d, ok := diverted[string(line)]; ok && d.by != name {
+				line = []byte(d.to)
+			}
+		}
+		line = merged(line)
+		for _, dir := range packagedDirs {
+			if !bytes.HasPrefix(line, dir) {
+				continue
+			}
+			if other, taken := p.owner[string(line)]; !taken || name < other {
+				p.owner[string(line)] = name
+			}
+			break
+		}
+	}
+}
+
+// merged leaves out the /usr that is the same as no /usr on a merged host.
+func merged(path []byte) []byte {
+	if bytes.HasPrefix(path, []byte("/usr/lib/")) {
+		return path[len("/usr"):]
+	}
+	return path
+}
+
+// attribute tells of each job what package its file came with.
+func (p *packages) attribute(jobs []fleet.Job) {
+	if p == nil || len(p.owner) == 0 {
+		return
+	}
+	for i := range jobs {
+		if jobs[i].Package == "" {
+			jobs[i].Package = p.owner[string(merged([]byte(jobs[i].Source)))]
+		}
+	}
+}
+
+// readPackages reads which package owns what within the time a source has. Where
+// that fails, what was known before still counts.
+func (c *Scanner) readPackages(ctx context.Context, t *tree, all *found) {
+	var read *packages
+	done := make(chan struct{})
+	last := c.packages
+	all.add(c.bounded(ctx, t, dpkgInfo, func(ctx context.Context, out *found) {
+		defer close(done)
+		p, err := readPackages(ctx, t, last)
+		if err != nil && !errors.Is(err, unix.ENOTDIR) {
+			out.problem(dpkgInfo, 0, "", reason(err))
+		}
+		read = p
+	}))
+	select {
+	case <-done:
+		if read != nil {
+			c.packages = read
+		}
+	default:
+	}
+	c.packages.attribute(all.jobs)
+}
