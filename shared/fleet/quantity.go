@@ -25,7 +25,7 @@ func ParseDuration(s string) (Duration, error) {
 		}
 	}
 	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
+	if err != nil || d < 0 || days+d < 0 { // less than zero: more than there is room for
 		return 0, Invalidf("duration", s, "want a duration such as 90s, 5m, 1h30m or 2d")
 	}
 	return Duration(days + d), nil

@@ -39,7 +39,7 @@ func TestQuantitiesComeBack(t *testing.T) {
 	if d, err := ParseDuration("2d12h"); err != nil || time.Duration(d) != 60*time.Hour {
 		t.Errorf("2d12h is %v, %v", d, err)
 	}
-	for _, bad := range []string{"", "5", "-5m", "soon", "d", "1.5d", "99999d"} {
+	for _, bad := range []string{"", "5", "-5m", "soon", "d", "1.5d", "99999d", "65535d2000000h"} {
 		if d, err := ParseDuration(bad); err == nil {
 			t.Errorf("duration %q is %v", bad, d)
 		}
