@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -175,6 +176,30 @@ func TestAStartThatWasNotRecordedIsFoundByItsEnvironment(t *testing.T) {
 	write(t, hold, "\n", 0o600)
 	if got := b.wait(); got.State != fleet.RunUnknown {
 		t.Errorf("%+v", got)
+	}
+}
+
+// onlyBegins writes begins down and has space for nothing else.
+type onlyBegins struct{ *memory }
+
+func (o onlyBegins) Record(ctx context.Context, run fleet.Run, handle []byte) error {
+	if run.State != fleet.RunBegun {
+		return errors.New("no space")
+	}
+	return o.memory.Record(ctx, run, handle)
+}
+
+// TestARunWhoseEndIsNotOnDiskIsNeverCalledMissed: its files are what shows the
+// next agent that it was started.
+func TestARunWhoseEndIsNotOnDiskIsNeverCalledMissed(t *testing.T) {
+	b := newBench(t, func(c *Config) { c.Recorder = onlyBegins{c.Recorder.(*memory)} })
+	if ran := b.run(b.spec(sh("true"))); ran.State != fleet.RunRan {
+		t.Fatalf("%+v", ran)
+	}
+	begun := b.memory.records[0]
+	b.Attach(begun, b.memory.handles[begun.ID])
+	if got := b.wait(); got.State != fleet.RunUnknown || got.Reason != fleet.UnknownAgentDied {
+		t.Errorf("it ran, and the next agent says %s %s: %s", got.State, got.Reason, got.Detail)
 	}
 }
 

@@ -52,8 +52,11 @@ func (r *Runner) accompany(c *companion) {
 	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
 	c.noteStatus(end)
 	c.noteOutput(r)
-	r.settle(c)
-	r.done(c.captures.out, c.captures.err) // not before the outcome is on disk: no files means not started
+	if r.settle(c) {
+		r.done(c.captures.out, c.captures.err)
+	} else { // the files stay until the outcome is on disk: no files means not started
+		c.captures.close()
+	}
 }
 
 func (r *Runner) await(c *companion) (ending, bool) {

@@ -262,15 +262,17 @@ func (r *Runner) notBegun(c *companion, err error) {
 	r.settle(c)
 }
 
-// settle records an outcome.
-func (r *Runner) settle(c *companion) {
+// settle records an outcome, and reports whether it is on disk.
+func (r *Runner) settle(c *companion) (durable bool) {
 	run := &c.run
 	c.settled = true
 	run.Detail = validTail([]byte(run.Detail), 1024)
-	if err := r.config.Recorder.Record(context.Background(), *run, nil); err != nil {
+	err := r.config.Recorder.Record(context.Background(), *run, nil)
+	if err != nil {
 		r.log.Warn("outcome not on disk yet", "run", run.ID, "task", run.Task, "state", run.State, "error", err)
 	}
 	r.logOutcome(run)
+	return err == nil
 }
 
 func (r *Runner) logOutcome(run *fleet.Run) {
