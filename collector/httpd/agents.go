@@ -208,11 +208,29 @@ func (s *Server) applied(ctx context.Context, applied fleet.Applied) (appliedRec
 	if applied.At.IsZero() {
 		return appliedReceipt{}, fleet.Invalidf("at", "", "the instant is missing")
 	}
+	before, err := s.Ledger.AppliedBy(applied.Host)
+	if err != nil {
+		return appliedReceipt{}, err
+	}
+	applied.At = saidAt(applied.At, before.At, time.Now().UTC())
 	if _, err := s.Replica.Propose(ctx, &ledger.RecordApplied{Applied: applied}); err != nil {
 		return appliedReceipt{}, err
 	}
 	index, _ := s.Ledger.Applied()
 	return appliedReceipt{index}, nil
+}
+
+// lateWord is how late what an agent said can arrive, sent again and passed on.
+const lateWord = time.Minute
+
+// saidAt returns when an agent said what it runs. Its clock is believed unless
+// it is ahead of ours, or was set back since its word before: with such
+// instants the ledger would take its next words for older ones.
+func saidAt(said, before, now time.Time) time.Time {
+	if said.After(now) || said.Before(before) && now.Sub(said) > lateWord {
+		return now
+	}
+	return said
 }
 
 // maxGenerations is how many tasks one host may say it runs.

@@ -248,6 +248,28 @@ func TestAnAgentSpeaksForItselfOnly(t *testing.T) {
 	decoded[api.Problem](t, h.do(t, http.MethodPut, api.AgentPath(hostID(2))+"/applied", asJSON(t, applied), "Content-Type", api.MediaJSON), http.StatusForbidden)
 }
 
+func TestAHostWhoseClockIsWrongIsHeard(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, nil)
+	say := func(at time.Time, generation uint64, status int) {
+		t.Helper()
+		applied := fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/backup": generation}, At: at}
+		reply := h.do(t, http.MethodPut, api.AgentPath(hostID(1))+"/applied", asJSON(t, applied), "Content-Type", api.MediaJSON)
+		if reply.StatusCode != status {
+			t.Errorf("generation %d: %s", generation, text(t, reply))
+		}
+	}
+	now := time.Now().UTC()
+	say(now.AddDate(4, 0, 0), 1, http.StatusOK)                  // a clock far ahead …
+	say(now.Add(time.Hour), 2, http.StatusOK)                    // … that is set right, nearly
+	say(now.Add(-time.Hour), 3, http.StatusOK)                   // and then back
+	say(now.Add(-time.Second), 4, http.StatusPreconditionFailed) // a word that was overtaken
+	applied, err := h.ledger.AppliedBy(hostID(1))
+	if err != nil || applied.Generations["data/backup"] != 3 || applied.At.After(time.Now()) {
+		t.Errorf("applied %+v, %v", applied, err)
+	}
+}
+
 func TestRunsAreAcknowledgedOnce(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, nil)
