@@ -205,3 +205,12 @@ func TestEmptyStreamsServeLaterRuns(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestRunsGoOnWhereASpareFileCannotBeUsed(t *testing.T) {
+	b := newBench(t)
+	b.run(b.spec(sh("true")))
+	b.spares.rename = func(string, string) error { return unix.EINVAL } // ZFS before 2.2
+	if got := b.run(b.spec(sh("echo hello"))); got.State != fleet.RunRan || b.output(got.ID, Stdout) != "hello\n" {
+		t.Errorf("%s %s: %s", got.State, got.Reason, got.Detail)
+	}
+}

@@ -25,6 +25,8 @@ type spares struct {
 	dir   string
 	agent owner
 
+	rename func(from, to string) error // never over a file that is there
+
 	// opening is held for reading while a stream is opened to be read, and for
 	// writing while a file changes its run.
 	opening sync.RWMutex
@@ -49,33 +51,46 @@ func newSpares(dir string) (*spares, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &spares{dir: dir, agent: owner{os.Geteuid(), os.Getegid()}}, nil
+	return &spares{dir: dir, agent: owner{os.Geteuid(), os.Getegid()}, rename: renameNoReplace}, nil
 }
 
 // file returns a file of that name and owner that did not exist before, new or
-// not.
+// not. A spare that cannot be used, as where the file system does not know
+// RENAME_NOREPLACE, is no reason not to make one.
 func (s *spares) file(path string, owner owner) (*os.File, error) {
-	got, found := s.take()
-	if !found {
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return nil, err
+	if kept, found := s.take(); found {
+		if s.adapt(kept, path, owner) == nil {
+			return kept.file, nil
 		}
-		got = spare{file, path, s.agent}
+		os.Remove(kept.path)
+		kept.file.Close()
 	}
-	var err error
-	if got.owner != owner {
-		err = got.file.Chown(owner.uid, owner.gid)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
 	}
-	if err == nil && got.path != path {
-		err = unix.Renameat2(unix.AT_FDCWD, got.path, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if owner != s.agent {
+		err = file.Chown(owner.uid, owner.gid)
 	}
 	if err != nil {
-		os.Remove(got.path)
-		got.file.Close()
+		os.Remove(path)
+		file.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return got.file, nil
+	return file, nil
+}
+
+func (s *spares) adapt(kept spare, path string, owner owner) error {
+	if kept.owner != owner {
+		if err := kept.file.Chown(owner.uid, owner.gid); err != nil {
+			return err
+		}
+	}
+	return s.rename(kept.path, path)
+}
+
+func renameNoReplace(from, to string) error {
+	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 }
 
 func (s *spares) take() (spare, bool) {
