@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sort"
 	"time"
@@ -38,6 +39,7 @@ var sources = []source{
 	{"/etc/anacrontab", anacronJobs, []string{stampDir}},
 	{"/etc/cron.*", runParts, partsDirs},
 	{"/var/spool/at", atJobs, atSpools},
+	{"/etc/systemd/system", systemTimers, timerDirs},
 }
 
 // scan is one scan under way: what all sources may look at, and not change.
@@ -46,6 +48,7 @@ type scan struct {
 	host  *host
 	now   time.Time
 	next  int
+	live  bool   // the tree is the running system's
 	calls []call // of run-parts, found by earlier sources
 }
 
@@ -112,7 +115,7 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 	}
 	report := fleet.Report{Host: c.opt.Host, Scanned: now.UTC().Truncate(time.Second), Jobs: []fleet.Job{}, Problems: []fleet.Problem{}}
 	var all found
-	s := &scan{now: now, next: c.opt.Next}
+	s := &scan{now: now, next: c.opt.Next, live: filepath.Clean(c.root) == "/"}
 	if err := c.begin(ctx, s, &report, &all); err != nil {
 		return report, err
 	}

@@ -32,7 +32,7 @@ var arrows = map[string][]string{
 
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
-	"agent/discover":  {"agent/crontab", "shared/cron", "shared/fleet"},
+	"agent/discover":  {"agent/crontab", "shared/calendar", "shared/cron", "shared/fleet"},
 	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/cron", "shared/fleet"},

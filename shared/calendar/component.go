@@ -89,6 +89,8 @@ func (l components) check(f field) error {
 		switch {
 		case c.start < f.low || last > f.high:
 			return fmt.Errorf("it must be %d to %d", f.low/f.unit, f.high/f.unit)
+		case c.stop >= 0 && c.stop < c.start:
+			return errors.New("a range must not go backwards")
 		case c.stop < 0 && c.repeat > f.room(c.start):
 			return errors.New("a repetition must come at least once more before the end")
 		}
@@ -109,7 +111,7 @@ func (f field) room(start int) int {
 func (l components) normal() components {
 	for i := range l {
 		c := &l[i]
-		if c.stop >= 0 && c.repeat > 0 {
+		if c.stop > c.start {
 			c.stop -= (c.stop - c.start) % c.repeat
 		}
 		if c.stop == c.start {

@@ -39,6 +39,9 @@ func TestAgainstSystemd(t *testing.T) {
 		command := exec.Command(tool, "calendar", "--iterations=3", "--base-time="+base, "--", expr)
 		command.Env = append(os.Environ(), "TZ="+zone, "LC_ALL=C", "SYSTEMD_COLORS=0")
 		text, err := command.CombinedOutput()
+		if strings.Contains(string(text), "Infinite loop in calendar calculation") {
+			return // it loses its way where two of a list begin alike, such as 1,1/8
+		}
 		e, refused := Parse(expr)
 		if (err != nil) != (refused != nil) {
 			t.Fatalf("%q: %v, systemd says %s", expr, refused, text)

@@ -282,9 +282,6 @@ func (p *parser) component(f field) (component, error) {
 		if c.stop, err = p.number(f); err != nil {
 			return c, err
 		}
-		if c.stop < c.start {
-			return c, errors.New("a range must not go backwards")
-		}
 		c.repeat = f.unit
 	}
 	if p.take("/") {

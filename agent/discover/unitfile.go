@@ -1,0 +1,114 @@
+package discover
+
+import (
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// setting is one assignment of a unit file.
+type setting struct {
+	section, key, value string
+	file                string // where it stands
+	line                int    // where it begins
+}
+
+// parseUnit reads the assignments of a unit file. A line that ends with a
+// backslash goes on in the next; comments between the two are left out. What is
+// no assignment, systemd passes over, and so does this.
+func parseUnit(file string, content []byte) []setting {
+	var list []setting
+	section, joined, begin, number := "", "", 0, 0
+	for line := range strings.Lines(string(content)) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		trimmed := strings.TrimLeft(line, unitBlanks)
+		if trimmed != "" && strings.ContainsRune("#;", rune(trimmed[0])) {
+			continue
+		}
+		if joined == "" {
+			begin = number
+		}
+		if before, more := strings.CutSuffix(line, `\`); more {
+			joined += strings.Trim(before, unitBlanks) + " "
+			continue
+		}
+		text := strings.Trim(joined+trimmed, unitBlanks)
+		joined = ""
+		if name, ok := strings.CutPrefix(text, "["); ok {
+			section = strings.TrimSuffix(name, "]")
+			continue
+		}
+		if key, value, ok := strings.Cut(text, "="); ok && utf8.ValidString(text) {
+			list = append(list, setting{section, strings.TrimRight(key, unitBlanks), strings.TrimLeft(value, unitBlanks), file, begin})
+		}
+	}
+	return list
+}
+
+const unitBlanks = " \t\v\f"
+
+// unitName is a unit's name in its parts: prefix@instance.suffix.
+type unitName struct {
+	prefix, instance, suffix string
+	template                 bool // there is an @
+}
+
+func splitUnit(name string) unitName {
+	ending := path.Ext(name)
+	stem := strings.TrimSuffix(name, ending)
+	prefix, instance, template := strings.Cut(stem, "@")
+	return unitName{prefix, instance, strings.TrimPrefix(ending, "."), template}
+}
+
+// of is the name of the template; empty if the name is none's instance.
+func (n unitName) of() string {
+	if !n.template || n.instance == "" {
+		return ""
+	}
+	return n.prefix + "@." + n.suffix
+}
+
+// expand puts in what the specifiers of a value stand for, as far as the name
+// and the layout of a system say. Others stay as they are.
+func expand(value, name string) string {
+	if !strings.Contains(value, "%") {
+		return value
+	}
+	n := splitUnit(name)
+	last := n.prefix[strings.LastIndexByte(n.prefix, '-')+1:]
+	return strings.NewReplacer(
+		"%%", "%", "%n", name, "%N", strings.TrimSuffix(name, "."+n.suffix), "%p", n.prefix, "%P", unescapeUnit(n.prefix),
+		"%i", n.instance, "%I", unescapeUnit(n.instance), "%j", last, "%J", unescapeUnit(last),
+		"%t", "/run", "%S", "/var/lib", "%C", "/var/cache", "%L", "/var/log", "%E", "/etc", "%T", "/tmp", "%V", "/var/tmp",
+		"%u", "root", "%U", "0", "%h", "/root", "%s", "/bin/sh",
+	).Replace(value)
+}
+
+// unescapeUnit undoes systemd-escape: - stands for /, and \x2d for a dash.
+func unescapeUnit(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '-':
+			b.WriteByte('/')
+		case strings.HasPrefix(text[i:], `\x`) && i+3 < len(text) && hexDigit(text[i+2]) >= 0 && hexDigit(text[i+3]) >= 0:
+			b.WriteByte(byte(hexDigit(text[i+2])<<4 | hexDigit(text[i+3])))
+			i += 3
+		default:
+			b.WriteByte(text[i])
+		}
+	}
+	return b.String()
+}
+
+func hexDigit(c byte) int { return strings.IndexByte("0123456789abcdef", c|0x20) }
+
+// isTrue reads a yes or no as systemd does; all else is no.
+func isTrue(value string) bool {
+	switch strings.ToLower(value) {
+	case "1", "yes", "y", "true", "t", "on":
+		return true
+	}
+	return false
+}

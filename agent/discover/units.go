@@ -1,0 +1,335 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// unitDirs are the directories systemd reads the system's units from, the
+// first that has a name before all others.
+var unitDirs = []string{
+	"/etc/systemd/system.control", "/run/systemd/system.control", transientDir, "/run/systemd/generator.early",
+	"/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached", "/run/systemd/generator",
+	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late",
+}
+
+// transientDir holds the units that systemd-run made, which are active at once.
+const transientDir = "/run/systemd/transient"
+
+// units are the unit files of a tree.
+type units struct {
+	scan    *scan
+	dirs    []unitDir
+	enabled map[string]string // a unit and the link that pulls it in
+}
+
+type unitDir struct {
+	*directory
+	has []string // in order
+}
+
+func (d *unitDir) holds(name string) bool {
+	_, ok := slices.BinarySearch(d.has, name)
+	return ok
+}
+
+// openUnits lists the directories of units and finds what is enabled.
+func (s *scan) openUnits(out *found) *units {
+	u := &units{scan: s, enabled: make(map[string]string)}
+	for _, name := range unitDirs {
+		dir := s.dir(out, name)
+		if dir == nil {
+			continue
+		}
+		if slices.ContainsFunc(u.dirs, func(d unitDir) bool { return d.stat.Dev == dir.stat.Dev && d.stat.Ino == dir.stat.Ino }) {
+			dir.Close() // /lib may be a link to /usr/lib
+			continue
+		}
+		u.dirs = append(u.dirs, unitDir{dir, s.names(out, dir)})
+	}
+	u.findEnabled(out)
+	return u
+}
+
+func (u *units) Close() {
+	for _, dir := range u.dirs {
+		dir.Close()
+	}
+}
+
+// findEnabled reads the links that make one unit pull in another. A link to
+// /dev/null hides one of the same name in a directory below.
+func (u *units) findEnabled(out *found) {
+	seen := make(map[string]bool)
+	for _, dir := range u.dirs {
+		for _, wants := range dir.has {
+			if ext := path.Ext(wants); ext != ".wants" && ext != ".requires" && ext != ".upholds" {
+				continue
+			}
+			sub := u.scan.dir(out, dir.path+"/"+wants)
+			if sub == nil {
+				continue
+			}
+			for _, name := range u.scan.names(out, sub) {
+				key := wants + "/" + name
+				if ext := path.Ext(name); seen[key] || ext != ".timer" && ext != ".service" {
+					continue
+				}
+				seen[key] = true
+				if target, _ := sub.target(name); target != "/dev/null" {
+					u.enabled[name] = sub.path + "/" + name
+				}
+			}
+			sub.Close()
+		}
+	}
+}
+
+// target is where a link points to, as a path of the tree; empty for no link.
+func (d *directory) target(name string) (string, error) {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(d.fd, name, buffer)
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return "", nil
+	case err != nil:
+		return "", err
+	case path.IsAbs(string(buffer[:n])):
+		return path.Clean(string(buffer[:n])), nil
+	}
+	return path.Join(d.real, string(buffer[:n])), nil
+}
+
+// names returns the units with an ending, from files and from enabled links,
+// in order. Templates are none.
+func (u *units) names(ending string) []string {
+	var names []string
+	add := func(name string) {
+		if n := splitUnit(name); n.suffix == ending && n.prefix != "" && (!n.template || n.instance != "") {
+			names = append(names, name)
+		}
+	}
+	for _, dir := range u.dirs {
+		for _, name := range dir.has {
+			add(name)
+		}
+	}
+	for name := range u.enabled {
+		add(name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// unit is a unit as systemd puts it together of its files.
+type unit struct {
+	name     string // its own; aliases are resolved
+	path     string // of its file; of a masked one, of the file that is masked
+	mask     string // of the file that masks it; empty: none does
+	settings []setting
+}
+
+// maxAliases bounds how often an alias may lead to another.
+const maxAliases = 8
+
+// load puts a unit together, or returns nil if there is none of that name or
+// its file cannot be read, which is then a problem.
+func (u *units) load(ctx context.Context, out *found, name string) *unit {
+	loaded := &unit{name: name}
+	content := u.find(ctx, out, loaded)
+	if loaded.path == "" {
+		if loaded.mask == "" {
+			return nil
+		}
+		loaded.path = loaded.mask
+	}
+	loaded.settings = parseUnit(loaded.path, content)
+	for _, file := range u.dropIns(ctx, out, loaded.name) {
+		loaded.settings = append(loaded.settings, parseUnit(file.path, file.content)...)
+	}
+	return loaded
+}
+
+// find reads the file of the unit's name, or else of its template's, and
+// follows aliases to the name the unit really has.
+func (u *units) find(ctx context.Context, out *found, loaded *unit) []byte {
+	asked := loaded.name
+	for range maxAliases {
+		content, alias := u.first(ctx, out, loaded, loaded.name)
+		if template := splitUnit(loaded.name).of(); template != "" && loaded.path == "" && alias == "" {
+			content, alias = u.first(ctx, out, loaded, template)
+		}
+		switch {
+		case alias == "":
+			return content
+		case u.where(alias) == "" && u.where(splitUnit(alias).of()) == "":
+			out.problem(printable(u.where(asked)), 0, "", fmt.Sprintf("it is an alias of %s, of which there is no unit file", alias))
+			return nil
+		}
+		loaded.name = alias
+	}
+	out.problem(printable(u.where(asked)), 0, "", "it is an alias, and they go round in a circle")
+	return nil
+}
+
+// where is the first file of a unit's name; empty if there is none.
+func (u *units) where(name string) string {
+	for _, dir := range u.dirs {
+		if name != "" && dir.holds(name) {
+			return dir.path + "/" + name
+		}
+	}
+	return ""
+}
+
+// first reads the first file of a name that holds something, or finds what the
+// name is an alias of. Files that mask those below them are noted.
+func (u *units) first(ctx context.Context, out *found, loaded *unit, name string) (content []byte, alias string) {
+	for _, dir := range u.dirs {
+		if !dir.holds(name) {
+			continue
+		}
+		source := dir.path + "/" + name
+		target, err := dir.target(name)
+		if real := path.Base(target); target != "" && target != "/dev/null" && real != name && path.Ext(real) == path.Ext(name) && !splitUnit(real).isTemplate() {
+			return nil, real
+		}
+		if err == nil && target != "/dev/null" {
+			content, err = u.read(ctx, dir.directory, name)
+		}
+		if err != nil {
+			out.problem(printable(source), 0, "", reason(err))
+			return nil, ""
+		}
+		if len(content) == 0 {
+			loaded.mask = orText(loaded.mask, source)
+			continue
+		}
+		loaded.path = source
+		return content, ""
+	}
+	return nil, ""
+}
+
+func (n unitName) isTemplate() bool { return n.template && n.instance == "" }
+
+func orText(text, otherwise string) string {
+	if text != "" {
+		return text
+	}
+	return otherwise
+}
+
+// read reads a file of units; a link only if it is root's.
+func (u *units) read(ctx context.Context, dir *directory, name string) ([]byte, error) {
+	p, err := dir.lookup(name, false)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	if p.kind() == unix.S_IFLNK {
+		if !u.scan.tree.root(p.stat.Uid) {
+			return nil, errUnitLink
+		}
+		target, err := dir.lookup(name, true)
+		if err != nil {
+			return nil, fmt.Errorf("symbolic link: %w", err)
+		}
+		defer target.Close()
+		p = target
+	}
+	return p.read(ctx, nil)
+}
+
+var errUnitLink = errors.New("the symbolic link does not belong to root, so it is not followed")
+
+// dropIn is a file that adds to a unit.
+type dropIn struct {
+	name, path string
+	content    []byte
+}
+
+// dropIns returns the files that add to a unit, in the order they are read. Of
+// files of one name the first counts; an empty one only hides the others.
+func (u *units) dropIns(ctx context.Context, out *found, name string) []dropIn {
+	var list []dropIn
+	for _, sub := range dropInDirs(name) {
+		for _, parent := range u.dirs {
+			if !parent.holds(sub) {
+				continue
+			}
+			dir := u.scan.dir(out, parent.path+"/"+sub)
+			if dir == nil {
+				continue
+			}
+			for _, file := range u.scan.names(out, dir) {
+				known := slices.ContainsFunc(list, func(d dropIn) bool { return d.name == file })
+				if known || !strings.HasSuffix(file, ".conf") {
+					continue
+				}
+				source := dir.path + "/" + file
+				add := dropIn{name: file, path: source}
+				if target, err := dir.target(file); err != nil || target != "/dev/null" {
+					if add.content, err = u.read(ctx, dir, file); err != nil {
+						out.problem(printable(source), 0, "", reason(err))
+					}
+				}
+				list = append(list, add)
+			}
+			dir.Close()
+		}
+	}
+	slices.SortFunc(list, func(a, b dropIn) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+// dropInDirs are the names of the directories whose files add to a unit: of
+// its own name, its template's, each beginning of it up to a dash, its kind's.
+func dropInDirs(name string) []string {
+	n := splitUnit(name)
+	dirs := []string{name + ".d"}
+	if template := n.of(); template != "" {
+		dirs = append(dirs, template+".d")
+	}
+	for prefix := strings.TrimSuffix(n.prefix, "-"); ; {
+		i := strings.LastIndexByte(prefix, '-')
+		if i <= 0 {
+			break
+		}
+		prefix = prefix[:i]
+		dirs = append(dirs, prefix+"-."+n.suffix+".d")
+	}
+	return append(dirs, n.suffix+".d")
+}
+
+// last returns the value a key has in the end; empty if none.
+func (u *unit) last(section, key string) string {
+	value := ""
+	for _, s := range u.settings {
+		if s.section == section && s.key == key {
+			value = s.value
+		}
+	}
+	return expand(value, u.name)
+}
+
+// all returns the values of a key that adds up; an empty one resets it.
+func (u *unit) all(section, key string) []string {
+	var values []string
+	for _, s := range u.settings {
+		switch {
+		case s.section != section || s.key != key:
+		case s.value == "":
+			values = nil
+		default:
+			values = append(values, expand(s.value, u.name))
+		}
+	}
+	return values
+}
