@@ -43,7 +43,7 @@ func hostID(n int) fleet.HostID { return fleet.HostID(fmt.Sprintf("%032x", n)) }
 func newFake() *collectorFake {
 	f := &collectorFake{tasks: map[fleet.TaskID]*fleet.TaskRecord{}, index: 10, applied: true}
 	f.addHost("db-1", fleet.Alive, map[string]string{"role": "db", "zone": "a"}, "10.0.0.1", "Debian GNU/Linux 13 (trixie)",
-		fleet.Job{ID: "1111111111111111", Kind: fleet.KindCron, Source: "/etc/cron.d/backup", Line: 7, User: "postgres", Schedule: "30 2 * * *", Command: "pg_dumpall | gzip > /var/backups/all.gz", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(-time.Hour), noon.Add(14 * time.Hour)}},
+		fleet.Job{ID: "1111111111111111", Kind: fleet.KindCron, Source: "/etc/cron.d/backup", Line: 7, User: "postgres", Schedule: "30 2 * * *", Command: "pg_dumpall | gzip > /var/backups/all.gz", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(-time.Hour), noon.Add(14 * time.Hour)}, Package: "postgresql-common", ManagedBy: "Ansible (nightly dump)", Evidence: &fleet.Evidence{Last: noon.Add(-10 * time.Hour), Grade: "started", From: "journal"}},
 		fleet.Job{ID: "2222222222222222", Kind: fleet.KindRunParts, Source: "/etc/cron.daily/dot.name", User: "root", Schedule: "25 6 * * *", Command: "/etc/cron.daily/dot.name", Verdict: fleet.Verdict{Why: "run-parts skips names with a dot"}})
 	f.addHost("web-東京", fleet.Silent, map[string]string{"role": "web", "zone": "b"}, "10.0.1.1", "Rocky Linux 9.5",
 		fleet.Job{ID: "3333333333333333", Kind: fleet.KindTimer, Source: "/usr/lib/systemd/system/日報.timer", User: "www", Schedule: "*-*-* 06:00:00", Command: "/usr/bin/日報を作成する --毎日", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(18 * time.Hour)}})

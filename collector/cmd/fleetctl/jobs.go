@@ -106,7 +106,8 @@ func drawJobs(p *program, jobs []api.JobView) error {
 	t := p.table(
 		column{title: "HOST"}, column{title: "USER"}, column{title: "SCHEDULE", shrinks: true}, column{title: "NEXT"},
 		column{title: "RUNS", paint: paintState}, column{title: "COMMAND", shrinks: true}, column{title: "SOURCE", shrinks: true},
-		column{title: "KIND", wide: true}, column{title: "WHY NOT", wide: true}, column{title: "PACKAGE", wide: true}, column{title: "ID", wide: true},
+		column{title: "KIND", wide: true}, column{title: "WHY", wide: true}, column{title: "LAST", wide: true}, column{title: "PACKAGE", wide: true},
+		column{title: "MANAGED BY", wide: true}, column{title: "ID", wide: true},
 	)
 	for _, job := range jobs {
 		next, runs := "-", "yes"
@@ -121,9 +122,18 @@ func drawJobs(p *program, jobs []api.JobView) error {
 			source += ":" + strconv.Itoa(job.Line)
 		}
 		t.row(job.HostName, job.User, job.Schedule, next, runs, job.Command, source,
-			string(job.Kind), job.Verdict.Why, job.Package, string(job.ID))
+			string(job.Kind), job.Verdict.Why, lastSeen(p, job.Evidence), job.Package, job.ManagedBy, string(job.ID))
 	}
 	return t.write(p.stdout)
+}
+
+// lastSeen tells when a job last ran, as far as the host itself can say. A
+// stamp is of a day, without its hour.
+func lastSeen(p *program, evidence *fleet.Evidence) string {
+	if evidence == nil {
+		return ""
+	}
+	return p.instant(evidence.Last) + " (" + evidence.Grade + ")"
 }
 
 // firstAfter returns the first instant that has not passed: the scan that
