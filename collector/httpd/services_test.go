@@ -1,6 +1,7 @@
 package httpd_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fleetcron/fleetcron/collector/httpd"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -246,6 +248,42 @@ func TestAnAgentSpeaksForItselfOnly(t *testing.T) {
 	}
 	applied := fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/backup": 1}, At: time.Now()}
 	decoded[api.Problem](t, h.do(t, http.MethodPut, api.AgentPath(hostID(2))+"/applied", asJSON(t, applied), "Content-Type", api.MediaJSON), http.StatusForbidden)
+}
+
+// beforehand does something just before certain proposals.
+type beforehand struct {
+	httpd.Replica
+	do func(ledger.Command)
+}
+
+func (b beforehand) Propose(ctx context.Context, command ledger.Command) (any, error) {
+	b.do(command)
+	return b.Replica.Propose(ctx, command)
+}
+
+// TestStoppingWhatEndsMeanwhile has one of two runs end after it was seen to
+// go on: the other one must be stopped all the same.
+func TestStoppingWhatEndsMeanwhile(t *testing.T) {
+	var h *house
+	ends, goesOn := newRun(1, fleet.RunRunning), newRun(2, fleet.RunRunning)
+	h = newHouse(t, func(deps *httpd.Deps) {
+		deps.Replica = beforehand{deps.Replica, func(command ledger.Command) {
+			if _, stops := command.(*ledger.PutOrders); stops && ends.State == fleet.RunRunning {
+				ends.State = fleet.RunRan
+				h.record(t, 1, ends)
+			}
+		}}
+	})
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	h.addHost(t, 2, map[string]string{"role": "db"})
+	h.addTask(t)
+	h.record(t, 1, ends)
+	h.record(t, 2, goesOn)
+	reply := h.do(t, http.MethodDelete, api.TaskPath("data/backup")+"?stop=true", "", "If-Match", "*")
+	deleted := decoded[api.Deleted](t, reply, http.StatusOK)
+	if len(deleted.Orders) != 1 || deleted.Orders[0].Run != goesOn.ID {
+		t.Errorf("orders %+v", deleted.Orders)
+	}
 }
 
 func TestAHostWhoseClockIsWrongIsHeard(t *testing.T) {

@@ -257,19 +257,34 @@ func (s *Server) deleteTask(ctx context.Context, in stateIn) (api.Deleted, error
 	if !in.stop {
 		return deleted, nil
 	}
-	running, err := s.openRuns(in.id)
-	if err != nil || len(running) == 0 {
-		return deleted, err
+	deleted.Orders, err = s.stopRuns(ctx, in)
+	return deleted, err
+}
+
+// stopTries is how often runs may end between being seen to go on and being
+// told to stop.
+const stopTries = 10
+
+// stopRuns orders every run of the task to stop. Orders are taken all or none,
+// and one to a run that has ended is refused: then what still goes on is looked
+// at again.
+func (s *Server) stopRuns(ctx context.Context, in stateIn) ([]fleet.Order, error) {
+	for range stopTries {
+		running, err := s.openRuns(in.id)
+		orders := make([]fleet.Order, len(running))
+		for i, run := range running {
+			orders[i] = cancelOrder(run.Host, run.Task, run.ID, in.change)
+		}
+		if err != nil || len(orders) == 0 {
+			return orders, err
+		}
+		_, err = s.Replica.Propose(ctx, &ledger.PutOrders{Orders: orders, At: time.Now().UTC()})
+		if fleet.KindOf(err) != fleet.Conflict {
+			return orders, err
+		}
 	}
-	orders := make([]fleet.Order, len(running))
-	for i, run := range running {
-		orders[i] = cancelOrder(run.Host, run.Task, run.ID, in.change)
-	}
-	if _, err := s.Replica.Propose(ctx, &ledger.PutOrders{Orders: orders, At: time.Now().UTC()}); err != nil {
-		return deleted, err
-	}
-	deleted.Orders = orders
-	return deleted, nil
+	return []fleet.Order{}, fleet.Errorf(fleet.Conflict, "the task is deleted, but its runs end too fast to be told to stop").
+		WithHint("fleetctl runs --task %s", in.id)
 }
 
 // openRuns returns every run of the task without an outcome.
