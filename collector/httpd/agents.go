@@ -136,8 +136,10 @@ func (s *Server) plan(ctx context.Context, in planIn) (fleet.Plan, error) {
 // collector knows: an older plan would begin again what was taken back. What
 // the leader does not know was lost, and its word counts.
 func (s *Server) notBehind(ctx context.Context, index uint64) error {
-	s.reach(ctx, index)
 	if s.ledgerIndex() >= index || s.Replica.Verify(ctx) == nil {
+		return nil
+	}
+	if s.reach(ctx, index); s.ledgerIndex() >= index {
 		return nil
 	}
 	return fleet.Errorf(fleet.Unavailable, "this collector is at entry %d, the host knows entry %d", s.ledgerIndex(), index).
