@@ -67,7 +67,12 @@ func writeOnce(path, text string) error {
 	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return nil
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync() // without it the name may be gone after a loss of power
 }
 
 // describe says who this host is now.
