@@ -65,6 +65,7 @@ func (l *Ledger) hostChanged(row hostRow, index uint64) {
 		host.setReport(old.report())
 	}
 	l.memory.putHost(&host)
+	delete(l.memory.assigned, id)
 	for _, task := range l.memory.tasks {
 		if task.matches(&host) != (old != nil && task.matches(old)) {
 			l.notify(PlanOf(id), index)

@@ -21,13 +21,14 @@ type memory struct {
 	hosts       map[fleet.HostID]*Host
 	sorted      []*Host // by name, then id; replaced, not changed
 	tasks       map[fleet.TaskID]*HeldTask
-	listed      []*HeldTask // by id; replaced, not changed
-	open        int         // runs that have begun and not ended
+	listed      []*HeldTask          // by id; replaced, not changed
+	assigned    map[fleet.HostID]int // tasks in a host's plan, of hosts that were asked about
+	open        int                  // runs that have begun and not ended
 }
 
 // readMemory reads memory from a file.
 func readMemory(db *bbolt.DB) (memory, error) {
-	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}}
+	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{}}
 	err := db.View(func(tx *bbolt.Tx) error {
 		r := &reader{tx: tx}
 		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))

@@ -140,9 +140,12 @@ func putTask(c *change, task taskRow) {
 		old, next := l.memory.tasks[id], hold(task)
 		l.memory.putTask(next)
 		for _, host := range l.memory.sorted {
-			if next.matches(host) || old.matches(host) {
-				l.notify(PlanOf(host.ID), index)
+			was, is := old.matches(host), next.matches(host)
+			if !was && !is {
+				continue
 			}
+			l.notify(PlanOf(host.ID), index)
+			l.memory.reassign(host.ID, was, is)
 		}
 	})
 }

@@ -76,18 +76,38 @@ func (t *HeldTask) asked(q *api.TaskQuery, host *Host) bool {
 	return false
 }
 
-// Assigned returns how many tasks the host's plan has.
-func (l *Ledger) Assigned(id fleet.HostID) (n int) {
+// Assigned returns how many tasks the host's plan has. It counts them once, so
+// that a page of hosts does not match each of them with every task.
+func (l *Ledger) Assigned(id fleet.HostID) int {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
+	n, counted := l.memory.assigned[id]
+	l.mu.RUnlock()
+	if counted {
+		return n
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	host := l.memory.hosts[id]
 	if host == nil {
 		return 0
 	}
-	for _, task := range l.memory.tasks {
+	n = 0
+	for _, task := range l.memory.listed {
 		if task.matches(host) {
 			n++
 		}
 	}
+	l.memory.assigned[id] = n
 	return n
+}
+
+// reassign follows a task that came into the host's plan or went out of it.
+func (m *memory) reassign(host fleet.HostID, was, is bool) {
+	n, counted := m.assigned[host]
+	switch {
+	case counted && is && !was:
+		m.assigned[host] = n + 1
+	case counted && was && !is:
+		m.assigned[host] = n - 1
+	}
 }

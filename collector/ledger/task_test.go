@@ -246,6 +246,32 @@ func TestRecordApplied(t *testing.T) {
 	}
 }
 
+// TestAssignedFollowsThePlan asks after each change, so that what was counted
+// before has to follow.
+func TestAssignedFollowsThePlan(t *testing.T) {
+	l := newLedger(t)
+	for _, command := range []Command{
+		&RegisterHost{Host: testHost(1, "role", "db"), At: noon}, &RegisterHost{Host: testHost(2, "role", "web"), At: noon},
+		testTask("a", "role=db"), testTask("b", "*"), testTask("c", "role=web"),
+		testTask("a", "role=web"), testTask("a", "*"),
+		&SetTaskState{ID: "default/b", State: fleet.TaskPaused, At: noon},
+		&SetTaskState{ID: "default/b", State: fleet.TaskRetired, At: noon},
+		&RegisterHost{Host: testHost(2, "role", "db"), At: noon},
+		testReport(2, testJob(1)), testTask("b", "role=db"),
+	} {
+		l.must(command)
+		for n := 1; n <= 3; n++ {
+			plan, _ := l.Plan(hostID(n)) // of the third there is none
+			if got := l.Assigned(hostID(n)); got != len(plan.Assignments) {
+				t.Errorf("after %T host %d has %d tasks, its plan %d", command, n, got, len(plan.Assignments))
+			}
+		}
+	}
+	if got := l.Assigned(hostID(2)); got != 2 {
+		t.Errorf("host 2 has %d tasks in the end", got)
+	}
+}
+
 func TestTasks(t *testing.T) {
 	l := newLedger(t)
 	for _, name := range []string{"c", "a", "b"} {
