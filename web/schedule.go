@@ -3,6 +3,7 @@ package web
 import (
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/calendar"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -81,17 +82,19 @@ func nextOf(job *fleet.Job, daemon string, now time.Time) time.Time {
 			return next
 		}
 	}
-	if job.Kind != fleet.KindCron && job.Kind != fleet.KindRunParts {
-		return time.Time{}
-	}
-	parsed, err := dialectOf(daemon).Parse(job.Schedule)
-	if err != nil {
-		return time.Time{}
-	}
 	zone, err := cron.Load(job.Timezone)
 	if err != nil {
 		return time.Time{}
 	}
-	next, _ := parsed.Next(now.In(zone))
+	now = now.In(zone)
+	var next time.Time
+	switch job.Kind {
+	case fleet.KindTimer:
+		next, _ = calendar.ParseEvents(job.Schedule).Next(now)
+	case fleet.KindCron, fleet.KindRunParts:
+		if parsed, err := dialectOf(daemon).Parse(job.Schedule); err == nil {
+			next, _ = parsed.Next(now)
+		}
+	}
 	return next
 }

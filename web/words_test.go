@@ -123,6 +123,10 @@ func TestNextOfFoundJob(t *testing.T) {
 	if got := nextOf(&job, "debian", now); !got.Equal(now.Add(time.Hour)) {
 		t.Errorf("by its host's word it comes at %s", got)
 	}
+	timer := fleet.Job{Kind: fleet.KindTimer, Schedule: "OnBootSec=5min; Mon *-*-* 06:00:00", Timezone: "Europe/Berlin", Verdict: fleet.Verdict{Runs: true}}
+	if got := nextOf(&timer, "debian", now); !got.Equal(time.Date(2026, 11, 23, 5, 0, 0, 0, time.UTC)) {
+		t.Errorf("by its schedule the timer comes at %s", got)
+	}
 	job.Verdict.Runs = false
 	if got := nextOf(&job, "debian", now); !got.IsZero() {
 		t.Errorf("a job that will not run comes at %s", got)

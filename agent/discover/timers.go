@@ -149,7 +149,7 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer, absent
 	name := orText(t.last("Timer", "Unit"), strings.TrimSuffix(t.name, "timer")+"service")
 	service := u.load(ctx, out, name)
 	job := fleet.Job{
-		Kind: fleet.KindTimer, Source: printable(t.path), User: "root", Schedule: printable(strings.Join(schedule, "; ")), Timezone: t.zone(s.host.zone),
+		Kind: fleet.KindTimer, Source: printable(t.path), User: "root", Schedule: printable(strings.Join(schedule, calendar.Separator)), Timezone: t.zone(s.host.zone),
 		Command: "systemctl start " + printable(name), Enabled: t.mask == "" && (t.link != "" || strings.HasPrefix(t.path, transientDir+"/")),
 	}
 	if splitUnit(t.name).template && !strings.HasSuffix(t.path, "/"+t.name) && t.link != "" {
@@ -241,17 +241,15 @@ func (t *timer) afterStart() bool {
 // upcoming returns the next n instants of all calendar triggers, UTC. When the
 // others come depends on what happened since the boot, which no file tells.
 func (t *timer) upcoming(after time.Time, n int) []time.Time {
-	var due []time.Time
+	var events calendar.Events
 	for _, one := range t.triggers {
-		at, ok := one.event.Next(after)
-		for i := 0; ok && i < n; i++ {
-			due = append(due, at.UTC())
-			at, ok = one.event.Next(at)
-		}
+		events = append(events, one.event)
 	}
-	slices.SortFunc(due, time.Time.Compare)
-	due = slices.CompactFunc(due, time.Time.Equal)
-	return due[:min(n, len(due))]
+	var due []time.Time
+	for at, ok := events.Next(after); ok && len(due) < n; at, ok = events.Next(at) {
+		due = append(due, at.UTC())
+	}
+	return due
 }
 
 // delays says how much later than foretold a timer may come, and what becomes

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
+	"github.com/fleetcron/fleetcron/shared/calendar"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -44,7 +45,9 @@ type scheduleKey struct {
 
 // jobClock is one schedule and the jobs that have it.
 type jobClock struct {
-	schedule cron.Schedule
+	schedule interface {
+		Next(after time.Time) (time.Time, bool)
+	}
 	location *time.Location
 	jobs     map[fleet.HostID][]fleet.JobID
 }
@@ -147,6 +150,9 @@ func (a *agenda) forget(id fleet.HostID, host *agendaHost) {
 // dialects maps what a host says of its cron to the reading of it.
 var dialects = map[string]cron.Dialect{"debian": cron.Debian, "cronie": cron.Cronie, "busybox": cron.Busybox}
 
+// systemd stands where a dialect does for the schedules of timers.
+const systemd = "systemd"
+
 // keyOf returns what decides when the job is due, and false for one that the
 // host's scheduler will not run.
 func keyOf(job *fleet.Job, host *ledger.Host) (scheduleKey, bool) {
@@ -157,12 +163,25 @@ func keyOf(job *fleet.Job, host *ledger.Host) (scheduleKey, bool) {
 	if key.zone == "" {
 		key.zone = "UTC"
 	}
+	if job.Kind == fleet.KindTimer {
+		key.dialect = systemd
+	}
 	key.wall = host.Cron == cron.Cronie.String() && job.Env["CRON_TZ"] != ""
 	return key, job.Enabled && job.Verdict.Runs && job.Schedule != ""
 }
 
 // clock returns nothing for a schedule without instants of the clock.
 func (k scheduleKey) clock() (*jobClock, bool) {
+	location, err := cron.Load(k.zone)
+	if err != nil {
+		return nil, false
+	}
+	clock := &jobClock{location: location, jobs: map[fleet.HostID][]fleet.JobID{}}
+	if k.dialect == systemd {
+		events := calendar.ParseEvents(k.schedule)
+		clock.schedule = events
+		return clock, len(events) > 0
+	}
 	dialect, known := dialects[k.dialect]
 	if !known {
 		dialect = cron.Debian
@@ -174,11 +193,8 @@ func (k scheduleKey) clock() (*jobClock, bool) {
 	if k.wall {
 		schedule = schedule.Wall()
 	}
-	location, err := cron.Load(k.zone)
-	if err != nil {
-		return nil, false
-	}
-	return &jobClock{schedule, location, map[fleet.HostID][]fleet.JobID{}}, true
+	clock.schedule = schedule
+	return clock, true
 }
 
 // next returns the first instant after the given one.

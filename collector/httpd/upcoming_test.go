@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -61,4 +62,30 @@ func TestUpcomingIsWhatEachHostsClockSays(t *testing.T) {
 
 func shown(at time.Time, host fleet.HostID, task fleet.TaskID) string {
 	return at.Format(time.RFC3339) + " " + string(host) + " " + string(task)
+}
+
+// TestUpcomingHasTimers: a timer is due whenever one of its calendar events is.
+func TestUpcomingHasTimers(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, nil)
+	report := fleet.Report{Host: "host-1", Scanned: time.Unix(1_700_000_100, 0).UTC(), Problems: []fleet.Problem{}}
+	for i, schedule := range []string{"OnBootSec=5min; *-*-* *:00/40:00; *-*-* 02:30:00 UTC", "OnBootSec=5min", "*-*-* *:*:*; no event"} {
+		job := fleet.Job{Kind: fleet.KindTimer, Source: fmt.Sprintf("/etc/systemd/system/%d.timer", i), Schedule: schedule, Timezone: "Europe/Berlin", Enabled: i < 2, Verdict: fleet.Verdict{Runs: true}}
+		job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, job.Command, 0)
+		report.Jobs = append(report.Jobs, job)
+	}
+	h.propose(t, &ledger.RecordReport{Host: hostID(1), Report: report, Hash: report.ContentHash(), At: time.Unix(1_700_000_200, 0).UTC()})
+	from := time.Date(2026, 7, 1, 2, 0, 0, 0, time.UTC)
+	page, err := h.Upcoming(t.Context(), api.UpcomingQuery{From: from, Until: from.Add(time.Hour), Page: api.Page{Limit: 9}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, item := range page.Items {
+		got = append(got, item.At.Format("15:04 ")+string(item.Job))
+	}
+	timer := string(report.Jobs[0].ID)
+	if diff := cmp.Diff([]string{"02:00 " + timer, "02:30 " + timer, "02:40 " + timer}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"collector/ledger":  {"shared/api", "shared/compact", "shared/fleet"},
 	"collector/search":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica": {"collector/ledger", "shared/fleet"},
-	"collector/httpd":   {"collector/ledger", "shared/api", "shared/cron", "shared/fleet", "shared/logging"},
+	"collector/httpd":   {"collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
@@ -57,7 +57,7 @@ var arrows = map[string][]string{
 	"collector/cmd/fleetcron-collector": {"collector", "shared/logging", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/settings", "shared/taskfile"},
 
-	"web": {"shared/api", "shared/cron", "shared/fleet"},
+	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
 
 	// what only tests and builds use
 	"packaging/acceptance":         {},

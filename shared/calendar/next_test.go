@@ -176,3 +176,21 @@ func fits(e Event, at time.Time) bool {
 	return day && e.weekdays>>weekday&1 == 1 && in(e.years, at.Year(), 2199) && in(e.months, int(at.Month()), 12) &&
 		in(e.hours, at.Hour(), 23) && in(e.minutes, at.Minute(), 59) && in(e.seconds, at.Second()*second, secondField.high)
 }
+
+func TestEvents(t *testing.T) {
+	events := ParseEvents("Mon *-*-* 02:00:00; OnBootSec=5min; *-*-01 03:00:00 Europe/Berlin; OnCalendar=5min; ")
+	if len(events) != 2 {
+		t.Fatalf("%d events", len(events))
+	}
+	at := time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
+	for _, want := range []string{"2026-03-30T02:00:00Z", "2026-04-01T01:00:00Z", "2026-04-06T02:00:00Z"} {
+		next, ok := events.Next(at)
+		if !ok || next.Format(time.RFC3339) != want {
+			t.Fatalf("after %v: %v %v, want %s", at, next, ok, want)
+		}
+		at = next
+	}
+	if next, ok := ParseEvents("OnBootSec=1h").Next(at); ok {
+		t.Errorf("no events come at %v", next)
+	}
+}

@@ -35,6 +35,9 @@ func TestAgainstSystemd(t *testing.T) {
 			expr = expr[:at] + expr[at+1:]
 		}
 		zone := rapid.SampledFrom([]string{"UTC", "Europe/London", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"}).Draw(t, "zone")
+		if strings.Contains(expr, "~") {
+			zone = "UTC" // looking for a month's end, systemd may forget which pass of a repeated hour it is in
+		}
 		base := rapid.SampledFrom(bases).Draw(t, "base")
 		command := exec.Command(tool, "calendar", "--iterations=3", "--base-time="+base, "--", expr)
 		command.Env = append(os.Environ(), "TZ="+zone, "LC_ALL=C", "SYSTEMD_COLORS=0")
