@@ -90,7 +90,11 @@ func when(job fleet.Job) string {
 		if err != nil {
 			location = time.UTC
 		}
-		return job.Next[0].In(location).Format("Mon 2006-01-02 15:04 MST")
+		text := job.Next[0].In(location).Format("Mon 2006-01-02 15:04 MST")
+		if strings.HasSuffix(job.Verdict.Why, estimated) {
+			return "≈ " + text
+		}
+		return text
 	case job.Schedule == "@reboot":
 		return "at boot"
 	case strings.Contains(job.Schedule, "~"):

@@ -128,6 +128,8 @@ if $check; then
 	expect 'Rocky Linux' hosts -o json
 	expect 'backup --all --keep 14' find backup
 	expect 's3://example-backups/web' find user:deploy
+	expect 'anacron +anacron starts it every 7 days.*\(stamp\)' jobs --host db-1 -o wide
+	expect 'Ansible' jobs --host db-1 -o wide
 	expect 'dot|name' jobs --host old-files -o json
 	expect '/opt/sync/push|61' jobs --host old-files -o json --problems
 	expect 'hello from fleetcron' logs "$run"
@@ -135,8 +137,8 @@ if $check; then
 	fleetctl pause demo/hello
 	expect 'paused' tasks
 	fleetctl unassign demo/hello --all
-	curl -fsS "$web/" | grep -q fleetcron
-	curl -fsS "$web/jobs?q=backup" | grep -q backup
+	curl -fsS "$web/" | grep fleetcron >/dev/null
+	curl -fsS "$web/jobs?q=backup" | grep backup >/dev/null
 	[ "$(curl -s -o /dev/null -w '%{http_code}' -X POST "$web/")" = 405 ]
 	kill "${pids[0]}"
 	until_true leads
