@@ -131,6 +131,8 @@ if $check; then
 	expect 'anacron +anacron starts it every 7 days.*\(stamp\)' jobs --host db-1 -o wide
 	expect 'Ansible' jobs --host db-1 -o wide
 	expect 'dot|name' jobs --host old-files -o json
+	expect 'thumbnails --prune' find kind:timer
+	expect 'it is masked' jobs --host old-files -o json
 	expect '/opt/sync/push|61' jobs --host old-files -o json --problems
 	expect 'hello from fleetcron' logs "$run"
 	expect 'c3' collectors
