@@ -183,7 +183,7 @@ func (f *fake) Upcoming(_ context.Context, q api.UpcomingQuery) (api.List[api.Up
 }
 
 func (f *fake) Cluster(context.Context) (api.Cluster, error) {
-	contact := fleet.Duration(time.Second)
+	contact := fleet.Duration(23_453_746 * time.Nanosecond)
 	return api.Cluster{ID: f.text, Answered: "c1", Leader: f.lead, Term: 2, Applied: 9, Committed: 9, Collectors: []api.Collector{
 		{ID: "c1", Raft: f.text, API: f.text, Voter: true, Leader: f.lead == "c1", Reachable: true, Applied: 9, Version: f.text},
 		{ID: "c2", Raft: f.text, API: f.text, Voter: true, Reachable: false, Applied: 4, LastContact: &contact},

@@ -101,6 +101,7 @@ func words(assets map[string]asset) template.FuncMap {
 		"taskSchedule": taskSchedule,
 		"ran":          ran,
 		"late":         late,
+		"heard":        func(d *fleet.Duration) string { return elapsed(time.Duration(*d)) },
 		"join":         strings.Join,
 	}
 }

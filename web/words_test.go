@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -243,5 +244,12 @@ func TestNumbers(t *testing.T) {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
+	}
+}
+
+func TestCollectorsTellContactInFewDigits(t *testing.T) {
+	page := get(Handler(&fake{n: 3, text: "plain", lead: "c1"}, Options{}), "/collectors").Body.String()
+	if !strings.Contains(page, "23 ms ago") {
+		t.Errorf("want 23 ms ago in\n%s", page)
 	}
 }
