@@ -98,6 +98,26 @@ func TestTheSameKeyDoesItOnce(t *testing.T) {
 	}
 }
 
+// TestAKeyIsRememberedWhateverHappenedSince repeats a put whose own checks
+// would refuse it by now.
+func TestAKeyIsRememberedWhateverHappenedSince(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	task := h.addTask(t)
+	header := []string{"Content-Type", api.MediaJSON, "If-Match", "*", "Idempotency-Key", "k"}
+	changed := strings.Replace(backup, "30 2", "40 2", 1)
+	put := func() fleet.TaskRecord {
+		t.Helper()
+		return decoded[fleet.TaskRecord](t, h.do(t, http.MethodPut, api.TaskPath(task.Task.ID()), changed, header...), http.StatusOK)
+	}
+	first := put()
+	decoded[api.Deleted](t, h.do(t, http.MethodDelete, api.TaskPath(task.Task.ID()), "", "If-Match", "*"), http.StatusOK)
+	h.addHost(t, 1, map[string]string{"role": "web"})
+	if again := put(); again.Index != first.Index || again.Generation != 2 {
+		t.Errorf("again %+v, first %+v", again, first)
+	}
+}
+
 func TestAHostNamedTwiceGetsOneOrder(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, map[string]string{"role": "db"})

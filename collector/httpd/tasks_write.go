@@ -141,6 +141,9 @@ func unconditional() error {
 }
 
 func (s *Server) putTask(ctx context.Context, in putIn) (fleet.TaskRecord, error) {
+	if result, found, err := s.remembered(in.change); found || err != nil {
+		return recordOf(result, err)
+	}
 	task, err := s.read(in.given)
 	if err != nil {
 		return fleet.TaskRecord{}, err
