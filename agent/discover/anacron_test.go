@@ -104,6 +104,19 @@ func TestAnacronVerdicts(t *testing.T) {
 	}
 }
 
+// TestEstimatesAreMarked: an instant that depends on when the host is up does
+// not stand beside the certain ones as if it were one of them.
+func TestEstimatesAreMarked(t *testing.T) {
+	root := plant(t, "-- etc/os-release --\nID=fedora\n-- etc/anacrontab --\n1 5 x /bin/x\n-- etc/crontab --\n1 * * * * root run-parts /etc/cron.hourly\n-- etc/cron.hourly/0anacron 0755 --\n#!/bin/sh\n")
+	var b strings.Builder
+	must(t, WriteTable(&b, scanned(t, root)))
+	for _, want := range []string{"\n≈ Fri 2026-03-06 12:06 UTC  1 5 ", "\nFri 2026-03-06 12:01 UTC    1 * * * *"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, b.String())
+		}
+	}
+}
+
 // TestAnacronTraps puts in the place of anacrontab and stamps what must
 // neither hang nor trick a scan.
 func TestAnacronTraps(t *testing.T) {
