@@ -71,3 +71,23 @@ func TestRestartReplaysNothing(t *testing.T) {
 	}
 	t.Logf("ready %s after the start", time.Since(start).Round(time.Millisecond))
 }
+
+// agentKills is how often agents are ended under load.
+const agentKills = 30
+
+// TestAgentsKilledUnderLoad ends two agents in turns, politely and not, while
+// each begins a run every second: whatever they were at, every instant has one
+// outcome, and none ran twice.
+func TestAgentsKilledUnderLoad(t *testing.T) {
+	c := newCluster(t, 1, 2)
+	probe := filepath.Join(c.dir, "probe")
+	c.put(t.Context(), "beat", fmt.Sprintf("task: beat\non: {every: 1s}\nrun: {command: 'echo \"$FLEETCRON_OCCURRENCE\" >> %s'}\nwhere: {labels: role=test}\n", probe))
+	for n := range agentKills {
+		until := len(readProbe(t, probe)) + 1
+		c.eventually("another beat", func(context.Context) error { return atLeast(readProbe(t, probe), until) })
+		agent := c.agents[n%2]
+		agent.kill([]syscall.Signal{syscall.SIGKILL, syscall.SIGTERM, syscall.SIGTERM, syscall.SIGKILL}[n%4])
+		agent.start()
+	}
+	c.checkBeats(probe)
+}
