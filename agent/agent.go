@@ -75,8 +75,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("load plan: %w", err)
 	}
+	var index uint64
 	if saved != nil {
 		plans.Plan(saved, true)
+		index = saved.Index
 	}
 
 	collectors, err := newClients(cfg.Collectors, cfg.Version)
@@ -91,7 +93,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer doorbell.Close()
 	up := uplink.New(uplink.Config{
 		Collectors: collectors.work, Desk: collectors.desk, Outbox: book, Output: runs.Output,
-		Host: host, Knocks: doorbell.knocks, Logger: log,
+		Index: index, Host: host, Knocks: doorbell.knocks, Logger: log,
 		Take: func(plan *fleet.Plan) error {
 			if err := checkPlan(plan, id, log); err != nil {
 				return err

@@ -39,6 +39,20 @@ func (p *presence) Run(ctx context.Context, events <-chan gossip.Event) error {
 			if !open {
 				return nil
 			}
+			drain(events) // many that come at once are looked at once
+		}
+	}
+}
+
+func drain(events <-chan gossip.Event) {
+	for {
+		select {
+		case _, open := <-events:
+			if !open {
+				return
+			}
+		default:
+			return
 		}
 	}
 }

@@ -13,7 +13,7 @@ const planWait = time.Minute
 
 // fetchPlans asks for the plan, and then for ever for a newer one.
 func (u *Uplink) fetchPlans(ctx context.Context) {
-	var index uint64
+	index := u.config.Index
 	for ctx.Err() == nil {
 		var plan fleet.Plan
 		asked := time.Now()

@@ -45,6 +45,10 @@ type Config struct {
 	// Take makes a plan the one in force. When it returns an error the plan is
 	// not acknowledged, and asked for again.
 	Take func(plan *fleet.Plan) error
+	// Index is that of the plan that is in force at the start; zero: none. Only
+	// what is newer is taken then, so that a collector that lags does not bring
+	// back what was taken away.
+	Index uint64
 	// Output reads what a run has written and how many bytes of it were dropped.
 	Output func(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error)
 	Host   fleet.Host

@@ -247,10 +247,13 @@ type world struct {
 	stop   func()
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldAt(t, 0) }
+
+// newWorldAt is a world in which the plan of that index is in force already.
+func newWorldAt(t *testing.T, index uint64) *world {
 	w := &world{c: newCollectors(), box: &box{changed: make(chan struct{}, 1)}, knocks: make(chan struct{}, 1)}
 	w.Uplink = New(Config{
-		Collectors: w.c, Desk: w.c, Outbox: w.box, Knocks: w.knocks, Host: fleet.Host{ID: host, Name: "web-1"},
+		Collectors: w.c, Desk: w.c, Outbox: w.box, Knocks: w.knocks, Index: index, Host: fleet.Host{ID: host, Name: "web-1"},
 		Take: func(p *fleet.Plan) error {
 			w.c.mu.Lock()
 			defer w.c.mu.Unlock()
@@ -340,6 +343,23 @@ func TestPlansAreTakenAndAcknowledged(t *testing.T) {
 		if n := w.c.count("plan") - asked; n < 9 || n > 11 {
 			t.Errorf("%d questions in ten minutes of waiting a minute each", n)
 		}
+	})
+}
+
+func TestAfterARestartOnlyANewerPlanIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldAt(t, 5)
+		w.c.publish(fleet.Plan{Host: host, Index: 5})
+		after(10 * time.Second)
+		if len(w.taken) != 0 {
+			t.Errorf("taken %v, which was in force", w.taken)
+		}
+		w.c.publish(fleet.Plan{Host: host, Index: 6})
+		synctest.Wait()
+		if diff := cmp.Diff([]uint64{6}, w.taken); diff != "" {
+			t.Error(diff)
+		}
+		w.stop()
 	})
 }
 
