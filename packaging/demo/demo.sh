@@ -86,6 +86,8 @@ for host in this web database queue forgotten; do
 	n=$((n + 1))
 	root=/
 	name=$(hostname)
+	role=$host
+	[ $host = database ] && role=db
 	if [ $host != this ]; then
 		root=$work/roots/$host
 		name=$(cat "$root/etc/hostname")
@@ -96,7 +98,7 @@ for host in this web database queue forgotten; do
 		state_dir: $work/a$n
 		name: $name
 		root: $root
-		labels: {role: $host, env: demo}
+		labels: {role: $role, env: demo}
 		gossip:
 		  bind: 127.0.1.$n:$((port + 2))
 		  key_file: $work/gossip.key
@@ -136,6 +138,8 @@ if $check; then
 	expect '/opt/sync/push|61' jobs --host old-files -o json --problems
 	expect 'hello from fleetcron' logs "$run"
 	expect 'c3' collectors
+	fleetctl apply -f packaging/examples
+	expect 'data/nightly-backup' tasks --host db-1
 	fleetctl pause demo/hello
 	expect 'paused' tasks
 	fleetctl unassign demo/hello --all
