@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,7 +33,7 @@ func BenchmarkAgentIdleMemory(b *testing.B) {
 	}
 	var first *gossip.Mesh
 	for n := range members {
-		cfg := gossip.Config{Name: fmt.Sprintf("%032x", n+1), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1), Label: "fleetcron", Keyring: key}
+		cfg := gossip.Config{Name: fmt.Sprintf("%032x", n+1), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1), Label: "fleetcron", Keyring: key, Logger: slog.New(slog.DiscardHandler)}
 		if first != nil {
 			cfg.Seeds = []string{first.Addr().String()}
 		}
