@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"errors"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
@@ -13,14 +15,56 @@ import (
 
 // starter lets the scheduler begin runs.
 type starter struct {
-	runner *runner.Runner
-	host   fleet.HostID
+	runner    *runner.Runner
+	host      fleet.HostID
+	recorder  recorder
+	ended     func(task fleet.TaskID, run fleet.RunID)
+	addresses func() ([]netip.Addr, error) // of the host, now
 }
 
-// Begin begins a run; it returns when that is on disk.
+// Begin begins a run, or skips it where the host has left the task's networks;
+// it returns when that is on disk.
 func (s starter) Begin(ctx context.Context, due scheduler.Due) error {
 	task := &due.Assignment.Task
+	if s.away(task.Where.Networks) {
+		run := due.Record(s.host)
+		run.State, run.Reason = fleet.RunSkipped, fleet.SkippedAway
+		run.Detail = "none of the host's addresses is in the task's networks now"
+		err := s.recorder.Settle(ctx, run)
+		if err == nil {
+			s.ended(run.Task, run.ID)
+		}
+		return err
+	}
 	return s.runner.Start(ctx, runner.Spec{Run: due.Record(s.host), Execute: task.Run, Limits: task.Limits})
+}
+
+// away reports whether the task is bound to networks and none of the host's
+// addresses lies in them at this instant. The plan was made from the addresses
+// of the last scan, which may be a minute old. What cannot be read counts as
+// it was planned.
+func (s starter) away(networks []netip.Prefix) bool {
+	if len(networks) == 0 {
+		return false
+	}
+	addresses, err := s.addresses()
+	where := fleet.Where{Networks: networks}
+	return err == nil && !where.Matches(&fleet.Host{Addresses: addresses})
+}
+
+// hostAddresses returns the addresses that the host has now.
+func hostAddresses() ([]netip.Addr, error) {
+	found, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, err
+	}
+	var addresses []netip.Addr
+	for _, address := range found {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil {
+			addresses = append(addresses, prefix.Addr())
+		}
+	}
+	return addresses, nil
 }
 
 // Cancel stops a run; one that has ended meanwhile needs no stopping.

@@ -65,7 +65,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	open := book.OpenRuns()
 	plans = scheduler.New(scheduler.Config{
-		Host: id, Memory: book, Starter: starter{runs, id}, Recorder: recorder{book},
+		Host: id, Memory: book, Recorder: recorder{book},
+		Starter: starter{
+			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses,
+			ended: func(task fleet.TaskID, run fleet.RunID) { plans.Ended(task, run) },
+		},
 		Open: runsOf(open), Booted: bootTime(), Logger: log,
 	})
 	for _, run := range open {

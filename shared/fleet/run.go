@@ -57,6 +57,7 @@ const (
 	SkippedReplaced  Reason = "replaced" // its place in the queue went to a later one
 	SkippedCancelled Reason = "cancelled"
 	SkippedExpired   Reason = "expired"
+	SkippedAway      Reason = "away" // none of the host's addresses is in the task's networks any more
 
 	MissedAgentDown  Reason = "agent_down"
 	MissedHostDown   Reason = "host_down"
@@ -74,7 +75,7 @@ const (
 // Reasons lists every reason with the outcome it explains.
 var Reasons = map[Reason]RunState{
 	SkippedOverlap: RunSkipped, SkippedPaused: RunSkipped, SkippedReplaced: RunSkipped,
-	SkippedCancelled: RunSkipped, SkippedExpired: RunSkipped,
+	SkippedCancelled: RunSkipped, SkippedExpired: RunSkipped, SkippedAway: RunSkipped,
 	MissedAgentDown: RunMissed, MissedHostDown: RunMissed, MissedDeadline: RunMissed,
 	MissedClockJump: RunMissed, MissedJournal: RunMissed, MissedForkFailed: RunMissed,
 	MissedSpecLate: RunMissed, MissedNoUser: RunMissed,
