@@ -38,6 +38,42 @@ func addFileFlag(c *cobra.Command, files *[]string) {
 		return pflag.NormalizedName(name)
 	})
 	_ = c.MarkFlagFilename("file", "yaml", "yml", "json")
+	c.Flags().StringArray("overlay", nil, "a `file` that says what is otherwise here: partial tasks laid over those of -f, as prod.yaml over tasks/; may be repeated")
+	_ = c.MarkFlagFilename("overlay", "yaml", "yml", "json")
+}
+
+// layOver lays the overlay files over the tasks, in their order.
+func layOver(p *program, c *cobra.Command, inputs []input) ([]input, error) {
+	overlays, err := c.Flags().GetStringArray("overlay")
+	if err != nil {
+		return nil, err
+	}
+	documents := make([]taskfile.Document, len(inputs))
+	for i := range inputs {
+		documents[i] = inputs[i].Document
+	}
+	for _, file := range overlays {
+		text, err := slurp(p, file)
+		if err != nil {
+			return nil, fleet.Errorf(fleet.Usage, "%v", err)
+		}
+		media := mediaOf(file)
+		if media == "" {
+			media = api.MediaYAML
+		}
+		laid, err := taskfile.Overlay(documents, text, media)
+		if err != nil {
+			return nil, inFile{file, err}
+		}
+		for i := range laid {
+			if !bytes.Equal(laid[i].Bytes, documents[i].Bytes) {
+				inputs[i].media = api.MediaYAML // what Format writes
+			}
+			inputs[i].Document = laid[i]
+		}
+		documents = laid
+	}
+	return inputs, nil
 }
 
 // readInputs reads every task of every file. All problems of all files come
@@ -70,7 +106,7 @@ func readInputs(p *program, c *cobra.Command, paths []string) ([]input, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	return inputs, nil
+	return layOver(p, c, inputs)
 }
 
 // taskFiles lists the task files that a path means, in order of their names.
