@@ -27,7 +27,7 @@ type HostQuery struct {
 // JobQuery filters found jobs; zero fields do not filter.
 type JobQuery struct {
 	Page
-	Text        string        `query:"q"`    // substring of the command, and user: host: schedule: source: kind: terms
+	Text        string        `query:"q"`    // substring of the command, and user: host: schedule: source: kind: owner: terms
 	Host        string        `query:"host"` // name or id
 	User        string        `query:"user"`
 	Source      string        `query:"source"` // substring
@@ -35,6 +35,65 @@ type JobQuery struct {
 	Label       string        `query:"label"` // of the host
 	Fingerprint string        `query:"fingerprint"`
 	Verdict     string        `query:"verdict"` // runs or broken
+	Owner       string        `query:"owner"`   // as annotated; "none": nobody is
+	Overdue     bool          `query:"overdue"`
+	// At asks for the jobs as they were at that instant, Changed for those that
+	// changed since. Neither can be asked together with Overdue.
+	At      time.Time `query:"at"`
+	Changed time.Time `query:"changed_since"`
+}
+
+// ChangeQuery filters changes of found jobs, the newest first; zero fields do
+// not filter.
+type ChangeQuery struct {
+	Page
+	Host  string           `query:"host"` // name or id
+	Job   fleet.JobID      `query:"job"`  // with Host; follows the job through changes of its id
+	Label string           `query:"label"`
+	What  fleet.ChangeKind `query:"what"`
+	Text  string           `query:"q"` // substring of the command, before or after
+	Since time.Time        `query:"since"`
+	Until time.Time        `query:"until"`
+}
+
+// FindingQuery filters findings, the most severe first; zero fields do not
+// filter.
+type FindingQuery struct {
+	Page
+	Host     string            `query:"host"`
+	Label    string            `query:"label"`
+	Kind     fleet.FindingKind `query:"kind"`
+	Severity fleet.Severity    `query:"severity"` // this one and the more severe
+	Owner    string            `query:"owner"`
+	Text     string            `query:"q"`
+	Acked    string            `query:"acked"` // "": open ones only; "only": acknowledged ones; "all"
+}
+
+// DensityQuery asks how many starts fall into each hour of a week.
+type DensityQuery struct {
+	Host  string    `query:"host"`
+	Label string    `query:"label"`
+	From  time.Time `query:"from"` // the hour it begins with; zero: this one
+	Zone  string    `query:"zone"` // whose hours and days; empty: UTC
+}
+
+// CollisionQuery asks which instants many jobs share.
+type CollisionQuery struct {
+	Page
+	Host  string    `query:"host"` // on one host; empty: of the fleet
+	Label string    `query:"label"`
+	From  time.Time `query:"from"`  // zero: now
+	Until time.Time `query:"until"` // zero: 24 hours later, which is the most
+	Least int       `query:"least"` // starts in one minute; zero: 10
+}
+
+// SpreadQuery asks for shifts of found jobs that flatten the load of a window.
+type SpreadQuery struct {
+	Label string         `query:"label"`
+	Host  string         `query:"host"`
+	From  time.Time      `query:"from"`  // zero: now
+	Until time.Time      `query:"until"` // zero: 24 hours later, which is the most
+	Most  fleet.Duration `query:"most"`  // the furthest shift; zero: 15 minutes
 }
 
 // TaskQuery filters tasks; zero fields do not filter.
@@ -65,5 +124,7 @@ type UpcomingQuery struct {
 	From  time.Time    `query:"from"`
 	Until time.Time    `query:"until"`
 	Host  string       `query:"host"`
+	Label string       `query:"label"` // of the host
+	Text  string       `query:"q"`     // substring of the command or the task's name
 	Task  fleet.TaskID `query:"task"`
 }

@@ -23,6 +23,9 @@ type HostView struct {
 	Jobs      int            `json:"jobs"`
 	Problems  int            `json:"problems"`
 	Tasks     int            `json:"tasks"` // assigned to it
+	// Skew is how far the host's clock is ahead of the collector's, where it
+	// was heard of lately. It is observed, never stored.
+	Skew *fleet.Duration `json:"skew,omitempty"`
 }
 
 // HostDetail is everything about one host: found and given.
@@ -39,7 +42,128 @@ type JobView struct {
 	Host      fleet.HostID `json:"host"`
 	HostName  string       `json:"host_name"`
 	FirstSeen time.Time    `json:"first_seen"`
-	Changed   time.Time    `json:"changed"` // when schedule, environment or verdict last changed
+	Changed   time.Time    `json:"changed"`           // when schedule, environment or verdict last changed
+	Owner     string       `json:"owner,omitempty"`   // as annotated
+	Note      string       `json:"note,omitempty"`    // as annotated
+	Overdue   *time.Time   `json:"overdue,omitempty"` // the earliest instant at which it should have started and did not
+	Dialect   string       `json:"dialect,omitempty"` // whose rules its schedule is read by: debian, cronie, busybox
+	Adopted   fleet.TaskID `json:"adopted,omitempty"` // the task that runs instead of it
+}
+
+// ChangeView is a change with the name of its host.
+type ChangeView struct {
+	fleet.Change
+	HostName string `json:"host_name"`
+}
+
+// FindingList is a page of findings with what there is of each severity, over
+// all pages.
+type FindingList struct {
+	List[fleet.Finding]
+	Counts map[fleet.Severity]int `json:"counts"`
+	// Evaluated is when the fleet was last looked over.
+	Evaluated time.Time `json:"evaluated"`
+}
+
+// AckRequest is the body of PUT …/ack.
+type AckRequest struct {
+	Reason  string    `json:"reason"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// PinRequest is the body of PUT on a pin. Without Allow it allows what the
+// hosts contain now.
+type PinRequest struct {
+	Labels string          `json:"labels"`
+	Allow  []fleet.Allowed `json:"allow,omitempty"`
+}
+
+// PinView is a pin with what it finds now.
+type PinView struct {
+	fleet.Pin
+	Hosts      int `json:"hosts"`
+	Unexpected int `json:"unexpected"` // jobs on them that it does not allow
+}
+
+// AnnotationRequest is the body of PUT on an annotation; both empty take it
+// back.
+type AnnotationRequest struct {
+	Owner string `json:"owner"`
+	Note  string `json:"note"`
+}
+
+// Density counts the starts in each of the 168 hours from an instant, found
+// and given together.
+type Density struct {
+	From  time.Time `json:"from"`
+	Zone  string    `json:"zone"`
+	Hours []int     `json:"hours"` // 168; hours of the wall clock, so that a change of it makes one longer
+	Max   int       `json:"max"`
+}
+
+// Collision is one minute that many starts share.
+type Collision struct {
+	At     time.Time  `json:"at"`
+	Starts int        `json:"starts"`
+	Hosts  int        `json:"hosts"`
+	Sample []Upcoming `json:"sample"` // at most 10
+}
+
+// Spread is advice: shifts that flatten the load, none of which is made.
+type Spread struct {
+	From   time.Time `json:"from"`
+	Until  time.Time `json:"until"`
+	Before int       `json:"before"` // starts in the fullest minute
+	After  int       `json:"after"`  // … if all shifts were made
+	Shifts []Shift   `json:"shifts"`
+}
+
+// Shift is one found job at another minute.
+type Shift struct {
+	Job      JobView        `json:"job"`
+	Schedule string         `json:"schedule"` // the new one
+	By       fleet.Duration `json:"by"`
+	Fix      string         `json:"fix"` // the command that adopts it with that schedule
+}
+
+// Loss answers what would stop if a host were gone, and where it could go on.
+type Loss struct {
+	Host  HostView   `json:"host"`
+	Jobs  []LossJob  `json:"jobs"`
+	Tasks []LossTask `json:"tasks"`
+}
+
+// LossJob is a found job that would stop with its host.
+type LossJob struct {
+	Job       JobView  `json:"job"`
+	Elsewhere []string `json:"elsewhere"` // hosts that run the same command; names, sorted, at most 20
+	Move      []string `json:"move"`      // hosts most like it, the best first, at most 3; empty: it runs elsewhere
+	Fix       string   `json:"fix,omitempty"`
+}
+
+// LossTask is a task that would lose a host.
+type LossTask struct {
+	Task  fleet.TaskID `json:"task"`
+	Hosts int          `json:"hosts"` // that would remain
+}
+
+// AdoptRequest is the body of POST on adoptions.
+type AdoptRequest struct {
+	Host     string       `json:"host"` // name or id
+	Job      fleet.JobID  `json:"job"`
+	Task     fleet.TaskID `json:"task,omitempty"`     // empty: named after the command
+	Schedule string       `json:"schedule,omitempty"` // another one than the line's
+	Force    bool         `json:"force,omitempty"`
+	DryRun   bool         `json:"dry_run,omitempty"`
+	Reason   string       `json:"reason,omitempty"`
+}
+
+// AdoptAnswer says what an adoption or release does or would do.
+type AdoptAnswer struct {
+	Adoption fleet.Adoption `json:"adoption"`
+	Document string         `json:"document"`       // the task as YAML
+	Diff     string         `json:"diff,omitempty"` // of the file on the host, unified; with DryRun
+	Index    uint64         `json:"index"`
 }
 
 // JobGroup is one command wherever it stands.

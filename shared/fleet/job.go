@@ -38,7 +38,10 @@ type Job struct {
 	Next        []time.Time       `json:"next,omitempty"` // the coming instants at scan time, UTC
 	Enabled     bool              `json:"enabled"`
 	Verdict     Verdict           `json:"verdict"`
+	Risks       []Risk            `json:"risks,omitempty"` // what the host alone can see to be wrong though it runs
 	Evidence    *Evidence         `json:"evidence,omitempty"`
+	Container   string            `json:"container,omitempty"` // where it was found inside one, its id or name
+	Stale       *time.Time        `json:"stale,omitempty"`     // its source could not be read since then; this is its last good state
 	Package     string            `json:"package,omitempty"`
 	ManagedBy   string            `json:"managed_by,omitempty"`
 	Fingerprint string            `json:"fingerprint"` // equal for the same command wherever it stands
@@ -46,15 +49,69 @@ type Job struct {
 
 // Verdict says whether the host's scheduler will run a job, and if not, why.
 type Verdict struct {
-	Runs bool   `json:"runs"`
-	Why  string `json:"why,omitempty"` // a sentence; empty when it runs
+	Runs bool        `json:"runs"`
+	Code VerdictCode `json:"code,omitempty"` // empty when it runs
+	Why  string      `json:"why,omitempty"`  // a sentence; empty when it runs
+}
+
+// VerdictCode names the reason why a job will not run.
+type VerdictCode string
+
+// Every reason why a job will not run.
+const (
+	BadMode        VerdictCode = "file_mode"       // the daemon refuses the file's mode
+	BadOwner       VerdictCode = "file_owner"      // … its owner
+	BadLinks       VerdictCode = "file_links"      // … its links, hard or symbolic
+	BadName        VerdictCode = "file_name"       // … its name
+	FileRefused    VerdictCode = "file_refused"    // one line makes the daemon refuse the whole file
+	NoNewline      VerdictCode = "no_newline"      // the last line does not end
+	Denied         VerdictCode = "denied"          // cron.allow or cron.deny
+	UnknownUser    VerdictCode = "unknown_user"    // no such account
+	LockedUser     VerdictCode = "locked_user"     // the account is locked or expired
+	NoCommand      VerdictCode = "missing_command" // what it starts does not exist
+	NotExecutable  VerdictCode = "not_executable"  // … or must not be executed
+	Masked         VerdictCode = "masked"          // a masked timer
+	Disabled       VerdictCode = "disabled"        // a timer that nothing starts, or a line switched off
+	Inactive       VerdictCode = "inactive"        // the timer is not active, as the running systemd says
+	NoScheduler    VerdictCode = "no_scheduler"    // what would run it is not installed
+	SchedulerDown  VerdictCode = "scheduler_down"  // … or installed but not running
+	NeverDue       VerdictCode = "never"           // its date does not come
+	Unreadable     VerdictCode = "unreadable"      // the scheduler cannot read it either
+	OtherwiseWrong VerdictCode = "other"
+)
+
+// Risk is something wrong with a job that runs, seen on its host: what others
+// can write or read, or what does not mean what it seems to.
+type Risk struct {
+	Kind FindingKind `json:"kind"`
+	Why  string      `json:"why"` // a sentence
 }
 
 // Evidence is what the host itself says about a job's last run.
 type Evidence struct {
-	Last  time.Time `json:"last"`
-	Grade string    `json:"grade"` // started, ended or stamp
-	From  string    `json:"from"`  // where it was read
+	Last   time.Time  `json:"last"`             // the newest start; of a stamp, its instant
+	Grade  string     `json:"grade"`            // started, ended or stamp
+	From   string     `json:"from"`             // where it was read
+	Ended  *time.Time `json:"ended,omitempty"`  // where its end was seen
+	Result string     `json:"result,omitempty"` // "success", or what the host says of its failure: "exit 3", "signal KILL"
+}
+
+// Grades of evidence: its start was seen, its end too, or only a stamp that
+// something leaves behind.
+const (
+	GradeStarted = "started"
+	GradeEnded   = "ended"
+	GradeStamp   = "stamp"
+)
+
+// Sightings is what a host saw its found jobs do since it last said so. Jobs
+// that are not named did nothing new.
+type Sightings struct {
+	// Since says for each kind from when on a start would have been seen. A
+	// kind that is not named leaves no trace on this host, so that nothing
+	// follows from seeing nothing.
+	Since map[JobKind]time.Time `json:"since,omitempty"`
+	Jobs  map[JobID]Evidence    `json:"jobs,omitempty"`
 }
 
 // Problem is a line or a file that a scan could not take as it stands.

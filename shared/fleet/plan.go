@@ -42,6 +42,7 @@ type Plan struct {
 	Index       uint64       `json:"index"` // of the ledger it was read at
 	Assignments []Assignment `json:"assignments"`
 	Orders      []Order      `json:"orders"`
+	Adoptions   []Adoption   `json:"adoptions,omitempty"` // wanted, adopted, releasing and stuck ones of this host
 }
 
 // Applied tells the collectors which generation of each task a host runs.
