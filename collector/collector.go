@@ -38,6 +38,17 @@ import (
 // opening: nobody new is let in, then leadership is handed over, then the
 // files are closed.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	if cfg.Store == StoreMemory {
+		memory, err := takeMemory(&cfg, memoryDir)
+		if err != nil {
+			return err
+		}
+		defer memory.Close()
+		if err := Init(cfg, map[fleet.CollectorID]string{fleet.CollectorID(cfg.ID): cfg.Listen.Raft}); err != nil {
+			return err
+		}
+		log.Warn("state is kept in memory and is gone when this collector ends", "store", cfg.Store)
+	}
 	book, err := openLedger(cfg)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 // first collector of a cluster on one machine.
 type Config struct {
 	ID        string         `yaml:"id" help:"name of this collector in the raft group; never changes"`
+	Store     string         `yaml:"store" help:"disk, or memory: a trial collector alone in its cluster, whose state is gone when it ends"`
 	DataDir   string         `yaml:"data_dir" help:"directory of ledger, raft log and snapshots"`
 	Listen    Listen         `yaml:"listen"`
 	Join      []string       `yaml:"join" help:"API addresses of members, for a collector that has no state yet"`
@@ -52,6 +53,7 @@ type Retention struct {
 func DefaultConfig() Config {
 	return Config{
 		ID:        "c1",
+		Store:     StoreDisk,
 		DataDir:   "/var/lib/fleetcron-collector",
 		Listen:    Listen{API: "127.0.0.1:7770", Raft: "127.0.0.1:7771", Gossip: "127.0.0.1:7772", Web: "127.0.0.1:7780"},
 		Gossip:    Gossip{Label: "fleetcron"},
@@ -67,6 +69,12 @@ func (c *Config) Validate() error {
 	}
 	if !fleet.ValidName(c.ID) || strings.Contains(c.ID, "_") {
 		add("id", c.ID, "want 1–63 of a-z 0-9 . - beginning and ending with a letter or digit")
+	}
+	switch {
+	case c.Store != StoreDisk && c.Store != StoreMemory:
+		add("store", c.Store, "want disk or memory")
+	case c.Store == StoreMemory && len(c.Join) > 0:
+		add("join", c.Join[0], "a collector that keeps its state in memory is alone: it would forget its votes, and with them the promises of the group; use store: disk")
 	}
 	if !filepath.IsAbs(c.DataDir) {
 		add("data_dir", c.DataDir, "want an absolute path")

@@ -80,6 +80,8 @@ func TestProgramsRefuseBadInput(t *testing.T) {
 	c.write("unknown.yaml", "id: c1\ndatadir: /x\n")
 	out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/unknown.yaml")
 	refused(t, "an unknown key", out, code, "line 2", "datadir")
+	out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/other.yaml", "--store", "redis")
+	refused(t, "an unknown store", out, code, "redis", "disk or memory")
 	c.write("unknown-agent.yaml", "state_dir: /x\nlables: {}\n")
 	out, code = c.run("fleetcron-agent", "run", "--config", c.dir+"/unknown-agent.yaml")
 	refused(t, "an unknown key", out, code, "line 2", "lables")

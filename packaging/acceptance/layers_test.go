@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
 	},
-	"collector/cmd/fleetcron-collector": {"collector", "shared/logging", "shared/program"},
+	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/settings", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/collector"
+	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
 	"github.com/fleetcron/fleetcron/shared/program"
 )
@@ -87,6 +88,9 @@ A collector that is added later is started with join: in its configuration.`,
 		cfg, err := load()
 		if err != nil {
 			return err
+		}
+		if cfg.Store == collector.StoreMemory {
+			return &fleet.Error{Kind: fleet.Usage, Message: "store: memory needs no init: each start makes a new cluster", Hint: "fleetcron-collector run --store memory"}
 		}
 		if *members == "" {
 			*members = cfg.ID + "=" + cfg.Listen.Raft
