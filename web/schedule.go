@@ -63,6 +63,12 @@ func taskSchedule(on *fleet.Trigger) schedule {
 		return schedule{Words: "every " + on.Every.String(), Raw: "every: " + on.Every.String()}
 	case on.At != nil:
 		return schedule{Words: "once, " + on.At.UTC().Format("2 Jan 2006 at 15:04:05"), Zone: "UTC", Raw: "at: " + on.At.Format(time.RFC3339)}
+	case on.Event != "":
+		return schedule{Words: "when " + on.Event + " happens", Raw: "event: " + on.Event}
+	case on.File != "":
+		return schedule{Words: "when a file appears or changes", Raw: "file: " + on.File}
+	case on.Webhook:
+		return schedule{Words: "when its address is called", Raw: "webhook"}
 	case on.Manual:
 		return schedule{Words: "when someone asks", Raw: "manual"}
 	case on.Daemon:

@@ -227,7 +227,7 @@ func (s *State) begins(now time.Time, t *task) {
 	on := &t.assignment.Task.On
 	decided, known := s.memory.LastDecided(t.id)
 	t.seen, t.received = wall(decided), time.Time{}
-	if on.Daemon || on.Manual {
+	if !on.Clocked() {
 		return
 	}
 	switch {

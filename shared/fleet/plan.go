@@ -33,6 +33,18 @@ type Order struct {
 	Expires time.Time `json:"expires"`       // not begun by then is missed
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
+	Cause   string    `json:"cause,omitempty"`   // of a run that no person ordered: "event deployed", "webhook", "file"
+	Payload string    `json:"payload,omitempty"` // what the cause brought along; at most MaxPayload bytes of text
+}
+
+// Lease is the right of one run to be one of the Limits.Fleet that go on at
+// once. It ends with the run, or at Ends.
+type Lease struct {
+	Task  TaskID    `json:"task"`
+	Run   RunID     `json:"run"`
+	Host  HostID    `json:"host"`
+	Fence uint64    `json:"fence"` // the ledger's index of the grant
+	Ends  time.Time `json:"ends"`  // by the collectors' clock
 }
 
 // Plan is all that one host has to do. It is complete: what is not in it is

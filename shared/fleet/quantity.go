@@ -56,6 +56,26 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Offset is how far a clock is ahead of another, negative where it is behind:
+// "1.5s", "-2m3s".
+type Offset time.Duration
+
+// String writes the offset as Go does.
+func (o Offset) String() string { return time.Duration(o).String() }
+
+// MarshalText writes the form that UnmarshalText reads.
+func (o Offset) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads an offset.
+func (o *Offset) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return Invalidf("offset", string(text), "want an offset such as 1.5s or -2m3s")
+	}
+	*o = Offset(d)
+	return nil
+}
+
 // Bytes is a size, written "10MB" (decimal) or "2GiB" (binary).
 type Bytes int64
 

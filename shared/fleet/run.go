@@ -67,6 +67,7 @@ const (
 	MissedForkFailed Reason = "fork_failed"
 	MissedSpecLate   Reason = "spec_late" // the task reached the host after the instant
 	MissedNoUser     Reason = "no_user"
+	MissedNoLease    Reason = "no_lease" // no place in the fleet came free in time, or nobody was there to grant it
 
 	UnknownAgentDied Reason = "agent_died" // the agent ended between begin and end, and nobody saw the end
 	UnknownHostDied  Reason = "host_died"  // the host rebooted in between
@@ -78,7 +79,7 @@ var Reasons = map[Reason]RunState{
 	SkippedCancelled: RunSkipped, SkippedExpired: RunSkipped, SkippedAway: RunSkipped,
 	MissedAgentDown: RunMissed, MissedHostDown: RunMissed, MissedDeadline: RunMissed,
 	MissedClockJump: RunMissed, MissedJournal: RunMissed, MissedForkFailed: RunMissed,
-	MissedSpecLate: RunMissed, MissedNoUser: RunMissed,
+	MissedSpecLate: RunMissed, MissedNoUser: RunMissed, MissedNoLease: RunMissed,
 	UnknownAgentDied: RunUnknown, UnknownHostDied: RunUnknown,
 }
 

@@ -22,15 +22,23 @@ type Task struct {
 // ID returns the task's identity.
 func (t *Task) ID() TaskID { return NewTaskID(t.Namespace, t.Name) }
 
-// Trigger says when a task is due. Exactly one of Cron, Every, At,
-// Manual and Daemon is set.
+// Trigger says when a task is due. Exactly one of Cron, Every, At, Event, File,
+// Webhook, Manual and Daemon is set.
 type Trigger struct {
 	Cron   string     `json:"cron,omitempty"`   // five fields as vixie, six seconds-first, or an @word
 	Every  Duration   `json:"every,omitempty"`  // at anchor + k × period; at least 1s
 	Anchor *time.Time `json:"anchor,omitempty"` // of Every; nil: 1970-01-01T00:00:00Z
 	At     *time.Time `json:"at,omitempty"`     // one instant
-	Manual bool       `json:"manual,omitempty"` // only when a person orders it
-	Daemon bool       `json:"daemon,omitempty"` // one instance, always; restarted with backoff
+	// Event is the name of an event: the task is due once on each of its hosts
+	// whenever somebody raises it. A name like a task's.
+	Event string `json:"event,omitempty"`
+	// File is an absolute path, wildcards allowed in its last element: the task
+	// is due on a host when a file there that matches appears or changes and
+	// has been still for a second.
+	File    string `json:"file,omitempty"`
+	Webhook bool   `json:"webhook,omitempty"` // when its own address is called
+	Manual  bool   `json:"manual,omitempty"`  // only when a person orders it
+	Daemon  bool   `json:"daemon,omitempty"`  // one instance, always; restarted with backoff
 
 	Timezone string     `json:"timezone,omitempty"` // IANA name; of Cron only; empty: UTC
 	Spread   Duration   `json:"spread,omitempty"`   // each host is this much late at most, always by the same amount
@@ -39,6 +47,9 @@ type Trigger struct {
 	Ends     *time.Time `json:"ends,omitempty"`     // not due from then on
 	Missed   Missed     `json:"missed,omitzero"`
 }
+
+// Clocked reports whether the clock alone says when the task is due.
+func (o *Trigger) Clocked() bool { return o.Cron != "" || o.Every != 0 || o.At != nil }
 
 // Missed says what happens to instants that were not begun in time.
 type Missed struct {
@@ -93,8 +104,13 @@ type Limits struct {
 	Grace   Duration `json:"grace,omitempty"`    // between TERM and KILL; zero: 10s
 	Overlap Overlap  `json:"overlap,omitempty"`  // empty: skip
 	PerHost int      `json:"per_host,omitempty"` // runs at once on one host; zero: 1
-	Nice    int      `json:"nice,omitempty"`     // -20..19
-	Output  Bytes    `json:"output,omitempty"`   // kept per run and stream; zero: DefaultOutput
+	// Fleet is how many runs go on at once on all hosts together; zero: no
+	// bound. A run begins under a lease that a collector grants, and the lease
+	// ends with the run or when Timeout has stopped it, so Timeout is needed.
+	Fleet  int      `json:"fleet,omitempty"`
+	Wait   Duration `json:"wait,omitempty"`   // for a lease, then it is missed; zero: DefaultLeaseWait
+	Nice   int      `json:"nice,omitempty"`   // -20..19
+	Output Bytes    `json:"output,omitempty"` // kept per run and stream; zero: DefaultOutput
 }
 
 // Overlap says what happens when a task is due while its last run goes on.
@@ -110,14 +126,20 @@ const (
 
 // The values that a zero field stands for.
 const (
-	DefaultGrace   = 10 * time.Second
-	DefaultOutput  = Bytes(10 << 20)
-	DefaultWithin  = time.Hour
-	DefaultExpiry  = time.Hour // of a task that is due At one instant
+	DefaultGrace  = 10 * time.Second
+	DefaultOutput = Bytes(10 << 20)
+	DefaultWithin = time.Hour
+	DefaultExpiry = time.Hour // of a task that is due At one instant
+	// DefaultLeaseWait is how long a run waits for its place in the fleet.
+	DefaultLeaseWait = time.Hour
+	// LeaseBegin is within which time of asking for a lease a run begins, or
+	// gives it back.
+	LeaseBegin     = 30 * time.Second
 	MaxDeadline    = time.Minute
 	MinEvery       = time.Second
 	MaxTaskBytes   = 64 << 10 // of a task file
 	MaxCommandSize = 32 << 10 // of a command, all words together
+	MaxPayload     = 16 << 10 // of what an event brings along
 )
 
 // TaskState says whether a task is due at all.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ func (t *Task) Validate() error {
 	t.Run.validate(&check)
 	t.Where.validate(&check)
 	t.Limits.validate(&check)
+	check.that(!t.On.Daemon || t.Limits.Fleet == 0, "limits.fleet", strconv.Itoa(t.Limits.Fleet), "does not go with a daemon, which never ends")
 	return check.err()
 }
 
@@ -36,6 +38,7 @@ func (o *Trigger) triggers() []string {
 		set  bool
 	}{
 		{"cron", o.Cron != ""}, {"every", o.Every != 0}, {"at", o.At != nil},
+		{"event", o.Event != ""}, {"file", o.File != ""}, {"webhook", o.Webhook},
 		{"manual", o.Manual}, {"daemon", o.Daemon},
 	} {
 		if trigger.set {
@@ -47,7 +50,11 @@ func (o *Trigger) triggers() []string {
 
 func (o *Trigger) validate(check *checker) {
 	set := o.triggers()
-	check.that(len(set) == 1, "on", strings.Join(set, ", "), "want exactly one of cron, every, at, manual, daemon")
+	check.that(len(set) == 1, "on", strings.Join(set, ", "), "want exactly one of cron, every, at, event, file, webhook, manual, daemon")
+	check.that(o.Event == "" || ValidName(o.Event), "on.event", o.Event, "want a name of 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit")
+	if reason := badPattern(o.File); o.File != "" && reason != "" {
+		check.fail("on.file", o.File, reason)
+	}
 	if o.Cron != "" {
 		o.validateCron(check)
 	}
@@ -65,6 +72,23 @@ func (o *Trigger) validate(check *checker) {
 		check.fail("on.missed.policy", string(o.Missed.Policy), "want skip, once or all")
 	}
 	check.that(o.Missed == (Missed{}) || clock, "on.missed", string(o.Missed.Policy), "belongs to cron and every only")
+}
+
+// badPattern says what is wrong with the path of a file trigger, or nothing.
+func badPattern(pattern string) string {
+	dir, last := path.Split(pattern)
+	_, err := path.Match(last, "x")
+	switch {
+	case !path.IsAbs(pattern) || path.Clean(pattern) != pattern || last == "":
+		return "want an absolute path of a file, such as /var/spool/in/*.csv"
+	case strings.ContainsAny(dir, `*?[\`):
+		return "wildcards belong into the last element only"
+	case err != nil:
+		return "the wildcards do not close"
+	case len(pattern) > 1024 || strings.ContainsRune(pattern, 0):
+		return "want at most 1024 bytes without NUL"
+	}
+	return ""
 }
 
 func (o *Trigger) validateCron(check *checker) {
@@ -110,6 +134,9 @@ func (l *Limits) validate(check *checker) {
 		check.fail("limits.overlap", string(l.Overlap), "want skip, queue, replace or allow")
 	}
 	check.that(l.PerHost >= 0 && l.PerHost <= 1000, "limits.per_host", "", "want 1–1000")
+	check.that(l.Fleet >= 0 && l.Fleet <= 100_000, "limits.fleet", strconv.Itoa(l.Fleet), "want 1–100000")
+	check.that(l.Fleet == 0 || l.Timeout > 0, "limits.fleet", strconv.Itoa(l.Fleet), "needs limits.timeout: a place in the fleet must come free even if its host is lost")
+	check.that(l.Wait == 0 || l.Fleet > 0, "limits.wait", l.Wait.String(), "belongs to limits.fleet only")
 	check.that(l.Nice >= -20 && l.Nice <= 19, "limits.nice", "", "want -20..19")
 	check.that(l.Output >= 0 && l.Output <= 1<<30, "limits.output", l.Output.String(), "want at most 1GiB")
 }

@@ -49,6 +49,9 @@ func writeTrigger(m *block, on *fleet.Trigger) {
 	m.duration("every", on.Every)
 	m.instant("anchor", on.Anchor)
 	m.instant("at", on.At)
+	m.text("event", on.Event)
+	m.text("file", on.File)
+	m.truth("webhook", on.Webhook)
 	m.truth("manual", on.Manual)
 	m.truth("daemon", on.Daemon)
 	m.text("timezone", on.Timezone)
@@ -93,6 +96,8 @@ func writeLimits(m *block, limits *fleet.Limits) {
 	m.duration("grace", limits.Grace)
 	m.text("overlap", string(limits.Overlap))
 	m.whole("per_host", limits.PerHost)
+	m.whole("fleet", limits.Fleet)
+	m.duration("wait", limits.Wait)
 	m.whole("nice", limits.Nice)
 	if limits.Output != 0 {
 		m.text("output", limits.Output.String())

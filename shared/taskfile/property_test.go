@@ -57,13 +57,20 @@ func someTask(t *rapid.T) fleet.Task {
 	if env := rapid.MapOfN(rapid.StringMatching(`[A-Za-z_][A-Za-z0-9_]{0,5}`), rapid.OneOf(rapid.Just(""), someText()), 0, 3).Draw(t, "env"); len(env) > 0 {
 		task.Run.Env = env
 	}
-	switch rapid.IntRange(0, 3).Draw(t, "trigger") {
+	switch rapid.IntRange(0, 6).Draw(t, "trigger") {
 	case 0:
 		task.On = fleet.Trigger{Cron: "*/5 * * * *", Timezone: "Europe/Berlin", Spread: seconds("spread", 0), Starts: someTime(t, "starts")}
 	case 1:
 		task.On = fleet.Trigger{Every: seconds("every", 1), Anchor: someTime(t, "anchor"), Missed: fleet.Missed{Policy: "once", Within: seconds("within", 0)}}
 	case 2:
 		task.On = fleet.Trigger{At: someTime(t, "at")}
+	case 3:
+		task.On = fleet.Trigger{Event: "deploy.finished"}
+		task.Limits.Fleet, task.Limits.Timeout, task.Limits.Wait = 3, seconds("timeout", 1), seconds("wait", 0)
+	case 4:
+		task.On = fleet.Trigger{File: "/in/*"}
+	case 5:
+		task.On = fleet.Trigger{Webhook: true}
 	default:
 		task.On = fleet.Trigger{Manual: true}
 	}

@@ -35,6 +35,9 @@ var trigger = section{"on", []field{
 	{"every", durations(func(t *fleet.Task) *fleet.Duration { return &t.On.Every })},
 	{"anchor", instants(func(t *fleet.Task) **time.Time { return &t.On.Anchor })},
 	{"at", instants(func(t *fleet.Task) **time.Time { return &t.On.At })},
+	{"event", texts(func(t *fleet.Task) *string { return &t.On.Event })},
+	{"file", texts(func(t *fleet.Task) *string { return &t.On.File })},
+	{"webhook", truths(func(t *fleet.Task) *bool { return &t.On.Webhook })},
 	{"manual", truths(func(t *fleet.Task) *bool { return &t.On.Manual })},
 	{"daemon", truths(func(t *fleet.Task) *bool { return &t.On.Daemon })},
 	{"timezone", texts(func(t *fleet.Task) *string { return &t.On.Timezone })},
@@ -69,6 +72,8 @@ var limits = section{"limits", []field{
 	{"grace", durations(func(t *fleet.Task) *fleet.Duration { return &t.Limits.Grace })},
 	{"overlap", texts(func(t *fleet.Task) *fleet.Overlap { return &t.Limits.Overlap })},
 	{"per_host", wholes(func(t *fleet.Task) *int { return &t.Limits.PerHost })},
+	{"fleet", wholes(func(t *fleet.Task) *int { return &t.Limits.Fleet })},
+	{"wait", durations(func(t *fleet.Task) *fleet.Duration { return &t.Limits.Wait })},
 	{"nice", wholes(func(t *fleet.Task) *int { return &t.Limits.Nice })},
 	{"output", readOutput},
 }}
@@ -80,9 +85,9 @@ var sections = []section{document, trigger, missed, execute, where, limits}
 // refused by name, because a task that silently lacks them is not that task.
 var later = map[string]bool{
 	"retry": true, "breaker": true, "restart": true, "health": true,
-	"on.startup": true, "on.after": true, "on.event": true, "on.file": true, "on.webhook": true,
-	"where.prefer": true,
-	"limits.fleet": true, "limits.memory": true, "limits.cpu": true,
+	"on.startup": true, "on.after": true,
+	"where.prefer":  true,
+	"limits.memory": true, "limits.cpu": true,
 }
 
 // otherWords maps words that people bring along to the field that is meant.
