@@ -118,7 +118,11 @@ func (s *Server) noteCall(r *request) (end func()) {
 	if _, known := s.Ledger.Host(host); err != nil || !known {
 		return func() {}
 	}
-	return s.calls.begin(host)
+	end = s.calls.begin(host)
+	if says, err := time.Parse(time.RFC3339Nano, r.Header.Get(api.HeaderTime)); err == nil {
+		s.calls.clock(host, says)
+	}
+	return end
 }
 
 func (s *Server) authorize(r *request, permission Permission) error {

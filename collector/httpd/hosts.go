@@ -68,7 +68,7 @@ func (s *Server) Hosts(ctx context.Context, q api.HostQuery) (api.List[api.HostV
 func (s *Server) hostView(host *ledger.Host) api.HostView {
 	return api.HostView{
 		Host: host.Host, Presence: s.presence(host.ID), FirstSeen: host.FirstSeen, Reported: host.Reported,
-		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(host.ID),
+		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(host.ID), Skew: s.calls.skew(host.ID),
 	}
 }
 

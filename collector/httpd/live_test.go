@@ -174,6 +174,25 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
+// TestAHostsClockIsCompared holds it to both polls, ahead and behind, and to
+// what a client reads; what is no instant is passed over.
+func TestAHostsClockIsCompared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		for n, ahead := range []time.Duration{90 * time.Second, -2 * time.Hour} {
+			h.addHost(t, n, nil)
+			path := []string{"/plan", "/asks?wait=1s"}[n]
+			says := time.Now().Add(ahead).UTC().Format(time.RFC3339Nano)
+			text(t, h.do(t, http.MethodGet, api.AgentPath(hostID(n))+path, "", api.HeaderTime, says))
+			text(t, h.do(t, http.MethodGet, api.AgentPath(hostID(n))+"/plan", "", api.HeaderTime, "yesterday"))
+			detail := decoded[api.HostDetail](t, h.do(t, http.MethodGet, api.HostPath(string(hostID(n))), ""), http.StatusOK)
+			if detail.Skew == nil || (time.Duration(*detail.Skew)-ahead).Abs() > time.Second {
+				t.Errorf("skew %v, want %v", detail.Skew, ahead)
+			}
+		}
+	})
+}
+
 // TestBlockingQueries runs in a bubble: a query wakes at the instant of the
 // change that is its own, and not for any other.
 func TestBlockingQueries(t *testing.T) {

@@ -23,6 +23,8 @@ type calls struct {
 type callState struct {
 	open int       // requests under way
 	last time.Time // when the last one ended
+	skew *fleet.Offset
+	told time.Time // when the host's clock was last compared
 }
 
 func newCalls() *calls { return &calls{hosts: map[fleet.HostID]*callState{}} }
@@ -43,6 +45,29 @@ func (c *calls) begin(host fleet.HostID) (end func()) {
 		state.open--
 		state.last = time.Now()
 	}
+}
+
+// clock notes what time a known host's clock says it is now.
+func (c *calls) clock(host fleet.HostID, says time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state := c.hosts[host]; state != nil {
+		state.told = time.Now()
+		ahead := fleet.Offset(says.Sub(state.told).Round(time.Millisecond))
+		state.skew = &ahead
+	}
+}
+
+// skew returns how far the host's clock is ahead of ours, or nil where it has
+// not been heard of lately.
+func (c *calls) skew(host fleet.HostID) *fleet.Offset {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	state := c.hosts[host]
+	if state == nil || time.Since(state.told) > quietLimit {
+		return nil
+	}
+	return state.skew
 }
 
 // here reports whether the host calls, or did so no longer ago than within.

@@ -46,3 +46,25 @@ func TestPresence(t *testing.T) {
 		})
 	}
 }
+
+func TestSkewIsToldWhileItIsFresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCalls()
+		c.clock("h", time.Now()) // nobody calls
+		if c.skew("h") != nil {
+			t.Error("a skew of a host that never called")
+		}
+		c.begin("h")()
+		if c.skew("h") != nil {
+			t.Error("a skew of a host that did not say its time")
+		}
+		c.clock("h", time.Now().Add(-90*time.Second-300*time.Microsecond))
+		if skew := c.skew("h"); skew == nil || *skew != fleet.Offset(-90*time.Second) {
+			t.Errorf("skew %v, want 90 s behind", skew)
+		}
+		time.Sleep(quietLimit + time.Second)
+		if skew := c.skew("h"); skew != nil {
+			t.Errorf("skew %v, long after the last word", skew)
+		}
+	})
+}

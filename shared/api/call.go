@@ -33,6 +33,7 @@ type call struct {
 	stream io.Reader     // instead of body: read once, so the call is tried once
 	wait   time.Duration // how long the collector may hold the answer back
 	open   bool          // the answer is a stream: no time-out once it began
+	clock  bool          // say what time it is here
 }
 
 // unreachable is why a collector did not answer at all.
@@ -186,6 +187,9 @@ func (c *Client) request(ctx context.Context, address string, call call) (*http.
 	}
 	if c.config.Actor != "" {
 		request.Header.Set(HeaderActor, c.config.Actor)
+	}
+	if call.clock {
+		request.Header.Set(HeaderTime, time.Now().UTC().Format(time.RFC3339Nano))
 	}
 	return request, nil
 }

@@ -26,7 +26,7 @@ func (c *Client) Report(ctx context.Context, host fleet.HostID, report *fleet.Re
 // Plan returns the plan of a host. With an index it waits until the plan is
 // newer, or until wait has passed: then the answer has that same Index.
 func (c *Client) Plan(ctx context.Context, host fleet.HostID, index uint64, wait time.Duration) (fleet.Plan, error) {
-	request := call{method: http.MethodGet, path: AgentPath(host) + "/plan"}
+	request := call{method: http.MethodGet, path: AgentPath(host) + "/plan", clock: true}
 	if index > 0 {
 		request.wait = min(wait, MaxWait)
 		request.query = url.Values{"index": {strconv.FormatUint(index, 10)}, "wait": {request.wait.String()}}
@@ -50,7 +50,7 @@ func (c *Client) Apply(ctx context.Context, applied fleet.Applied) error {
 func (c *Client) Asks(ctx context.Context, host fleet.HostID, wait time.Duration) ([]Ask, error) {
 	wait = min(wait, MaxWait)
 	asks, _, err := read[List[Ask]](ctx, c, call{
-		method: http.MethodGet, path: AgentPath(host) + "/asks", query: url.Values{"wait": {wait.String()}}, wait: wait,
+		method: http.MethodGet, path: AgentPath(host) + "/asks", query: url.Values{"wait": {wait.String()}}, wait: wait, clock: true,
 	})
 	return asks.Items, err
 }

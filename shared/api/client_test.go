@@ -304,3 +304,29 @@ func TestConditionsOfChanges(t *testing.T) {
 		t.Errorf("query %q, %v", query, err)
 	}
 }
+
+// TestAgentsTellTheirTime holds the polls, and them alone, to the clock header.
+func TestAgentsTellTheirTime(t *testing.T) {
+	said := map[string]time.Time{}
+	address := collector(t, func(w http.ResponseWriter, r *http.Request) {
+		at, _ := time.Parse(time.RFC3339Nano, r.Header.Get(api.HeaderTime))
+		said[r.URL.Path] = at
+		_, _ = io.WriteString(w, "{}")
+	})
+	c := client(t, 1, address)
+	before := time.Now()
+	_, err := c.Plan(t.Context(), "h", 1, time.Second)
+	_, err2 := c.Asks(t.Context(), "h", time.Second)
+	_, err3 := c.Hosts(t.Context(), api.HostQuery{})
+	if err := errors.Join(err, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v1/agents/h/plan", "/v1/agents/h/asks"} {
+		if at := said[path]; at.Before(before) || at.After(time.Now()) {
+			t.Errorf("%s: its time is %v", path, at)
+		}
+	}
+	if at, asked := said["/v1/hosts"]; !asked || !at.IsZero() {
+		t.Errorf("people's calls say %v", at)
+	}
+}

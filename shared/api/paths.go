@@ -17,6 +17,7 @@ const (
 	HeaderActor       = "X-Fleetcron-Actor"     // who makes it, until identities exist
 	HeaderSource      = "X-Fleetcron-Source"    // of output: SourceHost or SourceRecord
 	HeaderDropped     = "X-Fleetcron-Dropped"   // bytes of the output that its quota cut
+	HeaderTime        = "X-Fleetcron-Time"      // an agent's clock as it asks, RFC 3339 with nanoseconds
 )
 
 // Media types of the contract.

@@ -25,7 +25,7 @@ type HostView struct {
 	Tasks     int            `json:"tasks"` // assigned to it
 	// Skew is how far the host's clock is ahead of the collector's, where it
 	// was heard of lately. It is observed, never stored.
-	Skew *fleet.Duration `json:"skew,omitempty"`
+	Skew *fleet.Offset `json:"skew,omitempty"`
 }
 
 // HostDetail is everything about one host: found and given.
