@@ -294,6 +294,18 @@ func TestWhatAProcessGets(t *testing.T) {
 	}
 }
 
+// TestInputIsReadToItsEnd gives a command more to read than a pipe holds by
+// default, and to two commands after each other.
+func TestInputIsReadToItsEnd(t *testing.T) {
+	b := newBench(t)
+	spec := b.spec(sh(`read -r first; echo "$first"; wc -c`))
+	spec.Execute.Stdin = "line one\n" + strings.Repeat("x", 32<<10-9)
+	got := b.run(spec)
+	if text := b.output(got.ID, Stdout); text != "line one\n32759\n" {
+		t.Errorf("%q", text)
+	}
+}
+
 func TestNiceness(t *testing.T) {
 	b := newBench(t)
 	spec := b.spec(fleet.Command{Argv: []string{"/usr/bin/nice"}})

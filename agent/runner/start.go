@@ -34,6 +34,13 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	if credential != nil {
 		belongs = owner{int(credential.Uid), int(credential.Gid)}
 	}
+	input, err := r.input(spec.Execute.Stdin)
+	if err != nil {
+		return forkFailed("not started: run.stdin: %v", err)
+	}
+	if input != r.null {
+		defer input.Close()
+	}
 	captures, files, err := r.createCaptures(&spec.Run, c.handle.Quota, belongs)
 	if err != nil {
 		return forkFailed("not started: %v", err)
@@ -44,7 +51,7 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	attr := &syscall.ProcAttr{
 		Dir:   dir,
 		Env:   environment(&spec, user),
-		Files: []uintptr{r.null.Fd(), files[0].Fd(), files[1].Fd()},
+		Files: []uintptr{input.Fd(), files[0].Fd(), files[1].Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: credential, PidFD: &pidfd},
 	}
 	pid, err := forkNice(argv, attr, spec.Limits.Nice)
@@ -64,6 +71,32 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	c.handle.PID, c.handle.Start = pid, stat.start
 	c.run.PID, c.run.Started = pid, &started
 	return nil
+}
+
+// input is what a command reads: a pipe that holds all of the text already, so
+// that nobody need stay alive to write it, or nothing.
+func (r *Runner) input(text string) (*os.File, error) {
+	if text == "" {
+		return r.null, nil
+	}
+	var ends [2]int
+	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
+	}
+	defer unix.Close(ends[1])
+	reader := os.NewFile(uintptr(ends[0]), "stdin")
+	err := unix.SetNonblock(ends[1], true) // a pipe may hold one page only, where a user has many
+	if err == nil && len(text) > os.Getpagesize() {
+		_, err = unix.FcntlInt(uintptr(ends[1]), unix.F_SETPIPE_SZ, fleet.MaxCommandSize)
+	}
+	if err == nil {
+		_, err = unix.Write(ends[1], []byte(text))
+	}
+	if err != nil {
+		reader.Close()
+		return nil, fmt.Errorf("%d bytes do not fit into a pipe: %w", len(text), err)
+	}
+	return reader, nil
 }
 
 // resetOOM takes the agent's own protection from being killed for memory off

@@ -76,6 +76,7 @@ type Execute struct {
 	User    string            `json:"user,omitempty"` // empty: the agent's own user
 	Dir     string            `json:"dir,omitempty"`  // empty: the user's home
 	Env     map[string]string `json:"env,omitempty"`
+	Stdin   string            `json:"stdin,omitempty"` // what the command reads; empty: nothing, its input ends at once
 }
 
 // Where says on which hosts a task runs. Every part that is set must match;

@@ -49,6 +49,8 @@ func TestTaskValidateNamesEveryWrongField(t *testing.T) {
 		{"user", func(t *Task) { t.Run.User = "a b" }, "run.user"},
 		{"dir", func(t *Task) { t.Run.Dir = "tmp" }, "run.dir"},
 		{"env name", func(t *Task) { t.Run.Env = map[string]string{"A-B": "1"} }, "run.env"},
+		{"input too long", func(t *Task) { t.Run.Stdin = strings.Repeat("x", MaxCommandSize+1) }, "run.stdin"},
+		{"NUL in the input", func(t *Task) { t.Run.Stdin = "a\x00b" }, "run.stdin"},
 		{"our env", func(t *Task) { t.Run.Env = map[string]string{"FLEETCRON_TASK": "1"} }, "run.env"},
 		{"nowhere", func(t *Task) { t.Where = Where{} }, "where"},
 		{"selector", func(t *Task) { t.Where.Labels = "role==db=x" }, "where.labels"},

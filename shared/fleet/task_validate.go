@@ -118,6 +118,8 @@ func (e *Execute) validate(check *checker) {
 		program := e.Command.Argv[0]
 		check.that(path.IsAbs(program), "run.command", program, "want an absolute path to the program; a string instead of a list goes to the shell")
 	}
+	check.that(len(e.Stdin) <= MaxCommandSize, "run.stdin", "", "at most 32 KiB")
+	check.that(!strings.ContainsRune(e.Stdin, 0), "run.stdin", "", "must not contain NUL")
 	check.that(e.User == "" || userPattern.MatchString(e.User), "run.user", e.User, "want a user name")
 	check.that(e.Dir == "" || path.IsAbs(e.Dir), "run.dir", e.Dir, "want an absolute path")
 	for name, value := range sorted(e.Env) {

@@ -78,6 +78,7 @@ func writeRun(m *block, run *fleet.Execute) {
 			m.put(name, m.w.text(run.Env[name]))
 		}
 	})
+	m.text("stdin", run.Stdin)
 }
 
 func writeWhere(m *block, where *fleet.Where) {

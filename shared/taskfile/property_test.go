@@ -57,6 +57,7 @@ func someTask(t *rapid.T) fleet.Task {
 	if env := rapid.MapOfN(rapid.StringMatching(`[A-Za-z_][A-Za-z0-9_]{0,5}`), rapid.OneOf(rapid.Just(""), someText()), 0, 3).Draw(t, "env"); len(env) > 0 {
 		task.Run.Env = env
 	}
+	task.Run.Stdin = maybe("stdin")
 	switch rapid.IntRange(0, 6).Draw(t, "trigger") {
 	case 0:
 		task.On = fleet.Trigger{Cron: "*/5 * * * *", Timezone: "Europe/Berlin", Spread: seconds("spread", 0), Starts: someTime(t, "starts")}

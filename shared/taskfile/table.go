@@ -58,6 +58,7 @@ var execute = section{"run", []field{
 	{"user", texts(func(t *fleet.Task) *string { return &t.Run.User })},
 	{"dir", texts(func(t *fleet.Task) *string { return &t.Run.Dir })},
 	{"env", readEnv},
+	{"stdin", texts(func(t *fleet.Task) *string { return &t.Run.Stdin })},
 }}
 
 var where = section{"where", []field{
@@ -97,7 +98,7 @@ var otherWords = map[string]string{
 	"kind": "on.daemon", "delay": "on.at", "run_date": "on.at", "date": "on.at",
 	"interval": "on.every", "tz": "on.timezone", "time_zone": "on.timezone", "zone": "on.timezone", "jitter": "on.spread",
 	"cmd": "run.command", "exec": "run.command", "script": "run.command", "shell": "run.command", "args": "run.command",
-	"cwd": "run.dir", "workdir": "run.dir", "working_directory": "run.dir", "directory": "run.dir", "environment": "run.env",
+	"cwd": "run.dir", "workdir": "run.dir", "working_directory": "run.dir", "directory": "run.dir", "environment": "run.env", "input": "run.stdin",
 	"targets": "where.hosts", "host": "where.hosts", "nodes": "where.hosts", "ips": "where.networks", "label": "where.labels", "selector": "where.labels",
 	"max_concurrent": "limits.per_host", "concurrency": "limits.overlap",
 }
