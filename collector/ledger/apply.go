@@ -91,7 +91,7 @@ type change struct {
 	applied     uint64          // the last entry that is behind us
 	index, term uint64          // of the entry being applied
 	effects     []func(*Ledger) // on memory and watches, after the commit, under mu
-	hosts       []fleet.HostID  // whose description or inventory changed, in order
+	hosts       []fleet.HostID  // whose description, inventory or evidence changed, in order
 }
 
 // unwritten carries an error of the file up to Apply, past commands that have

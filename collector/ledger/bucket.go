@@ -35,6 +35,11 @@ const (
 	inKept
 	inRequests
 	inRequestExpiry
+	inSightings
+	inCoverage
+	inPins
+	inAnnotations
+	inAcks
 	buckets
 )
 
@@ -65,6 +70,11 @@ var bucketNames = [buckets]string{
 	inKept:             "runs_kept",       // task → how many runs it has
 	inRequests:         "requests",        // idempotency key → requestRow
 	inRequestExpiry:    "requests_expiry", // instant.key
+	inSightings:        "sightings",       // host.job → sightingRow
+	inCoverage:         "coverage",        // host → from when on a start of each kind would have been seen
+	inPins:             "pins",            // name → fleet.Pin
+	inAnnotations:      "annotations",     // fingerprint → fleet.Annotation
+	inAcks:             "acks",            // finding → fleet.Ack
 }
 
 // key joins the parts of a key.

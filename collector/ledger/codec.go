@@ -24,6 +24,8 @@ var (
 		MaxArrayElements:  1 << 20,
 		UTF8:              cbor.UTF8DecodeInvalid,
 	}.DecMode())
+	// glancing reads some fields of a row and passes over the others.
+	glancing = must(cbor.DecOptions{UTF8: cbor.UTF8DecodeInvalid}.DecMode())
 )
 
 func must[T any](mode T, err error) T {

@@ -40,6 +40,12 @@ var kinds = []kind{
 	{11, 1, func() Command { return new(RecordRuns) }, func() any { return new([]Receipt) }},
 	{12, 1, func() Command { return new(Prune) }, func() any { return new(Pruned) }},
 	{13, 1, func() Command { return new(Once) }, nil}, // the result of the command within
+	{14, 1, func() Command { return new(RecordSightings) }, nil},
+	{15, 1, func() Command { return new(PutPin) }, func() any { return new(fleet.Pin) }},
+	{16, 1, func() Command { return new(DropPin) }, nil},
+	{17, 1, func() Command { return new(PutAnnotation) }, func() any { return new(fleet.Annotation) }},
+	{18, 1, func() Command { return new(PutAck) }, func() any { return new(fleet.Ack) }},
+	{19, 1, func() Command { return new(DropAck) }, nil},
 }
 
 // Encode returns the command as the data of a raft entry: number, version,

@@ -19,6 +19,7 @@ type Host struct {
 	Jobs      int
 	Broken    int // jobs that the host's scheduler will not run
 	Problems  int
+	Since     map[fleet.JobKind]time.Time // from when on a start of each kind would have been seen; others leave no trace
 }
 
 // hostRow is a host on disk.
@@ -63,6 +64,7 @@ func (l *Ledger) hostChanged(row hostRow, index uint64) {
 	host := Host{Host: row.Host, FirstSeen: row.FirstSeen, Changed: row.Changed}
 	if old != nil {
 		host.setReport(old.report())
+		host.Since = old.Since
 	}
 	l.memory.putHost(&host)
 	delete(l.memory.assigned, id)

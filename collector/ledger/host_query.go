@@ -151,7 +151,12 @@ func (l *Ledger) Report(id fleet.HostID) (fleet.Report, error) {
 			return err
 		}
 		report.Problems = append(report.Problems, problems...)
+		seen, err := r.evidence(id)
+		if err != nil {
+			return err
+		}
 		return eachRow(r, inJobs, prefix(string(id)), func(_ []byte, job jobRow) bool {
+			job.Job.Evidence = seen[job.Job.ID]
 			report.Jobs = append(report.Jobs, job.Job)
 			return true
 		})

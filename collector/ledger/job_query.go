@@ -13,8 +13,13 @@ func (l *Ledger) Jobs(id fleet.HostID) (jobs []api.JobView, err error) {
 		return nil, nil
 	}
 	err = l.view(func(r *reader) error {
+		seen, err := r.evidence(id)
+		if err != nil {
+			return err
+		}
 		return eachRow(r, inJobs, prefix(string(id)), func(_ []byte, job jobRow) bool {
-			jobs = append(jobs, job.view(host))
+			job.Job.Evidence = seen[job.Job.ID]
+			jobs = append(jobs, l.jobView(host, &job))
 			return true
 		})
 	})
@@ -29,16 +34,34 @@ func (l *Ledger) Job(host fleet.HostID, id fleet.JobID) (view api.JobView, found
 	}
 	err = l.view(func(r *reader) error {
 		var job jobRow
-		if job, found, err = row[jobRow](r, inJobs, key(string(host), string(id))); found {
-			view = job.view(known)
+		if job, found, err = row[jobRow](r, inJobs, key(string(host), string(id))); !found || err != nil {
+			return err
 		}
+		seen, told, err := row[sightingRow](r, inSightings, key(string(host), string(id)))
+		if job.Job.Evidence = nil; told {
+			job.Job.Evidence = seen.evidence()
+		}
+		view = l.jobView(known, &job)
 		return err
 	})
 	return view, found, err
 }
 
-func (j *jobRow) view(host *Host) api.JobView {
-	return api.JobView{Job: j.Job, Host: host.ID, HostName: host.Name, FirstSeen: j.FirstSeen, Changed: j.Changed}
+// jobView returns the job with what people say about it.
+func (l *Ledger) jobView(host *Host, job *jobRow) api.JobView {
+	said, _ := l.Annotation(job.Job.Fingerprint)
+	return api.JobView{
+		Job: job.Job, Host: host.ID, HostName: host.Name, FirstSeen: job.FirstSeen, Changed: job.Changed,
+		Owner: said.Owner, Note: said.Note, Dialect: dialect(host, job.Job.Kind),
+	}
+}
+
+// dialect returns whose rules a schedule of the kind is read by on the host.
+func dialect(host *Host, kind fleet.JobKind) string {
+	if host.Cron == "none" || kind != fleet.KindCron && kind != fleet.KindRunParts {
+		return ""
+	}
+	return host.Cron
 }
 
 // EachJob calls fn with every job of every host, host by host, until it

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"go.etcd.io/bbolt"
 
@@ -24,6 +25,7 @@ type memory struct {
 	listed      []*HeldTask          // by id; replaced, not changed
 	assigned    map[fleet.HostID]int // tasks in a host's plan, of hosts that were asked about
 	open        int                  // runs that have begun and not ended
+	annotations []*fleet.Annotation  // by fingerprint; replaced, not changed
 }
 
 // readMemory reads memory from a file.
@@ -36,6 +38,13 @@ func readMemory(db *bbolt.DB) (memory, error) {
 			return err
 		}
 		if err := fresh.countOpen(r); err != nil {
+			return err
+		}
+		err := eachRow(r, inAnnotations, nil, func(_ []byte, said fleet.Annotation) bool {
+			fresh.annotations = append(fresh.annotations, &said) // keys come in their order
+			return true
+		})
+		if err != nil {
 			return err
 		}
 		return eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
@@ -90,7 +99,15 @@ func (m *memory) loadHosts(r *reader) error {
 	if stray != nil {
 		return fmt.Errorf("a report of host %q, which is not there", stray)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return eachRow(r, inCoverage, nil, func(k []byte, since map[fleet.JobKind]time.Time) bool {
+		if host := m.hosts[fleet.HostID(k)]; host != nil {
+			host.Since = since
+		}
+		return true
+	})
 }
 
 // HeldTask is a task in memory, ready to be matched with hosts. It is shared:
@@ -140,6 +157,12 @@ func (m *memory) putHost(host *Host) {
 func (m *memory) setReport(id fleet.HostID, report reportRow) {
 	host := *m.hosts[id]
 	host.setReport(report)
+	m.putHost(&host)
+}
+
+func (m *memory) setSince(id fleet.HostID, since map[fleet.JobKind]time.Time) {
+	host := *m.hosts[id]
+	host.Since = since
 	m.putHost(&host)
 }
 

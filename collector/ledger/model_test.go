@@ -93,6 +93,9 @@ func compareMemory(t *testing.T, name string, a, b *memory) {
 	if diff := cmp.Diff(a.hosts, b.hosts); diff != "" {
 		t.Errorf("%s: hosts by id: %s", name, diff)
 	}
+	if diff := cmp.Diff(a.annotations, b.annotations); diff != "" {
+		t.Errorf("%s: annotations: %s", name, diff)
+	}
 	rows := func(m *memory) map[fleet.TaskID]taskRow {
 		tasks := map[fleet.TaskID]taskRow{}
 		for id, task := range m.tasks {
@@ -139,7 +142,7 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 	if random.IntN(3) == 0 {
 		if0 = ifIndex(uint64(random.IntN(100)))
 	}
-	switch n := random.IntN(30); {
+	switch n := random.IntN(40); {
 	case n == 0:
 		return &InitCluster{ID: fmt.Sprint("c", random.IntN(2)), At: at}
 	case n == 1:
@@ -152,6 +155,9 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		return randomReport(random, host, at)
 	case n < 12:
 		put := testTask(name, []string{"*", "role=0", "role=1"}[random.IntN(3)])
+		if places := random.IntN(3); places > 0 {
+			put.Task.Limits = fleet.Limits{Fleet: places, Timeout: fleet.Duration(time.Minute)}
+		}
 		put.At, put.IfIndex = at, if0
 		return put
 	case n < 14:
@@ -173,6 +179,8 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		return randomRuns(random, at)
 	case n == 27:
 		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20)}
+	case n < 36:
+		return randomWord(random, host, at)
 	default:
 		if !outer {
 			return &DropCollector{ID: "none"}
@@ -197,6 +205,33 @@ func randomReport(random *rand.Rand, host int, at time.Time) *RecordReport {
 	report := testReport(host, jobs...)
 	report.At = at
 	return report
+}
+
+// randomWord draws what people say about jobs, and what hosts saw of them.
+func randomWord(random *rand.Rand, host int, at time.Time) Command {
+	name := []string{"foo", "foo2"}[random.IntN(2)]
+	switch random.IntN(10) {
+	case 9:
+	case 8:
+	case 0:
+		return &PutPin{Pin: fleet.Pin{Name: name, Labels: "role=0", At: at}}
+	case 1:
+		return &DropPin{Name: name}
+	case 2:
+		return &PutAnnotation{Annotation: fleet.Annotation{Fingerprint: testJob(random.IntN(3)).Fingerprint, Owner: []string{"", "ann"}[random.IntN(2)], At: at}}
+	case 3:
+		return &PutAck{Ack: fleet.Ack{Finding: name, Reason: "r", At: at, Expires: at.Add(20 * time.Minute)}}
+	case 4:
+		return &DropAck{Finding: name}
+	}
+	said := fleet.Sightings{Jobs: map[fleet.JobID]fleet.Evidence{}}
+	for range random.IntN(4) {
+		said.Jobs[testJob(random.IntN(14)).ID] = fleet.Evidence{Last: at.Add(-time.Duration(random.IntN(40)) * time.Minute), Grade: fleet.GradeStarted}
+	}
+	if random.IntN(3) > 0 {
+		said.Since = map[fleet.JobKind]time.Time{fleet.KindCron: noon.Add(time.Duration(random.IntN(2)) * time.Hour)}
+	}
+	return &RecordSightings{Host: hostID(host), Sightings: said, At: at}
 }
 
 func randomRuns(random *rand.Rand, at time.Time) *RecordRuns {

@@ -13,7 +13,7 @@ const pruneLimit = 5_000
 // Prune removes what is old. It returns Pruned. A run without an outcome is
 // kept, however old.
 type Prune struct {
-	At         time.Time `json:"at"`           // orders and remembered requests that expired by then go
+	At         time.Time `json:"at"`           // orders, acknowledgements and remembered requests that expired by then go
 	RunsBefore time.Time `json:"runs_before"`  // runs whose id was made before go; zero: none for their age
 	RunsOfTask int       `json:"runs_of_task"` // of each task only so many of the newest stay; zero: all
 	Limit      int       `json:"limit"`        // runs to remove at most; zero: 5000
@@ -24,6 +24,7 @@ type Pruned struct {
 	Runs     int  `json:"runs"`
 	Orders   int  `json:"orders"`
 	Requests int  `json:"requests"`
+	Acks     int  `json:"acks,omitempty"`
 	More     bool `json:"more"` // the limit was reached: prune again
 }
 
@@ -37,6 +38,7 @@ func (cmd *Prune) apply(c *change) any {
 		return !order.Expires.IsZero() && !order.Expires.After(cmd.At)
 	})
 	pruned.Requests = forgetRequests(c, cmd.At)
+	pruned.Acks = dropAcks(c, cmd.At)
 	pruned.Runs = cmd.removeOld(c, limit)
 	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)
 	pruned.More = pruned.Runs == limit

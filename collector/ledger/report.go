@@ -10,7 +10,7 @@ import (
 
 // RecordReport records what a scan found. It returns Recorded. A report whose
 // hash is the one on record writes nothing; otherwise only the jobs that
-// differ are written.
+// differ are written. Evidence in it is not: RecordSightings brings that.
 type RecordReport struct {
 	Host   fleet.HostID `json:"host"`
 	Report fleet.Report `json:"report"`
@@ -88,6 +88,7 @@ func (cmd *RecordReport) writeJobs(c *change) Recorded {
 		gone[string(k)] = true
 	}
 	for _, job := range cmd.Report.Jobs {
+		job.Evidence = nil // rides in sightings
 		k := key(host, string(job.ID))
 		old, found := stored[jobRow](c, inJobs, k)
 		delete(gone, string(k))
@@ -100,6 +101,7 @@ func (cmd *RecordReport) writeJobs(c *change) Recorded {
 	for k := range sorted(gone) {
 		c.delete(inJobs, []byte(k))
 	}
+	forgetSightings(c, cmd.Host)
 	return result
 }
 

@@ -14,6 +14,9 @@ var (
 	Orders      = Topic{name: "orders"}
 	Collectors  = Topic{name: "collectors"}
 	Generations = Topic{name: "generations"} // which host runs which generation
+	Pins        = Topic{name: "pins"}
+	Annotations = Topic{name: "annotations"}
+	Acks        = Topic{name: "acks"}
 )
 
 // PlanOf is the topic of one host's plan: its assignments and orders.
@@ -68,8 +71,8 @@ func (l *Ledger) notifyAll(index uint64) {
 	}
 }
 
-// OnHost calls fn with each host whose description or inventory changed, after
-// the change can be read, from the goroutine that applies: fn must return at
+// OnHost calls fn with each host whose description, inventory or evidence
+// changed, after the change can be read, from the goroutine that applies: fn must return at
 // once and call nothing of the ledger. After a Restore it is called for every
 // host. It must be set before entries are applied.
 func (l *Ledger) OnHost(fn func(fleet.HostID)) {
