@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"shared/taskfile": {"shared/fleet"},
 	"shared/api":      {"shared/fleet"},
 	"shared/compact":  {"shared/fleet"},
+	"shared/takeover": {"shared/calendar", "shared/cron", "shared/fleet"},
 	"shared/gossip":   {"shared/fleet"},
 	"shared/settings": {"shared/fleet"},
 	"shared/logging":  {"shared/fleet"},
