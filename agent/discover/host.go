@@ -182,8 +182,9 @@ func variables(content []byte) map[string]string {
 
 // users are those of the tree's own passwd.
 type users struct {
-	uids  map[string]uint32
-	names map[uint32]string // the first of each number
+	uids     map[string]uint32
+	names    map[uint32]string // the first of each number
+	accounts []account         // the first of each name, in order
 	// open: who is no user cannot be said. There is no passwd, or other
 	// services know users, too.
 	open bool
@@ -202,6 +203,7 @@ func readUsers(ctx context.Context, t *tree) *users {
 		if uid, err := strconv.ParseUint(fields[2], 10, 32); err == nil {
 			if _, known := u.uids[fields[0]]; !known {
 				u.uids[fields[0]] = uint32(uid)
+				u.accounts = append(u.accounts, accountOf(fields, uint32(uid)))
 			}
 			if _, known := u.names[uint32(uid)]; !known {
 				u.names[uint32(uid)] = fields[0]
@@ -221,6 +223,17 @@ func readUsers(ctx context.Context, t *tree) *users {
 		}
 	}
 	return u
+}
+
+// accountOf reads a line of passwd that has the fields at least.
+func accountOf(fields []string, uid uint32) account {
+	a := account{name: fields[0], uid: uid}
+	gid, err := strconv.ParseUint(fields[3], 10, 32)
+	a.gid, a.numbered = uint32(gid), err == nil
+	if len(fields) > 5 && path.IsAbs(fields[5]) && path.Clean(fields[5]) != "/" {
+		a.home = path.Clean(fields[5])
+	}
+	return a
 }
 
 // known reports whether the host knows a user, as far as can be said.

@@ -31,6 +31,16 @@ type source struct {
 	watch []string
 }
 
+// part is a part of a source that may hang for itself: a home, a container.
+type part struct {
+	name  string // of what is hung on
+	first bool   // it goes before all that are not
+	find  func(context.Context, *found)
+}
+
+// maxPart is what one part may take of the time that all parts of a source have.
+const maxPart = 2 * time.Second
+
 // sources is every place there is. Rows below may use what rows above found.
 var sources = []source{
 	{"/etc/crontab", systemTable, []string{"/etc"}},
@@ -40,16 +50,19 @@ var sources = []source{
 	{"/etc/cron.*", runParts, partsDirs},
 	{"/var/spool/at", atJobs, atSpools},
 	{"/etc/systemd/system", systemTimers, timerDirs},
+	{"/etc/systemd/user", userTimers, userTimerDirs},
 }
 
 // scan is one scan under way: what all sources may look at, and not change.
 type scan struct {
-	tree  *tree
-	host  *host
-	now   time.Time
-	next  int
-	live  bool   // the tree is the running system's
-	calls []call // of run-parts, found by earlier sources
+	tree   *tree
+	host   *host
+	now    time.Time
+	next   int
+	live   bool      // the tree is the running system's
+	booted time.Time // of the running system; zero: unknown
+	bus    *bus      // to the running systemd
+	calls  []call    // of run-parts, found by earlier sources
 }
 
 // found is what one source found.
@@ -57,6 +70,7 @@ type found struct {
 	jobs     []fleet.Job
 	problems []fleet.Problem
 	calls    []call
+	parts    []part // yet to be looked at
 	bytes    int
 	left     int    // jobs left out for want of room
 	buffer   []byte // of the file read last
@@ -98,13 +112,14 @@ type Scanner struct {
 	sources  []source
 	hangs    map[string]<-chan struct{} // closed when the reader at last comes back
 	packages *packages                  // nil before the first scan
+	bus      *bus
 }
 
 // NewScanner returns a scanner of the tree at root.
 func NewScanner(root string, opt Options) *Scanner {
 	opt.Next = cmp.Or(opt.Next, 5)
 	opt.Timeout = cmp.Or(opt.Timeout, 10*time.Second)
-	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{})}
+	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{}), bus: systemBus()}
 }
 
 // Scan scans the tree once, as of Options.Now or the present.
@@ -115,7 +130,7 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 	}
 	report := fleet.Report{Host: c.opt.Host, Scanned: now.UTC().Truncate(time.Second), Jobs: []fleet.Job{}, Problems: []fleet.Problem{}}
 	var all found
-	s := &scan{now: now, next: c.opt.Next, live: filepath.Clean(c.root) == "/"}
+	s := &scan{now: now, next: c.opt.Next, live: filepath.Clean(c.root) == "/", bus: c.bus}
 	if err := c.begin(ctx, s, &report, &all); err != nil {
 		return report, err
 	}
@@ -132,6 +147,7 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		}
 		all.add(out)
 		s.calls = append(s.calls, out.calls...)
+		c.findParts(ctx, s.tree, src.name, out.parts, &all)
 	}
 	c.readPackages(ctx, s.tree, &all)
 	report.Jobs, report.Problems = all.sorted()
@@ -146,10 +162,14 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 	}
 	var h *host
 	var name string
+	var booted time.Time
 	read := make(chan struct{})
 	out := c.bounded(ctx, t, "/etc", func(ctx context.Context, _ *found) {
 		defer close(read)
 		h, name = readHost(ctx, t), hostName(ctx, t, c.root)
+		if s.live {
+			booted = bootTime(ctx, t)
+		}
 	})
 	select {
 	case <-read:
@@ -158,14 +178,42 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 		all.add(out)
 		return ctx.Err()
 	}
-	s.tree, s.host = t, h
+	s.tree, s.host, s.booted = t, h, booted
 	report.Host = cmp.Or(report.Host, name)
 	return nil
 }
 
-// bounded runs a reader until it is done, its time is up or the context ends.
-// What cannot be stopped is left alone, and not started again before it ends.
+// findParts looks at the parts of a source, one after the other: together they
+// have the time of a source.
+func (c *Scanner) findParts(ctx context.Context, t *tree, source string, parts []part, all *found) {
+	slices.SortStableFunc(parts, func(a, b part) int {
+		switch {
+		case a.first == b.first:
+			return 0
+		case a.first:
+			return -1
+		}
+		return 1
+	})
+	until := time.Now().Add(c.opt.Timeout)
+	for i, p := range parts {
+		left := time.Until(until)
+		if left <= 0 {
+			all.problem(source, 0, "", fmt.Sprintf("%d places were not looked at: others took all the time there is, %s", len(parts)-i, c.opt.Timeout))
+			return
+		}
+		all.add(c.within(ctx, t, p.name, min(left, maxPart), p.find))
+	}
+}
+
+// bounded runs a reader within the time of a source.
 func (c *Scanner) bounded(ctx context.Context, t *tree, name string, read func(context.Context, *found)) *found {
+	return c.within(ctx, t, name, c.opt.Timeout, read)
+}
+
+// within runs a reader until it is done, its time is up or the context ends.
+// What cannot be stopped is left alone, and not started again before it ends.
+func (c *Scanner) within(ctx context.Context, t *tree, name string, limit time.Duration, read func(context.Context, *found)) *found {
 	if done := c.hangs[name]; done != nil {
 		select {
 		case <-done:
@@ -174,7 +222,7 @@ func (c *Scanner) bounded(ctx context.Context, t *tree, name string, read func(c
 			return &found{problems: []fleet.Problem{{Source: name, Reason: "reading it still hangs since an earlier scan; is it on a mount that does not answer?"}}}
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	done := make(chan struct{})
 	out := new(found)
@@ -190,7 +238,7 @@ func (c *Scanner) bounded(ctx context.Context, t *tree, name string, read func(c
 	case <-ctx.Done():
 	}
 	c.hangs[name] = done
-	return &found{problems: []fleet.Problem{{Source: name, Reason: fmt.Sprintf("reading it took longer than %s; is it on a mount that does not answer?", c.opt.Timeout)}}}
+	return &found{problems: []fleet.Problem{{Source: name, Reason: fmt.Sprintf("reading it took longer than %s; is it on a mount that does not answer?", limit)}}}
 }
 
 func (f *found) add(other *found) {

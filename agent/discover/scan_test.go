@@ -70,7 +70,7 @@ func scanned(t testing.TB, root string) fleet.Report {
 // TestScanOfEachKind compares the scan of example hosts with what their own
 // daemons would make of them, written down in testdata.
 func TestScanOfEachKind(t *testing.T) {
-	for _, kind := range []string{"debian", "rhel", "suse", "alpine", "anacron-debian", "anacron-cronie", "at", "attribution", "timers"} {
+	for _, kind := range []string{"debian", "rhel", "suse", "alpine", "anacron-debian", "anacron-cronie", "at", "attribution", "timers", "timers-user"} {
 		t.Run(kind, func(t *testing.T) {
 			archive, err := os.ReadFile("testdata/" + kind + ".txtar")
 			must(t, err)

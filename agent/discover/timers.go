@@ -15,14 +15,23 @@ import (
 
 // timerDirs are the directories of units where people and packages put timers.
 var timerDirs = []string{
-	"/etc/systemd/system", "/etc/systemd/system/timers.target.wants", transientDir, "/run/systemd/system", "/run/systemd/generator",
+	"/etc/systemd/system", transientDir, "/run/systemd/system", "/run/systemd/generator",
 	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
 }
 
-// systemTimers finds the timers of the system's systemd from the unit files
-// alone: what is enabled is known, what is active is not.
+// systemTimers finds the timers of the system's systemd: from the unit files
+// what is enabled, and where systemd runs, from itself what is active.
 func systemTimers(ctx context.Context, s *scan, out *found) {
-	u := s.openUnits(out)
+	m := hostSystemd()
+	if m.idle = s.systemdAbsent(); s.live && m.idle == "" {
+		m.bus = askSystemd(ctx, s.bus)
+	}
+	s.timers(ctx, out, m)
+}
+
+// timers finds the timers of one systemd.
+func (s *scan) timers(ctx context.Context, out *found, m *systemd) {
+	u := s.openUnits(out, m)
 	defer u.Close()
 	var list []*timer
 	known := make(map[string]*timer) // by its own name; a timer may have others
@@ -31,6 +40,9 @@ func systemTimers(ctx context.Context, s *scan, out *found) {
 			return
 		}
 		link := u.enabled[name]
+		if m.own != nil && !u.isOwn(name, link) {
+			continue
+		}
 		loaded := u.load(ctx, out, name)
 		if loaded == nil {
 			if u.where(name) == "" && u.where(splitUnit(name).of()) == "" {
@@ -46,12 +58,20 @@ func systemTimers(ctx context.Context, s *scan, out *found) {
 		}
 		t.link = orText(t.link, link)
 	}
-	absent := s.systemdAbsent()
 	for _, t := range list {
 		if !t.generated() {
-			s.timer(ctx, out, u, t, absent)
+			s.timer(ctx, out, u, t)
 		}
 	}
+}
+
+// isOwn reports whether a unit or what enables it stands in the directories
+// that are the manager's alone.
+func (u *units) isOwn(name, link string) bool {
+	within := func(file string) bool {
+		return slices.ContainsFunc(u.own, func(dir string) bool { return strings.HasPrefix(file, dir+"/") })
+	}
+	return within(link) || within(u.where(name))
 }
 
 // systemdAbsent says why no timer of the host runs at all, or nothing.
@@ -74,6 +94,9 @@ type timer struct {
 	*unit
 	link     string // that enables it
 	triggers []trigger
+	starts   string // the name of the unit it starts
+	service  *unit  // that unit; nil: it is nowhere
+	bus      *busTimer
 }
 
 // trigger is one line that says when.
@@ -126,7 +149,7 @@ func (t *timer) read() {
 		case set.value == "":
 			t.triggers = nil
 		default:
-			one, err := read(expand(set.value, t.name))
+			one, err := read(t.expand(set.value))
 			one.setting, one.err = set, err
 			if one.text == "" {
 				one.text = set.key + "=" + set.value
@@ -137,7 +160,7 @@ func (t *timer) read() {
 }
 
 // timer adds the job of a timer to what is found.
-func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer, absent string) {
+func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 	t.read()
 	var schedule []string
 	for _, one := range t.triggers {
@@ -146,65 +169,96 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer, absent
 			out.problem(printable(one.file), one.line, one.key+"="+one.value, fmt.Sprintf("systemd passes over this line: %v", one.err))
 		}
 	}
-	name := orText(t.last("Timer", "Unit"), strings.TrimSuffix(t.name, "timer")+"service")
-	service := u.load(ctx, out, name)
+	t.starts = orText(t.last("Timer", "Unit"), strings.TrimSuffix(t.name, "timer")+"service")
+	t.service = u.load(ctx, out, t.starts)
+	t.bus = u.bus.of(t.name)
 	job := fleet.Job{
-		Kind: fleet.KindTimer, Source: printable(t.path), User: "root", Schedule: printable(strings.Join(schedule, calendar.Separator)), Timezone: t.zone(s.host.zone),
-		Command: "systemctl start " + printable(name), Enabled: t.mask == "" && (t.link != "" || strings.HasPrefix(t.path, transientDir+"/")),
+		Kind: fleet.KindTimer, Source: printable(t.path), User: printable(u.user()), Schedule: printable(strings.Join(schedule, calendar.Separator)), Timezone: t.zone(s.host.zone),
+		Command: "systemctl start " + printable(t.starts), Enabled: t.mask == "" && (t.link != "" || u.transient(t.path)),
 	}
 	if splitUnit(t.name).template && !strings.HasSuffix(t.path, "/"+t.name) && t.link != "" {
 		job.Source = printable(t.link) // instances share their template's file
 	}
-	if service != nil {
-		job.Command = printable(orText(service.command(), job.Command))
-		job.User = printable(service.user())
+	if t.service != nil {
+		job.Command = printable(orText(t.service.command(), job.Command))
+		job.User = printable(t.service.user())
 	}
-	why := orText(absent, t.why(s, service, name))
-	if why == "" && t.afterStart() && u.enabled[name] == "" {
-		why = fmt.Sprintf("it counts from when %s ran, which nothing starts the first time", name)
-	}
-	if why == "" && !job.Enabled {
-		why = fmt.Sprintf("it is not enabled: no link pulls it in (systemctl enable %s)", t.name)
-	}
-	due := t.upcoming(s.now.In(s.host.location), s.next)
-	if why == "" && len(due) == 0 && t.onlyCalendar() {
-		why = "its date has been or does not exist, so it never comes again"
-	}
-	job.Verdict = fleet.Verdict{Runs: why == "", Why: printable(why)}
+	due := s.comings(t)
+	job.Verdict = t.verdict(s, u, job.Enabled, len(due) == 0)
 	if job.Verdict.Runs {
 		job.Next = due
-		job.Verdict.Why = printable(t.delays(out))
+		job.Verdict.Why = printable(t.remarks(out, u, job.Enabled))
 	}
+	job.Evidence = s.timerEvidence(u, t)
 	if out.room(len(job.Command)) {
 		out.jobs = append(out.jobs, job)
 	}
 }
 
-// why says why a timer starts nothing, whether it is enabled or not.
-func (t *timer) why(s *scan, service *unit, name string) string {
+// verdict says whether a timer starts anything, and if not, why.
+func (t *timer) verdict(s *scan, u *units, enabled, never bool) fleet.Verdict {
+	code, why := t.broken(s)
+	switch {
+	case u.account == nil && !u.every && u.idle != "":
+		code, why = fleet.NoScheduler, u.idle
+	case why != "":
+	case t.bus != nil && t.bus.known:
+		code, why = t.idleNow(u)
+	case t.afterStart() && u.enabled[t.starts] == "":
+		code, why = fleet.NeverDue, fmt.Sprintf("it counts from when %s ran, which nothing starts the first time", t.starts)
+	case !enabled:
+		code, why = fleet.Disabled, fmt.Sprintf("it is not enabled: no link pulls it in (%s enable %s)", u.control(), t.name)
+	case u.idle != "":
+		code, why = fleet.Disabled, u.idle
+	}
+	if why == "" && never && t.onlyCalendar() {
+		code, why = fleet.NeverDue, "its date has been or does not exist, so it never comes again"
+	}
+	if why == "" {
+		code = ""
+	}
+	return fleet.Verdict{Runs: why == "", Code: code, Why: printable(why)}
+}
+
+// idleNow says why a timer that systemd knows starts nothing now, or nothing.
+func (t *timer) idleNow(u *units) (fleet.VerdictCode, string) {
+	switch {
+	case t.bus.active == "active":
+		return "", ""
+	case t.bus.active == "failed":
+		return fleet.Inactive, fmt.Sprintf("it failed (%s), so it is not active (%s restart %s)", orText(t.bus.result, "no reason given"), u.control(), t.name)
+	case t.link == "" && !u.transient(t.path):
+		return fleet.Disabled, fmt.Sprintf("it is not enabled: no link pulls it in (%s enable --now %s)", u.control(), t.name)
+	}
+	return fleet.Inactive, fmt.Sprintf("it is enabled but not active: it was stopped or never started (%s start %s)", u.control(), t.name)
+}
+
+// broken says why a timer can start nothing, enabled or not, or nothing.
+func (t *timer) broken(s *scan) (fleet.VerdictCode, string) {
 	bad := slices.IndexFunc(t.triggers, func(one trigger) bool { return one.err != nil })
 	good := slices.ContainsFunc(t.triggers, func(one trigger) bool { return one.err == nil })
+	service := t.service
 	switch {
 	case strings.HasPrefix(t.mask, "/run/"):
-		return fmt.Sprintf("it is masked until the next boot, by %s", t.mask)
+		return fleet.Masked, fmt.Sprintf("it is masked until the next boot, by %s", t.mask)
 	case t.mask != "":
-		return fmt.Sprintf("it is masked, by %s (systemctl unmask %s)", t.mask, t.name)
+		return fleet.Masked, fmt.Sprintf("it is masked, by %s (%s unmask %s)", t.mask, t.manager.control(), t.name)
 	case !good && bad >= 0:
-		return fmt.Sprintf("systemd refuses it: its only trigger is not valid: %v", t.triggers[bad].err)
+		return fleet.OtherwiseWrong, fmt.Sprintf("systemd refuses it: its only trigger is not valid: %v", t.triggers[bad].err)
 	case !good:
-		return "systemd refuses it: no OnCalendar= or other On…= line says when"
-	case path.Ext(name) != ".service":
-		return "" // such a unit is often made by systemd itself
+		return fleet.OtherwiseWrong, "systemd refuses it: no OnCalendar= or other On…= line says when"
+	case path.Ext(t.starts) != ".service":
+		return "", "" // such a unit is often made by systemd itself
 	case service == nil:
-		return fmt.Sprintf("the unit it starts, %s, is nowhere", name)
+		return fleet.NoCommand, fmt.Sprintf("the unit it starts, %s, is nowhere", t.starts)
 	case service.mask != "":
-		return fmt.Sprintf("the unit it starts, %s, is masked by %s", name, service.mask)
-	case service.last("Service", "User") != "" && !isTrue(service.last("Service", "DynamicUser")) && !s.knownOrNumber(service.user()):
-		return fmt.Sprintf("user %q of %s is not in /etc/passwd", service.user(), name)
+		return fleet.Masked, fmt.Sprintf("the unit it starts, %s, is masked by %s", t.starts, service.mask)
+	case t.manager.account == nil && !t.manager.every && service.last("Service", "User") != "" && !isTrue(service.last("Service", "DynamicUser")) && !s.knownOrNumber(service.user()):
+		return fleet.UnknownUser, fmt.Sprintf("user %q of %s is not in /etc/passwd", service.user(), t.starts)
 	case service.command() == "" && len(service.all("Service", "ExecStop")) == 0 && service.last("Unit", "SuccessAction") == "":
-		return fmt.Sprintf("systemd refuses %s: it has no ExecStart=", name)
+		return fleet.OtherwiseWrong, fmt.Sprintf("systemd refuses %s: it has no ExecStart=", t.starts)
 	}
-	return ""
+	return "", ""
 }
 
 func (s *scan) knownOrNumber(user string) bool {
@@ -238,34 +292,87 @@ func (t *timer) afterStart() bool {
 	})
 }
 
-// upcoming returns the next n instants of all calendar triggers, UTC. When the
-// others come depends on what happened since the boot, which no file tells.
-func (t *timer) upcoming(after time.Time, n int) []time.Time {
+// comings are the next instants of a timer, UTC: of its calendar triggers, of
+// the time since boot, and what systemd itself foretells of the others. Without
+// it, when those come depends on what happened since the boot, which no file tells.
+func (s *scan) comings(t *timer) []time.Time {
 	var events calendar.Events
+	var due []time.Time
 	for _, one := range t.triggers {
 		events = append(events, one.event)
+		if span, err := calendar.ParseSpan(one.value); err == nil && one.err == nil && one.key == "OnBootSec" && span < calendar.Infinite && !s.booted.IsZero() {
+			if at := s.booted.Add(span); at.After(s.now) {
+				due = append(due, at.UTC())
+			}
+		}
 	}
-	var due []time.Time
-	for at, ok := events.Next(after); ok && len(due) < n; at, ok = events.Next(at) {
+	if t.bus != nil && t.bus.elapses.After(s.now) && !slices.ContainsFunc(due, func(at time.Time) bool { return at.Sub(t.bus.elapses).Abs() < time.Minute }) {
+		due = append(due, t.bus.elapses)
+	}
+	after := s.now.In(s.host.location)
+	for range s.next {
+		at, ok := events.Next(after)
+		if !ok {
+			break
+		}
 		due = append(due, at.UTC())
+		after = at
 	}
-	return due
+	slices.SortFunc(due, time.Time.Compare)
+	return due[:min(len(due), s.next)]
 }
 
-// delays says how much later than foretold a timer may come, and what becomes
-// of the times the host was off.
-func (t *timer) delays(out *found) string {
+// remarks say how much later than foretold a timer may come, what becomes of
+// the times the host was off, and on what it depends.
+func (t *timer) remarks(out *found, u *units, enabled bool) string {
 	var says []string
+	if u.aside != "" {
+		says = append(says, u.aside)
+	}
+	if t.bus != nil && t.bus.known && !enabled {
+		says = append(says, fmt.Sprintf("it was started by hand or by another unit, and is not enabled: after a boot it may be gone (%s enable %s)", u.control(), t.name))
+	}
 	if delay := t.span(out, "RandomizedDelaySec", 0); delay > 0 {
 		says = append(says, fmt.Sprintf("a random delay of up to %s", t.last("Timer", "RandomizedDelaySec")))
 	}
 	if accuracy := t.span(out, "AccuracySec", time.Minute); accuracy > time.Minute {
 		says = append(says, fmt.Sprintf("put off by up to %s to save wakeups", t.last("Timer", "AccuracySec")))
 	}
-	if isTrue(t.last("Timer", "Persistent")) && slices.ContainsFunc(t.triggers, func(one trigger) bool { return !one.event.IsZero() }) {
+	if t.persistent() {
 		says = append(says, "missed while the host was off: made up for at boot")
 	}
+	if t.service != nil && t.service.last("Service", "Type") == "oneshot" && isTrue(t.service.last("Service", "RemainAfterExit")) {
+		says = append(says, fmt.Sprintf("it starts %s once and not again while that counts as active (RemainAfterExit=yes)", t.starts))
+	}
+	for _, unit := range []*unit{t.unit, t.service} {
+		if conditions := unit.conditions(); conditions != "" {
+			says = append(says, "only if "+conditions)
+		}
+	}
 	return strings.Join(says, "; ")
+}
+
+// persistent reports whether systemd keeps a stamp of the timer's last start.
+func (t *timer) persistent() bool {
+	return isTrue(t.last("Timer", "Persistent")) && slices.ContainsFunc(t.triggers, func(one trigger) bool { return !one.event.IsZero() })
+}
+
+// conditions are those a unit depends on, as written; nil has none.
+func (u *unit) conditions() string {
+	if u == nil {
+		return ""
+	}
+	var list []string
+	for _, set := range u.settings {
+		if set.section != "Unit" || !strings.HasPrefix(set.key, "Condition") && !strings.HasPrefix(set.key, "Assert") {
+			continue
+		}
+		list = slices.DeleteFunc(list, func(one string) bool { return set.value == "" && strings.HasPrefix(one, set.key+"=") })
+		if set.value != "" {
+			list = append(list, set.key+"="+u.expand(set.value))
+		}
+	}
+	return strings.Join(list, " and ")
 }
 
 // span reads a time span; one that is not valid counts as not set.
@@ -292,12 +399,14 @@ func (u *unit) command() string {
 	return strings.Join(commands, " ; ")
 }
 
-// user is whom a service runs as.
+// user is whom a service runs as. A user's systemd cannot change it.
 func (u *unit) user() string {
-	if user := u.last("Service", "User"); user != "" {
+	switch user := u.last("Service", "User"); {
+	case u.manager.account != nil || u.manager.every:
+		return u.manager.user()
+	case user != "":
 		return user
-	}
-	if isTrue(u.last("Service", "DynamicUser")) {
+	case isTrue(u.last("Service", "DynamicUser")):
 		return splitUnit(u.name).prefix
 	}
 	return "root"

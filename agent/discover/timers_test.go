@@ -22,7 +22,8 @@ func TestUnitNames(t *testing.T) {
 	for text, want := range map[string]string{
 		"%n|%N|%p|%i|%I|%j|%%i|%q|%": `foo-bar@a-b\x2dc.timer|foo-bar@a-b\x2dc|foo-bar|a-b\x2dc|a/b-c|bar|%i|%q|%`,
 	} {
-		if got := expand(text, `foo-bar@a-b\x2dc.timer`); got != want {
+		unit := unit{manager: hostSystemd(), name: `foo-bar@a-b\x2dc.timer`}
+		if got := unit.expand(text); got != want {
 			t.Errorf("%q is %q, want %q", text, got, want)
 		}
 	}
@@ -54,7 +55,7 @@ ExecStart=/bin/true
 -- etc/systemd/system/timers.target.wants/a.timer -> ../a.timer --
 `
 	for extra, want := range map[string]fleet.Verdict{
-		"":                                {Why: "systemd is not installed on this host"},
+		"":                                {Code: fleet.NoScheduler, Why: "systemd is not installed on this host"},
 		"-- usr/lib/systemd/systemd --\n": {Runs: true},
 	} {
 		report := scanned(t, plant(t, archive+extra))

@@ -69,20 +69,25 @@ func (n unitName) of() string {
 	return n.prefix + "@." + n.suffix
 }
 
-// expand puts in what the specifiers of a value stand for, as far as the name
-// and the layout of a system say. Others stay as they are.
-func expand(value, name string) string {
+// expand puts in what the specifiers of a value stand for. Those that differ
+// from machine to machine, as %H, stay as they are: so a command is recognised
+// on every host that has it.
+func (u *unit) expand(value string) string {
 	if !strings.Contains(value, "%") {
 		return value
 	}
-	n := splitUnit(name)
+	n := splitUnit(u.name)
 	last := n.prefix[strings.LastIndexByte(n.prefix, '-')+1:]
-	return strings.NewReplacer(
-		"%%", "%", "%n", name, "%N", strings.TrimSuffix(name, "."+n.suffix), "%p", n.prefix, "%P", unescapeUnit(n.prefix),
-		"%i", n.instance, "%I", unescapeUnit(n.instance), "%j", last, "%J", unescapeUnit(last),
-		"%t", "/run", "%S", "/var/lib", "%C", "/var/cache", "%L", "/var/log", "%E", "/etc", "%T", "/tmp", "%V", "/var/tmp",
-		"%u", "root", "%U", "0", "%h", "/root", "%s", "/bin/sh",
-	).Replace(value)
+	file := unescapeUnit(n.instance)
+	if !n.template {
+		file = unescapeUnit(n.prefix)
+	}
+	known := []string{
+		"%%", "%", "%n", u.name, "%N", strings.TrimSuffix(u.name, "."+n.suffix), "%p", n.prefix, "%P", unescapeUnit(n.prefix),
+		"%i", n.instance, "%I", unescapeUnit(n.instance), "%j", last, "%J", unescapeUnit(last), "%f", path.Join("/", file),
+		"%y", u.path, "%Y", path.Dir(u.path),
+	}
+	return strings.NewReplacer(append(known, u.manager.directories()...)...).Replace(value)
 }
 
 // unescapeUnit undoes systemd-escape: - stands for /, and \x2d for a dash.

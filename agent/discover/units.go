@@ -11,27 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unitDirs are the directories systemd reads the system's units from, the
-// first that has a name before all others.
-var unitDirs = []string{
-	"/etc/systemd/system.control", "/run/systemd/system.control", transientDir, "/run/systemd/generator.early",
-	"/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached", "/run/systemd/generator",
-	"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system", "/run/systemd/generator.late",
-}
-
-// transientDir holds the units that systemd-run made, which are active at once.
-const transientDir = "/run/systemd/transient"
-
-// units are the unit files of a tree.
+// units are the unit files that one systemd reads.
 type units struct {
+	*systemd
 	scan    *scan
-	dirs    []unitDir
+	places  []unitDir
 	enabled map[string]string // a unit and the link that pulls it in
 }
 
+// unitDir is one of the manager's directories, as far as it is there.
 type unitDir struct {
 	*directory
-	has []string // in order
+	has     []string // in order
+	private bool     // a user writes it
 }
 
 func (d *unitDir) holds(name string) bool {
@@ -39,26 +31,39 @@ func (d *unitDir) holds(name string) bool {
 	return ok
 }
 
-// openUnits lists the directories of units and finds what is enabled.
-func (s *scan) openUnits(out *found) *units {
-	u := &units{scan: s, enabled: make(map[string]string)}
-	for _, name := range unitDirs {
-		dir := s.dir(out, name)
-		if dir == nil {
+// openUnits lists the directories of a manager's units and finds what is enabled.
+func (s *scan) openUnits(out *found, m *systemd) *units {
+	u := &units{systemd: m, scan: s, enabled: make(map[string]string)}
+	private := m.private()
+	for _, name := range m.dirs {
+		one := unitDir{private: slices.Contains(private, name)}
+		if one.directory = u.open(out, name, one.private); one.directory == nil {
 			continue
 		}
-		if slices.ContainsFunc(u.dirs, func(d unitDir) bool { return d.stat.Dev == dir.stat.Dev && d.stat.Ino == dir.stat.Ino }) {
-			dir.Close() // /lib may be a link to /usr/lib
+		if slices.ContainsFunc(u.places, func(d unitDir) bool { return d.stat.Dev == one.stat.Dev && d.stat.Ino == one.stat.Ino }) {
+			one.Close() // /lib may be a link to /usr/lib
 			continue
 		}
-		u.dirs = append(u.dirs, unitDir{dir, s.names(out, dir)})
+		one.has = s.names(out, one.directory)
+		u.places = append(u.places, one)
 	}
 	u.findEnabled(out)
 	return u
 }
 
+// open opens a directory, but not where a user may have led it elsewhere.
+func (u *units) open(out *found, name string, private bool) *directory {
+	dir := u.scan.dir(out, name)
+	if dir != nil && private && u.foreign(u.scan.tree, &dir.stat) {
+		out.problem(printable(name), 0, "", "it does not belong to the user, so it is not looked at")
+		dir.Close()
+		return nil
+	}
+	return dir
+}
+
 func (u *units) Close() {
-	for _, dir := range u.dirs {
+	for _, dir := range u.places {
 		dir.Close()
 	}
 }
@@ -67,12 +72,12 @@ func (u *units) Close() {
 // /dev/null hides one of the same name in a directory below.
 func (u *units) findEnabled(out *found) {
 	seen := make(map[string]bool)
-	for _, dir := range u.dirs {
+	for _, dir := range u.places {
 		for _, wants := range dir.has {
 			if ext := path.Ext(wants); ext != ".wants" && ext != ".requires" && ext != ".upholds" {
 				continue
 			}
-			sub := u.scan.dir(out, dir.path+"/"+wants)
+			sub := u.open(out, dir.path+"/"+wants, dir.private)
 			if sub == nil {
 				continue
 			}
@@ -115,7 +120,7 @@ func (u *units) names(ending string) []string {
 			names = append(names, name)
 		}
 	}
-	for _, dir := range u.dirs {
+	for _, dir := range u.places {
 		for _, name := range dir.has {
 			add(name)
 		}
@@ -129,6 +134,7 @@ func (u *units) names(ending string) []string {
 
 // unit is a unit as systemd puts it together of its files.
 type unit struct {
+	manager  *systemd
 	name     string // its own; aliases are resolved
 	path     string // of its file; of a masked one, of the file that is masked
 	mask     string // of the file that masks it; empty: none does
@@ -141,7 +147,7 @@ const maxAliases = 8
 // load puts a unit together, or returns nil if there is none of that name or
 // its file cannot be read, which is then a problem.
 func (u *units) load(ctx context.Context, out *found, name string) *unit {
-	loaded := &unit{name: name}
+	loaded := &unit{manager: u.systemd, name: name}
 	content := u.find(ctx, out, loaded)
 	if loaded.path == "" {
 		if loaded.mask == "" {
@@ -180,7 +186,7 @@ func (u *units) find(ctx context.Context, out *found, loaded *unit) []byte {
 
 // where is the first file of a unit's name; empty if there is none.
 func (u *units) where(name string) string {
-	for _, dir := range u.dirs {
+	for _, dir := range u.places {
 		if name != "" && dir.holds(name) {
 			return dir.path + "/" + name
 		}
@@ -191,7 +197,7 @@ func (u *units) where(name string) string {
 // first reads the first file of a name that holds something, or finds what the
 // name is an alias of. Files that mask those below them are noted.
 func (u *units) first(ctx context.Context, out *found, loaded *unit, name string) (content []byte, alias string) {
-	for _, dir := range u.dirs {
+	for _, dir := range u.places {
 		if !dir.holds(name) {
 			continue
 		}
@@ -201,7 +207,7 @@ func (u *units) first(ctx context.Context, out *found, loaded *unit, name string
 			return nil, real
 		}
 		if err == nil && target != "/dev/null" {
-			content, err = u.read(ctx, dir.directory, name)
+			content, err = u.read(ctx, dir, name)
 		}
 		if err != nil {
 			out.problem(printable(source), 0, "", reason(err))
@@ -226,15 +232,19 @@ func orText(text, otherwise string) string {
 	return otherwise
 }
 
-// read reads a file of units; a link only if it is root's.
-func (u *units) read(ctx context.Context, dir *directory, name string) ([]byte, error) {
+// read reads a file of units; a link only if it is root's, or if what the
+// user of the directory may not read is out of reach.
+func (u *units) read(ctx context.Context, dir unitDir, name string) ([]byte, error) {
 	p, err := dir.lookup(name, false)
 	if err != nil {
 		return nil, err
 	}
 	defer p.Close()
-	if p.kind() == unix.S_IFLNK {
-		if !u.scan.tree.root(p.stat.Uid) {
+	switch {
+	case dir.private && u.foreign(u.scan.tree, &p.stat):
+		return nil, errForeign
+	case p.kind() == unix.S_IFLNK:
+		if dir.private && u.strict || !dir.private && !u.scan.tree.root(p.stat.Uid) {
 			return nil, errUnitLink
 		}
 		target, err := dir.lookup(name, true)
@@ -247,7 +257,10 @@ func (u *units) read(ctx context.Context, dir *directory, name string) ([]byte, 
 	return p.read(ctx, nil)
 }
 
-var errUnitLink = errors.New("the symbolic link does not belong to root, so it is not followed")
+var (
+	errUnitLink = errors.New("the symbolic link does not belong to root, so it is not followed")
+	errForeign  = errors.New("it does not belong to the user, so it is not read")
+)
 
 // dropIn is a file that adds to a unit.
 type dropIn struct {
@@ -260,11 +273,11 @@ type dropIn struct {
 func (u *units) dropIns(ctx context.Context, out *found, name string) []dropIn {
 	var list []dropIn
 	for _, sub := range dropInDirs(name) {
-		for _, parent := range u.dirs {
+		for _, parent := range u.places {
 			if !parent.holds(sub) {
 				continue
 			}
-			dir := u.scan.dir(out, parent.path+"/"+sub)
+			dir := u.open(out, parent.path+"/"+sub, parent.private)
 			if dir == nil {
 				continue
 			}
@@ -276,7 +289,7 @@ func (u *units) dropIns(ctx context.Context, out *found, name string) []dropIn {
 				source := dir.path + "/" + file
 				add := dropIn{name: file, path: source}
 				if target, err := dir.target(file); err != nil || target != "/dev/null" {
-					if add.content, err = u.read(ctx, dir, file); err != nil {
+					if add.content, err = u.read(ctx, unitDir{directory: dir, private: parent.private}, file); err != nil {
 						out.problem(printable(source), 0, "", reason(err))
 					}
 				}
@@ -316,7 +329,7 @@ func (u *unit) last(section, key string) string {
 			value = s.value
 		}
 	}
-	return expand(value, u.name)
+	return u.expand(value)
 }
 
 // all returns the values of a key that adds up; an empty one resets it.
@@ -328,7 +341,7 @@ func (u *unit) all(section, key string) []string {
 		case s.value == "":
 			values = nil
 		default:
-			values = append(values, expand(s.value, u.name))
+			values = append(values, u.expand(s.value))
 		}
 	}
 	return values

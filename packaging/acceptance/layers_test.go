@@ -68,6 +68,7 @@ var arrows = map[string][]string{
 
 // homes gives each big dependency the only packages that may import it.
 var homes = map[string][]string{
+	"github.com/godbus/dbus":          {"agent/discover"},
 	"github.com/hashicorp/serf":       {"shared/gossip"},
 	"github.com/hashicorp/memberlist": {"shared/gossip"},
 	"github.com/hashicorp/raft":       {"collector/replica"},
