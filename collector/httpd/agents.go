@@ -82,6 +82,9 @@ func (s *Server) report(ctx context.Context, in reportIn) (api.ReportReceipt, er
 	if !known {
 		return api.ReportReceipt{}, unknownHost(in.host)
 	}
+	for i := range in.report.Jobs {
+		in.report.Jobs[i].Evidence = nil // rides in sightings
+	}
 	receipt := api.ReportReceipt{Hash: in.report.ContentHash()}
 	if host.Hash == receipt.Hash {
 		return receipt, nil

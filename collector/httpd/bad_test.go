@@ -91,6 +91,20 @@ var bad = []struct {
 	{"report_nested_field", "PUT", api.AgentPath(hostID(1)) + "/report", `{"host":"x","scanned":"2026-01-01T00:00:00Z","jobs":[{"id":"a","source":"/x"},{"id":"b","Source":"/x"}]}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"runs_bad_journal", "POST", api.AgentPath(hostID(1)) + "/runs", `{"journal":"x","records":[]}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"answer_unknown", "POST", api.AgentPath(hostID(1)) + "/asks/none", "x", []string{"Content-Type", api.MediaOutput}, 404},
+	{"sightings_faults", "PUT", api.AgentPath(hostID(1)) + "/sightings", `{"since":{"dream":"2026-01-01T00:00:00Z"},"jobs":{"x":{"last":"0001-01-01T00:00:00Z","grade":"guess","from":"journal"}}}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"sightings_unknown", "PUT", api.AgentPath(hostID(8)) + "/sightings", `{}`, []string{"Content-Type", api.MediaJSON}, 404},
+	{"pin_name", "PUT", api.PathPins + "/UPPER", `{"labels":"*"}`, []string{"Content-Type", api.MediaJSON}, 404},
+	{"pin_faults", "PUT", api.PathPins + "/db", `{"labels":"==","allow":[{"fingerprint":"x","user":""}]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"pin_unmatched", "PUT", api.PathPins + "/db", `{"labels":"role=none"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"pin_version", "PUT", api.PathPins + "/db", `{"labels":"*"}`, []string{"Content-Type", api.MediaJSON, "If-Match", `"3"`}, 422},
+	{"no_pin", "GET", api.PathPins + "/none", "", nil, 404},
+	{"no_pin_to_drop", "DELETE", api.PathPins + "/none", "", nil, 404},
+	{"annotation_form", "PUT", api.PathAnnotations + "/xyz", `{"owner":"a"}`, []string{"Content-Type", api.MediaJSON}, 404},
+	{"annotation_faults", "PUT", api.PathAnnotations + "/0123456789abcdef", `{"owner":"a\u001b[31m","note":"` + strings.Repeat("x", 2001) + `"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"no_annotation", "GET", api.PathAnnotations + "/0123456789abcdef", "", nil, 404},
+	{"ack_faults", "PUT", api.PathFindings + "/0123456789abcdef/ack", `{"reason":" ","expires":"2020-01-01T00:00:00Z"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"ack_form", "PUT", api.PathFindings + "/none/ack", `{"reason":"x"}`, []string{"Content-Type", api.MediaJSON}, 404},
+	{"no_ack_to_drop", "DELETE", api.PathFindings + "/0123456789abcdef/ack", "", nil, 404},
 	{"join_faults", "POST", api.PathCollectors, `{"id":"c2","raft":"here","api":"there"}`, []string{"Content-Type", api.MediaJSON}, 422},
 }
 
@@ -187,7 +201,8 @@ func TestEveryRouteRefusesWhatItIsNot(t *testing.T) {
 
 // filled puts something into each parameter of a path.
 func filled(path string) string {
-	return strings.NewReplacer("{host}", string(hostID(1)), "{namespace}", "data", "{name}", "backup", "{run}", "0197", "{collector}", "c1", "{ask}", "a").Replace(path)
+	return strings.NewReplacer("{host}", string(hostID(1)), "{namespace}", "data", "{name}", "backup", "{run}", "0197", "{collector}", "c1", "{ask}", "a", "{pin}", "db",
+		"{fingerprint}", "0123456789abcdef", "{finding}", "0123456789abcdef").Replace(path)
 }
 
 // guard refuses everything and remembers what it was asked.

@@ -147,6 +147,13 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	report.Jobs[0].Evidence = &fleet.Evidence{Last: report.Scanned, Grade: "started", From: "journal"}
 	report.Problems = []fleet.Problem{{Source: "/etc/crontab", Line: 3, Text: "x", Reason: "no schedule"}}
 	do("PUT", api.PathAgentReport, agent+"/report", asJSON(t, report))
+	said := fleet.Sightings{Since: map[fleet.JobKind]time.Time{fleet.KindCron: report.Scanned}, Jobs: map[fleet.JobID]fleet.Evidence{report.Jobs[0].ID: {Last: report.Scanned, Grade: fleet.GradeStarted, From: "journal"}}}
+	do("PUT", api.PathAgentSeen, agent+"/sightings", asJSON(t, said))
+	print := report.Jobs[0].Fingerprint
+	do("PUT", api.PathPin, api.PathPins+"/db", `{"labels":"role=db"}`, api.HeaderReason, "hard")
+	do("PUT", api.PathAnnotation, api.PathAnnotations+"/"+print, `{"owner":"team-data","note":"ask first"}`)
+	do("PUT", api.PathFindingAck, api.PathFindings+"/0123456789abcdef/ack", `{"reason":"known","expires":"2100-01-01T00:00:00Z"}`)
+	do("DELETE", api.PathFindingAck, api.PathFindings+"/0123456789abcdef/ack", "")
 	do("POST", api.PathResolve, api.PathResolve, backup)
 	do("POST", api.PathTasks, api.PathTasks, backup, api.HeaderReason, "because")
 	do("POST", api.PathTasks, api.PathTasks, backup)
@@ -164,7 +171,8 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	for path, target := range map[string]string{
 		api.PathOverview: "", api.PathHosts: "", api.PathHost: api.HostPath("host-1"), api.PathJobs: "", api.PathJobGroups: "", api.PathTasks: "",
 		api.PathTask: "/v1/tasks/data/backup", api.PathTaskHosts: "/v1/tasks/data/backup/hosts", api.PathRuns: "", api.PathRun: api.RunPath(run.ID),
-		api.PathUpcoming:   api.PathUpcoming + "?until=" + url.QueryEscape(time.Now().Add(24*time.Hour).UTC().Truncate(time.Second).Format(time.RFC3339)),
+		api.PathUpcoming: api.PathUpcoming + "?until=" + url.QueryEscape(time.Now().Add(24*time.Hour).UTC().Truncate(time.Second).Format(time.RFC3339)),
+		api.PathPins:     "", api.PathPin: api.PathPins + "/db", api.PathAnnotations: "", api.PathAnnotation: api.PathAnnotations + "/" + print,
 		api.PathCollectors: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
 	} {
 		if target == "" {
@@ -172,6 +180,7 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 		}
 		do("GET", path, target, "")
 	}
+	do("DELETE", api.PathPin, api.PathPins+"/db", "")
 	do("DELETE", api.PathRun, api.RunPath(ordered.Orders[0].Run), "")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup?stop=true", "", "If-Match", "*")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup", "", "If-Match", "*")

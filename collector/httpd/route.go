@@ -22,6 +22,7 @@ const (
 	ReadOutput    Permission = "output:read"   // what commands wrote
 	WriteTasks    Permission = "tasks:write"   // give, change and take back tasks
 	RunTasks      Permission = "tasks:run"     // run now, cancel
+	WriteNotes    Permission = "notes:write"   // pins, annotations, acknowledgements
 	ManageCluster Permission = "cluster:write" // who is a collector
 	BeAgent       Permission = "agent"         // speak for the host in the path
 )
@@ -116,8 +117,9 @@ var (
 )
 
 // clip shortens what a caller sent before it is shown.
-func clip(s string) string {
-	const most = 80
+func clip(s string) string { return clipTo(s, 80) }
+
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
 	}

@@ -26,6 +26,10 @@ func (s *Server) routes() []Route {
 		{get, api.PathRun, ReadFleet, here, none, "", "RunView", answer(parseRun, s.run)},
 		{get, api.PathRunOutput, ReadOutput, here, none, "", "", s.serveOutput},
 		{get, api.PathUpcoming, ReadFleet, here, none, "", "UpcomingList", answer(query, s.Upcoming)},
+		{get, api.PathPins, ReadFleet, here, none, "", "PinList", answer(query, s.pins)},
+		{get, api.PathPin, ReadFleet, here, none, "", "PinView", answer(parsePin, s.Pin)},
+		{get, api.PathAnnotations, ReadFleet, here, none, "", "AnnotationList", answer(query, s.Annotations)},
+		{get, api.PathAnnotation, ReadFleet, here, none, "", "Annotation", answer(parseAnnotation, s.Annotation)},
 
 		// what people change
 		{post, api.PathResolve, ReadFleet, here, document, "Task", "Resolution", answer(parseDocument, s.resolve)},
@@ -36,6 +40,13 @@ func (s *Server) routes() []Route {
 		{post, api.PathTaskRun, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.runTask)},
 		{del, api.PathRun, RunTasks, leader, none, "", "Cancelled", answer(parseCancel, s.cancelRun)},
 
+		// what people say about jobs
+		{put, api.PathPin, WriteNotes, leader, jsonBody, "PinRequest", "Pin", answer(parsePutPin(), s.putPin)},
+		{del, api.PathPin, WriteNotes, leader, none, "", "Receipt", answer(parseDropPin, s.dropPin)},
+		{put, api.PathAnnotation, WriteNotes, leader, jsonBody, "AnnotationRequest", "Annotation", answer(parseAnnotate(), s.annotate)},
+		{put, api.PathFindingAck, WriteNotes, leader, jsonBody, "AckRequest", "Ack", answer(parseAck(), s.ack)},
+		{del, api.PathFindingAck, WriteNotes, leader, none, "", "Receipt", answer(parseDropAck, s.dropAck)},
+
 		// who the collectors are
 		{get, api.PathCollectors, ReadFleet, here, none, "", "Cluster", answer(nothing, s.cluster)},
 		{post, api.PathCollectors, ManageCluster, leader, jsonBody, "Join", "Cluster", answer(parseJoin(), s.join)},
@@ -44,6 +55,7 @@ func (s *Server) routes() []Route {
 		// what agents say and ask
 		{put, api.PathAgent, BeAgent, leader, jsonBody, "Host", "Registered", answer(parseRegister(), s.register)},
 		{put, api.PathAgentReport, BeAgent, leader, report, "Report", "ReportReceipt", answer(parseReport(), s.report)},
+		{put, api.PathAgentSeen, BeAgent, leader, report, "Sightings", "Receipt", answer(parseSight(), s.sight)},
 		{get, api.PathAgentPlan, BeAgent, here, none, "", "Plan", answer(parsePlan, s.plan)},
 		{post, api.PathAgentRuns, BeAgent, leader, jsonBody, "RunBatch", "RunReceipt", answer(parseRuns(), s.runs)},
 		{put, api.PathAgentApply, BeAgent, leader, jsonBody, "Applied", "AppliedReceipt", answer(parseApplied(), s.applied)},

@@ -84,6 +84,10 @@ type Deps struct {
 	// ParseTask reads a task document of a media type.
 	ParseTask func(document []byte, mediaType string) (fleet.Task, error)
 
+	// HasFinding reports whether a finding stands; nil: every id may be
+	// acknowledged.
+	HasFinding func(ctx context.Context, id string) (bool, error)
+
 	Presence     Presence   // nil: only calls count
 	Authorizer   Authorizer // nil: who reaches the listener may do everything
 	Checks       []Check
