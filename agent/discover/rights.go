@@ -41,3 +41,13 @@ func (t *tree) mine(uid uint32) bool {
 }
 
 func isDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
+
+// denied reports whether a directory must not be opened.
+func (t *tree) denied(name string) bool {
+	dir, err := t.openDir(name)
+	if err != nil {
+		return isDenied(err)
+	}
+	dir.Close()
+	return false
+}

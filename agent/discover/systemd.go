@@ -20,7 +20,8 @@ type systemd struct {
 	idle    string   // why it starts nothing; empty: it runs
 	aside   string   // what is to be said of all that it starts
 	own     []string // only what stands in these directories is told of; nil: all
-	strict  bool     // its user's files are read with more rights than the user has
+	asUser  bool     // its user's files are read with the user's rights
+	strict  bool     // … with more rights than the user has
 	bus     *busTimers
 }
 
@@ -216,7 +217,8 @@ func (s *scan) userPart(a *account, lingers bool) part {
 			}
 		}
 		if a.numbered && a.uid != 0 {
-			m.strict = s.tree.become(a) != nil
+			m.asUser = s.tree.become(a) == nil
+			m.strict = !m.asUser
 		}
 		s.timers(ctx, out, m)
 	}}

@@ -61,6 +61,11 @@ func splitUnit(name string) unitName {
 	return unitName{prefix, instance, strings.TrimPrefix(ending, "."), template}
 }
 
+// validUnit reports whether a name is one that systemd looks at.
+func validUnit(name string) bool {
+	return len(name) <= 255 && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:-_.\\@") == ""
+}
+
 // of is the name of the template; empty if the name is none's instance.
 func (n unitName) of() string {
 	if !n.template || n.instance == "" {

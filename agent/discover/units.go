@@ -17,6 +17,7 @@ type units struct {
 	scan    *scan
 	places  []unitDir
 	enabled map[string]string // a unit and the link that pulls it in
+	closed  bool              // a directory of the user's could not be opened
 }
 
 // unitDir is one of the manager's directories, as far as it is there.
@@ -53,6 +54,16 @@ func (s *scan) openUnits(out *found, m *systemd) *units {
 
 // open opens a directory, but not where a user may have led it elsewhere.
 func (u *units) open(out *found, name string, private bool) *directory {
+	if private && u.scan.tree.denied(name) {
+		switch {
+		case u.asUser:
+			out.problem(printable(name), 0, "", errDenied.Error())
+		case !u.closed:
+			u.closed = true // so are the others
+			out.problem(printable(name), 0, "", reason(unix.EACCES))
+		}
+		return nil
+	}
 	dir := u.scan.dir(out, name)
 	if dir != nil && private && u.foreign(u.scan.tree, &dir.stat) {
 		out.problem(printable(name), 0, "", "it does not belong to the user, so it is not looked at")
@@ -112,11 +123,11 @@ func (d *directory) target(name string) (string, error) {
 }
 
 // names returns the units with an ending, from files and from enabled links,
-// in order. Templates are none.
+// in order. Templates are none, nor is what systemd takes for no unit's name.
 func (u *units) names(ending string) []string {
 	var names []string
 	add := func(name string) {
-		if n := splitUnit(name); n.suffix == ending && n.prefix != "" && (!n.template || n.instance != "") {
+		if n := splitUnit(name); validUnit(name) && n.suffix == ending && n.prefix != "" && (!n.template || n.instance != "") {
 			names = append(names, name)
 		}
 	}
@@ -235,6 +246,14 @@ func orText(text, otherwise string) string {
 // read reads a file of units; a link only if it is root's, or if what the
 // user of the directory may not read is out of reach.
 func (u *units) read(ctx context.Context, dir unitDir, name string) ([]byte, error) {
+	content, err := u.readAs(ctx, dir, name)
+	if dir.private && u.asUser && isDenied(err) {
+		err = errDenied
+	}
+	return content, err
+}
+
+func (u *units) readAs(ctx context.Context, dir unitDir, name string) ([]byte, error) {
 	p, err := dir.lookup(name, false)
 	if err != nil {
 		return nil, err
@@ -259,6 +278,7 @@ func (u *units) read(ctx context.Context, dir unitDir, name string) ([]byte, err
 
 var (
 	errUnitLink = errors.New("the symbolic link does not belong to root, so it is not followed")
+	errDenied   = errors.New("its user may not read it, and neither does a scan")
 	errForeign  = errors.New("it does not belong to the user, so it is not read")
 )
 
