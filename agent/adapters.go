@@ -20,10 +20,11 @@ type starter struct {
 	recorder  recorder
 	ended     func(task fleet.TaskID, run fleet.RunID)
 	addresses func() ([]netip.Addr, error) // of the host, now
+	queue     *queue                       // of runs that wait for a place in the fleet
 }
 
-// Begin begins a run, or skips it where the host has left the task's networks;
-// it returns when that is on disk.
+// Begin begins a run, lets it wait for its place in the fleet, or skips it where
+// the host has left the task's networks; it returns when that is on disk.
 func (s starter) Begin(ctx context.Context, due scheduler.Due) error {
 	task := &due.Assignment.Task
 	if s.away(task.Where.Networks) {
@@ -36,7 +37,24 @@ func (s starter) Begin(ctx context.Context, due scheduler.Due) error {
 		}
 		return err
 	}
-	return s.runner.Start(ctx, runner.Spec{Run: due.Record(s.host), Execute: task.Run, Limits: task.Limits})
+	spec := specOf(task, due.Record(s.host))
+	spec.Facts = causeOf(due.Cause, due.Payload)
+	if task.Limits.Fleet > 0 {
+		return s.queue.Begin(ctx, spec)
+	}
+	return s.runner.Start(ctx, spec)
+}
+
+func specOf(task *fleet.Task, run fleet.Run) runner.Spec {
+	return runner.Spec{Run: run, Execute: task.Run, Limits: task.Limits}
+}
+
+// causeOf is what a command is told of an event, a webhook or a file.
+func causeOf(cause, payload string) []runner.Fact {
+	if cause == "" {
+		return nil
+	}
+	return []runner.Fact{{Name: "CAUSE", Value: cause}, {Name: "PAYLOAD", Value: payload}}
 }
 
 // away reports whether the task is bound to networks and none of the host's
@@ -68,7 +86,11 @@ func hostAddresses() ([]netip.Addr, error) {
 }
 
 // Cancel stops a run; one that has ended meanwhile needs no stopping.
-func (s starter) Cancel(run fleet.RunID, reason string) { s.runner.Cancel(run, reason) }
+func (s starter) Cancel(run fleet.RunID, reason string) {
+	if !s.queue.Cancel(run, reason) {
+		s.runner.Cancel(run, reason)
+	}
+}
 
 // recorder lets the scheduler settle what does not become a run.
 type recorder struct{ journal *journal.Journal }

@@ -63,21 +63,34 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer runs.Close()
 
+	collectors, err := newClients(cfg.Collectors, cfg.Version)
+	if err != nil {
+		return err
+	}
+	defer collectors.Close()
+	ended := func(task fleet.TaskID, run fleet.RunID) { plans.Ended(task, run) }
+	places := newQueue(id, collectors.work, recorder{book}, log)
+	places.start, places.ended = runs.Start, ended
+	defer places.Close()
+
 	open := book.OpenRuns()
 	plans = scheduler.New(scheduler.Config{
 		Host: id, Memory: book, Recorder: recorder{book},
 		Starter: starter{
-			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses,
-			ended: func(task fleet.TaskID, run fleet.RunID) { plans.Ended(task, run) },
+			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses, ended: ended, queue: places,
 		},
 		Open: runsOf(open), Booted: bootTime(), Logger: log,
 	})
-	for _, run := range open {
-		runs.Attach(run.Run, run.Handle)
-	}
 	saved, err := book.LoadPlan()
 	if err != nil {
 		return fmt.Errorf("load plan: %w", err)
+	}
+	for _, run := range open {
+		if spec, waits := waiting(&run.Run, saved); waits {
+			places.Resume(spec)
+		} else {
+			runs.Attach(run.Run, run.Handle)
+		}
 	}
 	var index uint64
 	if saved != nil {
@@ -85,11 +98,6 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		index = saved.Index
 	}
 
-	collectors, err := newClients(cfg.Collectors, cfg.Version)
-	if err != nil {
-		return err
-	}
-	defer collectors.Close()
 	doorbell, err := joinMesh(cfg, id, collectors, log)
 	if err != nil {
 		return err

@@ -42,7 +42,11 @@ type Spec struct {
 	Run     fleet.Run // id, task, generation, host, due, order and attempt
 	Execute fleet.Execute
 	Limits  fleet.Limits
+	Facts   []Fact // what else the command sees, as FLEETCRON_<Name>
 }
+
+// Fact is one more thing that a command is told about its run.
+type Fact struct{ Name, Value string }
 
 // Runner carries out runs; its methods may be called from any goroutine.
 type Runner struct {

@@ -159,6 +159,9 @@ func environment(spec *Spec, user account) []string {
 			env = append(env, value)
 		}
 	}
+	for _, fact := range spec.Facts {
+		env = append(env, "FLEETCRON_"+fact.Name+"="+fact.Value)
+	}
 	return append(env,
 		"FLEETCRON_TASK="+string(run.Task),
 		runVariable+string(run.ID),

@@ -56,7 +56,9 @@ type Due struct {
 	Run        fleet.RunID
 	Assignment *fleet.Assignment // read only
 	Nominal    time.Time         // the due instant, UTC
-	Order      fleet.OrderID     // set when a person ordered it
+	Order      fleet.OrderID     // set when it was ordered
+	Cause      string            // of an order that no person gave
+	Payload    string            // what the cause brought along
 }
 
 // Task returns the task's identity.

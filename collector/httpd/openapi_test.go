@@ -180,6 +180,12 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 		}
 		do("GET", path, target, "")
 	}
+	do("PUT", api.PathTask, "/v1/tasks/data/hooked", `{"task":"hooked","namespace":"data","on":{"webhook":true},"run":{"command":"true"},"where":{"labels":"*"},"limits":{"fleet":1,"timeout":"1m"}}`, "If-None-Match", "*")
+	do("PUT", api.PathTask, "/v1/tasks/data/waiting", `{"task":"waiting","namespace":"data","on":{"event":"deployed"},"run":{"command":"true"},"where":{"labels":"*"}}`, "If-None-Match", "*")
+	do("POST", api.PathTaskHook, "/v1/hooks/data/hooked", `{"a": 1}`)
+	do("POST", api.PathEvent, "/v1/events/deployed", `{}`)
+	do("POST", api.PathAgentLeases, agent+"/leases", `{"task":"data/hooked","run":"r1"}`)
+	do("DELETE", api.PathAgentLease, agent+"/leases/r1?task=data/hooked", "")
 	do("DELETE", api.PathPin, api.PathPins+"/db", "")
 	do("DELETE", api.PathRun, api.RunPath(ordered.Orders[0].Run), "")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup?stop=true", "", "If-Match", "*")

@@ -38,6 +38,8 @@ func (s *Server) routes() []Route {
 		{patch, api.PathTask, WriteTasks, leader, jsonBody, "TaskPatch", "TaskRecord", answer(parsePatchTask(), s.patchTask)},
 		{del, api.PathTask, WriteTasks, leader, none, "", "Deleted", answer(parseDeleteTask, s.deleteTask)},
 		{post, api.PathTaskRun, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.runTask)},
+		{post, api.PathEvent, RunTasks, leader, payload, "", "Ordered", answer(parseEvent, s.raise)},
+		{post, api.PathTaskHook, RunTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
 		{del, api.PathRun, RunTasks, leader, none, "", "Cancelled", answer(parseCancel, s.cancelRun)},
 
 		// what people say about jobs
@@ -59,6 +61,8 @@ func (s *Server) routes() []Route {
 		{get, api.PathAgentPlan, BeAgent, here, none, "", "Plan", answer(parsePlan, s.plan)},
 		{post, api.PathAgentRuns, BeAgent, leader, jsonBody, "RunBatch", "RunReceipt", answer(parseRuns(), s.runs)},
 		{put, api.PathAgentApply, BeAgent, leader, jsonBody, "Applied", "AppliedReceipt", answer(parseApplied(), s.applied)},
+		{post, api.PathAgentLeases, BeAgent, leader, jsonBody, "LeaseRequest", "Lease", answer(parseLease(), s.lease)},
+		{del, api.PathAgentLease, BeAgent, leader, none, "", "Returned", answer(parseReturnLease, s.returnLease)},
 		{get, api.PathAgentAsks, BeAgent, here, none, "", "AskList", answer(parseAsks, s.asks)},
 		{post, api.PathAgentAnswer, BeAgent, here, stream, "", "Answered", s.serveAnswer},
 

@@ -105,6 +105,7 @@ type Server struct {
 	desk    *desk
 	packer  *packer
 	agenda  *agenda
+	turns   turns
 	peers   *http.Transport
 
 	life context.Context // ends with Close: whoever waits returns

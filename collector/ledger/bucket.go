@@ -33,6 +33,7 @@ const (
 	inPresumed
 	inHours
 	inKept
+	inLeases
 	inRequests
 	inRequestExpiry
 	inSightings
@@ -40,6 +41,9 @@ const (
 	inPins
 	inAnnotations
 	inAcks
+	inVersions
+	inChanges
+	inChangesByHost
 	buckets
 )
 
@@ -47,7 +51,7 @@ const (
 // below is a NUL byte, which no id contains, so that the range of "foo" ends
 // before "foo2" begins.
 var bucketNames = [buckets]string{
-	inMeta:             "meta",            // "applied" → index, term; "cluster" → Cluster; "format" → number
+	inMeta:             "meta",            // "applied" → index, term; "cluster" → Cluster; "format" → number; "history" → instant it begins at
 	inCollectors:       "collectors",      // collector → Collector
 	inHosts:            "hosts",           // host → hostRow
 	inReports:          "reports",         // host → reportRow
@@ -68,6 +72,7 @@ var bucketNames = [buckets]string{
 	inPresumed:         "runs_presumed",   // run → 1, while its outcome is not its host's word
 	inHours:            "hours",           // hour since 1970 → runs and failures first seen in it
 	inKept:             "runs_kept",       // task → how many runs it has
+	inLeases:           "leases",          // task.run → fleet.Lease
 	inRequests:         "requests",        // idempotency key → requestRow
 	inRequestExpiry:    "requests_expiry", // instant.key
 	inSightings:        "sightings",       // host.job → sightingRow
@@ -75,6 +80,9 @@ var bucketNames = [buckets]string{
 	inPins:             "pins",            // name → fleet.Pin
 	inAnnotations:      "annotations",     // fingerprint → fleet.Annotation
 	inAcks:             "acks",            // finding → fleet.Ack
+	inVersions:         "versions",        // host.job.instant it began → instant it ended, jobRow as it was
+	inChanges:          "changes",         // instant host → what the report changed
+	inChangesByHost:    "changes_host",    // host.instant → 1, where a job got another id
 }
 
 // key joins the parts of a key.

@@ -46,6 +46,8 @@ var kinds = []kind{
 	{17, 1, func() Command { return new(PutAnnotation) }, func() any { return new(fleet.Annotation) }},
 	{18, 1, func() Command { return new(PutAck) }, func() any { return new(fleet.Ack) }},
 	{19, 1, func() Command { return new(DropAck) }, nil},
+	{23, 1, func() Command { return new(TakeLease) }, func() any { return new(fleet.Lease) }},
+	{24, 1, func() Command { return new(ReturnLease) }, nil},
 }
 
 // Encode returns the command as the data of a raft entry: number, version,

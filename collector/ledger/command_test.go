@@ -27,13 +27,13 @@ func examples() []Command {
 	task := fleet.Task{
 		Name: "nightly", Namespace: "data", Owner: "team-data", Description: "dumps",
 		On: fleet.Trigger{
-			Cron: "30 2 * * *", Every: fleet.Duration(time.Minute), Anchor: &anchor, At: &anchor, Manual: true, Daemon: true,
+			Cron: "30 2 * * *", Every: fleet.Duration(time.Minute), Anchor: &anchor, At: &anchor, Event: "e", File: "/in/*", Webhook: true, Manual: true, Daemon: true,
 			Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Second), Deadline: fleet.Duration(time.Minute), Starts: &anchor, Ends: &anchor,
 			Missed: fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(time.Hour)},
 		},
-		Run:    fleet.Execute{Command: fleet.Command{Argv: []string{"/bin/dump", "--all"}, Shell: "dump"}, User: "backup", Dir: "/var", Env: map[string]string{"B": "2", "A": "1"}},
+		Run:    fleet.Execute{Command: fleet.Command{Argv: []string{"/bin/dump", "--all"}, Shell: "dump"}, User: "backup", Dir: "/var", Stdin: "in", Env: map[string]string{"B": "2", "A": "1"}},
 		Where:  fleet.Where{Labels: "role=db", Hosts: []string{"db-*"}, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pick: fleet.PickAll},
-		Limits: fleet.Limits{Timeout: 1, Grace: 2, Overlap: fleet.OverlapQueue, PerHost: 3, Nice: 4, Output: 5},
+		Limits: fleet.Limits{Timeout: 1, Grace: 2, Overlap: fleet.OverlapQueue, PerHost: 3, Fleet: 6, Wait: 7, Nice: 4, Output: 5},
 	}
 	put := &PutTask{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, IfIndex: &seven, At: noon, Actor: "ann", Reason: "why not"}
 	host := fleet.Host{
@@ -55,7 +55,7 @@ func examples() []Command {
 		&RecordReport{Host: hostID(1), Report: report, Hash: "abc", At: noon},
 		put,
 		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday"},
-		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now"}}, At: noon},
+		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now", Cause: "event e", Payload: "p"}}, At: noon},
 		&DropOrder{Host: hostID(1), ID: "o1"},
 		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
 		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{{Sequence: 9, Run: wholeRun()}}}}, At: noon},
@@ -70,6 +70,8 @@ func examples() []Command {
 		&PutAnnotation{Annotation: fleet.Annotation{Fingerprint: job.Fingerprint, Owner: "team-data", Note: "n", By: "ann", At: noon}},
 		&PutAck{Ack: fleet.Ack{Finding: "0123456789abcdef", By: "ann", Reason: "known", At: noon, Expires: noon.Add(time.Hour)}},
 		&DropAck{Finding: "0123456789abcdef"},
+		&TakeLease{Task: "data/nightly", Run: "r1", Host: hostID(1), At: noon},
+		&ReturnLease{Task: "data/nightly", Run: "r1", Host: hostID(1)},
 	}
 }
 

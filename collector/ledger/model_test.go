@@ -212,7 +212,9 @@ func randomWord(random *rand.Rand, host int, at time.Time) Command {
 	name := []string{"foo", "foo2"}[random.IntN(2)]
 	switch random.IntN(10) {
 	case 9:
+		return &TakeLease{Task: fleet.NewTaskID("", name), Run: runID(random.IntN(200)*60_000, host), Host: hostID(host), At: at}
 	case 8:
+		return &ReturnLease{Task: fleet.NewTaskID("", name), Run: runID(random.IntN(200)*60_000, host), Host: hostID(host)}
 	case 0:
 		return &PutPin{Pin: fleet.Pin{Name: name, Labels: "role=0", At: at}}
 	case 1:

@@ -38,6 +38,7 @@ func (cmd *Prune) apply(c *change) any {
 		return !order.Expires.IsZero() && !order.Expires.After(cmd.At)
 	})
 	pruned.Requests = forgetRequests(c, cmd.At)
+	pruneLeases(c, cmd.At)
 	pruned.Acks = dropAcks(c, cmd.At)
 	pruned.Runs = cmd.removeOld(c, limit)
 	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)

@@ -122,6 +122,7 @@ func recordRun(c *change, host fleet.HostID, run *fleet.Run, tally *tally) (chan
 	}
 	writeRun(c, &old, &next, found, tally)
 	settleOrders(c, &next)
+	settleLease(c, &next)
 	return true, ""
 }
 

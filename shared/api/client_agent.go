@@ -46,6 +46,24 @@ func (c *Client) Apply(ctx context.Context, applied fleet.Applied) error {
 	return err
 }
 
+// Lease asks for one of the places that a task has in the fleet, and waits up
+// to request.Wait for one to come free. None is a Conflict with the code
+// CodeNoPlace.
+func (c *Client) Lease(ctx context.Context, host fleet.HostID, request LeaseRequest) (fleet.Lease, error) {
+	request.Wait = min(request.Wait, fleet.Duration(MaxWait))
+	return change[fleet.Lease](ctx, c, call{
+		method: http.MethodPost, path: AgentPath(host) + "/leases", wait: time.Duration(request.Wait),
+	}, request)
+}
+
+// ReturnLease gives back the lease of a run that did not begin.
+func (c *Client) ReturnLease(ctx context.Context, host fleet.HostID, task fleet.TaskID, run fleet.RunID) error {
+	_, _, err := read[json.RawMessage](ctx, c, call{
+		method: http.MethodDelete, path: AgentPath(host) + "/leases/" + url.PathEscape(string(run)), query: url.Values{"task": {string(task)}},
+	})
+	return err
+}
+
 // Asks waits up to wait for questions that only this agent can answer.
 func (c *Client) Asks(ctx context.Context, host fleet.HostID, wait time.Duration) ([]Ask, error) {
 	wait = min(wait, MaxWait)

@@ -87,6 +87,28 @@ func (c *Client) RemoveCollector(ctx context.Context, id fleet.CollectorID) (Clu
 	}, nil)
 }
 
+// Raise raises an event: every task that waits for it runs once on each of its
+// hosts. The payload is any JSON of at most fleet.MaxPayload bytes; nil is {}.
+func (c *Client) Raise(ctx context.Context, event string, payload []byte, reason string) (Ordered, error) {
+	return c.cause(ctx, "/v1/events/"+url.PathEscape(event), payload, reason)
+}
+
+// Hook calls the address of a task that has webhook as its trigger.
+func (c *Client) Hook(ctx context.Context, task fleet.TaskID, payload []byte) (Ordered, error) {
+	return c.cause(ctx, "/v1/hooks/"+url.PathEscape(task.Namespace())+"/"+url.PathEscape(task.Name()), payload, "")
+}
+
+func (c *Client) cause(ctx context.Context, path string, payload []byte, reason string) (Ordered, error) {
+	if payload == nil {
+		payload = []byte("{}")
+	}
+	header := changeHeader(nil, reason)
+	header.Del("If-Match")
+	header.Set("Content-Type", MediaJSON)
+	ordered, _, err := read[Ordered](ctx, c, call{method: http.MethodPost, path: path, body: payload, header: header})
+	return ordered, err
+}
+
 // ETag writes a version as If-Match and ETag carry it.
 func ETag(index uint64) string { return `"` + strconv.FormatUint(index, 10) + `"` }
 

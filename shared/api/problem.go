@@ -38,6 +38,7 @@ const (
 	CodeNotLeader    = "not_leader"            // this collector does not lead
 	CodeUnknown      = "outcome_unknown"       // it may have happened; ask again with the same Idempotency-Key
 	CodeKeyReused    = "key_reused"            // the idempotency key stands for another request
+	CodeNoPlace      = "no_place"              // all places of the task in the fleet are taken; waiting may help
 	CodeTooMany      = "too_many"              // the limit of what may wait at once is reached
 )
 

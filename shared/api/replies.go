@@ -223,6 +223,14 @@ type Ordered struct {
 	Index  uint64        `json:"index"`
 }
 
+// LeaseRequest is the body of POST on leases: a run asks for one of the places
+// that its task has in the fleet.
+type LeaseRequest struct {
+	Task fleet.TaskID   `json:"task"`
+	Run  fleet.RunID    `json:"run"`
+	Wait fleet.Duration `json:"wait,omitempty"` // for a place to come free; at most MaxWait
+}
+
 // Deleted answers DELETE of a task.
 type Deleted struct {
 	Orders []fleet.Order `json:"orders"` // cancel orders for its running runs; empty without ?stop=true

@@ -1,0 +1,60 @@
+package httpd_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+const narrowTask = `{"task":"narrow","on":{"manual":true},"run":{"command":"true"},"where":{"labels":"*"},"limits":{"fleet":2,"timeout":"1m"}}`
+
+// TestAPlaceGoesFromRunToRun lets many runs wait for few places, and ends those
+// that have one until everybody had theirs.
+func TestAPlaceGoesFromRunToRun(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, nil)
+	json := []string{"Content-Type", api.MediaJSON}
+	h.giveTask(t, narrowTask)
+	const runs = 7
+	agent := api.AgentPath(hostID(1))
+	granted := make(chan fleet.Lease, runs)
+	for n := range runs {
+		go func() {
+			body := fmt.Sprintf(`{"task":"default/narrow","run":"r%d","wait":"30s"}`, n)
+			reply := h.do(t, "POST", agent+"/leases", body, json...)
+			if reply.StatusCode != http.StatusOK {
+				t.Error(text(t, reply))
+				granted <- fleet.Lease{}
+				return
+			}
+			granted <- decoded[fleet.Lease](t, reply, http.StatusOK)
+		}()
+	}
+	fences := map[uint64]bool{}
+	for n := range runs {
+		lease := <-granted
+		held, err := h.ledger.LeasesOf("default/narrow")
+		if err != nil || len(held) > 2 {
+			t.Fatalf("%d runs hold one of 2 places (%v)", len(held), err)
+		}
+		if fences[lease.Fence] || lease.Run == "" {
+			t.Fatalf("%+v has a fence of another", lease)
+		}
+		fences[lease.Fence] = true
+		exit := 0
+		run := newRun(1, fleet.RunRan)
+		run.ID, run.Task, run.Exit = lease.Run, "default/narrow", &exit
+		batch := asJSON(t, api.RunBatch{Journal: fleet.JournalID(strings.Repeat("c", 32)), Records: []api.RunRecord{{Sequence: uint64(n + 1), Run: run}}})
+		if reply := h.do(t, "POST", agent+"/runs", batch, json...); reply.StatusCode != http.StatusOK {
+			t.Fatal(text(t, reply))
+		}
+	}
+	reply := h.do(t, "POST", agent+"/leases", `{"task":"default/narrow","run":"r0"}`, json...)
+	if reply.StatusCode != http.StatusConflict {
+		t.Errorf("a run that has ended gets a lease: %s", text(t, reply))
+	}
+}
