@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ import (
 )
 
 // The client that speaks to a collector from elsewhere can stand in for it.
-var _ Source = (*api.Client)(nil)
+var _ Inventory = (*api.Client)(nil)
 
 // fake is a Source of n things of each kind, all of whose texts are text.
 // Lists have one page more after each: their cursors count up.
@@ -56,6 +57,7 @@ func last[Q any](t *testing.T, f *fake) Q {
 const (
 	hostID = fleet.HostID("0123456789abcdef0123456789abcdef")
 	aRun   = fleet.RunID("01975f1e-3c00-7a10-8000-000000000001")
+	aJob   = fleet.JobID("0123456789abcdef")
 	aTask  = fleet.TaskID("data/nightly-backup")
 )
 
@@ -82,9 +84,11 @@ func (f *fake) hostView() api.HostView {
 }
 
 func (f *fake) job() fleet.Job {
+	stale := time.Now().Add(-time.Minute)
 	return fleet.Job{ID: "0123456789abcdef", Kind: fleet.KindCron, Source: f.text, Line: 3, User: f.text, Schedule: "30 2 * * 1-5", Timezone: "Europe/Berlin",
-		Command: f.text, Env: map[string]string{f.text: f.text}, Enabled: true, Verdict: fleet.Verdict{Why: f.text}, Package: f.text, ManagedBy: f.text,
-		Evidence: &fleet.Evidence{Last: time.Now().Add(-time.Minute), Grade: f.text, From: f.text}, Fingerprint: "fingerprint"}
+		Command: f.text, Env: map[string]string{f.text: f.text}, Enabled: true, Verdict: fleet.Verdict{Code: fleet.VerdictCode(f.text), Why: f.text},
+		Risks: []fleet.Risk{{Kind: fleet.FindWritable, Why: f.text}}, Package: f.text, ManagedBy: f.text, Container: f.text, Stale: &stale,
+		Evidence: &fleet.Evidence{Last: stale, Grade: f.text, From: f.text, Ended: &stale, Result: f.text}, Fingerprint: "fingerprint"}
 }
 
 func (f *fake) task() fleet.TaskRecord {
@@ -135,7 +139,13 @@ func (f *fake) Host(_ context.Context, name string) (api.HostDetail, error) {
 
 func (f *fake) Jobs(_ context.Context, q api.JobQuery) (api.List[api.JobView], error) {
 	f.note(q)
-	return fakeList(f, q.Page, api.JobView{Job: f.job(), Host: hostID, HostName: f.text})
+	return fakeList(f, q.Page, f.jobView())
+}
+
+func (f *fake) jobView() api.JobView {
+	past := time.Now().Add(-26 * time.Hour)
+	return api.JobView{Job: f.job(), Host: hostID, HostName: f.text, FirstSeen: past, Changed: past, Owner: f.text, Note: f.text, Overdue: &past,
+		Dialect: "cronie", Adopted: aTask}
 }
 
 func (f *fake) JobGroups(_ context.Context, q api.JobQuery) (api.List[api.JobGroup], error) {
@@ -190,6 +200,69 @@ func (f *fake) Cluster(context.Context) (api.Cluster, error) {
 	}}, f.err
 }
 
+func (f *fake) Changes(_ context.Context, q api.ChangeQuery) (api.List[api.ChangeView], error) {
+	f.note(q)
+	before, after := f.job(), f.job()
+	before.Command, before.Env, after.Schedule, after.Verdict = "older "+f.text, nil, f.text, fleet.Verdict{Runs: true}
+	return fakeList(f, q.Page, api.ChangeView{HostName: f.text, Change: fleet.Change{Host: hostID, Job: aJob, Seen: time.Now(),
+		What: []fleet.ChangeKind{fleet.ChangeSchedule, fleet.ChangeCommand, fleet.ChangeKind(f.text)}, Before: &before, After: &after}})
+}
+
+func (f *fake) Findings(_ context.Context, q api.FindingQuery) (api.FindingList, error) {
+	f.note(q)
+	now := time.Now()
+	finding := fleet.Finding{ID: "f0f0f0f0f0f0f0f0", Kind: fleet.FindingKind(f.text), Severity: fleet.Critical, Host: hostID, HostName: f.text, Job: aJob,
+		Source: f.text, Line: 3, User: f.text, Command: f.text, Fingerprint: f.text, Owner: f.text, Summary: f.text, Explain: f.text, Fix: f.text,
+		Hosts: slices.Repeat([]string{f.text}, 20), Since: now, Ack: &fleet.Ack{By: f.text, Reason: f.text, At: now, Expires: now.Add(time.Hour)}}
+	list, err := fakeList(f, q.Page, finding)
+	return api.FindingList{List: list, Counts: map[fleet.Severity]int{fleet.Critical: f.n}, Evaluated: now}, err
+}
+
+func (f *fake) Density(_ context.Context, q api.DensityQuery) (api.Density, error) {
+	f.note(q)
+	d := api.Density{From: q.From, Zone: q.Zone, Hours: make([]int, 168), Max: 167 * f.n}
+	for i := range d.Hours {
+		d.Hours[i] = i * f.n
+	}
+	return d, f.err
+}
+
+func (f *fake) Collisions(_ context.Context, q api.CollisionQuery) (api.List[api.Collision], error) {
+	f.note(q)
+	return fakeList(f, q.Page, api.Collision{At: time.Now(), Starts: 40, Hosts: 12, Sample: []api.Upcoming{{Command: f.text}, {Task: aTask}}})
+}
+
+func (f *fake) Spread(_ context.Context, q api.SpreadQuery) (api.Spread, error) {
+	f.note(q)
+	out := api.Spread{Before: 9, After: 3}
+	for range f.n {
+		out.Shifts = append(out.Shifts, api.Shift{Job: f.jobView(), Schedule: f.text, By: fleet.Duration(time.Minute), Fix: f.text})
+	}
+	return out, f.err
+}
+
+func (f *fake) Loss(_ context.Context, host string) (api.Loss, error) {
+	f.note(host)
+	loss := api.Loss{Host: f.hostView()}
+	for i := range f.n {
+		job := api.LossJob{Job: f.jobView(), Move: []string{f.text}, Fix: f.text}
+		if i%2 == 1 {
+			job.Elsewhere = []string{f.text}
+		}
+		loss.Jobs = append(loss.Jobs, job)
+		loss.Tasks = append(loss.Tasks, api.LossTask{Task: aTask, Hosts: i})
+	}
+	return loss, f.err
+}
+
+func (f *fake) Pins(context.Context) (api.List[api.PinView], error) {
+	return fakeList(f, api.Page{}, api.PinView{Pin: fleet.Pin{Name: f.text, Labels: "*"}, Unexpected: f.n})
+}
+
+func (f *fake) Adoption(context.Context, fleet.TaskID) (fleet.Adoption, error) {
+	return fleet.Adoption{Task: aTask, Host: hostID, State: fleet.AdoptionState(f.text), Why: f.text, By: f.text}, f.err
+}
+
 // get asks a handler for one address on loopback.
 func get(handler http.Handler, target string) *httptest.ResponseRecorder {
 	return do(handler, http.MethodGet, "127.0.0.1:7780", target)
@@ -206,7 +279,9 @@ func do(handler http.Handler, method, host, target string) *httptest.ResponseRec
 // it to the table.
 var everyPage = []string{
 	"/", "/hosts", "/hosts/" + string(hostID), "/jobs", "/jobs?group=command", "/tasks", "/tasks/data/nightly-backup",
-	"/runs", "/runs/" + string(aRun), "/upcoming", "/collectors",
+	"/runs", "/runs/" + string(aRun), "/upcoming", "/collectors", "/findings", "/history", "/when", "/jobs?at=7d",
+	"/hosts/" + string(hostID) + "/timeline", "/hosts/" + string(hostID) + "/loss?show=all", "/hosts/" + string(hostID) + "/jobs/" + string(aJob),
+	"/hosts/" + string(hostID) + "/jobs/other", "/upcoming?from=2026-11-20&until=2026-11-21",
 }
 
 func serve(handler http.Handler, request *http.Request) *httptest.ResponseRecorder {
@@ -228,5 +303,15 @@ type rows struct{ fake }
 
 func (r *rows) Jobs(_ context.Context, q api.JobQuery) (api.List[api.JobView], error) {
 	q.Limit = r.n
-	return fakeList(&r.fake, q.Page, api.JobView{Job: r.job(), Host: hostID, HostName: r.text})
+	return fakeList(&r.fake, q.Page, r.jobView())
+}
+
+// days is a Source of a host that has nothing but what starts on it.
+type days struct {
+	fake
+	items []api.Upcoming
+}
+
+func (d *days) Upcoming(context.Context, api.UpcomingQuery) (api.List[api.Upcoming], error) {
+	return api.List[api.Upcoming]{Items: d.items, Total: -1}, nil
 }

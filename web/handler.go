@@ -3,34 +3,12 @@ package web
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
-
-// Source answers what the pages ask. The collector's service and api.Client
-// are both one.
-type Source interface {
-	Overview(ctx context.Context) (api.Overview, error)
-	Hosts(ctx context.Context, query api.HostQuery) (api.List[api.HostView], error)
-	Host(ctx context.Context, nameOrID string) (api.HostDetail, error)
-	Jobs(ctx context.Context, query api.JobQuery) (api.List[api.JobView], error)
-	JobGroups(ctx context.Context, query api.JobQuery) (api.List[api.JobGroup], error)
-	Tasks(ctx context.Context, query api.TaskQuery) (api.List[api.TaskView], error)
-	Task(ctx context.Context, id fleet.TaskID) (api.TaskView, error)
-	TaskHosts(ctx context.Context, id fleet.TaskID) ([]api.Resolved, error)
-	Runs(ctx context.Context, query api.RunQuery) (api.List[api.RunView], error)
-	Run(ctx context.Context, id fleet.RunID) (api.RunView, error)
-	// Output writes one stream ("stdout" or "stderr") of a run. An Unavailable
-	// error means that the host cannot be asked now.
-	Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error
-	Upcoming(ctx context.Context, query api.UpcomingQuery) (api.List[api.Upcoming], error)
-	Cluster(ctx context.Context) (api.Cluster, error)
-}
 
 // Options of a Handler; the zero value serves loopback without a log.
 type Options struct {
@@ -48,7 +26,7 @@ const answerTime = 15 * time.Second
 
 // site is the handler's inside; nothing in it changes once it is made.
 type site struct {
-	src     Source
+	src     Inventory
 	version string
 	log     *slog.Logger
 	assets  map[string]asset
@@ -57,7 +35,7 @@ type site struct {
 
 // Handler serves the pages. It answers GET and HEAD only.
 func Handler(src Source, opts Options) http.Handler {
-	s := &site{src: src, version: opts.Version, log: opts.Logger, assets: loadAssets()}
+	s := &site{src: whole(src), version: opts.Version, log: opts.Logger, assets: loadAssets()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -85,7 +63,13 @@ var pages = []page{
 	{"/{$}", "overview", "overview", (*site).overview},              // how the fleet is, what comes next
 	{"/hosts", "hosts", "hosts", (*site).hosts},                     // every machine with an agent
 	{"/hosts/{id}", "hosts", "host", (*site).host},                  // all that runs on one: found and given
+	{"/hosts/{id}/timeline", "hosts", "timeline", (*site).timeline}, // a day of it, a lane for each job and task
+	{"/hosts/{id}/loss", "hosts", "loss", (*site).loss},             // what would stop with it, and where it could go on
+	{"/hosts/{id}/jobs/{job}", "jobs", "job", (*site).job},          // all there is to know of one found job
 	{"/jobs", "jobs", "jobs", (*site).jobs},                         // found jobs, one by one or by same command
+	{"/findings", "findings", "findings", (*site).findings},         // what a person should look at
+	{"/history", "history", "history", (*site).history},             // what changed about found jobs
+	{"/when", "when", "when", (*site).when},                         // how many start in each hour of a week
 	{"/tasks", "tasks", "tasks", (*site).tasks},                     // given tasks
 	{"/tasks/{namespace}/{name}", "tasks", "task", (*site).task},    // one, with its hosts and its runs
 	{"/runs", "runs", "runs", (*site).runs},                         // what became of every due instant

@@ -2,9 +2,9 @@ package web
 
 import (
 	"cmp"
+	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -40,8 +40,10 @@ func (s *site) hosts(v *visit) (view, error) {
 }
 
 const (
-	shownProblems = 50
-	shownHostRuns = 8
+	shownProblems     = 50
+	shownHostRuns     = 8
+	shownHostChanges  = 5
+	shownHostFindings = 5
 )
 
 // hostPage is everything about one host.
@@ -49,15 +51,19 @@ type hostPage struct {
 	*listing // of the found jobs
 	Host     api.HostDetail
 	Given    []given
-	Found    []fleet.Job // of this page
+	Found    []api.JobView // of this page
 	Problems []fleet.Problem
 	Runs     []api.RunView
+	Day      *day
+	Findings api.FindingList
+	Changes  []change
+	Pins     []api.PinView // that bind it
 }
 
 // given is one task on this host.
 type given struct {
 	fleet.Assignment
-	Next    time.Time // zero: not within a day
+	Next    time.Time // zero: not within the day shown
 	Last    *api.RunView
 	Applied uint64 // the generation the agent says it runs; zero: none yet
 }
@@ -68,7 +74,7 @@ func (g given) Behind() bool { return g.Applied < g.Generation }
 func (s *site) host(v *visit) (view, error) {
 	l, err := v.listing(v.URL.EscapedPath(),
 		filter{Name: "verdict", Label: "Verdict", Tabs: true, Options: []option{{"", "All"}, {"runs", "Run"}, {"broken", "Will not run"}}},
-		filter{Name: "q", Label: "Command, user or source", Hint: "backup"},
+		filter{Name: "q", Label: "Command", Hint: "backup, or user:root"},
 	)
 	if err != nil {
 		return view{}, err
@@ -79,37 +85,46 @@ func (s *site) host(v *visit) (view, error) {
 		return view{}, err
 	}
 	body := &hostPage{listing: l, Host: detail}
-	if err := body.cutFound(); err != nil {
-		return view{}, err
-	}
 	body.Problems = detail.Inventory.Problems[:min(shownProblems, len(detail.Inventory.Problems))]
-	if err := s.hostGiven(v, body); err != nil {
-		return view{}, err
+	for _, part := range []func(*visit, *hostPage) error{s.hostFound, s.hostGiven, s.hostNews} {
+		if err := part(v, body); err != nil {
+			return view{}, err
+		}
 	}
 	return view{Title: detail.Name, Body: body}, nil
 }
 
+// hostFound fills in one page of the jobs found there.
+func (s *site) hostFound(v *visit, body *hostPage) error {
+	list, err := s.src.Jobs(v.Context(), api.JobQuery{
+		Page: api.Page{After: body.After, Limit: rowsPerPage}, Host: string(body.Host.ID), Text: body.value("q"), Verdict: body.value("verdict"),
+	})
+	body.Found = list.Items
+	body.shows(len(list.Items), list.Total, list.Next)
+	return err
+}
+
 // hostGiven fills in the tasks of the host: when each comes next, and what
 // became of it last.
-func (s *site) hostGiven(v *visit, body *hostPage) error {
-	host := string(body.Host.ID)
-	coming, err := s.src.Upcoming(v.Context(), api.UpcomingQuery{
-		From: v.now, Until: v.now.Add(24 * time.Hour), Host: host, Page: api.Page{Limit: api.MaxPage},
-	})
-	if err != nil {
+func (s *site) hostGiven(v *visit, body *hostPage) (err error) {
+	var coming []api.Upcoming
+	if body.Day, coming, err = s.day(v, body.Host.ID, dayFrom(v.now)); err != nil {
 		return err
 	}
-	runs, err := s.src.Runs(v.Context(), api.RunQuery{Host: host, Page: api.Page{Limit: 100}})
+	runs, err := s.src.Runs(v.Context(), api.RunQuery{Host: string(body.Host.ID), Page: api.Page{Limit: 100}})
 	if err != nil {
 		return err
 	}
 	body.Runs = runs.Items[:min(shownHostRuns, len(runs.Items))]
+	next := map[fleet.TaskID]time.Time{}
+	for i := range coming {
+		if _, seen := next[coming[i].Task]; !seen && coming[i].At.After(v.now) {
+			next[coming[i].Task] = coming[i].At
+		}
+	}
 	for _, assignment := range body.Host.Assignments {
 		id := assignment.Task.ID()
-		g := given{Assignment: assignment, Applied: body.Host.Applied.Generations[id]}
-		if i := slices.IndexFunc(coming.Items, func(u api.Upcoming) bool { return u.Task == id }); i >= 0 {
-			g.Next = coming.Items[i].At
-		}
+		g := given{Assignment: assignment, Applied: body.Host.Applied.Generations[id], Next: next[id]}
 		if i := slices.IndexFunc(runs.Items, func(r api.RunView) bool { return r.Task == id }); i >= 0 {
 			g.Last = &runs.Items[i]
 		}
@@ -119,20 +134,44 @@ func (s *site) hostGiven(v *visit, body *hostPage) error {
 	return nil
 }
 
-// cutFound narrows the found jobs and keeps one page of them. Its cursor is
-// the number of jobs before the page.
-func (h *hostPage) cutFound() error {
-	text, verdict := strings.ToLower(h.value("q")), h.value("verdict")
-	var kept []fleet.Job
-	for _, job := range h.Host.Inventory.Jobs {
-		told := strings.ToLower(job.Command + "\n" + job.User + "\n" + job.Source)
-		if strings.Contains(told, text) && (verdict == "" || job.Verdict.Runs == (verdict == "runs")) {
-			kept = append(kept, job)
+// hostNews fills in what is wrong with the host, what changed there, and what
+// it may contain.
+func (s *site) hostNews(v *visit, body *hostPage) (err error) {
+	if body.Findings, err = s.openFindings(v, body.Host.ID, shownHostFindings); !answered(&err) && err != nil {
+		return err
+	}
+	changes, err := s.src.Changes(v.Context(), api.ChangeQuery{Host: string(body.Host.ID), Page: api.Page{Limit: shownHostChanges}})
+	if !answered(&err) && err != nil {
+		return err
+	}
+	body.Changes = changesOf(changes.Items)
+	pins, err := s.src.Pins(v.Context())
+	if !answered(&err) && err != nil {
+		return err
+	}
+	for _, pin := range pins.Items {
+		if selector, err := fleet.ParseSelector(pin.Labels); err == nil && selector.Matches(body.Host.Labels) {
+			body.Pins = append(body.Pins, pin)
 		}
 	}
-	rows, err := h.cut(len(kept))
-	h.Found = kept[rows[0]:rows[1]]
-	return err
+	return nil
+}
+
+// Counts lists the open findings by severity.
+func (h *hostPage) Counts() []severityCount {
+	return countsOf(h.Findings.Counts, func(severity fleet.Severity) string {
+		return h.FindingsURL() + "&severity=" + string(severity)
+	})
+}
+
+// FindingsURL returns the address of all that is wrong with the host.
+func (h *hostPage) FindingsURL() string {
+	return "/findings?" + url.Values{"host": {string(h.Host.ID)}}.Encode()
+}
+
+// HistoryURL returns the address of all that changed there.
+func (h *hostPage) HistoryURL() string {
+	return "/history?" + url.Values{"host": {string(h.Host.ID)}}.Encode()
 }
 
 // cut pages a list that the Source returned as a whole: it returns the first

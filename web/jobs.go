@@ -1,6 +1,8 @@
 package web
 
 import (
+	"time"
+
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -10,10 +12,16 @@ type jobList struct {
 	*listing
 	Items  []api.JobView
 	Groups []api.JobGroup
+	At     time.Time // the past instant that is shown; zero: it is now
+	Since  time.Time // only what changed since then; zero: all
+	Now    time.Time // the instant from which the jobs are seen
 }
 
 // Grouped reports whether equal commands are one row.
 func (l *jobList) Grouped() bool { return l.value("group") == "command" }
+
+// PresentURL returns the address of the same list as it is now.
+func (l *jobList) PresentURL() string { return l.With("at", "") }
 
 var jobKinds = []option{
 	{"", "Any kind"},
@@ -21,27 +29,34 @@ var jobKinds = []option{
 	{string(fleet.KindTimer), "timer"}, {string(fleet.KindAt), "at"},
 }
 
+func jobFilters() []filter {
+	return []filter{
+		{Name: "group", Label: "Show", Tabs: true, Options: []option{{"", "Each job"}, {"command", "Same command"}}},
+		{Name: "verdict", Label: "Verdict", Tabs: true, Options: []option{{"", "All"}, {"runs", "Run"}, {"broken", "Will not run"}}},
+		{Name: "overdue", Label: "Overdue", Tabs: true, Options: []option{{"", "Any"}, {"true", "Overdue"}}},
+		{Name: "q", Label: "Command", Hint: "pg_dump, or user:root backup"},
+		{Name: "host", Label: "Host", Hint: "db-1"},
+		{Name: "user", Label: "User", Hint: "root"},
+		{Name: "source", Label: "Source", Hint: "/etc/cron.d"},
+		{Name: "kind", Label: "Kind", Options: jobKinds},
+		{Name: "owner", Label: "Owner", Hint: "team-data, or none"},
+		{Name: "label", Label: "Labels", Hint: "role=db"},
+		{Name: "at", Label: "As of", Hint: "2026-11-20 14:00 or 7d"},
+		{Name: "changed_since", Label: "Changed since", Hint: "24h or 2026-11-20"},
+		{Name: "fingerprint", Label: "Same command as", Hidden: true},
+	}
+}
+
 func (s *site) jobs(v *visit) (view, error) {
-	l, err := v.listing("/jobs",
-		filter{Name: "group", Label: "Show", Tabs: true, Options: []option{{"", "Each job"}, {"command", "Same command"}}},
-		filter{Name: "verdict", Label: "Verdict", Tabs: true, Options: []option{{"", "All"}, {"runs", "Run"}, {"broken", "Will not run"}}},
-		filter{Name: "q", Label: "Command", Hint: "pg_dump, or user:root backup"},
-		filter{Name: "host", Label: "Host", Hint: "db-1"},
-		filter{Name: "user", Label: "User", Hint: "root"},
-		filter{Name: "source", Label: "Source", Hint: "/etc/cron.d"},
-		filter{Name: "kind", Label: "Kind", Options: jobKinds},
-		filter{Name: "label", Label: "Labels", Hidden: true},
-		filter{Name: "fingerprint", Label: "Same command as", Hidden: true},
-	)
+	l, err := v.listing("/jobs", jobFilters()...)
 	if err != nil {
 		return view{}, err
 	}
-	query := api.JobQuery{
-		Page: api.Page{After: l.After, Limit: rowsPerPage}, Text: l.value("q"), Host: l.value("host"), User: l.value("user"),
-		Source: l.value("source"), Kind: fleet.JobKind(l.value("kind")), Label: l.value("label"),
-		Fingerprint: l.value("fingerprint"), Verdict: l.value("verdict"),
+	body := &jobList{listing: l, Now: v.now}
+	query, err := body.query(v.now)
+	if err != nil {
+		return view{}, err
 	}
-	body := &jobList{listing: l}
 	if body.Grouped() {
 		groups, err := s.src.JobGroups(v.Context(), query)
 		if err != nil {
@@ -58,6 +73,29 @@ func (s *site) jobs(v *visit) (view, error) {
 	body.Items = list.Items
 	l.shows(len(list.Items), list.Total, list.Next)
 	return view{Title: "Jobs", Body: body}, nil
+}
+
+// query asks for what the address says, and notes the instants in it.
+func (l *jobList) query(now time.Time) (query api.JobQuery, err error) {
+	query = api.JobQuery{
+		Page: api.Page{After: l.After, Limit: rowsPerPage}, Text: l.value("q"), Host: l.value("host"), User: l.value("user"),
+		Source: l.value("source"), Kind: fleet.JobKind(l.value("kind")), Label: l.value("label"), Owner: l.value("owner"),
+		Fingerprint: l.value("fingerprint"), Verdict: l.value("verdict"), Overdue: l.value("overdue") != "",
+	}
+	if l.At, err = l.past("at", now); err != nil {
+		return query, err
+	}
+	if l.Since, err = l.past("changed_since", now); err != nil {
+		return query, err
+	}
+	query.At, query.Changed = l.At, l.Since
+	if query.Overdue && (!l.At.IsZero() || !l.Since.IsZero()) {
+		return query, fleet.Invalidf("overdue", l.value("overdue"), "is known of the present only; it cannot be asked together with as of or changed since")
+	}
+	if !l.At.IsZero() {
+		l.Now = l.At
+	}
+	return query, nil
 }
 
 // Alike returns the address of the jobs that are one group.

@@ -36,7 +36,10 @@ func TestPagingKeepsTheFilters(t *testing.T) {
 		"/jobs?fingerprint=ab&group=command&host=db-1&kind=cron&q=%22x%22&source=%2Fetc&user=root&verdict=broken",
 		"/tasks?host=h&namespace=data&q=x&state=paused",
 		"/runs?failed=1&host=h&since=24h&state=ran&task=data%2Fbackup",
-		"/upcoming?host=h&within=6h",
+		"/upcoming?host=h&within=6h", "/upcoming?from=2026-11-20&label=a%3Db&q=x&until=2026-11-21",
+		"/jobs?at=7d&label=role%3Ddb&owner=none", "/jobs?changed_since=24h", "/jobs?overdue=true",
+		"/findings?acked=all&host=h&kind=overdue&label=a%3Db&owner=o&q=x&severity=critical",
+		"/history?host=h&job=j&label=a%3Db&q=x&since=24h&until=1h&what=moved", "/when?host=h&label=a%3Db&zone=Europe%2FBerlin",
 	} {
 		source := &fake{n: 2, text: "x"}
 		handler := Handler(source, Options{})
@@ -48,7 +51,7 @@ func TestPagingKeepsTheFilters(t *testing.T) {
 			at = link(t, get(handler, at).Body.String(), nextLink)
 			checkFilters(t, at, want.Query())
 			get(handler, at)
-			if page := last[api.Page](t, source); page.After == "" || page.Limit != rowsPerPage {
+			if page := last[api.Page](t, source); page.After == "" || page.Limit != rowsPerPage && page.Limit != shownCollisions {
 				t.Errorf("%s: asked for %+v", at, page)
 			}
 		}
@@ -122,7 +125,7 @@ func TestFormsKeepWhatTheyDoNotShow(t *testing.T) {
 	page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs?group=command&verdict=broken&fingerprint=ab&label=role%3Ddb&after=c1").Body.String()
 	for _, field := range []string{
 		`<input type="hidden" name="group" value="command">`, `<input type="hidden" name="verdict" value="broken">`,
-		`<input type="hidden" name="fingerprint" value="ab">`, `<input type="hidden" name="label" value="role=db">`,
+		`<input type="hidden" name="fingerprint" value="ab">`, `name="label" value="role=db"`,
 	} {
 		if !strings.Contains(page, field) {
 			t.Errorf("the form lacks %s", field)
@@ -148,6 +151,26 @@ func TestQueriesReachTheSource(t *testing.T) {
 	get(handler, "/tasks?q=x&namespace=n&host=h&state=paused")
 	check(t, last[api.TaskQuery](t, source), api.TaskQuery{Page: first, Text: "x", Namespace: "n", Host: "h", State: fleet.TaskPaused})
 
+	get(handler, "/jobs?owner=o&overdue=true")
+	check(t, last[api.JobQuery](t, source), api.JobQuery{Page: first, Owner: "o", Overdue: true})
+	get(handler, "/jobs?at=2026-11-20+14:00&changed_since=2026-11-19T00:00:00%2B01:00")
+	check(t, last[api.JobQuery](t, source), api.JobQuery{Page: first, At: time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC), Changed: time.Date(2026, 11, 18, 23, 0, 0, 0, time.UTC)})
+
+	get(handler, "/findings?q=x&kind=overdue&host=h&label=l&owner=o&severity=warning&acked=only")
+	check(t, last[api.FindingQuery](t, source), api.FindingQuery{Page: first, Text: "x", Kind: fleet.FindOverdue, Host: "h", Label: "l", Owner: "o", Severity: fleet.Warning, Acked: "only"})
+
+	get(handler, "/history?q=x&what=moved&host=h&job=j&label=l&since=2026-11-19&until=2026-11-20")
+	check(t, last[api.ChangeQuery](t, source), api.ChangeQuery{Page: first, Text: "x", What: fleet.ChangeMoved, Host: "h", Job: "j", Label: "l",
+		Since: time.Date(2026, 11, 19, 0, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)})
+
+	get(handler, "/when?host=h&label=l&zone=Europe/Berlin&after=c3")
+	density := last[api.DensityQuery](t, source)
+	if clock := density.From.Format("15:04:05"); density.Host != "h" || density.Label != "l" || density.Zone != "Europe/Berlin" || clock != "00:00:00" || density.From.Location().String() != "Europe/Berlin" {
+		t.Errorf("asked for %+v", density)
+	}
+	check(t, last[api.CollisionQuery](t, source), api.CollisionQuery{Page: api.Page{Limit: shownCollisions, After: "c3"}, Host: "h", Label: "l"})
+	check(t, last[api.SpreadQuery](t, source), api.SpreadQuery{Host: "h", Label: "l"})
+
 	before := time.Now()
 	get(handler, "/runs?task=backup&host=h&state=missed&failed=1&order=o&since=24h")
 	runs := last[api.RunQuery](t, source)
@@ -163,6 +186,10 @@ func TestQueriesReachTheSource(t *testing.T) {
 		t.Errorf("asked for %+v", coming)
 	}
 
+	get(handler, "/upcoming?from=2026-11-20+02:00&until=2026-11-20+04:00&label=l&q=x")
+	check(t, last[api.UpcomingQuery](t, source), api.UpcomingQuery{Page: first, Label: "l", Text: "x",
+		From: time.Date(2026, 11, 20, 2, 0, 0, 0, time.UTC), Until: time.Date(2026, 11, 20, 4, 0, 0, 0, time.UTC)})
+
 	get(handler, "/hosts/db-1")
 	check(t, last[string](t, source), "db-1")
 }
@@ -175,21 +202,30 @@ func check[T any](t *testing.T, got, want T) {
 }
 
 func TestFoundJobsOfAHostArePagedInPlace(t *testing.T) {
-	handler := Handler(&fake{n: 120, text: "x"}, Options{})
-	at, rows := "/hosts/db-1?q=X", 0
+	source := &fake{n: 2, text: "x"}
+	handler := Handler(source, Options{})
+	at := link(t, get(handler, "/hosts/db-1?q=backup&verdict=broken").Body.String(), nextLink)
+	if !strings.HasSuffix(at, "#found") {
+		t.Errorf("the next page leads to %q, away from the jobs", at)
+	}
+	get(handler, at)
+	check(t, last[api.JobQuery](t, source), api.JobQuery{Page: api.Page{Limit: rowsPerPage, After: "c1"}, Host: string(hostID), Text: "backup", Verdict: "broken"})
+}
+
+func TestLanesOfADayArePagedInPlace(t *testing.T) {
+	var items []api.Upcoming
+	for i := range 120 {
+		items = append(items, api.Upcoming{At: time.Now(), Job: fleet.JobID(rune('a' + i)), Command: "x"})
+	}
+	handler := Handler(&days{items: items}, Options{})
+	at, rows := "/hosts/db-1/timeline?from=1h", 0
 	for range 3 {
 		page := get(handler, at).Body.String()
-		rows += strings.Count(page, `id="job-`)
+		rows += strings.Count(page, `class="lane"`)
 		at = link(t, page, nextLink)
 	}
 	if rows != 120 || at != "" {
-		t.Errorf("three pages show %d jobs, and then lead to %q", rows, at)
-	}
-	if page := get(handler, "/hosts/db-1?q=nothing").Body.String(); strings.Contains(page, `id="job-`) || !strings.Contains(page, "Nothing matches") {
-		t.Error("the filter does not hold")
-	}
-	if page := get(handler, "/hosts/db-1?verdict=runs").Body.String(); strings.Contains(page, `id="job-`) {
-		t.Error("jobs that will not run are shown among those that do")
+		t.Errorf("three pages show %d lanes, and then lead to %q", rows, at)
 	}
 }
 
@@ -198,6 +234,7 @@ func TestEmptyListsTeachTheNextCommand(t *testing.T) {
 	for target, says := range map[string]string{
 		"/": "systemctl start fleetcron-agent", "/hosts": "systemctl start fleetcron-agent", "/jobs": "systemctl start fleetcron-agent",
 		"/tasks": "fleetctl assign", "/runs": "fleetctl assign", "/hosts/db-1": "fleetctl assign", "/tasks/data/nightly-backup": "fleetctl run",
+		"/findings": "fleetctl findings", "/history": "fleetctl history", "/findings?q=x": "Nothing matches", "/history?q=x": "Nothing matches",
 		"/hosts?q=x": "Nothing matches", "/runs?after=c9": "Nothing matches",
 	} {
 		if page := get(handler, target).Body.String(); !strings.Contains(page, says) {

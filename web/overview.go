@@ -13,7 +13,9 @@ const (
 	shownSoon     = 8
 	shownFailures = 6
 	shownSilent   = 5
-	shownBroken   = 5
+	shownOverdue  = 5
+	shownFindings = 6
+	shownChanges  = 6
 
 	overviewAge = 20 // seconds between two looks of a page with a script
 )
@@ -27,7 +29,10 @@ type overview struct {
 	Soon     []soon
 	Failures []api.RunView
 	Silent   []api.HostView
-	Broken   []broken
+	Findings api.FindingList
+	Overdue  api.List[api.JobView]
+	Changes  []change
+	Changed  int // jobs that changed in the last 24 hours; -1: not counted
 	Jobs     bar // found against given
 }
 
@@ -42,7 +47,7 @@ func (s *site) overview(v *visit) (view, error) {
 		return view{}, err
 	}
 	body := &overview{}
-	for _, part := range []func(*visit, *overview) error{s.overviewSums, s.overviewSoon, s.overviewTrouble} {
+	for _, part := range []func(*visit, *overview) error{s.overviewFindings, s.overviewSums, s.overviewSoon, s.overviewTrouble, s.overviewChanges} {
 		if err := part(v, body); err != nil {
 			return view{}, err
 		}
@@ -57,7 +62,7 @@ func (s *site) overviewSums(v *visit, o *overview) (err error) {
 	if o.Cluster, err = s.src.Cluster(v.Context()); err != nil {
 		return err
 	}
-	o.Concerns = concerns(o.Sum, o.Cluster)
+	o.Concerns = concerns(o)
 	o.Jobs = newBar(o.Sum.Jobs, o.Sum.Tasks)
 	return nil
 }
@@ -81,19 +86,43 @@ func (s *site) overviewTrouble(v *visit, o *overview) error {
 	if err != nil {
 		return err
 	}
-	jobs, err := s.src.Jobs(v.Context(), api.JobQuery{Verdict: "broken", Page: api.Page{Limit: rowsPerPage}})
-	if err != nil {
+	o.Failures, o.Silent = failures.Items, silent.Items
+	return nil
+}
+
+// overviewFindings reads what is wrong with what was found.
+func (s *site) overviewFindings(v *visit, o *overview) (err error) {
+	if o.Findings, err = s.src.Findings(v.Context(), api.FindingQuery{Page: api.Page{Limit: shownFindings}}); !answered(&err) {
 		return err
 	}
-	o.Failures, o.Silent, o.Broken = failures.Items, silent.Items, brokenAlike(jobs.Items, shownBroken)
+	o.Overdue, err = s.src.Jobs(v.Context(), api.JobQuery{Overdue: true, Page: api.Page{Limit: shownOverdue}})
+	return err
+}
+
+func (s *site) overviewChanges(v *visit, o *overview) error {
+	list, err := s.src.Changes(v.Context(), api.ChangeQuery{Since: v.now.Add(-24 * time.Hour), Page: api.Page{Limit: shownChanges}})
+	o.Changes, o.Changed = changesOf(list.Items), list.Total
+	if !answered(&err) {
+		return err
+	}
 	return nil
+}
+
+// Counts lists the open findings by severity.
+func (o *overview) Counts() []severityCount {
+	return countsOf(o.Findings.Counts, func(severity fleet.Severity) string { return "/findings?severity=" + string(severity) })
 }
 
 // instants reads what comes until then, up to as many as a strip can tell
 // apart; complete is false where there is more.
 func (s *site) instants(v *visit, until time.Time) (items []api.Upcoming, complete bool, err error) {
-	query := api.UpcomingQuery{From: v.now, Until: until, Page: api.Page{Limit: api.MaxPage}}
-	for range maxStripPages {
+	return s.read(v, api.UpcomingQuery{From: v.now, Until: until, Page: api.Page{Limit: api.MaxPage}}, maxStripPages)
+}
+
+// read reads at most so many pages of what starts; complete is false where
+// there are more.
+func (s *site) read(v *visit, query api.UpcomingQuery, pages int) (items []api.Upcoming, complete bool, err error) {
+	for range pages {
 		list, err := s.src.Upcoming(v.Context(), query)
 		if err != nil {
 			return nil, false, err
@@ -108,7 +137,8 @@ func (s *site) instants(v *visit, until time.Time) (items []api.Upcoming, comple
 }
 
 // concerns lists what should be looked at, the worst first.
-func concerns(sum api.Overview, cluster api.Cluster) []concern {
+func concerns(o *overview) []concern {
+	sum, cluster := &o.Sum, &o.Cluster
 	var out []concern
 	add := func(n int, icon, tone, word, url string) {
 		if n > 0 {
@@ -126,6 +156,10 @@ func concerns(sum api.Overview, cluster api.Cluster) []concern {
 	}
 	add(lost, "warn", "warn", count(lost, "collector")+" unreachable", "/collectors")
 	add(sum.Failed, "bad", "bad", number(sum.Failed)+" of "+count(sum.Runs, "run")+" failed in 24 hours", "/runs?failed=1&since=24h")
+	urgent := o.Findings.Counts[fleet.Critical]
+	add(urgent, "bad", "bad", count(urgent, "critical finding"), "/findings?severity=critical")
+	overdue := max(o.Overdue.Total, len(o.Overdue.Items))
+	add(overdue, "overdue", "warn", count(overdue, "found job")+" overdue", "/jobs?overdue=true")
 	add(sum.Silent, "silent", "warn", count(sum.Silent, "host")+" silent", "/hosts?presence=silent")
 	add(sum.Broken, "bad", "bad", count(sum.Broken, "found job")+" will not run", "/jobs?verdict=broken")
 	add(sum.Problems, "warn", "warn", count(sum.Problems, "line")+" that cron cannot read", "/hosts")
@@ -175,32 +209,6 @@ func soonest(items []api.Upcoming, n int) []soon {
 		out[i].Hosts = append(out[i].Hosts, item)
 		if !slices.Contains(out[i].Users, item.User) {
 			out[i].Users = append(out[i].Users, item.User)
-		}
-	}
-	return out
-}
-
-// broken is one command that will not run, for one reason, on however many
-// hosts.
-type broken struct {
-	Command, Why string
-	On           []api.JobView
-}
-
-// More counts the hosts but the first.
-func (b broken) More() int { return len(b.On) - 1 }
-
-// brokenAlike folds jobs that differ only in their host, and returns the
-// first n.
-func brokenAlike(jobs []api.JobView, n int) []broken {
-	var out []broken
-	for _, job := range jobs {
-		i := slices.IndexFunc(out, func(b broken) bool { return b.Command == job.Command && b.Why == job.Verdict.Why })
-		switch {
-		case i >= 0:
-			out[i].On = append(out[i].On, job)
-		case len(out) < n:
-			out = append(out, broken{job.Command, job.Verdict.Why, []api.JobView{job}})
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,18 +27,29 @@ type frame struct {
 }
 
 // entry is one of the places the navigation leads to.
-type entry struct{ Section, URL, Word string }
+type entry struct {
+	Section, URL, Word string
+	Minor              bool // on a narrow screen it stands behind "More"
+}
 
 // Places are the entries of the navigation.
 func (frame) Places() []entry {
 	return []entry{
-		{"overview", "/", "Overview"},
-		{"hosts", "/hosts", "Hosts"},
-		{"jobs", "/jobs", "Jobs"},
-		{"tasks", "/tasks", "Tasks"},
-		{"runs", "/runs", "Runs"},
-		{"collectors", "/collectors", "Collectors"},
+		{"overview", "/", "Overview", false},
+		{"hosts", "/hosts", "Hosts", false},
+		{"jobs", "/jobs", "Jobs", false},
+		{"findings", "/findings", "Findings", false},
+		{"history", "/history", "History", true},
+		{"when", "/when", "When", true},
+		{"tasks", "/tasks", "Tasks", true},
+		{"runs", "/runs", "Runs", false},
+		{"collectors", "/collectors", "Collectors", true},
 	}
+}
+
+// Behind reports whether the page is one of those behind "More".
+func (f frame) Behind() bool {
+	return slices.ContainsFunc(f.Places(), func(e entry) bool { return e.Minor && e.Section == f.Section })
 }
 
 // When describes an instant as seen when the page was made.
@@ -51,9 +63,12 @@ func (f frame) WhenMaybe(t *time.Time) *moment {
 	return momentOf(*t, f.Now)
 }
 
-// Next describes the coming instant of a found job.
-func (f frame) Next(job *fleet.Job, daemon string) *moment {
-	return momentOf(nextOf(job, daemon, f.Now), f.Now)
+// WhenAt is When as it was seen at another instant than now.
+func (frame) WhenAt(t, now time.Time) *moment { return momentOf(t, now) }
+
+// Following returns the instant of a found job that follows another.
+func (frame) Following(job *fleet.Job, daemon string, now time.Time) time.Time {
+	return nextOf(job, daemon, now)
 }
 
 // parseViews parses base.html with each other template. The templates are part
@@ -96,7 +111,16 @@ func words(assets map[string]asset) template.FuncMap {
 		"presence":     presenceStatus,
 		"taskState":    taskStatus,
 		"runStatus":    runStatus,
-		"verdict":      verdictStatus,
+		"jobURL":       jobURL,
+		"where":        where,
+		"severity":     severityStatus,
+		"findingWord":  findingWord,
+		"change":       changeStatus,
+		"adoption":     adoptionStatus,
+		"result":       resultStatus,
+		"grade":        gradeWord,
+		"skew":         skew,
+		"verdict":      func(job fleet.Job) status { return verdictStatus(&job) },
 		"jobSchedule":  jobSchedule,
 		"taskSchedule": taskSchedule,
 		"ran":          ran,
@@ -126,6 +150,17 @@ func late(run *fleet.Run) string {
 		return ""
 	}
 	return span(by) + " late"
+}
+
+// skew says how far a host's clock is off; empty below half a second.
+func skew(d *fleet.Offset) string {
+	if d == nil || time.Duration(*d).Abs() < 500*time.Millisecond {
+		return ""
+	}
+	if *d < 0 {
+		return elapsed(-time.Duration(*d)) + " behind"
+	}
+	return elapsed(time.Duration(*d)) + " ahead"
 }
 
 // render writes one page. It is made as a whole before its first byte is sent,

@@ -90,34 +90,75 @@ func (s *site) run(v *visit) (view, error) {
 	return out, nil
 }
 
-// upcomingList is the page of what runs next, found and given.
+// upcomingList is the page of what runs next, or in a window, found and given.
 type upcomingList struct {
 	*listing
 	Items []api.Upcoming
+	From  time.Time // of a window that was asked for; zero: from now on
+	Until time.Time
 }
 
 func (s *site) upcoming(v *visit) (view, error) {
 	l, err := v.listing("/upcoming",
 		filter{Name: "within", Label: "Within", Tabs: true, Options: []option{{"", "1 hour"}, {"6h", "6 hours"}, {"24h", "24 hours"}}},
+		filter{Name: "q", Label: "Command or task", Hint: "backup"},
 		filter{Name: "host", Label: "Host", Hint: "db-1"},
+		filter{Name: "label", Label: "Labels", Hint: "role=db"},
 		filter{Name: "task", Label: "Task", Hint: "data/nightly-backup"},
+		filter{Name: "from", Label: "From", Hint: "2026-11-20 02:00"},
+		filter{Name: "until", Label: "Until", Hint: "2026-11-20 04:00"},
 	)
 	if err != nil {
 		return view{}, err
 	}
-	query := api.UpcomingQuery{Page: api.Page{After: l.After, Limit: rowsPerPage}, From: v.now, Host: l.value("host")}
-	if query.Task, err = l.task(); err != nil {
+	body := &upcomingList{listing: l}
+	query, err := body.query(v.now)
+	if err != nil {
 		return view{}, err
 	}
-	window, set := windows[l.value("within")]
-	if !set {
-		window = time.Hour
-	}
-	query.Until = query.From.Add(window)
 	list, err := s.src.Upcoming(v.Context(), query)
 	if err != nil {
 		return view{}, err
 	}
+	body.Items = list.Items
 	l.shows(len(list.Items), list.Total, list.Next)
-	return view{Title: "Upcoming", Body: &upcomingList{l, list.Items}}, nil
+	return view{Title: "Upcoming", Body: body}, nil
 }
+
+// query asks for what the address says, and notes the window in it.
+func (l *upcomingList) query(now time.Time) (query api.UpcomingQuery, err error) {
+	query = api.UpcomingQuery{Page: api.Page{After: l.After, Limit: rowsPerPage}, Host: l.value("host"), Label: l.value("label"), Text: l.value("q")}
+	if query.Task, err = l.task(); err != nil {
+		return query, err
+	}
+	if l.From, err = l.instant("from", now); err != nil {
+		return query, err
+	}
+	if l.Until, err = l.instant("until", now); err != nil {
+		return query, err
+	}
+	query.From, query.Until = l.From, l.Until
+	if query.From.IsZero() {
+		query.From = now
+	}
+	if query.Until.IsZero() {
+		window, set := windows[l.value("within")]
+		if !set {
+			window = time.Hour
+		}
+		query.Until = query.From.Add(window)
+	}
+	switch span := query.Until.Sub(query.From); {
+	case span <= 0:
+		return query, fleet.Invalidf("until", l.value("until"), "must be after from")
+	case span > 24*time.Hour:
+		return query, fleet.Invalidf("until", l.value("until"), "want at most 24 hours after from")
+	}
+	return query, nil
+}
+
+// Windowed reports whether a window was asked for.
+func (l *upcomingList) Windowed() bool { return !l.From.IsZero() || !l.Until.IsZero() }
+
+// NowURL returns the address of the same list from now on.
+func (l *upcomingList) NowURL() string { return l.address("", nil, "from", "", "until", "") }

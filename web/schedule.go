@@ -80,27 +80,53 @@ func taskSchedule(on *fleet.Trigger) schedule {
 // nextOf returns the first instant after now at which a found job comes, as
 // its host foretold it, or else as its schedule says. Zero: unknown or never.
 func nextOf(job *fleet.Job, daemon string, now time.Time) time.Time {
-	if !job.Verdict.Runs {
-		return time.Time{}
+	if coming := comingOf(job, daemon, now, 1); len(coming) > 0 {
+		return coming[0]
 	}
+	return time.Time{}
+}
+
+// comingOf returns the next n instants of a found job, or as many as are
+// known: first those that its host foretold, then those of its schedule.
+func comingOf(job *fleet.Job, daemon string, now time.Time, n int) []time.Time {
+	if !job.Verdict.Runs {
+		return nil
+	}
+	var out []time.Time
 	for _, next := range job.Next {
-		if next.After(now) {
-			return next
+		if next.After(now) && len(out) < n {
+			out = append(out, next)
 		}
 	}
 	zone, err := cron.Load(job.Timezone)
-	if err != nil {
-		return time.Time{}
+	next := successor(job, daemon)
+	if err != nil || next == nil {
+		return out
 	}
-	now = now.In(zone)
-	var next time.Time
+	at := now.In(zone)
+	if len(out) > 0 {
+		at = out[len(out)-1].In(zone)
+	}
+	for len(out) < n {
+		var ok bool
+		if at, ok = next(at); !ok {
+			break
+		}
+		out = append(out, at)
+	}
+	return out
+}
+
+// successor returns what finds the instant after another by a job's schedule;
+// nil where the schedule does not tell.
+func successor(job *fleet.Job, daemon string) func(time.Time) (time.Time, bool) {
 	switch job.Kind {
 	case fleet.KindTimer:
-		next, _ = calendar.ParseEvents(job.Schedule).Next(now)
+		return calendar.ParseEvents(job.Schedule).Next
 	case fleet.KindCron, fleet.KindRunParts:
 		if parsed, err := dialectOf(daemon).Parse(job.Schedule); err == nil {
-			next, _ = parsed.Next(now)
+			return parsed.Next
 		}
 	}
-	return next
+	return nil
 }

@@ -86,3 +86,44 @@ func verdictStatus(job *fleet.Job) status {
 	}
 	return status{"ok", "runs", "ok"}
 }
+
+var adoptionStates = map[fleet.AdoptionState]status{
+	fleet.AdoptionWanted:    {"pending", "waiting for the host", "idle"},
+	fleet.AdoptionAdopted:   {"ok", "adopted", "ok"},
+	fleet.AdoptionRefused:   {"bad", "refused", "bad"},
+	fleet.AdoptionReleasing: {"pending", "being released", "idle"},
+	fleet.AdoptionReleased:  {"left", "released", "idle"},
+	fleet.AdoptionStuck:     {"bad", "stuck", "bad"},
+}
+
+func adoptionStatus(s fleet.AdoptionState) status { return orUnknown(adoptionStates, s) }
+
+// resultStatus is what the host says of a found job's last run.
+func resultStatus(e *fleet.Evidence) status {
+	switch {
+	case e.Result == "success":
+		return status{"ok", "succeeded", "ok"}
+	case e.Result != "":
+		return status{"bad", e.Result, "bad"}
+	case e.Grade == fleet.GradeStamp:
+		return status{"stamp", "stamp only", "idle"}
+	case e.Grade == fleet.GradeEnded:
+		return status{"seen", "end seen", "idle"}
+	}
+	return status{"seen", "start seen", "idle"}
+}
+
+// grades say how much a piece of evidence proves.
+var grades = map[string]string{
+	fleet.GradeStarted: "its start was seen; how it ended is not known",
+	fleet.GradeEnded:   "its end was seen",
+	fleet.GradeStamp:   "only a stamp that something leaves behind",
+}
+
+// gradeWord says what a grade of evidence proves.
+func gradeWord(grade string) string {
+	if word, known := grades[grade]; known {
+		return word
+	}
+	return grade
+}

@@ -73,6 +73,11 @@ func sentence(text string) string {
 
 func hostURL(id fleet.HostID) string { return "/hosts/" + url.PathEscape(string(id)) }
 
+// jobURL returns the address of one found job.
+func jobURL(host fleet.HostID, job fleet.JobID) string {
+	return hostURL(host) + "/jobs/" + url.PathEscape(string(job))
+}
+
 func taskURL(id fleet.TaskID) string {
 	return "/tasks/" + url.PathEscape(id.Namespace()) + "/" + url.PathEscape(id.Name())
 }

@@ -216,15 +216,17 @@ func TestSoonestFoldsHosts(t *testing.T) {
 
 func TestConcerns(t *testing.T) {
 	leader := api.Cluster{Leader: "c1"}
-	if got := concerns(api.Overview{Hosts: 3, Alive: 3, Runs: 9}, leader); len(got) != 0 {
+	if got := concerns(&overview{Sum: api.Overview{Hosts: 3, Alive: 3, Runs: 9}, Cluster: leader}); len(got) != 0 {
 		t.Errorf("all is well, but: %+v", got)
 	}
-	got := concerns(api.Overview{Silent: 1, Failed: 2, Runs: 1200, Broken: 1}, api.Cluster{Collectors: []api.Collector{{}, {Reachable: true}}})
+	got := concerns(&overview{Sum: api.Overview{Silent: 1, Failed: 2, Runs: 1200, Broken: 1}, Cluster: api.Cluster{Collectors: []api.Collector{{}, {Reachable: true}}},
+		Findings: api.FindingList{Counts: map[fleet.Severity]int{fleet.Critical: 3, fleet.Notice: 9}}, Overdue: api.List[api.JobView]{Total: -1, Items: make([]api.JobView, 2)}})
 	var words []string
 	for _, c := range got {
 		words = append(words, c.Status.Word)
 	}
-	want := []string{"no leader: agents go on alone, changes wait", "1 collector unreachable", "2 of 1,200 runs failed in 24 hours", "1 host silent", "1 found job will not run"}
+	want := []string{"no leader: agents go on alone, changes wait", "1 collector unreachable", "2 of 1,200 runs failed in 24 hours", "3 critical findings", "2 found jobs overdue",
+		"1 host silent", "1 found job will not run"}
 	if diff := cmp.Diff(want, words); diff != "" {
 		t.Error(diff)
 	}

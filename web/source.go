@@ -1,0 +1,43 @@
+package web
+
+import (
+	"context"
+	"io"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// Source answers what the pages ask. The collector's service and api.Client
+// are both one.
+type Source interface {
+	Overview(ctx context.Context) (api.Overview, error)
+	Hosts(ctx context.Context, query api.HostQuery) (api.List[api.HostView], error)
+	Host(ctx context.Context, nameOrID string) (api.HostDetail, error)
+	Jobs(ctx context.Context, query api.JobQuery) (api.List[api.JobView], error)
+	JobGroups(ctx context.Context, query api.JobQuery) (api.List[api.JobGroup], error)
+	Tasks(ctx context.Context, query api.TaskQuery) (api.List[api.TaskView], error)
+	Task(ctx context.Context, id fleet.TaskID) (api.TaskView, error)
+	TaskHosts(ctx context.Context, id fleet.TaskID) ([]api.Resolved, error)
+	Runs(ctx context.Context, query api.RunQuery) (api.List[api.RunView], error)
+	Run(ctx context.Context, id fleet.RunID) (api.RunView, error)
+	// Output writes one stream ("stdout" or "stderr") of a run. An Unavailable
+	// error means that the host cannot be asked now.
+	Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error
+	Upcoming(ctx context.Context, query api.UpcomingQuery) (api.List[api.Upcoming], error)
+	Cluster(ctx context.Context) (api.Cluster, error)
+}
+
+// Inventory is a Source that also answers for what was found: its history, what
+// is wrong with it, and when it runs.
+type Inventory interface {
+	Source
+	Changes(ctx context.Context, query api.ChangeQuery) (api.List[api.ChangeView], error)
+	Findings(ctx context.Context, query api.FindingQuery) (api.FindingList, error)
+	Density(ctx context.Context, query api.DensityQuery) (api.Density, error)
+	Collisions(ctx context.Context, query api.CollisionQuery) (api.List[api.Collision], error)
+	Spread(ctx context.Context, query api.SpreadQuery) (api.Spread, error)
+	Loss(ctx context.Context, host string) (api.Loss, error)
+	Pins(ctx context.Context) (api.List[api.PinView], error)
+	Adoption(ctx context.Context, task fleet.TaskID) (fleet.Adoption, error)
+}
