@@ -1,7 +1,7 @@
 // Package agent provides an agent: it tells the collectors what is scheduled on
 // its host, and runs on it what it was given, whether they answer or not.
 //
-//	/etc/cron* …  ──► discover ─┐ reports             ┌─► plan on disk
+//	/etc/cron* …  ──► discover ─┐ reports, masked     ┌─► plan on disk
 //	                            ▼                     │      │
 //	collectors ◄── HTTPS ──► uplink ──── plan ────────┘      ▼
 //	                          ▲  ▲                       scheduler
@@ -39,6 +39,10 @@ import (
 // is known about them is on disk before Run returns.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	id, err := hostID(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	masker, err := newMasker(cfg.StateDir)
 	if err != nil {
 		return err
 	}
@@ -104,7 +108,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer doorbell.Close()
 	up := uplink.New(uplink.Config{
-		Collectors: collectors.work, Desk: collectors.desk, Outbox: book, Output: runs.Output,
+		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: runs.Output,
 		Index: index, Host: host, Knocks: doorbell.knocks, Logger: log,
 		Take: func(plan *fleet.Plan) error {
 			if err := checkPlan(plan, id, log); err != nil {
@@ -117,7 +121,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return nil
 		},
 	})
-	found := &inventory{cfg: cfg, host: host, up: up, log: log, changed: make(chan Config)}
+	found := &inventory{cfg: cfg, host: host, up: up, masker: masker, log: log, changed: make(chan Config)}
 
 	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(open), "saved_plan", saved != nil)
 	g, ctx := errgroup.WithContext(ctx)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/fleetcron/fleetcron/agent/discover"
+	"github.com/fleetcron/fleetcron/agent/mask"
 	"github.com/fleetcron/fleetcron/agent/uplink"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -15,6 +16,7 @@ type inventory struct {
 	cfg     Config
 	host    fleet.Host
 	up      *uplink.Uplink
+	masker  *mask.Masker
 	log     *slog.Logger
 	changed chan Config
 }
@@ -59,5 +61,5 @@ func (v *inventory) scan(ctx context.Context, scanner *discover.Scanner) {
 		}
 		return
 	}
-	v.up.SetReport(&report)
+	v.up.SetReport(v.masker.Report(&report))
 }

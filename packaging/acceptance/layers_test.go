@@ -33,14 +33,15 @@ var arrows = map[string][]string{
 
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
-	"agent/discover":  {"agent/crontab", "shared/calendar", "shared/cron", "shared/fleet"},
+	"agent/discover":  {"agent/crontab", "agent/mask", "shared/calendar", "shared/cron", "shared/fleet"},
 	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
+	"agent/mask":      {"shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/cron", "shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
-		"agent/discover", "agent/journal", "agent/runner", "agent/scheduler", "agent/uplink",
+		"agent/discover", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging",
 	},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},

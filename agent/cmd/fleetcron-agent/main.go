@@ -77,10 +77,13 @@ func newScan() *cobra.Command {
 		Use:   "scan",
 		Short: "list the scheduled jobs of this host, or of a tree that looks like one",
 		Example: `  fleetcron-agent scan
-  fleetcron-agent scan --root /mnt/backup-of-db-1 -o json`,
+  fleetcron-agent scan --root /mnt/backup-of-db-1 -o json
+  fleetcron-agent scan --masked -o json      # as the collectors see it`,
 		Args: cobra.NoArgs,
 	}
 	root := command.Flags().String("root", "/", "tree to scan as if it were /")
+	masked := command.Flags().Bool("masked", false, "with secrets masked, as the collectors are told")
+	stateDir := command.Flags().String("state-dir", agent.DefaultConfig().StateDir, "directory of the agent whose key masks; where there is none, a passing one")
 	output := outputFlag(command)
 	command.RunE = func(command *cobra.Command, _ []string) error {
 		if err := output.check(); err != nil {
@@ -89,6 +92,13 @@ func newScan() *cobra.Command {
 		report, err := discover.Scan(command.Context(), *root, discover.Options{})
 		if err != nil {
 			return err
+		}
+		if *masked {
+			masker, err := agent.ReadMasker(*stateDir)
+			if err != nil {
+				return err
+			}
+			report = *masker.Report(&report)
 		}
 		if output.text == "json" {
 			return writeJSON(command.OutOrStdout(), report)

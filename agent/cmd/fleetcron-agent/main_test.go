@@ -60,6 +60,25 @@ func TestScanAsJSON(t *testing.T) {
 	}
 }
 
+// TestMaskedScan: what the files say is shown here, but masked as it is sent.
+func TestMaskedScan(t *testing.T) {
+	root := tree(t)
+	if err := os.WriteFile(filepath.Join(root, "etc/crontab"), []byte("TOKEN=hunter2\n1 1 * * * root curl -u ann:hunter2 https://h\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args  []string
+		shown bool
+	}{
+		{[]string{"-o", "json"}, true}, {nil, true}, {[]string{"--masked", "-o", "json"}, false}, {[]string{"--masked"}, false},
+	} {
+		out, err := run(t, append([]string{"scan", "--root", root, "--state-dir", t.TempDir()}, test.args...)...)
+		if err != nil || strings.Contains(out, "hunter2") != test.shown || strings.Contains(out, "<redacted:") == test.shown {
+			t.Errorf("%v: %v\n%s", test.args, err, out)
+		}
+	}
+}
+
 func TestScanForPeople(t *testing.T) {
 	out, err := run(t, "scan", "--root", tree(t))
 	if err != nil || !strings.Contains(out, "/usr/local/bin/backup --all") || !strings.Contains(out, "/etc/crontab") {
