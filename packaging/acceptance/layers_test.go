@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
 	"agent/discover":  {"agent/crontab", "agent/mask", "shared/calendar", "shared/cron", "shared/fleet"},
+	"agent/filewatch": {"shared/fleet"},
 	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
 	"agent/mask":      {"shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
@@ -41,16 +42,17 @@ var arrows = map[string][]string{
 	"agent/uplink":    {"shared/api", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
-		"agent/discover", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
+		"agent/discover", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging",
 	},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
-	"collector/ledger":  {"shared/api", "shared/compact", "shared/fleet"},
-	"collector/search":  {"collector/ledger", "shared/api", "shared/fleet"},
-	"collector/replica": {"collector/ledger", "shared/fleet"},
-	"collector/httpd":   {"collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging"},
+	"collector/ledger":   {"shared/api", "shared/compact", "shared/fleet"},
+	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
+	"collector/replica":  {"collector/ledger", "shared/fleet"},
+	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
+	"collector/httpd":    {"collector/findings", "collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",

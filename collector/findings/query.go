@@ -1,0 +1,171 @@
+package findings
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// List returns a page of the findings, the most severe first, and what there
+// is of each severity among all that the query asks for. Its cursor is the id
+// of the last finding of a page, good while that finding stands.
+func (e *Engine) List(ctx context.Context, q api.FindingQuery) (api.FindingList, error) {
+	list := api.FindingList{List: api.List[fleet.Finding]{Items: []fleet.Finding{}}, Counts: map[fleet.Severity]int{}}
+	if err := checkQuery(q); err != nil {
+		return list, err
+	}
+	var err error
+	if err = e.first(ctx); err != nil {
+		return list, err
+	}
+	acks, err := e.source.Acks()
+	if err != nil {
+		return list, err
+	}
+	hosts, err := e.hosts(q)
+	if err != nil {
+		return list, err
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	after := -1
+	if q.After != "" {
+		known := false
+		if after, known = e.byID[q.After]; !known {
+			return list, fleet.Invalidf("after", q.After, "that finding is no longer there: begin again")
+		}
+	}
+	list.Evaluated = e.evaluated
+	limit := q.Limit
+	if limit <= 0 {
+		limit = api.DefaultPage
+	}
+	now := time.Now()
+	for i := range e.result.list {
+		one := &e.result.list[i]
+		if !asked(one, &q, hosts) {
+			continue
+		}
+		finding := one.acked(acks, now)
+		if q.Acked == "" && finding.Ack != nil || q.Acked == "only" && finding.Ack == nil {
+			continue
+		}
+		list.Total++
+		list.Counts[finding.Severity]++
+		switch {
+		case i <= after:
+		case len(list.Items) < limit:
+			list.Items = append(list.Items, finding)
+		case list.Next == "":
+			list.Next = list.Items[limit-1].ID
+		}
+	}
+	return list, nil
+}
+
+// Finding returns one finding, acknowledged or not.
+func (e *Engine) Finding(ctx context.Context, id string) (fleet.Finding, error) {
+	if err := e.first(ctx); err != nil {
+		return fleet.Finding{}, err
+	}
+	acks, err := e.source.Acks()
+	if err != nil {
+		return fleet.Finding{}, err
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	at, known := e.byID[id]
+	if !known {
+		return fleet.Finding{}, fleet.Errorf(fleet.NotFound, "no finding %q", id).WithCode("unknown_finding").WithHint("fleetctl findings")
+	}
+	return e.result.list[at].acked(acks, time.Now()), nil
+}
+
+// first looks, unless the engine has done so already.
+func (e *Engine) first(ctx context.Context) error {
+	e.mu.RLock()
+	known := !e.evaluated.IsZero()
+	e.mu.RUnlock()
+	if known {
+		return nil
+	}
+	return e.Look(ctx, time.Now())
+}
+
+func checkQuery(q api.FindingQuery) error {
+	if _, known := table[q.Kind]; q.Kind != "" && !known {
+		var words []string
+		for _, kind := range slices.Sorted(maps.Keys(table)) {
+			words = append(words, string(kind))
+		}
+		return fleet.Invalidf("kind", string(q.Kind), "want one of %s", strings.Join(words, ", "))
+	}
+	if _, known := rank[q.Severity]; q.Severity != "" && !known {
+		return fleet.Invalidf("severity", string(q.Severity), "want notice, warning or critical")
+	}
+	if !slices.Contains([]string{"", "only", "all"}, q.Acked) {
+		return fleet.Invalidf("acked", q.Acked, "want only or all; without it, acknowledged findings are left out")
+	}
+	return nil
+}
+
+// hosts returns the hosts that the query asks about, nil for all.
+func (e *Engine) hosts(q api.FindingQuery) (map[fleet.HostID]bool, error) {
+	if q.Host == "" && q.Label == "" {
+		return nil, nil
+	}
+	var selector fleet.Selector
+	if q.Label != "" {
+		var err error
+		if selector, err = fleet.ParseSelector(q.Label); err != nil {
+			return nil, err
+		}
+	}
+	all, err := e.source.Hosts()
+	if err != nil {
+		return nil, err
+	}
+	hosts := map[fleet.HostID]bool{}
+	known := q.Host == ""
+	for i := range all {
+		named := q.Host == "" || all[i].Name == q.Host || string(all[i].ID) == q.Host
+		known = known || named
+		if named && (q.Label == "" || selector.Matches(all[i].Labels)) {
+			hosts[all[i].ID] = true
+		}
+	}
+	if !known {
+		return nil, fleet.Errorf(fleet.NotFound, "no host %q", q.Host).WithCode("unknown_host").WithHint("fleetctl hosts")
+	}
+	return hosts, nil
+}
+
+// asked reports whether a query asks for the finding.
+func asked(one *found, q *api.FindingQuery, hosts map[fleet.HostID]bool) bool {
+	switch {
+	case q.Kind != "" && one.Kind != q.Kind,
+		q.Severity != "" && rank[one.Severity] > rank[q.Severity],
+		q.Owner == "none" && one.Owner != "",
+		q.Owner != "" && q.Owner != "none" && !strings.EqualFold(one.Owner, q.Owner),
+		q.Text != "" && !mentions(&one.Finding, strings.ToLower(q.Text)):
+		return false
+	case hosts == nil:
+		return true
+	}
+	return hosts[one.Host] || slices.ContainsFunc(one.on, func(host fleet.HostID) bool { return hosts[host] })
+}
+
+// mentions reports whether the finding shows the lower-case text.
+func mentions(one *fleet.Finding, text string) bool {
+	for _, shown := range []string{one.Command, one.Summary, one.Source, one.HostName, one.User} {
+		if strings.Contains(strings.ToLower(shown), text) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(one.Hosts, func(name string) bool { return strings.Contains(strings.ToLower(name), text) })
+}
