@@ -59,7 +59,7 @@ func examples() []Command {
 		&DropOrder{Host: hostID(1), ID: "o1"},
 		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
 		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{{Sequence: 9, Run: wholeRun()}}}}, At: noon},
-		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20},
+		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20, ChangesBefore: noon.Add(-time.Minute)},
 		&Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put},
 		&RecordSightings{Host: hostID(1), At: noon, Sightings: fleet.Sightings{
 			Since: map[fleet.JobKind]time.Time{fleet.KindTimer: noon, fleet.KindCron: noon.Add(-time.Hour)},

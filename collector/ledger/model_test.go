@@ -178,7 +178,7 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 	case n < 27:
 		return randomRuns(random, at)
 	case n == 27:
-		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20)}
+		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20), ChangesBefore: at.Add(-2 * time.Hour)}
 	case n < 36:
 		return randomWord(random, host, at)
 	default:
@@ -200,6 +200,16 @@ func randomReport(random *rand.Rand, host int, at time.Time) *RecordReport {
 		}
 		job := testJob(n)
 		job.Schedule, job.Env = fmt.Sprintf("%d * * * *", random.IntN(2)), map[string]string{"A": "1", "B": fmt.Sprint(random.IntN(2)), "C": "3"}
+		switch random.IntN(8) {
+		case 0: // moved
+			job.Source = "/etc/cron.d/other"
+		case 1: // edited in place
+			job.Command += " --more"
+			job.Fingerprint = fleet.CommandFingerprint(job.Command)
+		case 2:
+			job.Stale = &at
+		}
+		job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, job.Command, 0)
 		jobs = append(jobs, job)
 	}
 	report := testReport(host, jobs...)

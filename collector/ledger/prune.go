@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"bytes"
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -16,7 +18,9 @@ type Prune struct {
 	At         time.Time `json:"at"`           // orders, acknowledgements and remembered requests that expired by then go
 	RunsBefore time.Time `json:"runs_before"`  // runs whose id was made before go; zero: none for their age
 	RunsOfTask int       `json:"runs_of_task"` // of each task only so many of the newest stay; zero: all
-	Limit      int       `json:"limit"`        // runs to remove at most; zero: 5000
+	Limit      int       `json:"limit"`        // runs to remove at most, and as many changes of jobs; zero: 5000
+	// ChangesBefore is from when on the history of found jobs stays; zero: all.
+	ChangesBefore time.Time `json:"changes_before,omitzero"`
 }
 
 // Pruned says what a Prune removed.
@@ -25,7 +29,8 @@ type Pruned struct {
 	Orders   int  `json:"orders"`
 	Requests int  `json:"requests"`
 	Acks     int  `json:"acks,omitempty"`
-	More     bool `json:"more"` // the limit was reached: prune again
+	Changes  int  `json:"changes,omitempty"` // of found jobs
+	More     bool `json:"more"`              // the limit was reached: prune again
 }
 
 func (cmd *Prune) apply(c *change) any {
@@ -42,7 +47,8 @@ func (cmd *Prune) apply(c *change) any {
 	pruned.Acks = dropAcks(c, cmd.At)
 	pruned.Runs = cmd.removeOld(c, limit)
 	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)
-	pruned.More = pruned.Runs == limit
+	pruned.Changes = cmd.forgetChanges(c, limit)
+	pruned.More = pruned.Runs == limit || pruned.Changes >= limit
 	if pruned.Runs > 0 {
 		c.notify(Runs)
 	}
@@ -106,6 +112,57 @@ func oldest(c *change, task string, n int) []fleet.Run {
 		return n > 0
 	})
 	return runs
+}
+
+// forgetChanges removes what changed before ChangesBefore and the versions that
+// ended with it. What stands since is kept, however old.
+func (cmd *Prune) forgetChanges(c *change, limit int) (forgotten int) {
+	before := cmd.ChangesBefore
+	if !compact.Plausible(&before) {
+		return 0
+	}
+	var old [][]byte
+	each(c.bucket(inChanges), nil, nil, func(k, v []byte) bool {
+		if number(k[:8]) >= uint64(before.UnixNano()) || forgotten >= limit {
+			return false
+		}
+		entries, _ := stored[[]changed](c, inChanges, k)
+		forgotten += len(entries)
+		old = append(old, bytes.Clone(k))
+		return true
+	})
+	for _, k := range old {
+		forgetChange(c, k)
+	}
+	if before.After(c.historySince()) && len(old) > 0 {
+		c.put(inMeta, historyKey, bigEndian(uint64(before.UnixNano())))
+	}
+	return forgotten
+}
+
+func forgetChange(c *change, k []byte) {
+	entries, _ := stored[[]changed](c, inChanges, k)
+	host := string(k[8:])
+	for _, entry := range entries {
+		if version := endedBy(c, host, entry.before(), k[:8]); version != nil {
+			c.delete(inVersions, version)
+		}
+	}
+	c.delete(inChangesByHost, append(prefix(host), k[:8]...))
+	c.delete(inChanges, k)
+}
+
+// endedBy returns where the version of a job lies that ended at the instant. It
+// walks forwards, where the oldest is the first: a cursor of bbolt that walks
+// backwards stops at pages that this transaction emptied.
+func endedBy(c *change, host string, job fleet.JobID, until []byte) (version []byte) {
+	each(c.bucket(inVersions), prefix(host, string(job)), nil, func(k, v []byte) bool {
+		if bytes.Equal(v[:8], until) {
+			version = bytes.Clone(k)
+		}
+		return version == nil
+	})
+	return version
 }
 
 func removeRuns(c *change, runs []fleet.Run) {

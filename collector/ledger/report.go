@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"bytes"
-	"maps"
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -50,13 +52,21 @@ func (cmd *RecordReport) apply(c *change) any {
 		return refusal
 	}
 	host := string(cmd.Host)
-	if old, found := stored[reportRow](c, inReports, key(host)); found && old.Hash == cmd.Hash {
+	old, found := stored[reportRow](c, inReports, key(host))
+	if found && old.Hash == cmd.Hash {
 		return Recorded{}
 	}
-	result := cmd.writeJobs(c)
+	at := cmd.At
+	if !compact.Plausible(&at) {
+		return fleet.Invalidf("at", at.UTC().Format(time.RFC3339), "want an instant between 1970 and 2200")
+	}
+	if found && !at.After(old.Recorded) {
+		at = old.Recorded.Add(1) // proposers' clocks differ; a host's history goes one way
+	}
+	result, jobs := cmd.writeJobs(c, at)
 	report := reportRow{
-		Scanned: cmd.Report.Scanned, Recorded: cmd.At, Hash: cmd.Hash,
-		Jobs: len(cmd.Report.Jobs), Problems: len(cmd.Report.Problems), Broken: broken(cmd.Report.Jobs),
+		Scanned: cmd.Report.Scanned, Recorded: at, Hash: cmd.Hash,
+		Jobs: len(jobs), Problems: len(cmd.Report.Problems), Broken: broken(jobs),
 	}
 	c.put(inReports, key(host), encode(report))
 	if problems := encode(cmd.Report.Problems); !bytes.Equal(problems, c.get(inProblems, key(host))) {
@@ -80,52 +90,122 @@ func recordable(jobs []fleet.Job) *fleet.Error {
 	return nil
 }
 
-func (cmd *RecordReport) writeJobs(c *change) Recorded {
+// writeJobs writes what differs and its history, and returns the jobs that the
+// host has now.
+func (cmd *RecordReport) writeJobs(c *change, at time.Time) (Recorded, []fleet.Job) {
 	result := Recorded{Changed: true}
-	host := string(cmd.Host)
-	gone := map[string]bool{}
-	for _, k := range c.keys(inJobs, prefix(host)) {
-		gone[string(k)] = true
-	}
-	for _, job := range cmd.Report.Jobs {
+	past := history{c: c, host: string(cmd.Host), at: at}
+	old := storedJobs(c, past.host)
+	var fresh []*fleet.Job
+	jobs := slices.Clone(cmd.Report.Jobs)
+	stale := map[string]*time.Time{} // sources that could not be read
+	for i := range jobs {
+		job := &jobs[i]
 		job.Evidence = nil // rides in sightings
-		k := key(host, string(job.ID))
-		old, found := stored[jobRow](c, inJobs, k)
-		delete(gone, string(k))
-		if next, differs := old.next(job, found, cmd.At); differs {
-			c.put(inJobs, k, encode(next))
+		if job.Stale != nil {
+			stale[job.Source] = job.Stale
+		}
+		was, known := old[job.ID]
+		if !known {
+			fresh = append(fresh, job)
+			continue
+		}
+		delete(old, job.ID)
+		next, what, differs := was.next(*job, at)
+		if what != 0 {
+			past.note(was, job.ID, what)
+		}
+		if differs {
+			c.put(inJobs, key(past.host, string(job.ID)), encode(next))
 			result.Written++
 		}
 	}
-	result.Removed = len(gone)
-	for k := range sorted(gone) {
-		c.delete(inJobs, []byte(k))
+	gone := make([]*jobRow, 0, len(old))
+	for _, was := range sorted(old) {
+		if since := stale[was.Job.Source]; since == nil {
+			gone = append(gone, was)
+		} else { // nobody saw it vanish
+			if was.Job.Stale == nil {
+				was.Job.Stale = since
+				c.put(inJobs, key(past.host, string(was.Job.ID)), encode(was))
+				result.Written++
+			}
+			jobs = append(jobs, was.Job)
+		}
 	}
+	past.replace(gone, fresh)
+	past.write()
 	forgetSightings(c, cmd.Host)
-	return result
+	result.Written += len(fresh)
+	result.Removed = len(gone)
+	return result, jobs
 }
 
-// next returns the row for the job as it is now, and whether it must be
-// written. The coming instants alone are no reason: they differ in each scan
-// and follow from the schedule.
-func (old jobRow) next(job fleet.Job, found bool, at time.Time) (jobRow, bool) {
-	if !found {
-		return jobRow{Job: job, FirstSeen: at, Changed: at}, true
+// storedJobs returns the jobs of a host as they are on record.
+func storedJobs(c *change, host string) map[fleet.JobID]*jobRow {
+	jobs := map[fleet.JobID]*jobRow{}
+	err := eachRow(&c.reader, inJobs, prefix(host), func(_ []byte, row jobRow) bool {
+		jobs[row.Job.ID] = &row
+		return true
+	})
+	if err != nil {
+		panic(unwritten{fmt.Errorf("read jobs: %w", err)})
 	}
-	next := jobRow{Job: job, FirstSeen: old.FirstSeen, Changed: old.Changed}
-	if !sameJob(&old.Job, &job) {
+	return jobs
+}
+
+// replace removes the jobs that are gone and writes the new ones. A job that
+// was moved or edited in place is both, and one change.
+func (h *history) replace(gone []*jobRow, fresh []*fleet.Job) {
+	slices.SortFunc(gone, func(a, b *jobRow) int { return bySource(a.Job, b.Job) })
+	slices.SortFunc(fresh, func(a, b *fleet.Job) int { return bySource(*a, *b) })
+	became := match(gone, fresh)
+	matched := map[fleet.JobID]bool{}
+	for _, job := range fresh {
+		next := jobRow{Job: *job, FirstSeen: h.at, Changed: h.at}
+		if was := became[job.ID]; was == nil {
+			h.note(nil, job.ID, appeared)
+		} else {
+			matched[was.Job.ID] = true
+			what := compareJobs(&was.Job, job)
+			h.note(was, job.ID, what)
+			if what&bitOf(fleet.ChangeCommand) == 0 { // it is the same, elsewhere
+				next.FirstSeen = was.FirstSeen
+				h.bring(was.Job.ID, job.ID)
+			}
+		}
+		h.c.put(inJobs, key(h.host, string(job.ID)), encode(next))
+	}
+	for _, was := range gone {
+		if !matched[was.Job.ID] {
+			h.note(was, was.Job.ID, vanished)
+		}
+		h.c.delete(inJobs, key(h.host, string(was.Job.ID)))
+	}
+}
+
+// bring takes the evidence of a job along to its new id.
+func (h *history) bring(was, is fleet.JobID) {
+	seen, next := h.c.get(inSightings, key(h.host, string(was))), key(h.host, string(is))
+	if seen != nil && h.c.get(inSightings, next) == nil {
+		h.c.put(inSightings, next, bytes.Clone(seen))
+	}
+}
+
+// next returns the row for the job as it is now, what changed, and whether the
+// row must be written. The coming instants alone are no reason: they differ in
+// each scan and follow from the schedule. What could not be read did not change.
+func (old *jobRow) next(job fleet.Job, at time.Time) (next jobRow, what whats, differs bool) {
+	next = jobRow{Job: job, FirstSeen: old.FirstSeen, Changed: old.Changed}
+	if job.Stale == nil {
+		what = compareJobs(&old.Job, &job)
+	}
+	if what != 0 {
 		next.Changed = at
 	}
 	still := next
 	still.Job.Next = old.Job.Next
-	return next, !bytes.Equal(encode(old), encode(still))
-}
-
-// sameJob reports whether two readings of a job run the same way. The line it
-// stands on and the evidence of its last run do not count.
-func sameJob(a, b *fleet.Job) bool {
-	return a.Schedule == b.Schedule && a.Timezone == b.Timezone && a.Command == b.Command &&
-		a.Enabled == b.Enabled && a.Verdict == b.Verdict && maps.Equal(a.Env, b.Env)
+	return next, what, !bytes.Equal(encode(old), encode(still))
 }
 
 func broken(jobs []fleet.Job) (n int) {
