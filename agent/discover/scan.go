@@ -51,6 +51,7 @@ var sources = []source{
 	{"/var/spool/at", atJobs, atSpools},
 	{"/etc/systemd/system", systemTimers, timerDirs},
 	{"/etc/systemd/user", userTimers, userTimerDirs},
+	{procDir, containerTables, nil},
 }
 
 // scan is one scan under way: what all sources may look at, and not change.

@@ -26,6 +26,9 @@ type tree struct {
 	fd      int
 	rootUID uint32 // whose files count as root's: a copied tree belongs to who copied it
 	holders atomic.Int32
+	// guarded: others made the tree, and what the kernel makes up, as in
+	// /proc, is not read there: it would tell a scanner what it does not them.
+	guarded bool
 }
 
 func openTree(root string) (*tree, error) {
@@ -65,6 +68,7 @@ type place struct {
 	name     string
 	path     string // from the tree's root, links resolved
 	stat     unix.Stat_t
+	guarded  bool // as its tree
 }
 
 func (p *place) Close() {
@@ -171,7 +175,7 @@ func (w *walk) found(part string, stat unix.Stat_t) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &place{dir: fd, name: part, path: "/" + path.Join(append(slices.Clone(w.names), part)...), stat: stat}, nil
+	return &place{dir: fd, name: part, path: "/" + path.Join(append(slices.Clone(w.names), part)...), stat: stat, guarded: w.tree.guarded}, nil
 }
 
 // here is the place of the directory that the walk has come to itself.
@@ -238,11 +242,32 @@ func (p *place) open() (fd int, size int64, err error) {
 	if err = unix.Fstat(fd, &stat); err == nil && (stat.Dev != p.stat.Dev || stat.Ino != p.stat.Ino || stat.Mode&unix.S_IFMT != unix.S_IFREG) {
 		err = errors.New("it was replaced by something else while it was looked at")
 	}
+	if err == nil && p.guarded {
+		err = notMadeUp(fd)
+	}
 	if err != nil {
 		unix.Close(fd)
 		return -1, 0, err
 	}
 	return fd, stat.Size, nil
+}
+
+// kernelFiles are the file systems whose content the kernel makes up.
+var kernelFiles = []int64{
+	unix.PROC_SUPER_MAGIC, unix.SYSFS_MAGIC, unix.DEBUGFS_MAGIC, unix.TRACEFS_MAGIC, unix.CGROUP_SUPER_MAGIC, unix.CGROUP2_SUPER_MAGIC,
+	unix.SECURITYFS_MAGIC, unix.BPF_FS_MAGIC, unix.SELINUX_MAGIC,
+}
+
+// notMadeUp is an error where the kernel makes up the content of a file.
+func notMadeUp(fd int) error {
+	var stat unix.Statfs_t
+	if err := unix.Fstatfs(fd, &stat); err != nil {
+		return err
+	}
+	if slices.Contains(kernelFiles, int64(stat.Type)) {
+		return errors.New("it is the kernel's own, not a file that cron reads")
+	}
+	return nil
 }
 
 func errTooLarge(size int64) error {
@@ -329,5 +354,5 @@ func (d *directory) lookup(name string, follow bool) (*place, error) {
 	if follow && stat.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return d.tree.lookup(d.real+"/"+name, true)
 	}
-	return &place{dir: d.fd, borrowed: true, name: name, path: d.real + "/" + name, stat: stat}, nil
+	return &place{dir: d.fd, borrowed: true, name: name, path: d.real + "/" + name, stat: stat, guarded: d.tree.guarded}, nil
 }

@@ -1,0 +1,193 @@
+package discover
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/cron"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// maxContainers bounds the containers that are looked into.
+const maxContainers = 100
+
+// container is a running cron that sees another root than the host's.
+type container struct {
+	process
+	label string // its name where the host knows one, which outlives it, or its id
+	alien bool   // started by a user, without the host's root
+}
+
+// containerSources are what a cron inside a container reads.
+var containerSources = []source{
+	{name: "/etc/crontab", find: systemTable},
+	{name: "/etc/cron.d", find: dropIns},
+	{name: "/var/spool/cron", find: userTables},
+	{name: "/etc/anacrontab", find: anacronJobs},
+	{name: "/etc/cron.*", find: runParts},
+}
+
+// containerTables finds the crons that run in containers of the running system.
+// What such a cron reads is looked at through its own root, each within a time
+// limit of its own.
+func containerTables(ctx context.Context, s *scan, out *found) {
+	if !s.live {
+		return
+	}
+	list := runningContainers(ctx, s.tree, procDir)
+	if len(list) > maxContainers {
+		out.problem(procDir, 0, "", fmt.Sprintf("cron runs in more than %d containers; %d were not looked into", maxContainers, len(list)-maxContainers))
+		list = list[:maxContainers]
+	}
+	for _, c := range list {
+		out.parts = append(out.parts, part{name: "container:" + c.label, find: func(ctx context.Context, out *found) { s.container(ctx, out, c) }})
+	}
+}
+
+// runningContainers lists them, those of the host's root first: no user's
+// processes crowd them out.
+func runningContainers(ctx context.Context, host *tree, proc string) []container {
+	self := os.Getpid()
+	ours := []string{namespace(proc, self), namespace(proc, 1)}
+	var home unix.Stat_t
+	if unix.Fstat(host.fd, &home) != nil {
+		return nil
+	}
+	var list []container
+	for _, pid := range processes(ctx, proc) {
+		p, ok := cronProcess(proc, pid)
+		if !ok || slices.Contains(ours, p.mount) || p.root.dev == uint64(home.Dev) && p.root.ino == home.Ino {
+			continue
+		}
+		if slices.ContainsFunc(list, func(c container) bool { return c.root == p.root }) {
+			continue
+		}
+		label, alien := p.label(ctx, host)
+		list = append(list, container{p, label, alien})
+	}
+	slices.SortStableFunc(list, func(a, b container) int {
+		switch {
+		case a.alien == b.alien:
+			return strings.Compare(a.label, b.label)
+		case a.alien:
+			return 1
+		}
+		return -1
+	})
+	return list
+}
+
+// container finds the jobs of one container.
+func (s *scan) container(ctx context.Context, out *found, c container) {
+	root, err := c.openRoot()
+	if err != nil {
+		return // it has ended
+	}
+	defer root.release()
+	if int(c.user.uid) != os.Geteuid() { // its cron may not read more than its process
+		if err := s.tree.become(&c.user); err != nil {
+			out.problem("container:"+c.label, 0, "", fmt.Sprintf("its cron runs as user %d, whose rights cannot be taken on: %v", c.user.uid, err))
+			return
+		}
+	}
+	inside := &scan{tree: root, host: readHost(ctx, root), now: s.now, next: s.next}
+	inside.host.within(&c.process)
+	var all found
+	if c.program == supercronic {
+		inside.supercronic(ctx, &all, &c.process)
+	} else {
+		for _, src := range containerSources {
+			var one found
+			src.find(ctx, inside, &one)
+			inside.calls = append(inside.calls, one.calls...)
+			all.add(&one)
+		}
+	}
+	prefix := "container:" + c.label + ":"
+	for i := range all.jobs {
+		all.jobs[i].Source, all.jobs[i].Container = prefix+all.jobs[i].Source, c.label
+	}
+	for i := range all.problems {
+		all.problems[i].Source = prefix + all.problems[i].Source
+	}
+	out.add(&all)
+}
+
+// within tells a host what only its running cron shows: which it is, with what
+// options, and which numbers its users have outside.
+func (h *host) within(p *process) {
+	h.stripped = false
+	switch base := path.Base(p.exe); {
+	case h.cron != None:
+	case strings.HasPrefix(base, "busybox") || strings.HasPrefix(base, "bbsuid"):
+		h.cron, h.reads = Busybox, cron.Busybox
+	case base == "cron":
+		h.cron, h.reads = Debian, cron.Debian
+	default:
+		h.cron, h.reads = Cronie, cron.Cronie
+	}
+	if i := slices.Index(p.args, "-c"); i > 0 && h.cron == Busybox && i+1 < len(p.args) && path.IsAbs(p.args[i+1]) {
+		h.spool = path.Clean(p.args[i+1])
+	}
+	h.users.outside(p.uids)
+}
+
+// outside gives users the numbers that files of theirs have outside.
+func (u *users) outside(ids idMap) {
+	if len(ids) == 0 {
+		return
+	}
+	u.names = make(map[uint32]string, len(u.names))
+	for i := range u.accounts {
+		a := &u.accounts[i]
+		a.uid, a.numbered = ids.outside(a.uid)
+		u.uids[a.name] = a.uid
+		if _, taken := u.names[a.uid]; !taken {
+			u.names[a.uid] = a.name
+		}
+	}
+}
+
+// supercronic is a cron for containers that reads one table, named by its last
+// argument.
+const supercronic = "supercronic"
+
+func (s *scan) supercronic(ctx context.Context, out *found, p *process) {
+	file := ""
+	for _, arg := range p.args[min(1, len(p.args)):] {
+		if !strings.HasPrefix(arg, "-") {
+			file = arg
+		}
+	}
+	if file == "" {
+		return
+	}
+	if !path.IsAbs(file) {
+		file = path.Join("/", p.dir, file)
+	}
+	s.host.cron, s.host.reads, s.host.anyFile, s.host.users.open = Cronie, cron.Cronie, true, true
+	dir := s.dir(out, path.Dir(path.Clean(file)))
+	if dir == nil {
+		return
+	}
+	defer dir.Close()
+	owner, known := s.host.users.name(p.user.uid)
+	if !known {
+		owner = strconv.FormatUint(uint64(p.user.uid), 10)
+	}
+	s.table(ctx, out, dir, path.Base(file), table{source: printable(path.Clean(file)), owner: owner})
+	whole := slices.ContainsFunc(out.problems, func(p fleet.Problem) bool { return p.Line > 0 })
+	for i := range out.jobs {
+		if job := &out.jobs[i]; whole {
+			job.Verdict = fleet.Verdict{Code: fleet.FileRefused, Why: "supercronic refuses the whole file because of another line"}
+			job.Next = nil
+		}
+	}
+}
