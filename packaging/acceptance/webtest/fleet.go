@@ -97,6 +97,9 @@ func richFleet(now time.Time) web.Source {
 	}
 	f.history(now)
 	f.upcoming(now)
+	f.describe(now)
+	f.inspect(now)
+	f.chronicle(now)
 	f.cluster = cluster()
 	return f
 }
@@ -151,11 +154,27 @@ func newJob(text string, line int, now time.Time) fleet.Job {
 	}
 	switch {
 	case part[0] == "nobody7":
-		job.Verdict = fleet.Verdict{Why: "user nobody7 does not exist, so cron ignores the whole file"}
+		job.Verdict = fleet.Verdict{Code: fleet.UnknownUser, Why: "user nobody7 does not exist, so cron ignores the whole file"}
 	case part[1] == "0 0 30 2 *":
-		job.Verdict = fleet.Verdict{Why: "30 February never comes"}
+		job.Verdict = fleet.Verdict{Code: fleet.NeverDue, Why: "30 February never comes"}
 	default:
-		job.Evidence = &fleet.Evidence{Last: now.Add(-time.Duration(line+1) * 17 * time.Minute), Grade: "started", From: "journal"}
+		job.Evidence = &fleet.Evidence{Last: now.Add(-time.Duration(line+1) * 17 * time.Minute), Grade: fleet.GradeStarted, From: "journal"}
+	}
+	switch {
+	case strings.Contains(command, "certbot"):
+		job.Evidence.Grade, job.Evidence.Result = fleet.GradeEnded, "success"
+	case strings.Contains(command, "sitemap"):
+		job.Evidence.Grade, job.Evidence.Result = fleet.GradeEnded, "exit 3"
+	case strings.Contains(command, "anacron"):
+		job.Evidence.Grade, job.Evidence.From = fleet.GradeStamp, "/var/spool/anacron/cron.daily"
+	case strings.Contains(command, "e2scrub"):
+		job.Package = "e2fsprogs"
+	case strings.Contains(command, "node-textfile"):
+		job.ManagedBy = "Ansible"
+	case strings.Contains(command, "export.pl"):
+		job.Risks = []fleet.Risk{{Kind: fleet.FindWritable, Why: "members of group staff can write /opt/billing"}}
+	case strings.Contains(command, "rabbit"), strings.Contains(command, "queue-depth"):
+		job.Container = "4f1c2d7a9be0"
 	}
 	return job
 }
@@ -325,6 +344,31 @@ func (f *invented) upcoming(now time.Time) {
 	slices.SortStableFunc(f.coming, func(a, b api.Upcoming) int { return a.At.Compare(b.At) })
 }
 
+// describe invents what people say of jobs, and what the collectors make of
+// them.
+func (f *invented) describe(now time.Time) {
+	f.people = map[fleet.JobID]api.JobView{}
+	late := now.Add(-76 * time.Hour)
+	for i := range f.hosts {
+		for _, job := range f.hosts[i].Inventory.Jobs {
+			view := api.JobView{}
+			switch {
+			case strings.Contains(job.Command, "pg_dump"):
+				view.Owner, view.Note, view.Overdue = "team-data", "The store keeps 30 dumps. Ask before you move it: the standby reads them at 04:00.", &late
+			case strings.Contains(job.Command, "messenger:consume"):
+				view.Owner = "team-shop"
+			case strings.Contains(job.Command, "weekly-numbers"):
+				view.Owner, view.Overdue = "finance", &late
+			case strings.Contains(job.Command, "mail-report"):
+				view.Adopted = "ops/check-disks"
+			default:
+				continue
+			}
+			f.people[job.ID] = view
+		}
+	}
+}
+
 // hostileFleet is one host whose every text was written by an attacker.
 func hostileFleet(now time.Time) web.Source {
 	f := &invented{outputs: map[fleet.RunID]map[string]string{}, cluster: cluster()}
@@ -343,6 +387,7 @@ func hostileFleet(now time.Time) web.Source {
 	host.Inventory.Problems = []fleet.Problem{{Source: script, Text: long, Reason: terminal}}
 	host.Jobs = len(host.Inventory.Jobs)
 	f.hosts = []api.HostDetail{host}
+	f.inspectHostile(&host, script, terminal, long, now)
 	task := newTask("evil|default|"+script+"|* * * * *|UTC|root|*|/bin/true", now)
 	task.Task.Description, task.Document, task.Reason = script, []byte(terminal+script), script
 	task.Task.Run.Command = fleet.Command{Shell: long + script}
@@ -354,4 +399,21 @@ func hostileFleet(now time.Time) web.Source {
 	f.outputs[run.ID] = map[string]string{"stdout": script + terminal, "stderr": strings.Repeat(long+"\n", 60)}
 	f.coming = []api.Upcoming{{At: now.Add(time.Minute), Host: host.ID, HostName: host.Name, Command: script + terminal, User: script}}
 	return f
+}
+
+// inspectHostile lets the attacker write what is found, said and changed.
+func (f *invented) inspectHostile(host *api.HostDetail, script, terminal, long string, now time.Time) {
+	f.people = map[fleet.JobID]api.JobView{}
+	for i, job := range host.Inventory.Jobs {
+		f.people[job.ID] = api.JobView{Owner: script, Note: terminal + long, Adopted: "default/evil"}
+		before := job
+		before.Command, before.Schedule, before.Env = long, terminal, map[string]string{terminal: script}
+		f.changes = append(f.changes, api.ChangeView{HostName: host.Name, Change: fleet.Change{Host: host.ID, Job: job.ID, Seen: now.Add(-time.Duration(i) * time.Hour),
+			What: []fleet.ChangeKind{fleet.ChangeCommand, fleet.ChangeEnvironment}, Before: &before, After: &host.Inventory.Jobs[i]}})
+		f.findings = append(f.findings, fleet.Finding{ID: id(fmt.Sprint(i), 16), Kind: fleet.FindIgnored, Severity: fleet.Critical, Host: host.ID, HostName: host.Name, Job: job.ID,
+			Source: script, User: terminal, Command: job.Command, Owner: script, Summary: script, Explain: long, Fix: terminal + script, Hosts: []string{script, terminal},
+			Ack: &fleet.Ack{By: script, Reason: terminal, At: now}})
+	}
+	f.findings[0].Ack = nil
+	f.pins = []api.PinView{{Pin: fleet.Pin{Name: script, Labels: "*"}, Unexpected: 2}}
 }

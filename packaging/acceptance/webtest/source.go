@@ -22,7 +22,12 @@ type invented struct {
 	coming  []api.Upcoming
 	cluster api.Cluster
 	outputs map[fleet.RunID]map[string]string
-	down    bool
+
+	changes  []api.ChangeView // newest first
+	findings []fleet.Finding  // the most severe first
+	pins     []api.PinView
+	people   map[fleet.JobID]api.JobView // what people and the collectors say of some jobs
+	down     bool
 }
 
 func (f *invented) fault() error {
@@ -145,11 +150,27 @@ func (f *invented) jobs(q api.JobQuery) []api.JobView {
 			if has(job.Command+" "+host.Name+" "+job.User, q.Text) && (q.User == "" || job.User == q.User) && has(job.Source, q.Source) &&
 				(q.Kind == "" || job.Kind == q.Kind) && (q.Fingerprint == "" || job.Fingerprint == q.Fingerprint) &&
 				(q.Verdict == "" || job.Verdict.Runs == (q.Verdict == "runs")) {
-				out = append(out, api.JobView{Job: job, Host: host.ID, HostName: host.Name, FirstSeen: host.FirstSeen, Changed: host.Reported})
+				view := f.people[job.ID]
+				view.Job, view.Host, view.HostName, view.FirstSeen, view.Changed, view.Dialect = job, host.ID, host.Name, host.FirstSeen, host.Reported, host.Cron
+				if host.Name != "db-3" && host.Name != "legacy-1" {
+					view.Overdue = nil
+				}
+				if q.Overdue && view.Overdue == nil || q.Owner != "" && view.Owner != q.Owner && (q.Owner != "none" || view.Owner != "") || view.FirstSeen.After(orEver(q.At)) {
+					continue
+				}
+				out = append(out, view)
 			}
 		}
 	}
 	return out
+}
+
+// orEver returns the instant, or one that never comes where there is none.
+func orEver(at time.Time) time.Time {
+	if at.IsZero() {
+		return time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	return at
 }
 
 func (f *invented) Jobs(_ context.Context, q api.JobQuery) (api.List[api.JobView], error) {
@@ -260,7 +281,7 @@ func (f *invented) Output(_ context.Context, id fleet.RunID, stream string, w io
 func (f *invented) Upcoming(_ context.Context, q api.UpcomingQuery) (api.List[api.Upcoming], error) {
 	return cut(f, f.coming, q.Page, func(u *api.Upcoming) bool {
 		return !u.At.Before(q.From) && u.At.Before(q.Until) && (q.Host == "" || u.HostName == q.Host || string(u.Host) == q.Host) &&
-			(q.Task == "" || u.Task == q.Task)
+			(q.Task == "" || u.Task == q.Task) && has(u.Command+" "+string(u.Task), q.Text)
 	})
 }
 
