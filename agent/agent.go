@@ -27,6 +27,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fleetcron/fleetcron/agent/filewatch"
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/agent/runner"
 	"github.com/fleetcron/fleetcron/agent/scheduler"
@@ -85,6 +86,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		},
 		Open: runsOf(open), Booted: bootTime(), Logger: log,
 	})
+	files, err := filewatch.Open(filepath.Join(cfg.StateDir, "files.json"), id, log)
+	if err != nil {
+		return err
+	}
+	given := &planner{files: files, decided: book.OrderDecided, give: plans.Plan}
 	saved, err := book.LoadPlan()
 	if err != nil {
 		return fmt.Errorf("load plan: %w", err)
@@ -98,7 +104,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	var index uint64
 	if saved != nil {
-		plans.Plan(saved, true)
+		given.Plan(saved, true)
 		index = saved.Index
 	}
 
@@ -117,7 +123,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			if err := book.SavePlan(plan); err != nil {
 				return err
 			}
-			plans.Plan(plan, false)
+			given.Plan(plan, false)
 			return nil
 		},
 	})
@@ -126,6 +132,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(open), "saved_plan", saved != nil)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return plans.Run(ctx) })
+	g.Go(func() error { return files.Run(ctx) })
+	g.Go(func() error { return given.Run(ctx) })
 	g.Go(func() error { return runs.Run(ctx) })
 	g.Go(func() error { return up.Run(ctx) })
 	g.Go(func() error { return found.Run(ctx) })

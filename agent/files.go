@@ -1,0 +1,62 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/fleetcron/fleetcron/agent/filewatch"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// planner gives the scheduler what is to be done: the plan of the collectors
+// and, beside it, the orders that this host's own files call for.
+type planner struct {
+	files   *filewatch.Watcher
+	decided func(fleet.OrderID) bool
+	give    func(plan *fleet.Plan, stored bool)
+
+	mu   sync.Mutex
+	plan fleet.Plan // of the collectors
+}
+
+// Plan takes a plan of the collectors.
+func (p *planner) Plan(plan *fleet.Plan, stored bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.plan = *plan
+	p.files.Set(watches(plan))
+	p.giveAll(stored)
+}
+
+// Run gives the scheduler the orders of files as they come, until ctx ends.
+func (p *planner) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.files.Changed():
+		}
+		p.mu.Lock()
+		p.giveAll(true) // the collectors said nothing new
+		p.mu.Unlock()
+	}
+}
+
+// giveAll needs mu.
+func (p *planner) giveAll(stored bool) {
+	whole := p.plan
+	whole.Assignments = slices.Clone(p.plan.Assignments)
+	whole.Orders = slices.Concat(p.plan.Orders, p.files.Orders(p.decided))
+	p.give(&whole, stored)
+}
+
+// watches lists the files that enabled tasks of the plan wait for.
+func watches(plan *fleet.Plan) (list []filewatch.Watch) {
+	for i := range plan.Assignments {
+		if a := &plan.Assignments[i]; a.Task.On.File != "" && a.State == fleet.TaskEnabled {
+			list = append(list, filewatch.Watch{Task: a.Task.ID(), Pattern: a.Task.On.File})
+		}
+	}
+	return list
+}
