@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	// the agent's rooms
 	"agent/crontab":   {"shared/cron"},
 	"agent/discover":  {"agent/crontab", "agent/mask", "shared/calendar", "shared/cron", "shared/fleet"},
+	"agent/evidence":  {"shared/cron", "shared/fleet"},
 	"agent/filewatch": {"shared/fleet"},
 	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
 	"agent/mask":      {"shared/fleet"},
