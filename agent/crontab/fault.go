@@ -11,11 +11,14 @@ import (
 // fault is what is wrong with a line: the daemon's term and a sentence.
 type fault struct{ term, reason string }
 
+// NoNewline is the term for a last line that does not end.
+const NoNewline = "missing newline before EOF"
+
 // faults are those that need no value named.
 var faults = struct {
 	noNewline, noMinute, noCommand, noUser, sixFields, tooLong, notPrivileged, option, boxWord fault
 }{
-	noNewline:     fault{"missing newline before EOF", "the last line has no line break, so it is not read"},
+	noNewline:     fault{NoNewline, "the last line has no line break, so it is not read"},
 	noMinute:      fault{"bad minute", "no minute stands where the line begins"},
 	noCommand:     fault{"bad command", "there is no command after the time fields"},
 	noUser:        fault{"bad username", "the line ends after the user, and the name is read on into the next line"},

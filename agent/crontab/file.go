@@ -31,6 +31,8 @@ type File struct {
 	// then says why, in a sentence without its final stop.
 	Accepted bool
 	Refusal  string
+	// Term is the daemon's own term for that.
+	Term string
 }
 
 // Kind says what a line is.

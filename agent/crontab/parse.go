@@ -86,7 +86,7 @@ func (p *parser) refuse(because Problem) {
 	if !p.file.Accepted {
 		return
 	}
-	p.file.Accepted = false
+	p.file.Accepted, p.file.Term = false, because.term()
 	p.file.Refusal = fmt.Sprintf("%s ignores the whole file because of line %d: %s",
 		daemon(p.Dialect), because.Line, because.term())
 }

@@ -143,7 +143,7 @@ app:x:0:0::/:/bin/sh
 		jobs, problems      []string
 	}{
 		{"busybox", "crond", alpine, nil, []string{
-			"container:web:/etc/crontab:1 in web: root, busybox reads no such file, false busybox crond does not read /etc/crontab",
+			"container:web:/etc/crontab:1 in web: root, busybox reads no such file, false busybox crond does not read /etc/crontab (move its jobs to /etc/crontabs/root)",
 			"container:web:/etc/crontabs/root:1 in web: root, run-parts /etc/periodic/daily, true ",
 			"container:web:/etc/periodic/daily/rotate:0 in web: root, /etc/periodic/daily/rotate, true run-parts is called by /etc/crontabs/root line 1",
 		}, []string{"container:web:/etc/crontabs/out:0 the symbolic link points to nothing within the scanned root"}},

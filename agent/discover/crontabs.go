@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // systemTable finds the jobs of /etc/crontab.
@@ -25,7 +27,7 @@ func systemTable(ctx context.Context, s *scan, out *found) {
 	}
 	t := table{source: "/etc/crontab", system: true}
 	if s.host.cron == Busybox {
-		t.unread = "busybox crond does not read /etc/crontab"
+		t.unread = no(fleet.OtherwiseWrong, "busybox crond does not read /etc/crontab (move its jobs to /etc/crontabs/root)")
 	}
 	s.table(ctx, out, dir, "crontab", t)
 }
@@ -44,9 +46,9 @@ func dropIns(ctx context.Context, s *scan, out *found) {
 		t := table{source: printable(dir.path + "/" + name), system: true}
 		switch {
 		case s.host.cron == Busybox:
-			t.unread = "busybox crond does not read /etc/cron.d"
+			t.unread = no(fleet.OtherwiseWrong, "busybox crond does not read /etc/cron.d (move its jobs to /etc/crontabs/root)")
 		case !rule.takes(name):
-			t.unread = fmt.Sprintf("the name %s is skipped: %s", name, rule.says)
+			t.unread = rule.skips(name)
 		}
 		s.table(ctx, out, dir, name, t)
 	}
@@ -92,9 +94,9 @@ func (s *scan) spoolDir(ctx context.Context, out *found, dir *directory, active 
 		t := table{source: printable(dir.path + "/" + name), owner: name}
 		switch {
 		case !active:
-			t.unread = fmt.Sprintf("cron on this host reads users' tables from %s, not from %s", s.spool(), dir.path)
+			t.unread = no(fleet.OtherwiseWrong, "cron on this host reads users' tables from %s, not from %s (install it with crontab -u %s)", s.spool(), dir.path, printable(name))
 		case !rule.takes(name):
-			t.unread = fmt.Sprintf("the name %s is skipped: %s", name, rule.says)
+			t.unread = rule.skips(name)
 		}
 		s.table(ctx, out, dir, name, t)
 	}

@@ -61,6 +61,7 @@ type host struct {
 	// the daemon's options
 	lsbNames bool // Debian's -l
 	anyFile  bool // cronie's -p: no checks of owner and mode
+	cronDown bool // cron is installed, but does not run now
 }
 
 // readHost looks at what decides how everything else is read.

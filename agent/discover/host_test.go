@@ -71,21 +71,21 @@ func TestFacts(t *testing.T) {
 func TestVerdicts(t *testing.T) {
 	const job = "1 1 * * * root x\n"
 	for _, c := range []struct{ name, tree, source, why string }{
-		{"no cron", "-- bin/sh --\n-- etc/crontab --\n" + job, "/etc/crontab", "no cron daemon is installed on this host"},
+		{"no cron", "-- bin/sh --\n-- etc/crontab --\n" + job, "/etc/crontab", "no cron daemon is installed on this host, so nothing reads its crontabs (install one, or remove the file)"},
 		{"no passwd: users are not judged", "-- etc/crontab --\n" + job, "/etc/crontab", ""},
 		{"a directory service may know the user", "-- etc/passwd --\nann:x:1:1::/:\n-- etc/nsswitch.conf --\npasswd: files sss\n-- etc/crontab --\n" + job, "/etc/crontab", ""},
 		{"local services do not", "-- etc/passwd --\nann:x:1:1::/:\n-- etc/nsswitch.conf --\npasswd: files [NOTFOUND=return] systemd\n-- etc/crontab --\n1 1 * * * ann y\n" + job,
-			"/etc/crontab", "Debian's cron ignores the whole file because of line 2: bad username"},
+			"/etc/crontab", "Debian's cron ignores the whole file because of line 2: bad username (correct that line, and the others run as well)"},
 		{"cron -l", "-- etc/default/cron --\nEXTRA_OPTS=\"-L 2 -l\"\n-- etc/cron.d/vendor.org-job --\n" + job, "/etc/cron.d/vendor.org-job", ""},
 		{"crond -p", "-- etc/os-release --\nID=fedora\n-- etc/sysconfig/crond --\nCRONDARGS=\"-p\"\n-- etc/crontab 0777 --\n" + job, "/etc/crontab", ""},
 		{"run-parts --regex", "-- etc/crontab --\n1 1 * * * root run-parts --regex='^.*\\.sh$' /etc/cron.daily\n-- etc/cron.daily/a.sh 0755 --\n", "/etc/cron.daily/a.sh", "run-parts is called by /etc/crontab line 1"},
 		{"run-parts --lsbsysinit", "-- etc/crontab --\n1 1 * * * root run-parts --lsbsysinit -- /etc/cron.daily/\n-- etc/cron.daily/a.b-c 0755 --\n", "/etc/cron.daily/a.b-c", "run-parts is called by /etc/crontab line 1"},
 		{"a call that does not run", "-- etc/crontab --\n1 1 * * * root run-parts /etc/cron.daily\nx\n-- etc/cron.daily/a 0755 --\n", "/etc/cron.daily/a",
-			"run-parts is called by /etc/crontab line 1, which does not run: Debian's cron ignores the whole file because of line 2: bad minute"},
+			"run-parts is called by /etc/crontab line 1, which does not run: Debian's cron ignores the whole file because of line 2: bad minute (correct that line, and the others run as well)"},
 		{"anacron goes first", "-- etc/crontab --\n1 1 * * * root test -x /usr/sbin/anacron || run-parts /etc/cron.daily\n-- etc/anacrontab --\n# x\n1\t5\tcron.daily\trun-parts --report /etc/cron.daily\n-- etc/cron.daily/a 0755 --\n",
 			"/etc/cron.daily/a", "anacron starts it, by /etc/anacrontab line 2: every day, 5 minutes after anacron begins"},
-		{"jobs.allow", "-- etc/os-release --\nID=rhel\n-- etc/cron.d/x --\n1 1 * * * root run-parts /etc/cron.daily\n-- etc/cron.daily/a 0755 --\n-- etc/cron.daily/jobs.allow --\nb\n", "/etc/cron.daily/a", "jobs.allow in its directory does not name it"},
-		{"a hard link", "-- etc/cron.d/x 0646 --\n" + job, "/etc/cron.d/x", "others than its owner may write the file"},
+		{"jobs.allow", "-- etc/os-release --\nID=rhel\n-- etc/cron.d/x --\n1 1 * * * root run-parts /etc/cron.daily\n-- etc/cron.daily/a 0755 --\n-- etc/cron.daily/jobs.allow --\nb\n", "/etc/cron.daily/a", "jobs.allow in its directory does not name it, so run-parts passes over it (add it there)"},
+		{"a hard link", "-- etc/cron.d/x 0646 --\n" + job, "/etc/cron.d/x", "others than its owner may write the file, so cron ignores it (chmod go-w /etc/cron.d/x)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, job := range scanned(t, plant(t, c.tree)).Jobs {
@@ -131,7 +131,7 @@ at boot                   @reboot     root  warm                            /etc
 
 Cannot run
 SCHEDULE    USER  COMMAND  SOURCE          WHY
-0 0 30 2 *  root  never    /etc/crontab:3  no day of the calendar fits its schedule, so it never comes
+0 0 30 2 *  root  never    /etc/crontab:3  no day of the calendar fits its schedule, so it never comes (correct its day or month)
 
 Problems
 SOURCE  PROBLEM  LINE

@@ -3,6 +3,8 @@ package discover
 import (
 	"regexp"
 	"strings"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // naming is a rule for the names of files that a program takes from a
@@ -10,6 +12,11 @@ import (
 type naming struct {
 	takes func(name string) bool
 	says  string
+}
+
+// skips is the verdict on what a file holds whose name is not taken.
+func (n naming) skips(name string) fleet.Verdict {
+	return no(fleet.BadName, "the name %s is skipped: %s (rename it)", printable(name), n.says)
 }
 
 var (

@@ -177,9 +177,9 @@ func (s *scan) rhelLists(ctx context.Context, dir *directory) func(name string) 
 	return func(name string) string {
 		switch {
 		case slices.Contains(deny, name):
-			return "jobs.deny in its directory names it"
+			return "jobs.deny in its directory names it, so run-parts passes over it (take it out of there)"
 		case limited && !slices.Contains(allow, name):
-			return "jobs.allow in its directory does not name it"
+			return "jobs.allow in its directory does not name it, so run-parts passes over it (add it there)"
 		}
 		return ""
 	}
@@ -209,25 +209,25 @@ func (s *scan) part(out *found, dir *directory, name string, start starter, list
 	if !enabled && !program(head) {
 		return // a text that lies there
 	}
-	why := ""
+	verdict := runs
 	switch {
 	case !start.rule.takes(name):
-		why = fmt.Sprintf("the name %s is skipped: %s", name, start.rule.says)
+		verdict = start.rule.skips(name)
 	case !enabled:
-		why = "it is not executable, so run-parts passes over it"
+		verdict = no(fleet.NotExecutable, "it is not executable, so run-parts passes over it (chmod +x %s)", source)
 	case listed(name) != "":
-		why = listed(name)
+		verdict = no(fleet.Denied, "%s", listed(name))
 	case start.says == "":
-		why = fmt.Sprintf("nothing calls run-parts on %s", dir.path)
+		verdict = no(fleet.NoScheduler, "nothing calls run-parts on %s, so nothing starts it (add a line that does to /etc/crontab, or install anacron)", dir.path)
 	case !start.runs:
-		why = start.says
+		verdict = no(start.job.Verdict.Code, "%s", start.says)
 	}
 	job := fleet.Job{
 		Kind: fleet.KindRunParts, Source: source, User: start.job.User, Schedule: start.job.Schedule,
 		Timezone: start.job.Timezone, Command: source, Env: start.job.Env, Enabled: enabled,
-		Verdict: fleet.Verdict{Runs: why == "", Why: why}, ManagedBy: manager(head),
+		Verdict: verdict, ManagedBy: manager(head),
 	}
-	if why == "" {
+	if verdict.Runs {
 		job.Verdict.Why = start.says
 		if start.next {
 			job.Next, job.Evidence = start.job.Next, start.job.Evidence

@@ -170,6 +170,7 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 		h, name = readHost(ctx, t), hostName(ctx, t, c.root)
 		if s.live {
 			booted = bootTime(ctx, t)
+			h.cronDown = daemons[h.cron].down(ctx, t)
 		}
 	})
 	select {

@@ -23,14 +23,16 @@ type table struct {
 	owner  string // of a user's table
 	// unread says why the daemon never looks at the file. Such a file is told
 	// of only if it holds jobs, and its bad lines are nobody's trouble.
-	unread string
+	unread fleet.Verdict
 }
+
+func (t *table) isRead() bool { return t.unread.Code == "" }
 
 // table reads one crontab in a directory.
 func (s *scan) table(ctx context.Context, out *found, dir *directory, name string, t table) {
 	content, look, err := s.open(ctx, dir, name, t, out.buffer)
 	if err != nil {
-		if t.unread == "" {
+		if t.isRead() {
 			out.problem(t.source, 0, "", reason(err))
 		}
 		return
@@ -39,20 +41,20 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	file := crontab.Parse(content, crontab.Options{
 		Dialect: s.grammar(t), System: t.system, Owner: t.owner, Root: look.named && look.owner == 0, Known: s.host.users.known,
 	})
-	if t.unread != "" && len(file.Jobs) <= len(file.Problems) {
+	if !t.isRead() && len(file.Jobs) <= len(file.Problems) {
 		return // it does not even look like a table
 	}
-	why := s.fileVerdict(out, file, look, t)
+	verdict := s.fileVerdict(out, file, look, t)
 	var env environment
 	managed := readMarks(content, jobLines(file))
 	for i := range file.Jobs {
 		n := len(out.jobs)
-		s.job(out, &file.Jobs[i], t, why, &env)
+		s.job(out, &file.Jobs[i], t, verdict, &env)
 		if len(out.jobs) > n {
 			out.jobs[n].ManagedBy = managed.at(file.Jobs[i].Line)
 		}
 	}
-	if t.unread == "" {
+	if t.isRead() {
 		for _, p := range file.Problems {
 			out.problem(t.source, p.Line, p.Text, sentence(p.Reason, p.Term, s.host.cron))
 		}
@@ -110,42 +112,43 @@ func (s *scan) grammar(t table) cron.Dialect {
 	return s.host.reads
 }
 
-// fileVerdict says why no job of the file runs, or nothing.
-func (s *scan) fileVerdict(out *found, file *crontab.File, look *seen, t table) string {
-	if t.unread != "" {
+// fileVerdict says whether any job of the file runs, and if not, why.
+func (s *scan) fileVerdict(out *found, file *crontab.File, look *seen, t table) fleet.Verdict {
+	switch check := s.host.refuses(look); {
+	case !t.isRead():
 		return t.unread
+	case !t.system && !s.host.users.known(t.owner):
+		v := no(fleet.UnknownUser, "user %q is not in /etc/passwd, so the table is an orphan that nobody runs (make the user, or remove %s)", t.owner, t.source)
+		out.problem(t.source, 0, "", sentence(v.Why, "ORPHAN (no passwd entry)", s.host.cron))
+		return v
+	case check != nil:
+		v := no(check.code, "%s, so cron ignores it (%s)", check.why, check.remedy(t))
+		out.problem(t.source, 0, "", sentence(v.Why, check.term, s.host.cron))
+		return v
+	case file.Accepted:
+		return runs
+	case file.Term == crontab.NoNewline:
+		return no(fleet.NoNewline, "%s (end the file with a line break)", file.Refusal)
 	}
-	if !t.system && !s.host.users.known(t.owner) {
-		why := fmt.Sprintf("user %q is not in /etc/passwd, so the table is an orphan", t.owner)
-		out.problem(t.source, 0, "", sentence(why, "ORPHAN (no passwd entry)", s.host.cron))
-		return why
-	}
-	if check := s.host.refuses(look); check != nil {
-		out.problem(t.source, 0, "", sentence(check.why, check.term, s.host.cron))
-		return check.why
-	}
-	return file.Refusal
+	return no(fleet.FileRefused, "%s (correct that line, and the others run as well)", file.Refusal)
 }
 
 // job adds a job of a table to what is found.
-func (s *scan) job(out *found, j *crontab.Job, t table, why string, env *environment) {
+func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, env *environment) {
 	schedule, zone, location := s.clock(j)
 	job := fleet.Job{
 		Kind: fleet.KindCron, Source: t.source, Line: j.Line, User: printable(j.User),
 		Schedule: printable(j.Fields), Timezone: zone, Command: printable(j.Command), Enabled: true,
 	}
-	if why == "" {
-		why = s.jobVerdict(j, t)
-	}
 	due := upcoming(schedule, s.now.In(location), s.next)
-	if why == "" && len(due) == 0 && !schedule.Reboot() && !schedule.Random() {
-		why = "no day of the calendar fits its schedule, so it never comes"
+	job.Verdict = s.jobVerdict(j, t, verdict)
+	if job.Verdict.Runs && len(due) == 0 && !schedule.Reboot() && !schedule.Random() {
+		job.Verdict = no(fleet.NeverDue, "no day of the calendar fits its schedule, so it never comes (correct its day or month)")
 	}
-	job.Verdict = fleet.Verdict{Runs: why == "", Why: why}
 	if job.Verdict.Runs {
 		job.Next = due
 	}
-	if complaint := schedule.Complaint(); complaint != "" && t.unread == "" {
+	if complaint := schedule.Complaint(); complaint != "" && t.isRead() {
 		f := schedule.Fields()
 		out.problem(t.source, j.Line, job.Schedule+" "+job.Command, fmt.Sprintf(
 			"busybox crond logs %q and keeps the line with what it had read until then: minute %s, hour %s, day %s, month %s, weekday %s",
@@ -156,7 +159,7 @@ func (s *scan) job(out *found, j *crontab.Job, t table, why string, env *environ
 	}
 	job.Env = env.at(j)
 	out.jobs = append(out.jobs, job)
-	if call, ok := callOf(j); ok && t.unread == "" {
+	if call, ok := callOf(j); ok && t.isRead() {
 		call.job, call.schedule, call.location = job, schedule, location
 		out.calls = append(out.calls, call)
 	}
@@ -195,15 +198,23 @@ func (s *scan) clock(j *crontab.Job) (cron.Schedule, string, *time.Location) {
 	return j.Schedule.Wall(), name, location
 }
 
-// jobVerdict says why a job of a table that is read does not run, or nothing.
-func (s *scan) jobVerdict(j *crontab.Job, t table) string {
-	switch {
-	case s.host.cron == None:
-		return "no cron daemon is installed on this host"
-	case t.system && !s.host.users.known(j.User):
-		return fmt.Sprintf("user %q is not in /etc/passwd", j.User)
+// jobVerdict says whether a job runs, given what holds for its whole file.
+func (s *scan) jobVerdict(j *crontab.Job, t table, file fleet.Verdict) fleet.Verdict {
+	switch known := !t.system || s.host.users.known(j.User); {
+	case !t.isRead():
+		return file
+	case s.host.cron == None && file.Runs:
+		return no(fleet.NoScheduler, "no cron daemon is installed on this host, so nothing reads its crontabs (install one, or remove the file)")
+	case !known && file.Code == fleet.FileRefused:
+		return no(fleet.UnknownUser, "user %q is not in /etc/passwd; %s", j.User, file.Why)
+	case !known && file.Runs:
+		return no(fleet.UnknownUser, "user %q is not in /etc/passwd, so cron cannot run it (make the user, or name another)", j.User)
+	case !file.Runs:
+		return file
+	case s.host.cronDown:
+		return no(fleet.SchedulerDown, "%s is installed but does not run, so nothing is started (%s)", daemons[s.host.cron].says, daemons[s.host.cron].start)
 	}
-	return ""
+	return runs
 }
 
 // upcoming returns the next n instants of a schedule, UTC.
