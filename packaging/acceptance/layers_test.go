@@ -60,7 +60,7 @@ var arrows = map[string][]string{
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
 	},
 	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
-	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/settings", "shared/taskfile"},
+	"collector/cmd/fleetctl":            {"shared/api", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
 

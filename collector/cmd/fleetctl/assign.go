@@ -148,7 +148,7 @@ func runAssign(ctx context.Context, p *program, client *api.Client, c *cobra.Com
 // strangeFlag returns a flag that was given and is not among those allowed.
 func strangeFlag(c *cobra.Command, allowed map[string]bool) (strange string) {
 	for _, name := range changedFlags(c) {
-		if !allowed[name] && c.InheritedFlags().Lookup(name) == nil {
+		if !allowed[name] {
 			return name
 		}
 	}

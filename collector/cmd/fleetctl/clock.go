@@ -101,6 +101,15 @@ func (p *program) parseSince(flag, text string) (time.Time, error) {
 	return t, nil
 }
 
+// parsePast is parseSince of what cannot lie in the future.
+func (p *program) parsePast(flag, text string) (time.Time, error) {
+	t, err := p.parseSince(flag, text)
+	if err == nil && t.After(p.now()) {
+		err = fleet.Errorf(fleet.Usage, "--%s %q lies in the future", flag, text).WithHint("fleetctl when --from … --to … foretells; --%s 24h is a day ago", flag)
+	}
+	return t, err
+}
+
 // clockTime is a time of day.
 type clockTime struct{ hour, minute int }
 

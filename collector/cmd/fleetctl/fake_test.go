@@ -35,20 +35,28 @@ type collectorFake struct {
 	noLeader bool
 	ends     fleet.Run // how an ordered run ends
 	writes   int
+
+	findings    []fleet.Finding
+	pins        map[string]fleet.Pin
+	annotations map[string]fleet.Annotation
+	jobQuery    api.JobQuery // the last one
 }
 
 func hostID(n int) fleet.HostID { return fleet.HostID(fmt.Sprintf("%032x", n)) }
 
 // newFake returns a fleet of three hosts, one of them hostile in all its words.
 func newFake() *collectorFake {
-	f := &collectorFake{tasks: map[fleet.TaskID]*fleet.TaskRecord{}, index: 10, applied: true}
+	f := &collectorFake{
+		tasks: map[fleet.TaskID]*fleet.TaskRecord{}, index: 10, applied: true,
+		findings: someFindings(), pins: map[string]fleet.Pin{}, annotations: map[string]fleet.Annotation{},
+	}
 	f.addHost("db-1", fleet.Alive, map[string]string{"role": "db", "zone": "a"}, "10.0.0.1", "Debian GNU/Linux 13 (trixie)",
-		fleet.Job{ID: "1111111111111111", Kind: fleet.KindCron, Source: "/etc/cron.d/backup", Line: 7, User: "postgres", Schedule: "30 2 * * *", Command: "pg_dumpall | gzip > /var/backups/all.gz", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(-time.Hour), noon.Add(14 * time.Hour)}, Package: "postgresql-common", ManagedBy: "Ansible (nightly dump)", Evidence: &fleet.Evidence{Last: noon.Add(-10 * time.Hour), Grade: "started", From: "journal"}},
-		fleet.Job{ID: "2222222222222222", Kind: fleet.KindRunParts, Source: "/etc/cron.daily/dot.name", User: "root", Schedule: "25 6 * * *", Command: "/etc/cron.daily/dot.name", Verdict: fleet.Verdict{Why: "run-parts skips names with a dot"}})
+		fleet.Job{ID: "1111111111111111", Fingerprint: "aaaaaaaaaaaaaaaa", Kind: fleet.KindCron, Source: "/etc/cron.d/backup", Line: 7, User: "postgres", Schedule: "30 2 * * *", Timezone: "Europe/Berlin", Env: map[string]string{"MAILTO": "dba"}, Risks: []fleet.Risk{{Kind: fleet.FindExposed, Why: "others can read the file"}}, Command: "pg_dumpall | gzip > /var/backups/all.gz", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(-time.Hour), noon.Add(14 * time.Hour)}, Package: "postgresql-common", ManagedBy: "Ansible (nightly dump)", Evidence: &fleet.Evidence{Last: noon.Add(-10 * time.Hour), Grade: "started", From: "journal", Result: "exit 3"}},
+		fleet.Job{ID: "2222222222222222", Fingerprint: "bbbbbbbbbbbbbbbb", Kind: fleet.KindRunParts, Source: "/etc/cron.daily/dot.name", User: "root", Schedule: "25 6 * * *", Command: "/etc/cron.daily/dot.name", Verdict: fleet.Verdict{Code: fleet.BadName, Why: "run-parts skips names with a dot"}})
 	f.addHost("web-東京", fleet.Silent, map[string]string{"role": "web", "zone": "b"}, "10.0.1.1", "Rocky Linux 9.5",
-		fleet.Job{ID: "3333333333333333", Kind: fleet.KindTimer, Source: "/usr/lib/systemd/system/日報.timer", User: "www", Schedule: "*-*-* 06:00:00", Command: "/usr/bin/日報を作成する --毎日", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(18 * time.Hour)}})
+		fleet.Job{ID: "3333333333333333", Fingerprint: "aaaaaaaaaaaaaaaa", Kind: fleet.KindTimer, Source: "/usr/lib/systemd/system/日報.timer", User: "www", Schedule: "*-*-* 06:00:00", Timezone: "Asia/Tokyo", Command: "/usr/bin/日報を作成する --毎日", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(18 * time.Hour)}})
 	f.addHost("evil\x1b]0;pwn\x07", fleet.Alive, map[string]string{"role": "old"}, "10.0.2.1", "OS\u202egnp.exe",
-		fleet.Job{ID: "4444444444444444", Kind: fleet.KindCron, Source: "/etc/cron.d/\x1b[2J", Line: 1, User: "root", Schedule: "* * * * *", Command: "echo \u009b31m \x1b[31m\r\x00\x7f \u202e", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(time.Minute)}})
+		fleet.Job{ID: "4444444444444444", Fingerprint: "dddddddddddddddd", Kind: fleet.KindCron, Source: "/etc/cron.d/\x1b[2J", Line: 1, User: "root", Schedule: "* * * * *", Timezone: "UTC", Command: "echo \u009b31m \x1b[31m\r\x00\x7f \u202e", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(time.Minute)}})
 	f.hosts[0].Inventory.Problems = []fleet.Problem{{Source: "/etc/cron.d/sync", Line: 3, Text: "61 * * * * root /opt/sync/push", Reason: "minute 61 is out of range"}}
 	f.hosts[0].Problems = 1
 	return f
@@ -56,7 +64,7 @@ func newFake() *collectorFake {
 
 func (f *collectorFake) addHost(name string, presence fleet.Presence, labels map[string]string, address, os string, jobs ...fleet.Job) {
 	host := api.HostDetail{HostView: api.HostView{
-		Host:     fleet.Host{ID: hostID(len(f.hosts) + 1), Name: name, Labels: labels, Addresses: []netip.Addr{netip.MustParseAddr(address)}, OS: os, AgentVersion: "0.1.0"},
+		Host:     fleet.Host{ID: hostID(len(f.hosts) + 1), Name: name, Labels: labels, Addresses: []netip.Addr{netip.MustParseAddr(address)}, OS: os, AgentVersion: "0.1.0", Cron: "debian"},
 		Presence: presence, FirstSeen: noon.Add(-240 * time.Hour), Reported: noon.Add(-time.Hour), Jobs: len(jobs),
 	}}
 	host.Inventory = fleet.Report{Host: name, Scanned: noon, Jobs: jobs}
@@ -94,6 +102,22 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"DELETE " + api.PathTask:    f.change(f.deleteTask),
 		"POST " + api.PathTaskRun:   f.change(f.order),
 		"DELETE " + api.PathRun:     f.change(f.cancel),
+
+		"GET " + api.PathChanges:       f.listChanges,
+		"GET " + api.PathFindings:      f.listFindings,
+		"GET " + api.PathFinding:       func(r *http.Request) (any, error) { return f.finding(r.PathValue("finding")) },
+		"PUT " + api.PathFindingAck:    f.change(f.ack),
+		"DELETE " + api.PathFindingAck: f.change(f.unack),
+		"GET " + api.PathDensity:       f.density,
+		"GET " + api.PathCollisions:    f.collisions,
+		"GET " + api.PathSpread:        f.spread,
+		"GET " + api.PathHostLoss:      f.loss,
+		"GET " + api.PathPins:          f.listPins,
+		"GET " + api.PathPin:           func(r *http.Request) (any, error) { return f.pin(r.PathValue("pin")) },
+		"PUT " + api.PathPin:           f.change(f.putPin),
+		"DELETE " + api.PathPin:        f.change(f.dropPin),
+		"GET " + api.PathAnnotations:   f.listAnnotations,
+		"PUT " + api.PathAnnotation:    f.change(f.annotate),
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			value, err := answer(r)
@@ -197,15 +221,29 @@ func (f *collectorFake) host(name string) (api.HostDetail, error) {
 
 func (f *collectorFake) listJobs(r *http.Request) (any, error) {
 	q, err := query[api.JobQuery](r)
+	f.jobQuery = q
 	var jobs []api.JobView
 	for _, host := range f.matching(q.Label) {
 		for _, job := range host.Inventory.Jobs {
-			if strings.Contains(job.Command, q.Text) && (q.Host == "" || q.Host == host.Name) && (q.User == "" || q.User == job.User) && (q.Verdict == "" || !job.Verdict.Runs) {
-				jobs = append(jobs, api.JobView{Job: job, Host: host.ID, HostName: host.Name})
+			view := f.jobView(host, job)
+			if strings.Contains(job.Command, q.Text) && (q.Host == "" || q.Host == host.Name || q.Host == string(host.ID)) && (q.User == "" || q.User == job.User) &&
+				(q.Verdict == "" || !job.Verdict.Runs) && (q.Fingerprint == "" || q.Fingerprint == job.Fingerprint) && (!q.Overdue || view.Overdue != nil) &&
+				(q.Owner == "" || q.Owner == view.Owner) && (q.At.IsZero() || q.At.After(view.FirstSeen)) && (q.Changed.IsZero() || view.Changed.After(q.Changed)) {
+				jobs = append(jobs, view)
 			}
 		}
 	}
 	return pageOf(jobs, q.Page, func(j api.JobView) string { return string(j.ID) }), err
+}
+
+func (f *collectorFake) jobView(host api.HostDetail, job fleet.Job) api.JobView {
+	said := f.annotations[job.Fingerprint]
+	view := api.JobView{Job: job, Host: host.ID, HostName: host.Name, FirstSeen: noon.Add(-240 * time.Hour), Changed: noon.Add(-48 * time.Hour), Owner: said.Owner, Note: said.Note, Dialect: "debian"}
+	if job.ID == "3333333333333333" {
+		since := noon.Add(-30 * time.Hour)
+		view.Overdue = &since
+	}
+	return view
 }
 
 func (f *collectorFake) listGroups(r *http.Request) (any, error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,29 +54,38 @@ func runHosts(ctx context.Context, p *program, client *api.Client, options hosts
 	if err != nil {
 		return err
 	}
-	list, err := collect(options.paging, func(page api.Page) (api.List[api.HostView], error) {
+	_, err = showList(p, options.paging, func(page api.Page) (api.List[api.HostView], error) {
 		return client.Hosts(ctx, api.HostQuery{Page: page, Text: options.text, Label: options.label, Presence: fleet.Presence(options.state)})
-	}, keep)
-	if err != nil {
-		return err
+	}, keep, func(hosts []api.HostView) error { return drawHosts(p, hosts) })
+	return err
+}
+
+func drawHosts(p *program, hosts []api.HostView) error {
+	t := p.table(
+		column{title: "HOST"}, column{title: "STATE", paint: paintState}, column{title: "ADDRESS"},
+		column{title: "OS", shrinks: true}, column{title: "JOBS", right: true}, column{title: "PROBLEMS", right: true}, column{title: "TASKS", right: true},
+		column{title: "LABELS", shrinks: true}, column{title: "CHANGED", wide: true}, column{title: "CLOCK", wide: true}, column{title: "AGENT", wide: true}, column{title: "ID", wide: true},
+	)
+	for _, host := range hosts {
+		t.row(host.Name, string(host.Presence), firstAddress(host), host.OS,
+			strconv.Itoa(host.Jobs), strconv.Itoa(host.Problems), strconv.Itoa(host.Tasks),
+			labelText(host.Labels), p.instant(host.Reported), skewText(host.Skew), host.AgentVersion, string(host.ID))
 	}
-	return p.show(list, func() error {
-		t := p.table(
-			column{title: "HOST"}, column{title: "STATE", paint: paintState}, column{title: "ADDRESS"},
-			column{title: "OS", shrinks: true}, column{title: "JOBS", right: true}, column{title: "PROBLEMS", right: true}, column{title: "TASKS", right: true},
-			column{title: "LABELS", shrinks: true}, column{title: "CHANGED", wide: true}, column{title: "AGENT", wide: true}, column{title: "ID", wide: true},
-		)
-		for _, host := range list.Items {
-			t.row(host.Name, string(host.Presence), firstAddress(host), host.OS,
-				strconv.Itoa(host.Jobs), strconv.Itoa(host.Problems), strconv.Itoa(host.Tasks),
-				labelText(host.Labels), p.instant(host.Reported), host.AgentVersion, string(host.ID))
-		}
-		if err := t.write(p.stdout); err != nil {
-			return err
-		}
-		noteRest(p, options.paging, list)
-		return nil
-	})
+	return t.write(p.stdout)
+}
+
+// skewText says how far a host's clock is off.
+func skewText(skew *fleet.Offset) string {
+	if skew == nil {
+		return ""
+	}
+	switch off := time.Duration(*skew); {
+	case off >= time.Second:
+		return short(off) + " ahead"
+	case off <= -time.Second:
+		return short(-off) + " behind"
+	}
+	return "right"
 }
 
 // keep filters by what the API does not filter by; nil where nothing does.

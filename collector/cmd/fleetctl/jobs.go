@@ -14,117 +14,178 @@ import (
 
 type jobsOptions struct {
 	paging
-	text                            string
-	host, label, user, source, kind string
-	broken, group, problems         bool
+	text                                            string
+	host, label, user, source, kind, verdict, owner string
+	at, changed                                     string
+	broken, overdue, group, problems                bool
+}
+
+// jobKinds are the kinds of jobs that can be asked for.
+func jobKinds() []string {
+	return []string{string(fleet.KindCron), string(fleet.KindRunParts), string(fleet.KindAnacron), string(fleet.KindTimer), string(fleet.KindAt)}
 }
 
 func (o *jobsOptions) addFlags(p *program, c *cobra.Command) {
 	o.paging.addFlags(c)
-	c.Flags().StringVar(&o.host, "host", "", "only on this `host`, by name or id")
-	c.Flags().StringVar(&o.label, "label", "", "only on hosts that this label `selector` matches")
-	c.Flags().StringVar(&o.user, "user", "", "only jobs that run as this `user`")
-	c.Flags().StringVar(&o.source, "source", "", "only jobs whose source `path` holds this text")
-	c.Flags().StringVar(&o.kind, "kind", "", "only jobs of this `kind`: cron, run-parts, anacron, timer or at")
-	c.Flags().BoolVar(&o.broken, "broken", false, "only jobs that the host's scheduler will not run")
-	c.Flags().BoolVar(&o.group, "group", false, "group jobs with the same command, wherever they stand")
+	f := c.Flags()
+	f.StringVar(&o.host, "host", "", "only on this `host`, by name or id")
+	f.StringVar(&o.label, "label", "", "only on hosts that this label `selector` matches")
+	f.StringVar(&o.user, "user", "", "only jobs that run as this `user`")
+	f.StringVar(&o.source, "source", "", "only jobs whose source `path` holds this text")
+	f.StringVar(&o.kind, "kind", "", "only jobs of this `kind`: cron, run-parts, anacron, timer or at")
+	f.StringVar(&o.owner, "owner", "", "only jobs of this `owner`, as annotated; none: those that nobody owns")
+	f.StringVar(&o.verdict, "verdict", "", "only jobs with this `verdict`: runs or broken")
+	f.BoolVar(&o.broken, "broken", false, "only jobs that the host's scheduler will not run: --verdict broken")
+	f.BoolVar(&o.overdue, "overdue", false, "only jobs that should have started and were not seen to")
+	f.StringVar(&o.at, "at", "", "the jobs as they were at this `instant`, or this long ago")
+	f.StringVar(&o.changed, "changed-since", "", "only jobs that changed since this `instant`, or this long ago, such as 24h or 7d")
+	f.BoolVar(&o.group, "group", false, "group jobs with the same command, wherever they stand")
 	p.completeHosts(c, "host")
-	p.completeWords(c, "kind", string(fleet.KindCron), string(fleet.KindRunParts), string(fleet.KindAnacron), string(fleet.KindTimer), string(fleet.KindAt))
+	p.completeWords(c, "kind", jobKinds()...)
+	p.completeWords(c, "verdict", "runs", "broken")
 }
 
-func (o *jobsOptions) query(page api.Page) api.JobQuery {
-	query := api.JobQuery{
-		Page: page, Text: o.text, Host: o.host, Label: o.label, User: o.user,
-		Source: o.source, Kind: fleet.JobKind(o.kind),
+// query reads the flags; the page is for the caller to add.
+func (o *jobsOptions) query(p *program) (query api.JobQuery, err error) {
+	query = api.JobQuery{
+		Text: o.text, Host: o.host, Label: o.label, User: o.user, Source: o.source,
+		Kind: fleet.JobKind(o.kind), Owner: o.owner, Verdict: o.verdict, Overdue: o.overdue,
 	}
-	if o.broken {
+	if query.At, err = p.parsePast("at", o.at); err != nil {
+		return query, err
+	}
+	if query.Changed, err = p.parsePast("changed-since", o.changed); err != nil {
+		return query, err
+	}
+	switch {
+	case o.broken && o.verdict == "runs":
+		return query, fleet.Errorf(fleet.Usage, "--broken and --verdict runs leave nothing")
+	case o.verdict != "" && o.verdict != "runs" && o.verdict != "broken":
+		return query, fleet.Errorf(fleet.Usage, "--verdict %q: want runs or broken", o.verdict)
+	case o.overdue && (o.at != "" || o.changed != ""):
+		return query, fleet.Errorf(fleet.Usage, "--overdue is about now; it goes neither with --at nor with --changed-since")
+	case o.broken:
 		query.Verdict = "broken"
 	}
-	return query
+	return query, nil
 }
 
 func newJobsCommand(p *program) *cobra.Command {
 	var options jobsOptions
 	c := &cobra.Command{
-		Use: "jobs", GroupID: groupFound, Args: arguments(0, 0),
-		Short:   "List the jobs found on hosts",
-		Example: "  fleetctl jobs --host db-1\n  fleetctl jobs --broken -o wide\n  fleetctl jobs --group\n  fleetctl jobs --problems --host db-1",
-		RunE: p.asking(func(ctx context.Context, client *api.Client, _ []string) error {
-			if options.problems {
-				return runProblems(ctx, p, client, options)
-			}
-			return runJobs(ctx, p, client, options)
-		}),
+		Use: "jobs [HOST:JOB]", GroupID: groupFound, Args: arguments(0, 1),
+		Short:             "List the jobs found on hosts, or everything about one",
+		Long:              "List the jobs found on hosts, or everything about one: whether it runs and why not, what\nis wrong with it, what the host says about its last run, whose it is, what changed about\nit, and where else the same command stands. JOB is its id, the beginning of it, or where\nit stands, as in db-1:/etc/cron.d/backup:7.",
+		Example:           "  fleetctl jobs --host db-1\n  fleetctl jobs --verdict broken -o wide\n  fleetctl jobs --overdue\n  fleetctl jobs --changed-since 24h --label role=db\n  fleetctl jobs --at \"2026-11-01 12:00\" --host db-1\n  fleetctl jobs db-1:/etc/cron.d/backup:7\n  fleetctl jobs --group\n  fleetctl jobs --problems --host db-1",
+		ValidArgsFunction: p.jobArgument,
 	}
+	c.RunE = p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+		switch given := changedFlags(c); {
+		case len(args) == 1 && len(given) > 0:
+			return fleet.Errorf(fleet.Usage, "--%s chooses among many jobs; %s is one", given[0], args[0])
+		case len(args) == 1:
+			return runJob(ctx, p, client, args[0])
+		case options.problems:
+			return runProblems(ctx, p, client, options)
+		}
+		return runJobs(ctx, p, client, options)
+	})
 	options.addFlags(p, c)
 	c.Flags().BoolVar(&options.problems, "problems", false, "list the lines and files that a scan could not take, instead of jobs")
 	return c
 }
+
+const findHelp = `Find jobs whose command, source, user or schedule holds the text, on all hosts.
+
+The terms user: host: schedule: source: kind: owner: package: and verdict: narrow the
+search, is:overdue takes what did not start; quotes hold words together, and a - before
+a word or a term takes away what it matches. What begins with - follows --, or stands
+in quotes together with the rest.`
 
 func newFindCommand(p *program) *cobra.Command {
 	var options jobsOptions
 	c := &cobra.Command{
 		Use: "find TEXT…", GroupID: groupFound, Args: arguments(1, -1),
 		Short:   "Find jobs by their command",
-		Long:    "Find jobs whose command holds the text, on all hosts. The terms user: host: schedule:\nsource: and kind: narrow the search.",
-		Example: "  fleetctl find backup\n  fleetctl find pg_dump user:postgres\n  fleetctl find host:web- kind:timer",
+		Long:    findHelp,
+		Example: "  fleetctl find backup\n  fleetctl find pg_dump user:postgres\n  fleetctl find host:web- kind:timer\n  fleetctl find 'backup -user:root'\n  fleetctl find is:overdue owner:team-data",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
 			options.text = strings.Join(args, " ")
 			return runJobs(ctx, p, client, options)
 		}),
 	}
 	options.addFlags(p, c)
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fleet.Errorf(fleet.Usage, "%s", err).WithHint("what begins with - follows --, or stands in quotes with the rest: fleetctl find 'backup -user:root'")
+	})
 	return c
 }
 
 func runJobs(ctx context.Context, p *program, client *api.Client, options jobsOptions) error {
+	query, err := options.query(p)
+	if err != nil {
+		return err
+	}
 	if err := knownHost(ctx, client, options.host); err != nil {
 		return err
 	}
 	if options.group {
-		return runGroups(ctx, p, client, options)
+		return runGroups(ctx, p, client, options.paging, query)
 	}
-	list, err := collect(options.paging, func(page api.Page) (api.List[api.JobView], error) {
-		return client.Jobs(ctx, options.query(page))
-	}, nil)
-	if err != nil {
-		return err
+	list, err := showList(p, options.paging, func(page api.Page) (api.List[api.JobView], error) {
+		query.Page = page
+		return client.Jobs(ctx, query)
+	}, nil, func(jobs []api.JobView) error { return drawJobs(p, jobs) })
+	if err == nil && len(list.Items) == 0 && options.text != "" && p.settings.output.people() {
+		p.note("no job was found; fleetctl tasks lists what is given")
 	}
-	return p.show(list, func() error {
-		if err := drawJobs(p, list.Items); err != nil {
-			return err
-		}
-		noteRest(p, options.paging, list)
-		if len(list.Items) == 0 && options.text != "" {
-			p.note("no job was found; fleetctl tasks lists what is given")
-		}
-		return nil
-	})
+	return err
 }
 
 func drawJobs(p *program, jobs []api.JobView) error {
 	t := p.table(
 		column{title: "HOST"}, column{title: "USER"}, column{title: "SCHEDULE", shrinks: true}, column{title: "NEXT"},
 		column{title: "RUNS", paint: paintState}, column{title: "COMMAND", shrinks: true}, column{title: "SOURCE", shrinks: true},
-		column{title: "KIND", wide: true}, column{title: "WHY", wide: true}, column{title: "LAST", wide: true}, column{title: "PACKAGE", wide: true},
-		column{title: "MANAGED BY", wide: true}, column{title: "ID", wide: true},
+		column{title: "KIND", wide: true}, column{title: "WHY", wide: true}, column{title: "LAST", wide: true}, column{title: "OVERDUE", wide: true, paint: redUnless("")},
+		column{title: "OWNER", wide: true}, column{title: "PACKAGE", wide: true}, column{title: "MANAGED BY", wide: true}, column{title: "ID", wide: true},
 	)
-	for _, job := range jobs {
-		next, runs := "-", "yes"
+	for i := range jobs {
+		job := &jobs[i]
+		next := "-"
 		if len(job.Next) > 0 && job.Verdict.Runs {
 			next = p.instant(firstAfter(job.Next, p.now()))
 		}
-		if !job.Verdict.Runs {
-			runs = "no"
-		}
-		source := job.Source
-		if job.Line > 0 {
-			source += ":" + strconv.Itoa(job.Line)
-		}
-		t.row(job.HostName, job.User, job.Schedule, next, runs, job.Command, source,
-			string(job.Kind), job.Verdict.Why, lastSeen(p, job.Evidence), job.Package, job.ManagedBy, string(job.ID))
+		t.row(job.HostName, job.User, job.Schedule, next, runsText(job), job.Command, placeText(job.Source, job.Line),
+			string(job.Kind), whyText(p, job), lastSeen(p, job.Evidence), overdueText(p, job),
+			job.Owner, job.Package, job.ManagedBy, string(job.ID))
 	}
 	return t.write(p.stdout)
+}
+
+// runsText says in a word whether a job runs.
+func runsText(job *api.JobView) string {
+	switch {
+	case job.Adopted != "":
+		return "adopted" // its task does
+	case !job.Verdict.Runs:
+		return "no"
+	case job.Stale != nil:
+		return "stale"
+	case job.Overdue != nil:
+		return "overdue"
+	}
+	return "yes"
+}
+
+// whyText says why a job does not run, or what else is to be known of that.
+func whyText(p *program, job *api.JobView) string {
+	switch {
+	case job.Adopted != "":
+		return "the task " + string(job.Adopted) + " runs in its place"
+	case job.Stale != nil:
+		return "its source cannot be read since " + p.instant(*job.Stale)
+	}
+	return job.Verdict.Why
 }
 
 // lastSeen tells when a job last ran, as far as the host itself can say. A
@@ -133,7 +194,18 @@ func lastSeen(p *program, evidence *fleet.Evidence) string {
 	if evidence == nil {
 		return ""
 	}
-	return p.instant(evidence.Last) + " (" + evidence.Grade + ")"
+	text := p.instant(evidence.Last) + " (" + evidence.Grade
+	if evidence.Result != "" {
+		text += ", " + evidence.Result
+	}
+	return text + ")"
+}
+
+func overdueText(p *program, job *api.JobView) string {
+	if job.Overdue == nil {
+		return ""
+	}
+	return "since " + p.instant(*job.Overdue)
 }
 
 // firstAfter returns the first instant that has not passed: the scan that
@@ -147,28 +219,22 @@ func firstAfter(instants []time.Time, now time.Time) time.Time {
 	return time.Time{}
 }
 
-func runGroups(ctx context.Context, p *program, client *api.Client, options jobsOptions) error {
-	list, err := collect(options.paging, func(page api.Page) (api.List[api.JobGroup], error) {
-		return client.JobGroups(ctx, options.query(page))
-	}, nil)
-	if err != nil {
-		return err
-	}
-	return p.show(list, func() error {
+func runGroups(ctx context.Context, p *program, client *api.Client, g paging, query api.JobQuery) error {
+	_, err := showList(p, g, func(page api.Page) (api.List[api.JobGroup], error) {
+		query.Page = page
+		return client.JobGroups(ctx, query)
+	}, nil, func(groups []api.JobGroup) error {
 		t := p.table(
 			column{title: "JOBS", right: true}, column{title: "HOSTS", right: true}, column{title: "COMMAND", shrinks: true},
 			column{title: "SCHEDULES", shrinks: true}, column{title: "USERS", shrinks: true}, column{title: "ON", shrinks: true}, column{title: "FINGERPRINT", wide: true},
 		)
-		for _, group := range list.Items {
+		for _, group := range groups {
 			t.row(strconv.Itoa(group.Jobs), strconv.Itoa(group.Hosts), group.Command, strings.Join(group.Schedules, "; "),
 				strings.Join(group.Users, ","), strings.Join(group.HostNames, ","), group.Fingerprint)
 		}
-		if err := t.write(p.stdout); err != nil {
-			return err
-		}
-		noteRest(p, options.paging, list)
-		return nil
+		return t.write(p.stdout)
 	})
+	return err
 }
 
 // hostProblem is a problem with the host it was found on.
@@ -182,15 +248,15 @@ type hostProblem struct {
 func runProblems(ctx context.Context, p *program, client *api.Client, options jobsOptions) error {
 	names := []string{options.host}
 	if options.host == "" {
-		hosts, err := collect(paging{limit: 1, all: true}, func(page api.Page) (api.List[api.HostView], error) {
-			return client.Hosts(ctx, api.HostQuery{Page: page, Label: options.label})
-		}, func(host api.HostView) bool { return host.Problems > 0 })
+		hosts, err := hostsWith(ctx, client, options.label)
 		if err != nil {
 			return err
 		}
 		names = nil
-		for _, host := range hosts.Items {
-			names = append(names, string(host.ID))
+		for _, host := range hosts {
+			if host.Problems > 0 {
+				names = append(names, string(host.ID))
+			}
 		}
 	}
 	list := api.List[hostProblem]{Items: []hostProblem{}}
@@ -207,11 +273,7 @@ func runProblems(ctx context.Context, p *program, client *api.Client, options jo
 	return p.show(list, func() error {
 		t := p.table(column{title: "HOST"}, column{title: "SOURCE", shrinks: true}, column{title: "REASON", shrinks: true}, column{title: "TEXT", shrinks: true})
 		for _, problem := range list.Items {
-			source := problem.Source
-			if problem.Line > 0 {
-				source += ":" + strconv.Itoa(problem.Line)
-			}
-			t.row(problem.Host, source, problem.Reason, problem.Text)
+			t.row(problem.Host, placeText(problem.Source, problem.Line), problem.Reason, problem.Text)
 		}
 		return t.write(p.stdout)
 	})

@@ -55,6 +55,27 @@ func collect[T any](g paging, fetch func(api.Page) (api.List[T], error), keep fu
 	}
 }
 
+// showList reads a list and prints it: for people as the table that draw writes.
+func showList[T any](p *program, g paging, fetch func(api.Page) (api.List[T], error), keep func(T) bool, draw func([]T) error) (api.List[T], error) {
+	list, err := collect(g, fetch, keep)
+	if err != nil {
+		return list, err
+	}
+	return list, p.show(list, func() error {
+		if err := draw(list.Items); err != nil {
+			return err
+		}
+		noteRest(p, g, list)
+		return nil
+	})
+}
+
+// collectAll reads every page.
+func collectAll[T any](fetch func(api.Page) (api.List[T], error)) ([]T, error) {
+	list, err := collect(paging{limit: 1, all: true}, fetch, nil)
+	return list.Items, err
+}
+
 // noteRest tells people that a list goes on.
 func noteRest[T any](p *program, g paging, list api.List[T]) {
 	shown := len(list.Items)

@@ -78,10 +78,11 @@ func newRoot(p *program) *cobra.Command {
 		&cobra.Group{ID: groupRuns, Title: "What happens:"},
 	)
 	root.AddCommand(
-		newHostsCommand(p), newJobsCommand(p), newFindCommand(p), newWhenCommand(p), newCollectorsCommand(p),
+		newHostsCommand(p), newJobsCommand(p), newFindCommand(p), newWhenCommand(p), newHistoryCommand(p), newFindingsCommand(p),
+		newPinCommand(p), newPinsCommand(p), newUnpinCommand(p), newAnnotateCommand(p), newAnnotationsCommand(p), newLossCommand(p), newCollectorsCommand(p),
 		newTasksCommand(p), newAssignCommand(p), newUnassignCommand(p), newApplyCommand(p), newDiffCommand(p),
 		newExportCommand(p), newValidateCommand(p), newPauseCommand(p), newResumeCommand(p),
-		newRunCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p), newUpcomingCommand(p),
+		newRunCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p),
 		newNextCommand(p), newVersionCommand(p), newManCommand(p),
 	)
 	root.InitDefaultHelpCmd()

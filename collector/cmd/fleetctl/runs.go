@@ -78,25 +78,15 @@ func runRuns(ctx context.Context, p *program, client *api.Client, options runsOp
 	if err != nil {
 		return err
 	}
-	list, err := collect(options.paging, func(page api.Page) (api.List[api.RunView], error) {
+	_, err = showList(p, options.paging, func(page api.Page) (api.List[api.RunView], error) {
 		query.Page = page
-		return client.Runs(ctx, query)
-	}, keep)
-	if err != nil {
-		return err
-	}
-	if query.Task != "" && len(list.Items) == 0 { // a deleted task has runs; an unknown one is no empty answer
-		if _, err := client.Task(ctx, query.Task); err != nil {
-			return err
+		list, err := client.Runs(ctx, query)
+		if err == nil && query.Task != "" && len(list.Items) == 0 { // a deleted task has runs; an unknown one is no empty answer
+			_, err = client.Task(ctx, query.Task)
 		}
-	}
-	return p.show(list, func() error {
-		if err := drawRuns(p, list.Items); err != nil {
-			return err
-		}
-		noteRest(p, options.paging, list)
-		return nil
-	})
+		return list, err
+	}, keep, func(runs []api.RunView) error { return drawRuns(p, runs) })
+	return err
 }
 
 func (o *runsOptions) keep(ctx context.Context, client *api.Client) (func(api.RunView) bool, error) {

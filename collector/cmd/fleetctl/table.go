@@ -137,9 +137,9 @@ func paintState(text string) color {
 	switch strings.TrimSuffix(word, ":") {
 	case "alive", "leader", "enabled", "yes", "follower":
 		return green
-	case "silent", "missed", "unknown", "no", "unreachable":
+	case "silent", "missed", "unknown", "no", "unreachable", "overdue":
 		return red
-	case "left", "paused", "skipped", "pending", "begun", "running":
+	case "adopted", "stale", "left", "paused", "skipped", "pending", "begun", "running":
 		return yellow
 	case "exit":
 		if text == "exit 0" {
@@ -151,4 +151,23 @@ func paintState(text string) color {
 		return red
 	}
 	return noColor
+}
+
+// redIf colours one text, redUnless all but one.
+func redIf(bad string) func(string) color {
+	return func(text string) color {
+		if text == bad {
+			return red
+		}
+		return noColor
+	}
+}
+
+func redUnless(fine string) func(string) color {
+	return func(text string) color {
+		if text == fine {
+			return noColor
+		}
+		return red
+	}
 }

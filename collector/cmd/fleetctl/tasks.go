@@ -58,36 +58,31 @@ func runTasks(ctx context.Context, p *program, client *api.Client, options tasks
 	if err != nil {
 		return err
 	}
-	list, err := collect(options.paging, func(page api.Page) (api.List[api.TaskView], error) {
+	_, err = showList(p, options.paging, func(page api.Page) (api.List[api.TaskView], error) {
 		return client.Tasks(ctx, api.TaskQuery{
 			Page: page, Text: options.text, Namespace: options.namespace,
 			Host: options.host, State: fleet.TaskState(options.state),
 		})
-	}, keep)
-	if err != nil {
-		return err
+	}, keep, func(tasks []api.TaskView) error { return drawTasks(p, tasks) })
+	return err
+}
+
+func drawTasks(p *program, tasks []api.TaskView) error {
+	t := p.table(
+		column{title: "TASK"}, column{title: "STATE", paint: paintState}, column{title: "WHEN", shrinks: true}, column{title: "HOSTS", right: true},
+		column{title: "NEXT"}, column{title: "LAST", paint: paintState}, column{title: "USER"}, column{title: "COMMAND", shrinks: true},
+		column{title: "WHERE", wide: true}, column{title: "OWNER", wide: true}, column{title: "GENERATION", wide: true, right: true}, column{title: "CHANGED", wide: true}, column{title: "BY", wide: true},
+	)
+	for _, task := range tasks {
+		last := "-"
+		if task.Last != nil {
+			last = outcome(task.Last)
+		}
+		t.row(string(task.Task.ID()), string(task.State), triggerText(p, &task.Task.On), strconv.Itoa(task.Hosts),
+			p.maybe(task.Next), last, orDash(task.Task.Run.User), task.Task.Run.Command.String(),
+			whereText(&task.Task.Where), task.Task.Owner, strconv.FormatUint(task.Generation, 10), p.instant(task.Changed), task.ChangedBy)
 	}
-	return p.show(list, func() error {
-		t := p.table(
-			column{title: "TASK"}, column{title: "STATE", paint: paintState}, column{title: "WHEN", shrinks: true}, column{title: "HOSTS", right: true},
-			column{title: "NEXT"}, column{title: "LAST", paint: paintState}, column{title: "USER"}, column{title: "COMMAND", shrinks: true},
-			column{title: "WHERE", wide: true}, column{title: "OWNER", wide: true}, column{title: "GENERATION", wide: true, right: true}, column{title: "CHANGED", wide: true}, column{title: "BY", wide: true},
-		)
-		for _, task := range list.Items {
-			last := "-"
-			if task.Last != nil {
-				last = outcome(task.Last)
-			}
-			t.row(string(task.Task.ID()), string(task.State), triggerText(p, &task.Task.On), strconv.Itoa(task.Hosts),
-				p.maybe(task.Next), last, orDash(task.Task.Run.User), task.Task.Run.Command.String(),
-				whereText(&task.Task.Where), task.Task.Owner, strconv.FormatUint(task.Generation, 10), p.instant(task.Changed), task.ChangedBy)
-		}
-		if err := t.write(p.stdout); err != nil {
-			return err
-		}
-		noteRest(p, options.paging, list)
-		return nil
-	})
+	return t.write(p.stdout)
 }
 
 // keep filters by what the API does not filter by; nil where nothing does.
@@ -133,6 +128,12 @@ func triggerText(p *program, on *fleet.Trigger) string {
 		return "once at " + p.instant(*on.At)
 	case on.Daemon:
 		return "always"
+	case on.Event != "":
+		return "at the event " + on.Event
+	case on.File != "":
+		return "when " + on.File + " changes"
+	case on.Webhook:
+		return "when its address is called"
 	}
 	return "when ordered"
 }

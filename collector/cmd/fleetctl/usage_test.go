@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // TestErrors says for every mistake what a person reads and how fleetctl ends.
@@ -15,21 +17,20 @@ func TestErrors(t *testing.T) {
 		code int
 		want string // all that is on stderr
 	}{
-		{"no such command", []string{"host"}, 2, "fleetctl: there is no command \"host\"\nhint: did you mean fleetctl hosts?\n"},
+		{"no such command", []string{"host"}, 2, "fleetctl: there is no command \"host\"\nhint: did you mean fleetctl hosts or fleetctl loss?\n"},
 		{"nothing like it", []string{"frobnicate"}, 2, "fleetctl: there is no command \"frobnicate\"\nhint: fleetctl --help\n"},
 		{"no such flag", []string{"hosts", "--colour"}, 2, "fleetctl: unknown flag: --colour\nhint: fleetctl hosts --help\n"},
 		{"no such format", []string{"hosts", "-o", "xml"}, 2, "fleetctl: flag --output: output \"xml\": want table, wide, json or yaml\n"},
 		{"no such colour", []string{"hosts", "--color", "pink"}, 2, "fleetctl: flag --color: color \"pink\": want auto, always or never\n"},
 		{"no unit", []string{"hosts", "--timeout", "5"}, 2, "fleetctl: flag --timeout: timeout \"5\": want a duration such as 5s or 1m\n"},
 		{"no collector", []string{"hosts", "--address", "ftp://x"}, 2, "fleetctl: collector \"ftp://x\": want an address such as http://127.0.0.1:7770\n"},
-		{"too many arguments", []string{"jobs", "x"}, 2, "fleetctl: jobs does not take \"x\": fleetctl jobs [flags]\nhint: fleetctl jobs --help\n"},
+		{"too many arguments", []string{"collectors", "x"}, 2, "fleetctl: collectors does not take \"x\": fleetctl collectors [flags]\nhint: fleetctl collectors --help\n"},
 		{"too few arguments", []string{"run"}, 2, "fleetctl: run wants more: fleetctl run TASK [flags]\nhint: fleetctl run --help\n"},
 		{"no limit", []string{"hosts", "--limit", "0"}, 2, "fleetctl: --limit 0: want at least 1\nhint: --all lists everything\n"},
 		{"bad expression", []string{"next", "61 * * * *"}, 2, "fleetctl: cron expression \"61 * * * *\": minute \"61\" at column 1: out of range: minute goes from 0 to 59\nhint: five fields: minute hour day-of-month month day-of-week, such as \"30 2 * * *\"\n"},
 		{"bad zone", []string{"next", "* * * * *", "--tz", "Mars/Base"}, 2, "fleetctl: --tz \"Mars/Base\": timezone \"Mars/Base\" is not known: write an IANA name like Europe/Berlin or UTC\nhint: name a zone as in Europe/Berlin or UTC\n"},
 		{"bad from", []string{"next", "* * * * *", "--from", "yesterday"}, 2, "fleetctl: --from \"yesterday\": want an instant such as 2026-12-01T02:00:00Z or \"2026-12-01 02:00\"\n"},
 		{"bad count", []string{"next", "* * * * *", "-n", "0"}, 2, "fleetctl: -n 0: want 1 to 10000\n"},
-		{"half a window", []string{"when", "--from", "02:00"}, 2, "fleetctl: when wants both --from and --to\nhint: fleetctl when --from 02:00 --to 04:00; fleetctl upcoming for the next hour\n"},
 		{"long window", []string{"when", "--from", "2026-12-01", "--to", "2026-12-03"}, 2, "fleetctl: the window has 48h; at most 24h can be asked for at once\n"},
 		{"backward window", []string{"when", "--from", "2026-12-02", "--to", "2026-12-01"}, 2, "fleetctl: --to \"2026-12-01\" is not after --from\n"},
 		{"unknown host", []string{"jobs", "--host", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
@@ -54,7 +55,7 @@ func TestErrors(t *testing.T) {
 		{"assign to an unknown host", []string{"assign", "x", "--manual", "--to", "host=db-1,db-77", "--", "/bin/true"}, 3, "fleetctl: there is no host \"db-77\"\nhint: fleetctl hosts --host db-77; --allow-unmatched accepts a host that is to come\n"},
 		{"assign to no range", []string{"assign", "x", "--manual", "--to", "net=10.0.0", "--", "/bin/true"}, 2, "fleetctl: --to \"net=10.0.0\": \"10.0.0\" is no address range such as 10.0.0.0/8\n"},
 		{"assign a relative command", []string{"assign", "x", "--manual", "--to", "all", "--", "true"}, 2, "fleetctl: the command after -- \"true\": want an absolute path to the program; a string instead of a list goes to the shell\nhint: fleetctl assign --help\n"},
-		{"assign without a trigger", []string{"assign", "x", "--to", "all", "--", "/bin/true"}, 2, "fleetctl: --cron, --every, --at, --in, --manual or --daemon: want exactly one of cron, every, at, manual, daemon\nhint: fleetctl assign --help\n"},
+		{"assign without a trigger", []string{"assign", "x", "--to", "all", "--", "/bin/true"}, 2, "fleetctl: --cron, --every, --at, --in, --manual or --daemon: want exactly one of cron, every, at, event, file, webhook, manual, daemon\nhint: fleetctl assign --help\n"},
 		{"assign wrong in two ways", []string{"assign", "x", "--manual", "--to", "all", "--user", "A B", "--overlap", "maybe", "--", "/bin/true"}, 2, "fleetctl: 2 problems\n  --user \"A B\": want a user name\n  --overlap \"maybe\": want skip, queue, replace or allow\nhint: fleetctl assign --help\n"},
 		{"unassign without saying what", []string{"unassign", "heartbeat"}, 2, "fleetctl: unassign wants --from hosts, or --all\nhint: fleetctl unassign heartbeat --from host=db-3; --all deletes the task\n"},
 		{"unassign the last", []string{"unassign", "heartbeat", "--from", "host=db-1"}, 5, "fleetctl: no host would be left for task default/heartbeat\nhint: fleetctl unassign default/heartbeat --all deletes it; fleetctl pause default/heartbeat stops it for a while\n"},
@@ -64,10 +65,60 @@ func TestErrors(t *testing.T) {
 		{"apply what is not there", []string{"apply", "-f", "none.yaml"}, 2, "fleetctl: stat none.yaml: no such file or directory\n"},
 		{"prune everything", []string{"apply", "-f", "-", "--prune"}, 2, "fleetctl: --prune wants --namespace: it deletes what the files do not name there\n"},
 		{"namespace without prune", []string{"apply", "-f", "-", "--namespace", "x"}, 2, "fleetctl: --namespace belongs to --prune; a task's file names its own\n"},
+		{"no job", []string{"jobs", "db-1"}, 2, "fleetctl: \"db-1\": want HOST:JOB\nhint: fleetctl jobs --host db-1 -o wide lists the jobs of a host with their ids\n"},
+		{"half a job", []string{"jobs", "db-1:"}, 2, "fleetctl: \"db-1:\": want HOST:JOB, with the id of the job or where it stands\nhint: fleetctl jobs --host db-1 -o wide lists the jobs of a host with their ids\n"},
+		{"unknown job", []string{"jobs", "db-1:77"}, 3, "fleetctl: there is no job \"77\" on db-1\nhint: fleetctl jobs --host db-1 -o wide; fleetctl history db-1 if it was there once\n"},
+		{"job of an unknown host", []string{"jobs", "nowhere:77"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
+		{"two jobs", []string{"jobs", "twins:55"}, 2, "fleetctl: \"55\" names 2 jobs of twins: 5500000000000001 (/opt/a), 5500000000000002 (/opt/b)\nhint: write more of the id\n"},
+		{"one job and a filter", []string{"jobs", "db-1:11", "--user", "root"}, 2, "fleetctl: --user chooses among many jobs; db-1:11 is one\n"},
+		{"jobs of tomorrow", []string{"jobs", "--at", "2026-03-28"}, 2, "fleetctl: --at \"2026-03-28\" lies in the future\nhint: fleetctl when --from … --to … foretells; --at 24h is a day ago\n"},
+		{"jobs of no time", []string{"jobs", "--at", "noon"}, 2, "fleetctl: --at \"noon\": want how long ago, such as 24h or 7d, or an instant such as 2026-12-01T02:00:00Z\n"},
+		{"changes to come", []string{"jobs", "--changed-since", "2027-01-01"}, 2, "fleetctl: --changed-since \"2027-01-01\" lies in the future\nhint: fleetctl when --from … --to … foretells; --changed-since 24h is a day ago\n"},
+		{"overdue long ago", []string{"jobs", "--overdue", "--at", "24h"}, 2, "fleetctl: --overdue is about now; it goes neither with --at nor with --changed-since\n"},
+		{"no such verdict", []string{"jobs", "--verdict", "bad"}, 2, "fleetctl: --verdict \"bad\": want runs or broken\n"},
+		{"two verdicts", []string{"jobs", "--verdict", "runs", "--broken"}, 2, "fleetctl: --broken and --verdict runs leave nothing\n"},
+		{"term like a flag", []string{"find", "backup", "-user:root"}, 2, "fleetctl: unknown shorthand flag: 'u' in -user:root\nhint: what begins with - follows --, or stands in quotes with the rest: fleetctl find 'backup -user:root'\n"},
+		{"history of a stranger", []string{"history", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
+		{"history of no job", []string{"history", "db-1:0000000000000000"}, 3, "fleetctl: there is no job \"0000000000000000\" on db-1\nhint: fleetctl jobs --host db-1 -o wide; fleetctl history db-1 if it was there once\n"},
+		{"history of two hosts", []string{"history", "db-1", "--host", "web-1"}, 2, "fleetctl: --host web-1 and db-1 both name where\n"},
+		{"no such change", []string{"history", "--what", "edited"}, 2, "fleetctl: --what \"edited\": want appeared, vanished, moved, schedule, timezone, command, user, environment, enabled, verdict\n"},
+		{"history backwards", []string{"history", "--since", "1h", "--until", "2h"}, 2, "fleetctl: --until \"2h\" is not after --since\n"},
+		{"two views", []string{"when", "--density", "--spread"}, 2, "fleetctl: --density and --spread do not go together\nhint: fleetctl when --density\n"},
+		{"density of a task", []string{"when", "--density", "--task", "x"}, 2, "fleetctl: --task belongs to a plain fleetctl when\nhint: fleetctl when --help\n"},
+		{"least of a plain when", []string{"when", "--least", "3"}, 2, "fleetctl: --least belongs to --collisions\nhint: fleetctl when --help\n"},
+		{"one start collides", []string{"when", "--collisions", "--least", "1"}, 2, "fleetctl: --least 1: one start collides with nothing; want at least 2\n"},
+		{"density elsewhere", []string{"when", "--density", "--tz", "Mars"}, 2, "fleetctl: --tz \"Mars\": timezone \"Mars\" is not known: write an IANA name like Europe/Berlin or UTC\nhint: name a zone as in Europe/Berlin or UTC\n"},
+		{"when of a stranger", []string{"when", "--host", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
+		{"no such severity", []string{"findings", "--fail-on", "high"}, 2, "fleetctl: --fail-on \"high\": want notice, warning or critical\n"},
+		{"no such acks", []string{"findings", "--acked=some"}, 2, "fleetctl: --acked=some: want only or all\n"},
+		{"findings of a mistake", []string{"findings", "shwo"}, 2, "fleetctl: findings does not take \"shwo\"; there are findings ack, show, unack\nhint: fleetctl findings --help\n"},
+		{"unknown finding", []string{"findings", "show", "0123"}, 3, "fleetctl: there is no finding \"0123\"\nhint: fleetctl findings --acked=all\n"},
+		{"two findings", []string{"findings", "show", "1f0c"}, 2, "fleetctl: \"1f0c\" names 2 findings: 1f0c000000000001, 1f0c000000000002\nhint: write more of the id\n"},
+		{"ack without a reason", []string{"findings", "ack", "1f0c000000000002"}, 2, "fleetctl: --reason is missing: why may it stand?\nhint: --reason \"moves with the new host\" --for 30d\n"},
+		{"ack with a blank reason", []string{"findings", "ack", "1f0c000000000002", "--reason", "  "}, 2, "fleetctl: --reason is missing: why may it stand?\nhint: --reason \"moves with the new host\" --for 30d\n"},
+		{"ack until yesterday", []string{"findings", "ack", "1f0c000000000002", "--reason", "x", "--until", "2026-03-26"}, 2, "fleetctl: --until \"2026-03-26\" has passed\n"},
+		{"ack for and until", []string{"findings", "ack", "1f0c000000000002", "--reason", "x", "--until", "2027-03-26", "--for", "3d"}, 2, "fleetctl: --for and --until both say how long; give one of them\n"},
+		{"ack for no time", []string{"findings", "ack", "1f0c000000000002", "--reason", "x", "--for", "long"}, 2, "fleetctl: invalid argument \"long\" for \"--for\" flag: want a duration such as 90s, 5m, 1h30m or 2d\nhint: fleetctl findings ack --help\n"},
+		{"unack what is open", []string{"findings", "unack", "1f0c000000000002"}, 5, "fleetctl: finding 1f0c000000000002 is not acknowledged\nhint: fleetctl findings --acked\n"},
+		{"pin nobody", []string{"pin", "web"}, 2, "fleetctl: --labels is missing: which hosts are pinned?\nhint: fleetctl pin web --labels role=web; --labels \"*\" is every host\n"},
+		{"pin by nonsense", []string{"pin", "web", "--labels", "ROLE=web"}, 2, "fleetctl: --labels \"ROLE=web\": want labels such as role=web,env!=dev, or *\n"},
+		{"pin without a name", []string{"pin", "The Web", "--labels", "role=web"}, 2, "fleetctl: pin \"The Web\": want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit\n"},
+		{"pin no host", []string{"pin", "web", "--labels", "role=none"}, 2, "fleetctl: no host has the labels role=none\nhint: fleetctl hosts shows their labels\n"},
+		{"unpin what is not there", []string{"unpin", "web"}, 3, "fleetctl: there is no pin \"web\"\nhint: fleetctl pins\n"},
+		{"annotate nothing", []string{"annotate", "db-1:11"}, 2, "fleetctl: --owner or --note is missing: what is there to say?\nhint: fleetctl annotate db-1:11 --owner team-data --note \"…\"; --clear takes it back\n"},
+		{"annotate and clear", []string{"annotate", "db-1:11", "--owner", "x", "--clear"}, 2, "fleetctl: --clear takes owner and note away; it stands alone\n"},
+		{"annotate a word", []string{"annotate", "backup", "--owner", "x"}, 2, "fleetctl: \"backup\": want HOST:JOB, or the 16 digits of a fingerprint\nhint: fleetctl jobs --group -o wide lists fingerprints\n"},
+		{"annotate an unknown command", []string{"annotate", "0000000000000000", "--owner", "x"}, 3, "fleetctl: no job has the fingerprint 0000000000000000\nhint: fleetctl jobs --group -o wide lists fingerprints\n"},
+		{"loss of a stranger", []string{"loss", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
+		{"export a host's tasks", []string{"export", "--host", "db-1"}, 2, "fleetctl: --host belongs to --found\nhint: fleetctl export --found --host …; fleetctl tasks --host … lists what is given\n"},
+		{"export a found task", []string{"export", "--found", "heartbeat"}, 2, "fleetctl: --found exports jobs; \"heartbeat\" names a task\nhint: fleetctl export --found --host db-1\n"},
+		{"export into no namespace", []string{"export", "--found", "--namespace", "No"}, 2, "fleetctl: --namespace \"No\": want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit\n"},
 		{"nobody there", []string{"hosts", "--address", "http://127.0.0.1:1", "--timeout", "1s"}, 6, "fleetctl: the collector does not answer: collector http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused\nhint: is it running? --address, FLEETCRON_ADDRESS or the config file name another\n"},
 	}
 	s := newSession(t)
 	s.populate()
+	s.fake.addHost("twins", fleet.Alive, nil, "10.0.3.1", "Alpine",
+		fleet.Job{ID: "5500000000000001", Command: "/opt/a", Source: "/etc/crontabs/root", Line: 1}, fleet.Job{ID: "5500000000000002", Command: "/opt/b", Source: "/etc/crontabs/root", Line: 2})
 	s.must("assign", "everywhere", "--manual", "--to", "all", "--", "/bin/true")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -171,9 +171,14 @@ func excludeLabels(where fleet.Where, labels string) (fleet.Where, error) {
 	return where, nil
 }
 
-// changedFlags lists the flags that were given, in the order of their names.
+// changedFlags lists the flags of the command itself that were given, in the
+// order of their names. Those that every command takes are left out.
 func changedFlags(c *cobra.Command) []string {
 	var names []string
-	c.Flags().Visit(func(flag *pflag.Flag) { names = append(names, flag.Name) })
+	c.Flags().Visit(func(flag *pflag.Flag) {
+		if c.InheritedFlags().Lookup(flag.Name) == nil {
+			names = append(names, flag.Name)
+		}
+	})
 	return names
 }

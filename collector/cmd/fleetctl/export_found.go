@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/takeover"
+	"github.com/fleetcron/fleetcron/shared/taskfile"
+)
+
+// foundTask is a task that does what jobs found on hosts do.
+type foundTask struct {
+	Task fleet.Task `json:"task"`
+	From []origin   `json:"from"`
+	// Masked says that the host kept a secret to itself: a placeholder stands
+	// in its place.
+	Masked bool `json:"masked,omitempty"`
+}
+
+// origin is where one of the jobs stands.
+type origin struct {
+	Host   string        `json:"host"`
+	Job    fleet.JobID   `json:"job"`
+	Kind   fleet.JobKind `json:"kind"`
+	Source string        `json:"source"`
+	Line   int           `json:"line,omitempty"`
+	Owner  string        `json:"owner,omitempty"`
+	Extra  string        `json:"extra,omitempty"` // its package, what manages it
+}
+
+// leftOut is a job that no task file was written for.
+type leftOut struct {
+	origin
+	Command string `json:"command"`
+	Reason  string `json:"reason"`
+}
+
+// foundExport is the answer to export --found.
+type foundExport struct {
+	Tasks   []foundTask `json:"tasks"`
+	LeftOut []leftOut   `json:"left_out"`
+}
+
+func runExportFound(ctx context.Context, p *program, client *api.Client, options exportOptions) error {
+	if err := knownHost(ctx, client, options.host); err != nil {
+		return err
+	}
+	hosts, err := hostsWith(ctx, client, options.label)
+	if err != nil {
+		return err
+	}
+	jobs, err := collectAll(func(page api.Page) (api.List[api.JobView], error) {
+		return client.Jobs(ctx, api.JobQuery{Page: page, Host: options.host, Label: options.label, User: options.user})
+	})
+	if err != nil {
+		return err
+	}
+	given, err := allTasks(ctx, client, "")
+	if err != nil {
+		return err
+	}
+	answer := exportFound(hosts, jobs, given, options.namespace)
+	switch {
+	case options.dir != "":
+		return answer.writeFiles(p, options.dir)
+	case !p.settings.output.people():
+		return p.show(answer, nil)
+	}
+	var out bytes.Buffer
+	for i := range answer.Tasks {
+		text, err := answer.Tasks[i].text()
+		if err != nil {
+			return err
+		}
+		out.WriteString("---\n")
+		out.Write(text)
+	}
+	_, err = p.stdout.Write(out.Bytes())
+	for line := range strings.Lines(answer.summary()) {
+		p.note("%s", strings.TrimSuffix(line, "\n"))
+	}
+	return err
+}
+
+// exportFound makes a task of every distinct command, user, schedule, zone and
+// environment, on the hosts that have it. The same jobs always give the same
+// tasks under the same names; no name is that of a task that is given.
+func exportFound(hosts []api.HostView, jobs []api.JobView, given []api.TaskView, namespace string) foundExport {
+	var answer foundExport
+	byID := make(map[fleet.HostID]*fleet.Host, len(hosts))
+	for i := range hosts {
+		byID[hosts[i].ID] = &hosts[i].Host
+	}
+	same := map[string]*foundTask{} // by what they do
+	scripts := scriptDirs(jobs)
+	for i := range jobs {
+		job := &jobs[i]
+		task, err := taskFrom(job, byID[job.Host], scripts)
+		if err != nil {
+			answer.LeftOut = append(answer.LeftOut, leftOut{originOf(job), job.Command, reasonOf(err)})
+			continue
+		}
+		task.Namespace = namespace
+		key := contentKey(&task)
+		group := same[key]
+		if group == nil {
+			group = &foundTask{Task: task}
+			same[key] = group
+		}
+		group.From = append(group.From, originOf(job))
+		group.Masked = group.Masked || masked.MatchString(job.Command) || anyMasked(job.Env)
+		if name := hostPattern(job, byID[job.Host]); !slices.Contains(group.Task.Where.Hosts, name) {
+			group.Task.Where.Hosts = append(group.Task.Where.Hosts, name)
+		}
+	}
+	for _, group := range same {
+		slices.SortFunc(group.From, compareOrigins)
+		slices.Sort(group.Task.Where.Hosts)
+		group.Task.Owner = commonOwner(group.From)
+		answer.Tasks = append(answer.Tasks, *group)
+	}
+	slices.SortFunc(answer.LeftOut, func(a, b leftOut) int { return compareOrigins(a.origin, b.origin) })
+	answer.name(given)
+	return answer
+}
+
+// taskFrom returns the task that does what the job does, or why there is none.
+func taskFrom(job *api.JobView, host *fleet.Host, scripts map[string]bool) (fleet.Task, error) {
+	switch {
+	case job.Adopted != "":
+		return fleet.Task{}, fmt.Errorf("the task %s does it already", job.Adopted)
+	case host == nil:
+		return fleet.Task{}, errors.New("its host is gone")
+	case !job.Verdict.Runs:
+		return fleet.Task{}, fmt.Errorf("it does not run there: %s", job.Verdict.Why)
+	}
+	if dir := callsDir(job.Command); dir != "" && scripts[string(job.Host)+":"+dir] {
+		return fleet.Task{}, fmt.Errorf("it starts the scripts of %s, and each of them is a job of its own", dir)
+	}
+	task, err := takeover.Task(&job.Job, host)
+	if err == nil {
+		task.Where.Hosts = []string{hostPattern(job, host)}
+		err = task.Validate()
+		task.Where = fleet.Where{}
+	}
+	return task, err
+}
+
+var partsCall = regexp.MustCompile(`\brun-parts\b[^;&|}]*?\s(/[^\s;&|})]+)`)
+
+// callsDir returns the directory whose scripts the command starts, or nothing.
+func callsDir(command string) string {
+	if m := partsCall.FindStringSubmatch(command); m != nil {
+		return strings.TrimRight(m[1], "/")
+	}
+	return ""
+}
+
+// scriptDirs returns HOST:DIR for every directory whose scripts are jobs.
+func scriptDirs(jobs []api.JobView) map[string]bool {
+	dirs := map[string]bool{}
+	for i := range jobs {
+		if jobs[i].Kind == fleet.KindRunParts {
+			dirs[string(jobs[i].Host)+":"+filepath.Dir(jobs[i].Source)] = true
+		}
+	}
+	return dirs
+}
+
+// masked is what a host writes in the place of a secret.
+var masked = regexp.MustCompile(`<redacted(:[0-9a-f]+)?>`)
+
+func anyMasked(env map[string]string) bool {
+	for _, value := range env {
+		if masked.MatchString(value) {
+			return true
+		}
+	}
+	return false
+}
+
+// hostPattern names the host in a task file: by its name, or by its id where
+// the name would mean more than this host, or nothing.
+func hostPattern(job *api.JobView, host *fleet.Host) string {
+	if host.Name == "" || strings.ContainsAny(host.Name, `*?[\`) || strings.ContainsFunc(host.Name, hostile) {
+		return string(job.Host)
+	}
+	return host.Name
+}
+
+func originOf(job *api.JobView) origin {
+	var extra []string
+	if job.Package != "" {
+		extra = append(extra, "package "+job.Package)
+	}
+	if job.ManagedBy != "" {
+		extra = append(extra, "managed by "+job.ManagedBy)
+	}
+	return origin{job.HostName, job.ID, job.Kind, job.Source, job.Line, job.Owner, strings.Join(extra, ", ")}
+}
+
+func compareOrigins(a, b origin) int {
+	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Job, b.Job))
+}
+
+// commonOwner is the owner that all jobs have, or nothing.
+func commonOwner(from []origin) string {
+	for _, one := range from {
+		if one.Owner != from[0].Owner {
+			return ""
+		}
+	}
+	return from[0].Owner
+}
+
+// contentKey is equal for tasks that do the same.
+func contentKey(task *fleet.Task) string {
+	same := *task
+	same.Where = fleet.Where{}
+	// Encoding a task cannot fail: it holds only strings, numbers and maps of strings.
+	text, _ := json.Marshal(same)
+	return string(text)
+}
+
+func reasonOf(err error) string {
+	e, ok := errors.AsType[*fleet.Error](err)
+	if !ok || len(e.Fields) == 0 {
+		return err.Error()
+	}
+	reasons := make([]string, len(e.Fields))
+	for i, field := range e.Fields {
+		reasons[i] = field.String()
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// name gives every task a name of its own: where several would have the same,
+// or it is taken, each gets some digits of what it does.
+func (e *foundExport) name(given []api.TaskView) {
+	wanted := map[fleet.TaskID]int{}
+	for i := range e.Tasks {
+		wanted[e.Tasks[i].Task.ID()]++
+	}
+	for i := range given {
+		wanted[given[i].Task.ID()]++
+	}
+	for i := range e.Tasks {
+		task := &e.Tasks[i].Task
+		if wanted[task.ID()] > 1 || wanted[fleet.NewTaskID(task.Namespace, task.Name)] > 1 {
+			sum := sha256.Sum256([]byte(contentKey(task)))
+			task.Name = strings.TrimRight(task.Name[:min(len(task.Name), 54)], "-._") + "-" + hex.EncodeToString(sum[:4])
+		}
+	}
+	slices.SortFunc(e.Tasks, func(a, b foundTask) int { return cmp.Compare(a.Task.ID(), b.Task.ID()) })
+}
+
+// text returns the file of one task, led by where it was found.
+func (t *foundTask) text() ([]byte, error) {
+	var out bytes.Buffer
+	for i, from := range t.From {
+		const most = 20
+		if i == most {
+			fmt.Fprintf(&out, "# … and %d more\n", len(t.From)-most)
+			break
+		}
+		line := fmt.Sprintf("found on %s in %s (%s)", from.Host, placeText(from.Source, from.Line), from.Kind)
+		if from.Extra != "" {
+			line += ", " + from.Extra
+		}
+		comment(&out, line)
+	}
+	if t.Masked {
+		comment(&out, "It holds a secret that its host keeps to itself: put what belongs in the place of")
+		comment(&out, "<redacted:…> where only "+orDash(t.Task.Run.User)+" can read it, and have the command read it there.")
+	}
+	text, err := taskfile.Format(t.Task)
+	out.Write(text)
+	return out.Bytes(), err
+}
+
+// comment writes one line that no text of a host can break out of.
+func comment(out *bytes.Buffer, text string) {
+	fmt.Fprintf(out, "# %s\n", strings.Map(func(r rune) rune {
+		if r == 0xfffe || r == 0xffff {
+			return 0xfffd // YAML takes neither
+		}
+		return r
+	}, cleanLine(text)))
+}
+
+// leftOutFile is where --dir lists what no file was written for.
+const leftOutFile = "left-out.txt"
+
+func (e *foundExport) writeFiles(p *program, dir string) error {
+	root, err := openDir(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for i := range e.Tasks {
+		text, err := e.Tasks[i].text()
+		if err == nil {
+			err = writeTaskFile(root, e.Tasks[i].Task.ID(), text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := root.WriteFile(leftOutFile, []byte(e.summary()), 0o644); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	p.note("%s in %s; %s left out, %s says why", count(len(e.Tasks), "task"), dir, count(len(e.LeftOut), "job"), filepath.Join(dir, leftOutFile))
+	if len(e.Tasks) > 0 {
+		p.note("fleetctl validate -f %s checks them; the jobs go on running where they are until fleetctl adopt takes them over", shellWord(dir))
+	}
+	return nil
+}
+
+// summary lists what was left out, for people.
+func (e *foundExport) summary() string {
+	jobs := 0
+	for i := range e.Tasks {
+		jobs += len(e.Tasks[i].From)
+	}
+	text := fmt.Sprintf("%s for %s; %s left out\n", count(len(e.Tasks), "task"), count(jobs, "job"), count(len(e.LeftOut), "job"))
+	for _, left := range e.LeftOut {
+		text += cleanLine(fmt.Sprintf("  %s %s %s: %s", jobRef(left.Host, left.Job), placeText(left.Source, left.Line), cut(cleanLine(left.Command), 60), left.Reason)) + "\n"
+	}
+	return text
+}
