@@ -101,6 +101,7 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"PATCH " + api.PathTask:     f.change(f.patchTask),
 		"DELETE " + api.PathTask:    f.change(f.deleteTask),
 		"POST " + api.PathTaskRun:   f.change(f.order),
+		"POST " + api.PathEvent:     f.change(f.raise),
 		"DELETE " + api.PathRun:     f.change(f.cancel),
 
 		"GET " + api.PathChanges:       f.listChanges,
@@ -412,6 +413,34 @@ func (f *collectorFake) order(r *http.Request) (any, error) {
 		run := f.ends
 		run.ID, run.Task, run.Host, run.Due = fleet.RunID(id), view.Task.ID(), host.Host, noon
 		f.runs = append([]api.RunView{{Run: run, HostName: host.Name}}, f.runs...)
+	}
+	return ordered, nil
+}
+
+// raise runs the tasks that wait for the event.
+func (f *collectorFake) raise(r *http.Request) (any, error) {
+	ordered := api.Ordered{Orders: []fleet.Order{}, Index: f.index}
+	payload, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	for _, record := range f.tasks {
+		if record.Task.On.Event != r.PathValue("event") {
+			continue
+		}
+		for _, host := range f.resolved(&record.Task) {
+			id := fmt.Sprintf("01890000-0000-7000-8000-%012x", len(f.runs)+1)
+			ordered.Orders = append(ordered.Orders, fleet.Order{
+				ID: fleet.OrderID(id), Kind: fleet.OrderRun, Host: host.Host, Task: record.Task.ID(), Run: fleet.RunID(id),
+				Due: noon, Expires: noon.Add(time.Hour), Payload: string(payload),
+			})
+			run := f.ends
+			run.ID, run.Task, run.Host, run.Due = fleet.RunID(id), record.Task.ID(), host.Host, noon
+			f.runs = append([]api.RunView{{Run: run, HostName: host.Name}}, f.runs...)
+		}
+	}
+	if len(ordered.Orders) == 0 {
+		return nil, fleet.Errorf(fleet.NotFound, "no enabled task waits for the event %q", r.PathValue("event"))
 	}
 	return ordered, nil
 }

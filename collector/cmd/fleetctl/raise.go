@@ -71,25 +71,22 @@ func (o *raiseOptions) payload(p *program) ([]byte, error) {
 		return nil, fleet.Errorf(fleet.Usage, "--data: %d bytes, at most %d go with an event", len(text), fleet.MaxPayload).
 			WithHint("put the data where the hosts can fetch it, and say where in --data")
 	case !json.Valid(text):
-		return nil, fleet.Errorf(fleet.Usage, "--data %q is not JSON", clip(string(text))).WithHint(`a text is JSON in quotes: --data '"done"'`)
+		return nil, fleet.Errorf(fleet.Usage, "--data %.40q is not JSON", text).WithHint(`a text is JSON in quotes: --data '"done"'`)
 	}
 	return text, nil
 }
 
 // drawRaised lists orders of several tasks by the names of their hosts.
 func drawRaised(ctx context.Context, p *program, client *api.Client, orders []fleet.Order) error {
-	names := map[fleet.HostID]string{}
-	for page := (api.Page{Limit: api.MaxPage}); ; {
-		hosts, err := client.Hosts(ctx, api.HostQuery{Page: page})
-		if err != nil {
-			return err
-		}
-		for i := range hosts.Items {
-			names[hosts.Items[i].ID] = hosts.Items[i].Name
-		}
-		if page.After = hosts.Next; page.After == "" {
-			break
-		}
+	hosts, err := collect(paging{limit: 1, all: true}, func(page api.Page) (api.List[api.HostView], error) {
+		return client.Hosts(ctx, api.HostQuery{Page: page})
+	}, nil)
+	if err != nil {
+		return err
+	}
+	names := make(map[fleet.HostID]string, len(hosts.Items))
+	for i := range hosts.Items {
+		names[hosts.Items[i].ID] = hosts.Items[i].Name
 	}
 	t := p.table(column{title: "TASK"}, column{title: "HOST"}, column{title: "RUN"}, column{title: "EXPIRES"})
 	for _, order := range orders {

@@ -60,7 +60,13 @@ func runRun(ctx context.Context, p *program, client *api.Client, name string, op
 	if !options.wait {
 		return p.show(ordered, func() error { return drawOrders(ctx, p, client, id, ordered.Orders) })
 	}
-	runs, err := waitRuns(ctx, client, ordered.Orders)
+	return p.showEnds(ctx, client, ordered.Orders)
+}
+
+// showEnds waits for the runs of orders, shows what became of them, and ends
+// with their exit code.
+func (p *program) showEnds(ctx context.Context, client *api.Client, orders []fleet.Order) error {
+	runs, err := waitRuns(ctx, client, orders)
 	if err != nil {
 		return err
 	}
