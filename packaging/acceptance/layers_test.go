@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"shared/program":  {"shared/fleet", "shared/settings"},
 
 	// the agent's rooms
+	"agent/adopt":     {"agent/crontab", "shared/cron", "shared/fleet", "shared/takeover"},
 	"agent/crontab":   {"shared/cron"},
 	"agent/discover":  {"agent/crontab", "agent/mask", "shared/calendar", "shared/cron", "shared/fleet"},
 	"agent/evidence":  {"shared/cron", "shared/fleet"},

@@ -1,0 +1,207 @@
+package adopt
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/takeover"
+)
+
+// goBack puts a job back, if now is the time for it.
+func (a *Adopter) goBack(ctx context.Context, now time.Time, k knowledge) time.Time {
+	r := *k.record
+	if r.Why = ""; k.wish != nil {
+		r.Asked = k.wish.At
+	}
+	clocks, err := a.clocks(r.Task, &r.Found, &r.Host)
+	if err != nil {
+		return a.getStuck(ctx, r, err)
+	}
+	until, open := guards[r.Found.Kind].window(now, clocks...)
+	if !open {
+		return until
+	}
+	if r.Found.Kind == fleet.KindRunParts && a.cfg.Busy(r.Change.Dir) {
+		return now.Add(busyWait)
+	}
+	seen, _, err := a.hands.look(&r.Change)
+	switch {
+	case err != nil:
+		return a.getStuck(ctx, r, err)
+	case seen == loud: // somebody was faster
+		return a.back(ctx, r, now)
+	case seen == other:
+		return a.getStuck(ctx, r, r.Change.gone())
+	}
+	if r.Change.Way == byComment {
+		f, err := a.hands.disk.look(r.Change.Dir, r.Change.Name)
+		if err != nil {
+			return a.getStuck(ctx, r, err)
+		}
+		r.Change.Now = f.Content
+	}
+	r.Phase, r.Began = restoring, now.UTC()
+	if err := a.shelf.save(&r); err != nil {
+		return a.getStuck(ctx, r, fmt.Errorf("its record cannot be written: %w", err))
+	}
+	return a.bringBack(ctx, now, r, deadline(now, until))
+}
+
+// bringBack undoes the change of a record that is on disk as an intent. The
+// task is taken from the scheduler before, and given back if it fails.
+func (a *Adopter) bringBack(ctx context.Context, now time.Time, r record, still still) time.Time {
+	a.mu.Lock()
+	a.records[r.Task] = &r
+	a.mu.Unlock()
+	whole := context.WithoutCancel(ctx)
+	err := a.cfg.Arm(whole)
+	if err == nil {
+		err = a.hands.restore(whole, &r.Change, still)
+	}
+	if errors.Is(err, errLate) || errors.Is(err, errFileChanged) { // all is as it was: another try
+		again := r
+		again.Phase = silent
+		_ = a.put(&again) // logged there; the intent on disk is looked at after a crash
+		a.rearm(ctx)
+		return now.Add(busyWait)
+	}
+	if err != nil {
+		return a.getStuck(ctx, r, err)
+	}
+	_, since, err := a.hands.look(&r.Change)
+	if err != nil || since.IsZero() {
+		since = now
+	}
+	return a.back(ctx, r, since)
+}
+
+// back notes that the host's scheduler runs the job again.
+func (a *Adopter) back(ctx context.Context, r record, since time.Time) time.Time {
+	r.Phase, r.Back = restored, since.UTC()
+	_ = a.put(&r) // logged there; on the host it can be seen
+	a.log.Info("job released", "task", r.Task, "job", r.Job.ID, "source", r.Job.Source, "back", r.Back)
+	a.rearm(ctx)
+	return time.Time{}
+}
+
+// getStuck notes that the job could not be put back: the task runs on.
+func (a *Adopter) getStuck(ctx context.Context, r record, why error) time.Time {
+	r.Phase, r.Why = stuck, sentence(why)
+	_ = a.put(&r) // logged there; without it the same is found once more
+	a.log.Error("job not released, its task runs on", "task", r.Task, "job", r.Job.ID, "why", r.Why)
+	a.rearm(ctx)
+	return time.Time{}
+}
+
+// gone says what a person can do when the place is not as it was left.
+func (c *change) gone() error {
+	where := c.Dir + "/" + c.Name
+	switch c.Way {
+	case byComment:
+		return fleet.Errorf(fleet.Conflict, "%s has neither the line nor the comment %q that it was made, or has it twice", where, strings.TrimSpace(string(c.Mark))+" …").
+			WithHint("put the line or the comment back by hand, then release it again")
+	case byMove:
+		return fleet.Errorf(fleet.Conflict, "%s is there twice or not at all, beside %s/%s", where, c.Dir, takeover.SilentDir).
+			WithHint("leave one of the two there and release it again")
+	}
+	return fleet.Errorf(fleet.Conflict, "%s is not what held the timer off", where).WithHint("remove it if it shall not stay, and release it again")
+}
+
+// settle finds out what became of an intent whose outcome is not on disk.
+func (a *Adopter) settle(ctx context.Context, old *record) {
+	r := *old
+	whole := context.WithoutCancel(ctx)
+	err := a.hands.tidy(whole, &r.Change, r.Phase == silencing)
+	seen, since, lost := a.hands.look(&r.Change)
+	if err = errors.Join(err, lost); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Error("adoption cannot be looked at", "task", r.Task, "error", err)
+		return
+	}
+	if since.IsZero() || since.Before(r.Began) {
+		since = r.Began
+	}
+	switch {
+	case r.Phase == silencing && seen == loud:
+		a.forget(r.Task)
+		return
+	case r.Phase == silencing && seen == other:
+		r.Phase, r.Why = refused, sentence(errLineChanged)
+	case seen == quiet && r.Phase == silencing:
+		r.Phase, r.Handed = silent, since
+	case seen == quiet:
+		r.Phase = silent
+	case seen == loud:
+		r.Phase, r.Back = restored, since
+	default:
+		r.Phase, r.Why = stuck, sentence(r.Change.gone())
+	}
+	a.log.Info("adoption taken up again", "task", r.Task, "phase", string(r.Phase))
+	_ = a.put(&r) // logged there; it is found the same once more
+}
+
+// rebuild makes the record of an adoption that the collectors know of and this
+// host does not: its state directory was lost.
+func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adoption) {
+	r := record{Task: wish.Task, Asked: wish.At, Job: wish.Job, Found: wish.Job, Began: now.UTC(), Handed: wish.Handed, Phase: silent}
+	if sight, err := a.cfg.Look(ctx); err == nil {
+		r.Host = sight.Host
+	}
+	r.Change = a.remembered(wish)
+	if wish.State == fleet.AdoptionReleasing { // answered below or by what follows
+		r.Asked = time.Time{}
+	}
+	seen, _, err := a.hands.look(&r.Change)
+	switch {
+	case err != nil || seen == other:
+		r.Phase, r.Why = stuck, "the host has lost its record of the adoption, and "+sentence(errors.Join(err, r.Change.gone()))
+	case seen == loud:
+		r.Phase, r.Back = restored, now.UTC()
+	}
+	a.log.Warn("adoption found again without a record", "task", r.Task, "phase", string(r.Phase))
+	_ = a.put(&r) // logged there; without it the same is found once more
+	a.rearm(ctx)
+}
+
+// remembered is the change of a wish as far as the host itself shows it: the
+// comment still holds the line.
+func (a *Adopter) remembered(wish *fleet.Adoption) change {
+	dir, name := path.Dir(wish.Job.Source), path.Base(wish.Job.Source)
+	switch wish.Job.Kind {
+	case fleet.KindRunParts:
+		return change{Way: byMove, Dir: dir, Name: name}
+	case fleet.KindTimer:
+		return maskOf(&wish.Job, wish.Task)
+	}
+	c := change{Way: byComment, Dir: dir, Name: name, Beside: beside(wish.Task), Mark: mark(wish.Task), Line: []byte("\x00"), Before: new(file)}
+	f, err := a.hands.disk.look(dir, name)
+	if err != nil {
+		return c
+	}
+	c.Before = f
+	if where, times := at(f.Content, c.Mark); times == 1 {
+		line, _, ended := bytes.Cut(f.Content[where+len(c.Mark):], []byte("\n"))
+		if c.Line = bytes.Clone(line); ended {
+			c.Line = append(c.Line, '\n')
+		}
+	} else if job := []byte(wish.Job.Command); times == 0 && len(job) > 0 && bytes.Contains(f.Content, job) {
+		c.Line = lineWith(f.Content, job)
+	}
+	return c
+}
+
+// lineWith returns the first line that holds the text and is no comment.
+func lineWith(content, text []byte) []byte {
+	for line := range bytes.Lines(content) {
+		if bytes.Contains(line, text) && !bytes.HasPrefix(bytes.TrimSpace(line), []byte("#")) {
+			return bytes.Clone(line)
+		}
+	}
+	return []byte("\x00")
+}
