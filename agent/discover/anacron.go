@@ -111,11 +111,11 @@ func (a *anacron) add(ctx context.Context, out *found, e *anacronEntry) {
 func (a *anacron) verdict(e *anacronEntry) fleet.Verdict {
 	switch {
 	case !a.host.anacron:
-		return fleet.Verdict{Why: "anacron is not installed on this host"}
+		return no(fleet.NoScheduler, "anacron is not installed on this host, so nothing reads /etc/anacrontab (install anacron or cronie-anacron)")
 	case a.from.why != "":
-		return fleet.Verdict{Why: a.from.why}
+		return no(fleet.NoScheduler, "%s", a.from.why)
 	case !a.tab.anyHour && a.tab.hours[0] == a.tab.hours[1]:
-		return fleet.Verdict{Why: "START_HOURS_RANGE leaves no hour to start in"}
+		return no(fleet.NeverDue, "START_HOURS_RANGE leaves no hour to start in (let its second hour be later than its first)")
 	}
 	why := fmt.Sprintf("anacron starts it %s, %d minutes after anacron itself", period(e.period), e.delay)
 	if e.random > 0 {

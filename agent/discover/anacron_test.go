@@ -73,27 +73,29 @@ func TestAnacronVerdicts(t *testing.T) {
 	const line = "-- etc/anacrontab --\n1 5 x /bin/x\n"
 	for _, c := range []struct {
 		name, tree string
-		runs       bool
+		code       fleet.VerdictCode
 		why        string
 	}{
-		{"not installed", "-- bin/sh --\n-- usr/sbin/cron --\n" + line, false, "anacron is not installed on this host"},
-		{"not started", installed + line, false, "nothing starts anacron: neither anacron.timer, nor a line of a table, nor /etc/cron.hourly/0anacron"},
-		{"a masked timer", installed + line + "-- etc/systemd/system/anacron.timer -> /dev/null --\n-- etc/systemd/system/timers.target.wants/anacron.timer -> /lib/systemd/system/anacron.timer --\n", false,
+		{"not installed", "-- bin/sh --\n-- usr/sbin/cron --\n" + line, fleet.NoScheduler,
+			"anacron is not installed on this host, so nothing reads /etc/anacrontab (install anacron or cronie-anacron)"},
+		{"not started", installed + line, fleet.NoScheduler, "nothing starts anacron: neither anacron.timer, nor a line of a table, nor /etc/cron.hourly/0anacron"},
+		{"a masked timer", installed + line + "-- etc/systemd/system/anacron.timer -> /dev/null --\n-- etc/systemd/system/timers.target.wants/anacron.timer -> /lib/systemd/system/anacron.timer --\n", fleet.NoScheduler,
 			"nothing starts anacron: neither anacron.timer, nor a line of a table, nor /etc/cron.hourly/0anacron"},
-		{"by a table", installed + line + "-- etc/cron.d/anacron --\n30 7-23 * * * root [ -x /etc/init.d/anacron ] && if [ ! -d /run/systemd/system ]; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi\n", true,
+		{"by a table", installed + line + "-- etc/cron.d/anacron --\n30 7-23 * * * root [ -x /etc/init.d/anacron ] && if [ ! -d /run/systemd/system ]; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi\n", "",
 			"anacron starts it every day, 5 minutes after anacron itself; /etc/cron.d/anacron line 1 starts anacron; the next start is an estimate"},
-		{"by that table, were there no systemd", installed + line + "-- usr/lib/systemd/systemd --\n-- etc/cron.d/anacron --\n30 7-23 * * * root if [ ! -d /run/systemd/system ]; then invoke-rc.d anacron start; fi\n", false,
+		{"by that table, were there no systemd", installed + line + "-- usr/lib/systemd/systemd --\n-- etc/cron.d/anacron --\n30 7-23 * * * root if [ ! -d /run/systemd/system ]; then invoke-rc.d anacron start; fi\n", fleet.NoScheduler,
 			"nothing starts anacron: neither anacron.timer, nor a line of a table, nor /etc/cron.hourly/0anacron"},
-		{"a script nobody may execute", installed + line + "-- etc/crontab --\n1 * * * * root run-parts /etc/cron.hourly\n-- etc/cron.hourly/0anacron 0644 --\n#!/bin/sh\n", false,
+		{"a script nobody may execute", installed + line + "-- etc/crontab --\n1 * * * * root run-parts /etc/cron.hourly\n-- etc/cron.hourly/0anacron 0644 --\n#!/bin/sh\n", fleet.NoScheduler,
 			"nothing starts anacron: neither anacron.timer, nor a line of a table, nor /etc/cron.hourly/0anacron"},
-		{"at boot", installed + line + "-- etc/systemd/system/multi-user.target.wants/anacron.service -> /lib/systemd/system/anacron.service --\n", true,
+		{"at boot", installed + line + "-- etc/systemd/system/multi-user.target.wants/anacron.service -> /lib/systemd/system/anacron.service --\n", "",
 			"anacron starts it every day, 5 minutes after anacron itself; anacron.service starts anacron, at boot only"},
-		{"no hour", "-- etc/os-release --\nID=fedora\n-- etc/anacrontab --\nSTART_HOURS_RANGE=3-3\n1 5 x /bin/x\n", false, "START_HOURS_RANGE leaves no hour to start in"},
+		{"no hour", "-- etc/os-release --\nID=fedora\n-- etc/anacrontab --\nSTART_HOURS_RANGE=3-3\n1 5 x /bin/x\n", fleet.NeverDue,
+			"START_HOURS_RANGE leaves no hour to start in (let its second hour be later than its first)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, job := range scanned(t, plant(t, c.tree)).Jobs {
 				if job.Kind == fleet.KindAnacron {
-					if diff := cmp.Diff(fleet.Verdict{Runs: c.runs, Why: c.why}, job.Verdict); diff != "" {
+					if diff := cmp.Diff(fleet.Verdict{Runs: c.code == "", Code: c.code, Why: c.why}, job.Verdict); diff != "" {
 						t.Errorf("verdict (-want +got):\n%s", diff)
 					}
 					return

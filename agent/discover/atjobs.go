@@ -34,6 +34,7 @@ func atJobs(ctx context.Context, s *scan, out *found) {
 
 func (s *scan) atSpool(ctx context.Context, out *found, dir *directory) {
 	names := s.names(out, dir)
+	s.atdDown = s.live && len(names) > 0 && s.host.atd && atDaemon.down(ctx, s.tree)
 	for _, file := range names {
 		if ctx.Err() != nil {
 			return
@@ -100,17 +101,19 @@ func (s *scan) addAt(out *found, source string, p *place, name atName, at atFile
 	}
 	switch {
 	case !s.host.atd:
-		job.Verdict.Why = "at is not installed on this host"
+		job.Verdict = no(fleet.NoScheduler, "at is not installed on this host, so nothing starts it (install at)")
 	case !known && !s.host.users.open:
-		job.Verdict.Why = fmt.Sprintf("no user in /etc/passwd has the number %d", at.uid)
+		job.Verdict = no(fleet.UnknownUser, "no user in /etc/passwd has the number %d, so atd cannot run it as that user (rm %s)", at.uid, source)
 	case !done:
-		job.Verdict.Why = "it is still being written, or was given up: its owner may not execute it"
+		job.Verdict = no(fleet.BadMode, "it is still being written, or was given up: its owner may not execute it (rm %s)", source)
 	case !s.tree.root(p.stat.Uid) && p.stat.Uid != at.uid:
-		job.Verdict.Why = fmt.Sprintf("the file belongs to user %d, but its head names %d", p.stat.Uid, at.uid)
+		job.Verdict = no(fleet.BadOwner, "the file belongs to user %d, but its head names %d, so atd does not run it (make it again with at)", p.stat.Uid, at.uid)
 	case p.stat.Nlink > 2:
-		job.Verdict.Why = "the file has other hard links"
+		job.Verdict = no(fleet.BadLinks, "the file has other hard links, so atd does not run it (make it again with at)")
+	case s.atdDown && !name.running():
+		job.Verdict = no(fleet.SchedulerDown, "atd is installed but does not run, so nothing is started (%s)", atDaemon.start)
 	case !name.running() && !name.batch() && s.now.Sub(name.due) > late:
-		job.Verdict.Why = "its time has passed and it still waits; is atd running?"
+		job.Verdict = no(fleet.SchedulerDown, "its time has passed and it still waits; is atd running? (systemctl start atd)")
 	default:
 		job.Verdict = fleet.Verdict{Runs: true, Why: name.says()}
 		if name.due.After(s.now) && !name.running() {

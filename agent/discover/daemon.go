@@ -25,6 +25,8 @@ var daemons = map[Cron]daemon{
 	Busybox: {"busybox crond", []string{"crond", "busybox"}, "rc-service crond start"},
 }
 
+var atDaemon = daemon{"atd", []string{"atd"}, "systemctl start atd"}
+
 // down reports whether no process of the machine is the daemon. It says so
 // only if it could look at them all.
 func (d daemon) down(ctx context.Context, t *tree) bool {

@@ -64,6 +64,8 @@ type scan struct {
 	booted time.Time // of the running system; zero: unknown
 	bus    *bus      // to the running systemd
 	calls  []call    // of run-parts, found by earlier sources
+
+	atdDown bool // known while at's queues are looked at
 }
 
 // found is what one source found.
