@@ -215,14 +215,14 @@ func TestTheWeekIsWhole(t *testing.T) {
 		t.Errorf("the week has %s", length)
 	}
 	now := w.Hours[1].Cells[0]
-	if !now.Now || now.Past || !w.Hours[0].Cells[0].Past || w.Busiest.Count != 167 || w.Quietest != &w.Hours[1].Cells[0] || w.Total != 167*168/2 {
-		t.Errorf("now %+v, busiest %+v, quietest %+v, total %d", now, w.Busiest, w.Quietest, w.Total)
+	if !now.Now || now.Past || !w.Hours[0].Cells[0].Past || w.Busiest.Count != 167 || w.Quietest != &w.Hours[1].Cells[0] || w.Starts != 167*168/2 {
+		t.Errorf("now %+v, busiest %+v, quietest %+v, %d starts", now, w.Busiest, w.Quietest, w.Starts)
 	}
 	if want := "/upcoming?from=2026-10-21T23%3A00%3A00Z&host=db-1&label=a%3Db&until=2026-10-22T00%3A00%3A00Z"; now.URL != want {
 		t.Errorf("the cell leads to %s, want %s", now.URL, want)
 	}
-	for n, want := range map[int]int{0: 0, 1: 1, 100: 6, 50: 3, 99: 6} {
-		if got := shade(n, 100); got != want {
+	for n, want := range map[int]int{0: 0, 40: 1, 100: 6, 70: 4, 99: 6} {
+		if got := shade(n, 40, 100); got != want {
 			t.Errorf("shade of %d is %d, want %d", n, got, want)
 		}
 	}

@@ -25,8 +25,9 @@ type whenPage struct {
 	*listing   // of the collisions
 	Days       []time.Time
 	Hours      []hourRow
-	Max        int
-	Total      int
+	Least      int // of the hours that have any
+	Most       int
+	Starts     int
 	Busiest    *cell
 	Quietest   *cell
 	Zone       string
@@ -117,7 +118,12 @@ func (s *site) advice(v *visit, body *whenPage) error {
 // fill lays the hours of a week out: a row for each hour of the day, a column
 // for each day.
 func (w *whenPage) fill(density api.Density, first, now time.Time) {
-	w.Max = density.Max
+	for _, n := range density.Hours {
+		if n > 0 && (n < w.Least || w.Least == 0) {
+			w.Least = n
+		}
+		w.Most = max(w.Most, n)
+	}
 	at := func(day, hour int) time.Time {
 		return wall(time.Date(first.Year(), first.Month(), first.Day()+day, hour, 0, 0, 0, time.UTC), first.Location())
 	}
@@ -135,11 +141,11 @@ func (w *whenPage) fill(density api.Density, first, now time.Time) {
 			}
 			c.Past = !now.Before(c.Until)
 			c.Now = !c.Past && !now.Before(c.From)
-			c.Shade = shade(c.Count, density.Max)
+			c.Shade = shade(c.Count, w.Least, w.Most)
 			if c.Until.After(c.From) {
 				c.URL = windowURL(c.From, c.Until, w.value("host"), w.value("label"))
 			}
-			w.Total += c.Count
+			w.Starts += c.Count
 			row.Cells = append(row.Cells, c)
 		}
 	}
@@ -181,20 +187,23 @@ func (w *whenPage) extremes() {
 	}
 }
 
-// shade says how dark a cell is: by its share of the fullest, so that whatever
-// is not nothing is seen.
-func shade(n, most int) int {
-	if n == 0 || most == 0 {
+// shade says how dark a cell is: by its place between the least and the most,
+// because what starts every few minutes makes all hours alike.
+func shade(n, least, most int) int {
+	switch {
+	case n == 0:
 		return 0
+	case most == least:
+		return shades / 2
 	}
-	return 1 + min(shades-1, (n-1)*shades/most)
+	return 1 + min(shades-1, (n-least)*shades/(most-least))
 }
 
-// Shades lists every shade there is, for the key of the map.
+// Shades lists every shade but none's, for the key of the map.
 func (w *whenPage) Shades() []int {
-	out := make([]int, shades+1)
+	out := make([]int, shades)
 	for i := range out {
-		out[i] = i
+		out[i] = i + 1
 	}
 	return out
 }

@@ -316,16 +316,18 @@ func (f *invented) newRun(host *api.HostDetail, a *fleet.Assignment, due, now ti
 	return api.RunView{Run: run, HostName: host.Name}
 }
 
-// upcoming invents what comes within a day, found and given.
+// upcoming invents what starts within a day and some hours before, found and
+// given.
 func (f *invented) upcoming(now time.Time) {
+	now = now.Add(-4 * time.Hour)
 	for i := range f.hosts {
 		host := &f.hosts[i]
 		for _, job := range host.Inventory.Jobs {
 			if !job.Verdict.Runs {
 				continue
 			}
-			for _, at := range instants(&fleet.Trigger{Cron: job.Schedule, Timezone: "Europe/Berlin"}, now, 800) {
-				if at.Sub(now) < 24*time.Hour {
+			for _, at := range instants(&fleet.Trigger{Cron: job.Schedule, Timezone: "Europe/Berlin"}, now, 900) {
+				if at.Sub(now) < 28*time.Hour {
 					f.coming = append(f.coming, api.Upcoming{At: at, Host: host.ID, HostName: host.Name, Job: job.ID, Command: job.Command, User: job.User})
 				}
 			}
@@ -334,8 +336,8 @@ func (f *invented) upcoming(now time.Time) {
 			if a.State != fleet.TaskEnabled {
 				continue
 			}
-			for _, at := range instants(&a.Task.On, now, 400) {
-				if at.Sub(now) < 24*time.Hour {
+			for _, at := range instants(&a.Task.On, now, 500) {
+				if at.Sub(now) < 28*time.Hour {
 					f.coming = append(f.coming, api.Upcoming{At: at, Host: host.ID, HostName: host.Name, Task: a.Task.ID(), Command: a.Task.Run.Command.String(), User: a.Task.Run.User})
 				}
 			}
