@@ -129,6 +129,9 @@ type round struct {
 // is later, a clock that was wrong or a liar wrote.
 const maxFuture = 2 * time.Minute
 
+// maxPast is how old a line may be that counts.
+const maxPast = 400 * 24 * time.Hour
+
 // processes remembers whose start each process was.
 func (r *round) processes() {
 	r.byPID = make(map[int]fleet.JobID)
@@ -232,7 +235,7 @@ func (r *round) ours(host []byte) bool {
 
 // take takes in an event.
 func (r *round) take(e *event) {
-	if e.at.After(r.now.Add(maxFuture)) {
+	if e.at.After(r.now.Add(maxFuture)) || e.at.Before(r.now.Add(-maxPast)) {
 		return
 	}
 	if e.kind == fleet.KindCron && e.what == failed {

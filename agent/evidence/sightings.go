@@ -3,6 +3,7 @@ package evidence
 import (
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -28,7 +29,7 @@ func (r *round) sightings() fleet.Sightings {
 		}
 		if best[i] != nil {
 			e := *best[i]
-			e.Last = e.Last.UTC()
+			e.Last, e.From, e.Result = e.Last.UTC(), clip(e.From), clip(e.Result)
 			if e.Ended != nil {
 				end := e.Ended.UTC()
 				e.Ended = &end
@@ -38,6 +39,15 @@ func (r *round) sightings() fleet.Sightings {
 	}
 	r.forget()
 	return seen
+}
+
+// clip shortens a text to what collectors take.
+func clip(text string) string {
+	const most = 256
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 // best returns what the lines and what the scan say of a job's last run.

@@ -1,10 +1,11 @@
 // Package uplink provides the agent's way to the collectors: what was found and
 // what ran goes up, what is to run comes down, and every collector may vanish.
 //
-// Each of five loops carries one thing and knows only "try, and on failure wait
+// Each of six loops carries one thing and knows only "try, and on failure wait
 // and try again":
 //
 //	inventory  who this host is, and its report when that changed
+//	sightings  when its found jobs ran last, gathered for five minutes
 //	plan       by blocking query; taken, then acknowledged as applied
 //	applied    which generation of each task runs here
 //	runs       the outbox in batches, each until it is acknowledged

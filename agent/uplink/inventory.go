@@ -56,6 +56,19 @@ func (v *inventory) forget() {
 	poke(v.news)
 }
 
+// forget makes all that is known of this host be sent again.
+func (u *Uplink) forget() {
+	u.inventory.forget()
+	u.sightings.forget()
+}
+
+// reported reports whether the collectors have the report as it is now.
+func (v *inventory) reported() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.report != nil && v.hash == v.hashSent
+}
+
 func (v *inventory) nextRegistration() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -72,7 +85,7 @@ func (u *Uplink) sendInventory(ctx context.Context) {
 			return
 		case <-v.news:
 		case <-renew.C:
-			v.forget()
+			u.forget()
 		}
 		renew.Stop()
 		u.persist(ctx, v.news, u.sendNews)
@@ -106,6 +119,7 @@ func (u *Uplink) sendNews(ctx context.Context) error {
 	v.mu.Lock()
 	v.hashSent = hash
 	v.mu.Unlock()
+	u.sightings.reported(report)
 	u.log.Info("inventory reported", "jobs", len(report.Jobs), "problems", len(report.Problems))
 	return nil
 }

@@ -22,7 +22,7 @@ func (u *Uplink) fetchPlans(ctx context.Context) {
 			got, err := u.config.Collectors.Plan(ctx, u.id, index, planWait)
 			if err != nil && fleet.KindOf(err) == fleet.NotFound {
 				// The collectors are new, or lost what they knew.
-				u.inventory.forget()
+				u.forget()
 				u.wait(ctx, longestWait, nil, registered)
 				index = 0
 			}

@@ -20,6 +20,7 @@ type Collectors interface {
 	Plan(ctx context.Context, host fleet.HostID, index uint64, wait time.Duration) (fleet.Plan, error)
 	Deliver(ctx context.Context, host fleet.HostID, batch api.RunBatch) (api.RunReceipt, error)
 	Apply(ctx context.Context, applied fleet.Applied) error
+	Sight(ctx context.Context, host fleet.HostID, sightings *fleet.Sightings) error
 }
 
 // Desk is where one collector keeps questions for this host. Questions and
@@ -66,6 +67,7 @@ type Uplink struct {
 	link link
 
 	inventory inventory
+	sightings sightings
 	applied   applied
 }
 
@@ -78,6 +80,7 @@ func New(config Config) *Uplink {
 	u.link.log = config.Logger
 	u.inventory.news, u.applied.news = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.inventory.registered = make(chan struct{})
+	u.sightings.news, u.sightings.anew = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.SetHost(config.Host)
 	return u
 }
@@ -86,7 +89,7 @@ func New(config Config) *Uplink {
 func (u *Uplink) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, loop := range []func(context.Context){
-		u.hearKnocks, u.sendInventory, u.fetchPlans, u.sendApplied, u.sendRuns, u.answerAsks,
+		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendRuns, u.answerAsks,
 	} {
 		group.Go(func() error {
 			loop(ctx)

@@ -38,6 +38,7 @@ type collectors struct {
 	plan    fleet.Plan
 	changed chan struct{} // closed when the plan changes
 	applied fleet.Applied
+	seen    []fleet.Sightings
 	runs    map[uint64]fleet.Run // by sequence
 	order   []uint64             // in which they were applied first
 	repeats int
@@ -147,6 +148,19 @@ func (c *collectors) Apply(_ context.Context, a fleet.Applied) error {
 	return c.reply("apply")
 }
 
+func (c *collectors) Sight(_ context.Context, _ fleet.HostID, s *fleet.Sightings) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.call("sight"); err != nil {
+		return err
+	}
+	if c.host == nil {
+		return errUnknown
+	}
+	c.seen = append(c.seen, *s)
+	return c.reply("sight")
+}
+
 func (c *collectors) Asks(ctx context.Context, _ fleet.HostID, wait time.Duration) ([]api.Ask, error) {
 	c.mu.Lock()
 	err := c.call("asks")
@@ -252,6 +266,9 @@ func newWorld(t *testing.T) *world { return newWorldAt(t, 0) }
 // newWorldAt is a world in which the plan of that index is in force already.
 func newWorldAt(t *testing.T, index uint64) *world {
 	w := &world{c: newCollectors(), box: &box{changed: make(chan struct{}, 1)}, knocks: make(chan struct{}, 1)}
+	if index > 0 { // the collectors know the host from before
+		w.c.host = &fleet.Host{ID: host}
+	}
 	w.Uplink = New(Config{
 		Collectors: w.c, Desk: w.c, Outbox: w.box, Knocks: w.knocks, Index: index, Host: fleet.Host{ID: host, Name: "web-1"},
 		Take: func(p *fleet.Plan) error {
