@@ -115,13 +115,19 @@ func (s *Server) host(ctx context.Context, in oneHost) (api.HostDetail, error) {
 	return detail, err
 }
 
-// Jobs lists found jobs.
+// Jobs lists found jobs, as they are or as they were.
 func (s *Server) Jobs(ctx context.Context, q api.JobQuery) (api.List[api.JobView], error) {
-	return searched(ctx, s, q, s.Search.Query)
+	if ofNow(q) {
+		return searched(ctx, s, q, s.Search.Query)
+	}
+	return searched(ctx, s, q, s.pastJobs)
 }
 
 // JobGroups lists found jobs by command, the most frequent first.
 func (s *Server) JobGroups(ctx context.Context, q api.JobQuery) (api.List[api.JobGroup], error) {
+	if !ofNow(q) {
+		return api.List[api.JobGroup]{}, fleet.Invalidf("at", "", "groups are of now; leave out at and changed_since").WithHint("fleetctl jobs --at lists the jobs")
+	}
 	return searched(ctx, s, q, s.Search.Groups)
 }
 
@@ -149,6 +155,9 @@ func searched[T any](ctx context.Context, s *Server, q api.JobQuery, find func(a
 
 func checkJobs(q api.JobQuery) error {
 	if err := oneOf("kind", q.Kind, fleet.KindCron, fleet.KindRunParts, fleet.KindAnacron, fleet.KindTimer, fleet.KindAt); err != nil {
+		return err
+	}
+	if err := checkPast(q, time.Now()); err != nil {
 		return err
 	}
 	return oneOf("verdict", q.Verdict, "runs", "broken")

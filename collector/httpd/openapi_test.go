@@ -101,9 +101,10 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 	now := time.Unix(1, 0)
 	for path, query := range map[string]any{
 		api.PathHosts:     api.HostQuery{Page: page, Text: "a", Label: "a", Presence: "a"},
-		api.PathJobs:      api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a"},
-		api.PathJobGroups: api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a"},
+		api.PathJobs:      api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true, At: now, Changed: now},
+		api.PathJobGroups: api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true},
 		api.PathTasks:     api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", State: "a"},
+		api.PathChanges:   api.ChangeQuery{Page: page, Host: "a", Job: "a", Label: "a", What: "a", Text: "a", Since: now, Until: now},
 		api.PathRuns:      api.RunQuery{Page: page, Task: "a", Host: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
 		api.PathUpcoming:  api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Task: "a"},
 	} {
@@ -172,7 +173,7 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 		api.PathOverview: "", api.PathHosts: "", api.PathHost: api.HostPath("host-1"), api.PathJobs: "", api.PathJobGroups: "", api.PathTasks: "",
 		api.PathTask: "/v1/tasks/data/backup", api.PathTaskHosts: "/v1/tasks/data/backup/hosts", api.PathRuns: "", api.PathRun: api.RunPath(run.ID),
 		api.PathUpcoming: api.PathUpcoming + "?until=" + url.QueryEscape(time.Now().Add(24*time.Hour).UTC().Truncate(time.Second).Format(time.RFC3339)),
-		api.PathPins:     "", api.PathPin: api.PathPins + "/db", api.PathAnnotations: "", api.PathAnnotation: api.PathAnnotations + "/" + print,
+		api.PathChanges:  "", api.PathPins: "", api.PathPin: api.PathPins + "/db", api.PathAnnotations: "", api.PathAnnotation: api.PathAnnotations + "/" + print,
 		api.PathCollectors: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
 	} {
 		if target == "" {

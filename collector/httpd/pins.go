@@ -109,7 +109,7 @@ func parseDropPin(r *request) (in pinIn, err error) {
 // plainChange reads a change of something that has no versions.
 func (r *request) plainChange() (change, error) {
 	c, err := r.change()
-	if err == nil && c.If.Given {
+	if err == nil && c.If.Given && !c.If.Any {
 		err = fleet.Invalidf("If-Match", "", "this has no versions; leave it out")
 	}
 	return c, err

@@ -26,6 +26,7 @@ func (s *Server) routes() []Route {
 		{get, api.PathRun, ReadFleet, here, none, "", "RunView", answer(parseRun, s.run)},
 		{get, api.PathRunOutput, ReadOutput, here, none, "", "", s.serveOutput},
 		{get, api.PathUpcoming, ReadFleet, here, none, "", "UpcomingList", answer(query, s.Upcoming)},
+		{get, api.PathChanges, ReadFleet, here, none, "", "ChangeList", answer(query, s.Changes)},
 		{get, api.PathPins, ReadFleet, here, none, "", "PinList", answer(query, s.pins)},
 		{get, api.PathPin, ReadFleet, here, none, "", "PinView", answer(parsePin, s.Pin)},
 		{get, api.PathAnnotations, ReadFleet, here, none, "", "AnnotationList", answer(query, s.Annotations)},

@@ -55,6 +55,8 @@ type Peer struct {
 type Search interface {
 	Query(query api.JobQuery) (api.List[api.JobView], error)
 	Groups(query api.JobQuery) (api.List[api.JobGroup], error)
+	// Matcher decides about jobs that the index does not hold.
+	Matcher(query api.JobQuery) (func(*ledger.Host, *api.JobView) bool, error)
 }
 
 // Presence says what gossip knows of a host; empty: nothing.

@@ -70,6 +70,11 @@ func (c *Client) Annotations(ctx context.Context, page Page) (List[fleet.Annotat
 	return list[fleet.Annotation](ctx, c, PathAnnotations, page, page)
 }
 
+// Annotation returns what people say about one command.
+func (c *Client) Annotation(ctx context.Context, fingerprint string) (fleet.Annotation, error) {
+	return get[fleet.Annotation](ctx, c, PathAnnotations+"/"+url.PathEscape(fingerprint), nil)
+}
+
 // Annotate says whose a command is and what to know about it; two empty texts
 // take that back.
 func (c *Client) Annotate(ctx context.Context, fingerprint string, note AnnotationRequest) (fleet.Annotation, error) {
