@@ -43,10 +43,11 @@ type Gossip struct {
 	Label   string   `yaml:"label" help:"members with another label are strangers"`
 }
 
-// Retention bounds the history of runs.
+// Retention bounds the history of runs and of found jobs.
 type Retention struct {
 	Age     fleet.Duration `yaml:"age" help:"how long runs are kept"`
 	PerTask int            `yaml:"per_task" help:"how many runs of a task are kept"`
+	Changes fleet.Duration `yaml:"changes" help:"how long changes of found jobs are kept, and the jobs as they were"`
 }
 
 // DefaultConfig returns the values that stand where nothing else is said.
@@ -57,7 +58,7 @@ func DefaultConfig() Config {
 		DataDir:   "/var/lib/fleetcron-collector",
 		Listen:    Listen{API: "127.0.0.1:7770", Raft: "127.0.0.1:7771", Gossip: "127.0.0.1:7772", Web: "127.0.0.1:7780"},
 		Gossip:    Gossip{Label: "fleetcron"},
-		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000},
+		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000, Changes: fleet.Duration(400 * 24 * time.Hour)},
 	}
 }
 
@@ -98,6 +99,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Retention.PerTask < 1 {
 		add("retention.per_task", "", "want at least 1")
+	}
+	if c.Retention.Changes < fleet.Duration(24*time.Hour) {
+		add("retention.changes", c.Retention.Changes.String(), "want at least 24h")
 	}
 	if len(wrong) > 0 {
 		return &fleet.Error{Kind: fleet.Usage, Message: "configuration", Fields: wrong}

@@ -30,7 +30,7 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 		{"no port", func(c *Config) { c.Listen.Web = "127.0.0.1" }, "listen.web"},
 		{"private network", func(c *Config) { c.Listen.Web = "10.0.0.1:7780" }, "listen.web"},
 		{"join", func(c *Config) { c.Join = []string{"127.0.0.1:7770"} }, "join"},
-		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task"},
+		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task retention.changes"},
 		{"several", func(c *Config) { c.ID = ""; c.DataDir = ""; c.Listen = Listen{} }, "id data_dir listen.api listen.raft listen.gossip listen.web"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

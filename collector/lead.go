@@ -34,7 +34,7 @@ func (l *lead) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// prune removes old runs, expired orders and remembered requests, in small
+// prune removes old runs and changes of jobs, and what expired, in small
 // commands so that none of them holds up the others.
 func (l *lead) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneEvery)
@@ -53,17 +53,19 @@ func (l *lead) prune(ctx context.Context) error {
 
 func (l *lead) pruneOnce(ctx context.Context, now time.Time) (more bool) {
 	result, err := l.propose(ctx, &ledger.Prune{
-		At:         now.UTC(),
-		RunsBefore: now.Add(-time.Duration(l.retention.Age)).UTC(),
-		RunsOfTask: l.retention.PerTask,
+		At:            now.UTC(),
+		RunsBefore:    now.Add(-time.Duration(l.retention.Age)).UTC(),
+		RunsOfTask:    l.retention.PerTask,
+		ChangesBefore: now.Add(-time.Duration(l.retention.Changes)).UTC(),
 	})
 	if err != nil {
 		l.log.Warn("old records stay until the next try", "error", err)
 		return false
 	}
 	pruned, _ := result.Value.(ledger.Pruned)
-	if pruned.Runs+pruned.Orders+pruned.Requests > 0 {
-		l.log.Info("old records removed", "runs", pruned.Runs, "orders", pruned.Orders, "requests", pruned.Requests)
+	if pruned != (ledger.Pruned{}) {
+		l.log.Info("old records removed", "runs", pruned.Runs, "orders", pruned.Orders, "requests", pruned.Requests,
+			"acknowledgements", pruned.Acks, "changes", pruned.Changes)
 	}
 	return pruned.More
 }
