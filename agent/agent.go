@@ -2,6 +2,7 @@
 // its host, and runs on it what it was given, whether they answer or not.
 //
 //	/etc/cron* …  ──► discover ─┐ reports, masked     ┌─► plan on disk
+//	logs, journal ──► evidence ─┤ sightings           │      │
 //	                            ▼                     │      │
 //	collectors ◄── HTTPS ──► uplink ──── plan ────────┘      ▼
 //	                          ▲  ▲                       scheduler
@@ -127,7 +128,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return nil
 		},
 	})
-	found := &inventory{cfg: cfg, host: host, up: up, masker: masker, log: log, changed: make(chan Config)}
+	seen := newWitness(cfg, up, masker, log)
+	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, log: log, changed: make(chan Config)}
 
 	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(open), "saved_plan", saved != nil)
 	g, ctx := errgroup.WithContext(ctx)
@@ -137,6 +139,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return runs.Run(ctx) })
 	g.Go(func() error { return up.Run(ctx) })
 	g.Go(func() error { return found.Run(ctx) })
+	g.Go(func() error { return seen.Run(ctx) })
 	g.Go(func() error { return doorbell.Run(ctx) })
 	g.Go(func() error { return reload(ctx, cfg, collectors, found.changed, log) })
 	g.Go(func() error { return brokenJournal(ctx, broken) })

@@ -33,6 +33,7 @@ type collector struct {
 	changed  chan struct{}
 	hosts    chan fleet.Host
 	reports  chan fleet.Report
+	sights   chan fleet.Sightings
 	applied  chan fleet.Applied
 	asks     chan api.Ask
 	answers  chan string
@@ -45,7 +46,7 @@ type collector struct {
 func newCollector(t *testing.T) *collector {
 	c := &collector{
 		t: t, address: "127.0.0.1:0", changed: make(chan struct{}),
-		hosts: make(chan fleet.Host, 100), reports: make(chan fleet.Report, 100), applied: make(chan fleet.Applied, 100),
+		hosts: make(chan fleet.Host, 100), reports: make(chan fleet.Report, 100), sights: make(chan fleet.Sightings, 100), applied: make(chan fleet.Applied, 100),
 		asks: make(chan api.Ask, 1), answers: make(chan string, 1),
 		outcomes: map[fleet.RunID][]fleet.Run{}, news: make(chan struct{}, 1),
 	}
@@ -63,6 +64,7 @@ func (c *collector) start() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("PUT "+api.PathAgent, c.register)
 	mux.HandleFunc("PUT "+api.PathAgentReport, c.report)
+	mux.HandleFunc("PUT "+api.PathAgentSeen, c.sight)
 	mux.HandleFunc("GET "+api.PathAgentPlan, c.getPlan)
 	mux.HandleFunc("POST "+api.PathAgentRuns, c.runs)
 	mux.HandleFunc("PUT "+api.PathAgentApply, c.apply)
@@ -96,6 +98,11 @@ func (c *collector) register(w http.ResponseWriter, r *http.Request) {
 func (c *collector) report(w http.ResponseWriter, r *http.Request) {
 	c.reports <- take[fleet.Report](r)
 	reply(w, api.ReportReceipt{Changed: true})
+}
+
+func (c *collector) sight(w http.ResponseWriter, r *http.Request) {
+	c.sights <- take[fleet.Sightings](r)
+	reply(w, struct{}{})
 }
 
 func (c *collector) getPlan(w http.ResponseWriter, r *http.Request) {

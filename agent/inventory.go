@@ -16,6 +16,7 @@ type inventory struct {
 	cfg     Config
 	host    fleet.Host
 	up      *uplink.Uplink
+	seen    *witness
 	masker  *mask.Masker
 	log     *slog.Logger
 	changed chan Config
@@ -61,5 +62,10 @@ func (v *inventory) scan(ctx context.Context, scanner *discover.Scanner) {
 		}
 		return
 	}
-	v.up.SetReport(v.masker.Report(&report))
+	told := v.masker.Report(&report)
+	for i := range told.Jobs {
+		told.Jobs[i].Evidence = nil // which goes with the sightings
+	}
+	v.up.SetReport(told)
+	v.seen.scanned(&report)
 }

@@ -27,6 +27,17 @@ func readZone(ctx context.Context, t *tree) (string, *time.Location) {
 	return "UTC", time.UTC
 }
 
+// LocalTime returns what local time is on the host whose tree is at root.
+func LocalTime(ctx context.Context, root string) (*time.Location, error) {
+	t, err := openTree(root)
+	if err != nil {
+		return nil, err
+	}
+	defer t.release()
+	_, location := readZone(ctx, t)
+	return location, nil
+}
+
 func zoneNames(ctx context.Context, t *tree) []string {
 	var names []string
 	if p, err := t.lookup("/etc/localtime", false); err == nil {

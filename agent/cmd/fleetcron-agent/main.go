@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 
@@ -92,6 +93,9 @@ func newScan() *cobra.Command {
 		report, err := discover.Scan(command.Context(), *root, discover.Options{})
 		if err != nil {
 			return err
+		}
+		if err := agent.FillEvidence(command.Context(), *root, &report); err != nil {
+			fmt.Fprintf(command.ErrOrStderr(), "fleetcron-agent: when jobs last ran is not known: %v\n", err)
 		}
 		if *masked {
 			masker, err := agent.ReadMasker(*stateDir)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -27,6 +28,7 @@ func tree(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
 	for path, text := range map[string]string{
+		"var/log/syslog": "2026-03-01T02:30:01+00:00 db-1 CRON[7]: (backup) CMD (/usr/local/bin/backup --all)\n" + time.Now().UTC().Format(time.RFC3339) + " db-1 CRON[8]: (backup) CMD (/usr/local/bin/backup --all)\n",
 		"etc/crontab":    "SHELL=/bin/sh\n30 2 * * * backup /usr/local/bin/backup --all\n99 * * * * root broken\n",
 		"etc/os-release": "ID=debian\n",
 		"etc/passwd":     "root:x:0:0:root:/root:/bin/sh\nbackup:x:34:34:backup:/var/backups:/usr/sbin/nologin\n",
@@ -54,6 +56,9 @@ func TestScanAsJSON(t *testing.T) {
 	}
 	if report.Host != "db-1" || len(report.Jobs) != 1 || len(report.Problems) != 1 {
 		t.Fatalf("%s", out)
+	}
+	if seen := report.Jobs[0].Evidence; seen == nil || time.Since(seen.Last) > time.Minute || seen.Grade != fleet.GradeStarted || seen.From != "/var/log/syslog" {
+		t.Errorf("evidence %+v", seen)
 	}
 	if job := report.Jobs[0]; job.User != "backup" || job.Schedule != "30 2 * * *" || job.Command != "/usr/local/bin/backup --all" || job.Line != 2 {
 		t.Errorf("%+v", job)
