@@ -94,7 +94,11 @@ func loadFile(cfg any, path string, optional bool) error {
 	decoder := yaml.NewDecoder(strings.NewReader(string(text)))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(cfg); err != nil && !errors.Is(err, io.EOF) {
-		return &fleet.Error{Kind: fleet.Usage, Message: path, Fields: complaints(err)}
+		wrong := wrongValues(cfg, text)
+		if len(wrong) == 0 {
+			wrong = complaints(err)
+		}
+		return &fleet.Error{Kind: fleet.Usage, Message: path, Fields: wrong}
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return fleet.Errorf(fleet.Usage, "%s: holds more than one document", path)
@@ -137,6 +141,40 @@ func complaints(err error) []fleet.FieldError {
 		fields = append(fields, field)
 	}
 	return fields
+}
+
+// wrongValues lists the values that types of ours refuse, which the reader
+// tells without their keys.
+func wrongValues(cfg any, text []byte) []fleet.FieldError {
+	var root yaml.Node
+	if yaml.Unmarshal(text, &root) != nil || len(root.Content) == 0 {
+		return nil
+	}
+	var wrong []fleet.FieldError
+	for _, k := range keys(reflect.ValueOf(cfg).Elem(), nil) {
+		node := root.Content[0]
+		for _, name := range k.path {
+			if node = child(node, name); node == nil {
+				break
+			}
+		}
+		if node == nil {
+			continue
+		}
+		if e, ours := errors.AsType[*fleet.Error](node.Decode(reflect.New(k.value.Type()).Interface())); ours {
+			wrong = append(wrong, fleet.FieldError{Field: strings.Join(k.path, "."), Value: node.Value, Reason: k.reason(e), Line: node.Line, Column: node.Column})
+		}
+	}
+	return wrong
+}
+
+func child(node *yaml.Node, name string) *yaml.Node {
+	for i := 0; node.Kind == yaml.MappingNode && i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == name {
+			return node.Content[i+1]
+		}
+	}
+	return nil
 }
 
 // key is one leaf of the struct.
@@ -203,10 +241,23 @@ func (k key) set(from, text string) []fleet.FieldError {
 		}
 		return nil
 	}
+	if k.value.Type().ConvertibleTo(reflect.TypeFor[[]string]()) {
+		return key{k.path, k.help, k.value.Addr().Convert(reflect.TypeFor[*[]string]()).Elem()}.set(from, text)
+	}
 	if err := yaml.Unmarshal([]byte(text), target); err != nil {
-		return []fleet.FieldError{{Field: from, Value: text, Reason: "want a " + k.kind()}}
+		return []fleet.FieldError{{Field: from, Value: text, Reason: k.reason(err)}}
 	}
 	return nil
+}
+
+// reason says what is wrong with a value: in the words of its type, where that
+// has some.
+func (k key) reason(err error) string {
+	e, ours := errors.AsType[*fleet.Error](err)
+	if _, duration := k.value.Interface().(fleet.Duration); ours && !duration && len(e.Fields) > 0 {
+		return e.Fields[0].Reason
+	}
+	return "want a " + k.kind()
 }
 
 func (k key) kind() string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -120,4 +121,57 @@ func FuzzLoad(f *testing.F) {
 			t.Error("an unexported field changed")
 		}
 	})
+}
+
+// colour is a type with words of its own about what is wrong.
+type colour string
+
+func (c *colour) UnmarshalText(text []byte) error {
+	if string(text) != "red" {
+		return fleet.Invalidf("colour", string(text), "want red")
+	}
+	*c = colour(text)
+	return nil
+}
+
+// names is a list that a file may also write as one text.
+type names []string
+
+func (n *names) UnmarshalYAML(node *yaml.Node) error {
+	if node.Kind == yaml.ScalarNode {
+		*n = names{node.Value}
+		return nil
+	}
+	return node.Decode((*[]string)(n))
+}
+
+type painted struct {
+	Colour colour         `yaml:"colour"`
+	Names  names          `yaml:"names"`
+	Wait   fleet.Duration `yaml:"wait"`
+	Inside struct {
+		Colour colour `yaml:"colour"`
+	} `yaml:"inside"`
+}
+
+func TestTypesWithTheirOwnWords(t *testing.T) {
+	c := &painted{}
+	if err := Load(c, Source{File: write(t, "names: one\ncolour: red\n")}); err != nil || c.Colour != "red" || len(c.Names) != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if err := Load(c, Source{Env: env(map[string]string{"FLEETCRON_NAMES": "a,[::1]:7770"})}); err != nil || len(c.Names) != 2 || c.Names[1] != "[::1]:7770" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	err := Load(&painted{}, Source{File: write(t, "colour: blue\nwait: 5\ninside: {colour: green}\n")})
+	for _, want := range []string{
+		`line 1, column 9: colour "blue": want red`, `line 2, column 7: wait "5": want a duration such as 90s or 5m`, `line 3, column 18: inside.colour "green": want red`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v lacks %s", err, want)
+		}
+	}
+	err = Load(&painted{}, Source{Env: env(map[string]string{"FLEETCRON_COLOUR": "blue"})})
+	if err == nil || err.Error() != `FLEETCRON_COLOUR "blue": want red` {
+		t.Error(err)
+	}
 }

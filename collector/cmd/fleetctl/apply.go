@@ -113,7 +113,7 @@ func runApply(ctx context.Context, p *program, client *api.Client, inputs []inpu
 		counts := map[action]int{}
 		for _, s := range steps {
 			counts[s.Action]++
-			if s.Action != unchanged || p.settings.output == asWide {
+			if s.Action != unchanged || p.settings.Output == asWide {
 				p.say("%-9s %s%s", s.Action, s.Task, onHosts(s))
 			}
 		}

@@ -42,7 +42,7 @@ func runDensity(ctx context.Context, p *program, client *api.Client, options whe
 			p.say("nothing starts in the week from %s", query.From.Format("Mon 2 Jan 2006"))
 			return nil
 		}
-		if p.settings.output == asWide {
+		if p.settings.Output == asWide {
 			return drawDensityNumbers(p, density, query.From)
 		}
 		return drawDensity(p, density, query.From)

@@ -90,7 +90,7 @@ func runExport(ctx context.Context, p *program, client *api.Client, names []stri
 	if options.dir != "" {
 		return exportFiles(p, tasks, options)
 	}
-	if p.settings.output == asJSON {
+	if p.settings.Output == asJSON {
 		list := make([]fleet.Task, len(tasks))
 		for i := range tasks {
 			list[i] = tasks[i].Task

@@ -75,7 +75,7 @@ func runExportFound(ctx context.Context, p *program, client *api.Client, options
 	switch {
 	case options.dir != "":
 		return answer.writeFiles(p, options.dir)
-	case !p.settings.output.people():
+	case !p.settings.Output.people():
 		return p.show(answer, nil)
 	}
 	var out bytes.Buffer

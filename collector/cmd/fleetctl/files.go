@@ -79,8 +79,8 @@ func layOver(p *program, c *cobra.Command, inputs []input) ([]input, error) {
 // readInputs reads every task of every file. All problems of all files come
 // together, and a task that two files define is one of them.
 func readInputs(p *program, c *cobra.Command, paths []string) ([]input, error) {
-	if len(paths) == 0 && p.settings.tasksDir != "" {
-		paths = []string{p.settings.tasksDir}
+	if len(paths) == 0 && p.settings.TasksDir != "" {
+		paths = []string{p.settings.TasksDir}
 	}
 	if len(paths) == 0 {
 		return nil, fleet.Errorf(fleet.Usage, "%s wants -f and a file", c.Name()).WithHint("fleetctl %s -f tasks/", c.Name())

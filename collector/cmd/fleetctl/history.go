@@ -119,7 +119,7 @@ func runHistory(ctx context.Context, p *program, client *api.Client, g paging, q
 		}
 		return nil
 	})
-	if err == nil && len(list.Items) == 0 && p.settings.output.people() {
+	if err == nil && len(list.Items) == 0 && p.settings.Output.people() {
 		p.note("nothing changed")
 	}
 	return err

@@ -136,7 +136,7 @@ func runJobs(ctx context.Context, p *program, client *api.Client, options jobsOp
 		query.Page = page
 		return client.Jobs(ctx, query)
 	}, nil, func(jobs []api.JobView) error { return drawJobs(p, jobs) })
-	if err == nil && len(list.Items) == 0 && options.text != "" && p.settings.output.people() {
+	if err == nil && len(list.Items) == 0 && options.text != "" && p.settings.Output.people() {
 		p.note("no job was found; fleetctl tasks lists what is given")
 	}
 	return err

@@ -51,5 +51,5 @@ type program struct {
 	width          int            // of the terminal, in columns; zero: unknown
 
 	flags    globalFlags
-	settings settings
+	settings config
 }

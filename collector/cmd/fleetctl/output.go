@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,13 +27,14 @@ const (
 
 func formatNames() []string { return []string{"table", "wide", "json", "yaml"} }
 
-func parseFormat(text string) (format, error) {
-	for i, name := range formatNames() {
-		if text == name {
-			return format(i), nil
-		}
+// UnmarshalText reads the name of a format.
+func (f *format) UnmarshalText(text []byte) error {
+	i := slices.Index(formatNames(), string(text))
+	if i < 0 {
+		return fleet.Invalidf("output", string(text), "want table, wide, json or yaml")
 	}
-	return asTable, fleet.Invalidf("output", text, "want table, wide, json or yaml")
+	*f = format(i)
+	return nil
 }
 
 // people reports whether the answer is for people.
@@ -40,7 +42,7 @@ func (f format) people() bool { return f == asTable || f == asWide }
 
 // show writes a value as JSON or YAML, or draws it for people.
 func (p *program) show(value any, draw func() error) error {
-	switch p.settings.output {
+	switch p.settings.Output {
 	case asJSON:
 		text, err := encodeJSON(value)
 		if err != nil {
@@ -61,7 +63,7 @@ func (p *program) show(value any, draw func() error) error {
 
 // table returns a table that suits the terminal and the format.
 func (p *program) table(columns ...column) *table {
-	t := &table{columns: columns, all: p.settings.output == asWide, color: p.settings.color}
+	t := &table{columns: columns, all: p.settings.Output == asWide, color: p.settings.color}
 	if p.terminal {
 		t.width = p.width
 	}

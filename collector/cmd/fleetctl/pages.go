@@ -80,7 +80,7 @@ func collectAll[T any](fetch func(api.Page) (api.List[T], error)) ([]T, error) {
 func noteRest[T any](p *program, g paging, list api.List[T]) {
 	shown := len(list.Items)
 	switch {
-	case !p.settings.output.people() || list.Next == "" && shown < g.limit:
+	case !p.settings.Output.people() || list.Next == "" && shown < g.limit:
 	case list.Total > shown:
 		p.note("%d of %d shown; --all shows the rest", shown, list.Total)
 	case list.Next != "", list.Total < 0 && !g.all:

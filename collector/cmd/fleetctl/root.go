@@ -24,14 +24,8 @@ Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 not found, 4 refused,
 5 conflict, 6 unavailable. run --wait ends with the task's own exit code; diff
 ends with 1 when something differs.`
 
-// globalFlags are the flags that every command takes.
-type globalFlags struct {
-	config  string
-	address []string
-	output  string
-	timeout string
-	color   string
-}
+// globalFlags are the flags of every command that are no settings.
+type globalFlags struct{ config, color string }
 
 // The groups of the help.
 const (
@@ -65,9 +59,9 @@ func newRoot(p *program) *cobra.Command {
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.flags.config, "config", "", "read settings from this `file`")
-	flags.StringSliceVar(&p.flags.address, "address", nil, "`URL` of a collector; several joined by commas, any of them will do (default http://127.0.0.1:7770)")
-	flags.StringVarP(&p.flags.output, "output", "o", "", "`format` of the answer: table, wide, json or yaml (default table)")
-	flags.StringVar(&p.flags.timeout, "timeout", "", "give up on one attempt to ask a collector after this `duration` (default 10s)")
+	flags.String("address", "", "`URL` of a collector; several joined by commas, any of them will do (default http://127.0.0.1:7770)")
+	flags.StringP("output", "o", "", "`format` of the answer: table, wide, json or yaml (default table)")
+	flags.String("timeout", "", "give up on one attempt to ask a collector after this `duration` (default 10s)")
 	flags.StringVar(&p.flags.color, "color", "auto", "colour: auto, always or never; NO_COLOR is respected")
 	p.completeWords(root, "output", formatNames()...)
 	p.completeWords(root, "color", "auto", "always", "never")

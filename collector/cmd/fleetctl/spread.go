@@ -35,7 +35,7 @@ func runCollisions(ctx context.Context, p *program, client *api.Client, options 
 		query.Page = page
 		return client.Collisions(ctx, query)
 	}, nil, func(collisions []api.Collision) error { return drawCollisions(p, collisions) })
-	if err == nil && p.settings.output.people() {
+	if err == nil && p.settings.Output.people() {
 		if len(list.Items) == 0 {
 			p.note("no minute between %s and %s has %d starts or more", p.instant(from), p.instant(to), options.least)
 		} else {

@@ -194,7 +194,7 @@ func drawResolved(p *program, hosts []api.Resolved) error {
 	t := p.table(column{title: "HOST"}, column{title: "STATE", paint: paintState}, column{title: "GENERATION", right: true}, column{title: "NEXT"}, column{title: "TAKEN OVER", wide: true})
 	const most = 50
 	for i, host := range hosts {
-		if i == most && p.settings.output != asWide {
+		if i == most && p.settings.Output != asWide {
 			break
 		}
 		applied, since := "not yet", "-"

@@ -157,7 +157,7 @@ func runWhen(ctx context.Context, p *program, client *api.Client, options whenOp
 		query.Page = page
 		return client.Upcoming(ctx, query)
 	}, options.keep(), func(items []api.Upcoming) error { return drawUpcoming(p, items) })
-	if err == nil && len(list.Items) == 0 && p.settings.output.people() {
+	if err == nil && len(list.Items) == 0 && p.settings.Output.people() {
 		p.note("nothing runs between %s and %s", p.instant(from), p.instant(to))
 	}
 	return err

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -224,13 +226,22 @@ func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{"output: json\n", "address: [a, b]\ntimeout: 5s\n", "token: x\ntoken: y\n", "? [a]\n: b\n", "&a : *a\n", "- x", "\t"} {
 		f.Add([]byte(seed))
 	}
+	file := filepath.Join(f.TempDir(), "config.yaml")
 	f.Fuzz(func(t *testing.T, text []byte) {
-		var s settings
-		if err := s.read(text); err != nil && fleet.KindOf(err) != fleet.Invalid {
-			t.Fatalf("not an Invalid error: %v", err)
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		if s.timeout < 0 || s.output > asYAML {
-			t.Fatalf("settings that do not hold: %+v", s)
+		p := &program{getenv: func(string) string { return "" }}
+		root := newRoot(p)
+		p.flags.config = file
+		if err := p.configure(root); err != nil {
+			if fleet.KindOf(err) != fleet.Usage {
+				t.Fatalf("not a usage error: %v", err)
+			}
+			return
+		}
+		if p.settings.Timeout <= 0 || p.settings.Output > asYAML || len(p.settings.Addresses) == 0 {
+			t.Fatalf("settings that do not hold: %+v", p.settings)
 		}
 	})
 }
