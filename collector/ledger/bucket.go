@@ -41,6 +41,7 @@ const (
 	inPins
 	inAnnotations
 	inAcks
+	inAdoptions
 	inVersions
 	inChanges
 	inChangesByHost
@@ -80,6 +81,7 @@ var bucketNames = [buckets]string{
 	inPins:             "pins",            // name → fleet.Pin
 	inAnnotations:      "annotations",     // fingerprint → fleet.Annotation
 	inAcks:             "acks",            // finding → fleet.Ack
+	inAdoptions:        "adoptions",       // task → fleet.Adoption
 	inVersions:         "versions",        // host.job.instant it began → instant it ended, jobRow as it was
 	inChanges:          "changes",         // instant host → what the report changed
 	inChangesByHost:    "changes_host",    // host.instant → 1, where a job got another id

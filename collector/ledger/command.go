@@ -46,6 +46,9 @@ var kinds = []kind{
 	{17, 1, func() Command { return new(PutAnnotation) }, func() any { return new(fleet.Annotation) }},
 	{18, 1, func() Command { return new(PutAck) }, func() any { return new(fleet.Ack) }},
 	{19, 1, func() Command { return new(DropAck) }, nil},
+	{20, 1, func() Command { return new(Adopt) }, func() any { return new(fleet.Adoption) }},
+	{21, 1, func() Command { return new(SettleAdoptions) }, nil},
+	{22, 1, func() Command { return new(Release) }, func() any { return new(fleet.Adoption) }},
 	{23, 1, func() Command { return new(TakeLease) }, func() any { return new(fleet.Lease) }},
 	{24, 1, func() Command { return new(ReturnLease) }, nil},
 }

@@ -70,8 +70,18 @@ func examples() []Command {
 		&PutAnnotation{Annotation: fleet.Annotation{Fingerprint: job.Fingerprint, Owner: "team-data", Note: "n", By: "ann", At: noon}},
 		&PutAck{Ack: fleet.Ack{Finding: "0123456789abcdef", By: "ann", Reason: "known", At: noon, Expires: noon.Add(time.Hour)}},
 		&DropAck{Finding: "0123456789abcdef"},
+		&Adopt{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, Adoption: wholeAdoption(job)},
+		&SettleAdoptions{Host: hostID(1), Adoptions: []fleet.Adoption{wholeAdoption(job)}, At: noon},
+		&Release{Task: "data/nightly", At: noon, Actor: "ann", Reason: "back"},
 		&TakeLease{Task: "data/nightly", Run: "r1", Host: hostID(1), At: noon},
 		&ReturnLease{Task: "data/nightly", Run: "r1", Host: hostID(1)},
+	}
+}
+
+// wholeAdoption has every field set.
+func wholeAdoption(job fleet.Job) fleet.Adoption {
+	return fleet.Adoption{
+		Task: "data/nightly", Host: hostID(1), Job: job, State: fleet.AdoptionStuck, Why: "w", Handed: noon, Force: true, By: "ann", Reason: "r", At: noon,
 	}
 }
 

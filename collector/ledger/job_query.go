@@ -52,7 +52,7 @@ func (l *Ledger) jobView(host *Host, job *jobRow) api.JobView {
 	said, _ := l.Annotation(job.Job.Fingerprint)
 	return api.JobView{
 		Job: job.Job, Host: host.ID, HostName: host.Name, FirstSeen: job.FirstSeen, Changed: job.Changed,
-		Owner: said.Owner, Note: said.Note, Dialect: dialect(host, job.Job.Kind),
+		Adopted: l.adoptedBy(host.ID, job.Job.ID), Owner: said.Owner, Note: said.Note, Dialect: dialect(host, job.Job.Kind),
 	}
 }
 

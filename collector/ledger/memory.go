@@ -26,6 +26,7 @@ type memory struct {
 	assigned    map[fleet.HostID]int // tasks in a host's plan, of hosts that were asked about
 	open        int                  // runs that have begun and not ended
 	annotations []*fleet.Annotation  // by fingerprint; replaced, not changed
+	adoptions   []*fleet.Adoption    // by task; replaced, not changed
 }
 
 // readMemory reads memory from a file.
@@ -42,6 +43,13 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		}
 		err := eachRow(r, inAnnotations, nil, func(_ []byte, said fleet.Annotation) bool {
 			fresh.annotations = append(fresh.annotations, &said) // keys come in their order
+			return true
+		})
+		if err != nil {
+			return err
+		}
+		err = eachRow(r, inAdoptions, nil, func(_ []byte, row fleet.Adoption) bool {
+			fresh.adoptions = append(fresh.adoptions, &row)
 			return true
 		})
 		if err != nil {

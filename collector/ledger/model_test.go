@@ -103,6 +103,9 @@ func compareMemory(t *testing.T, name string, a, b *memory) {
 		}
 		return tasks
 	}
+	if diff := cmp.Diff(a.adoptions, b.adoptions); diff != "" {
+		t.Errorf("%s: adoptions: %s", name, diff)
+	}
 	if diff := cmp.Diff(rows(a), rows(b)); diff != "" {
 		t.Errorf("%s: tasks: %s", name, diff)
 	}
@@ -142,7 +145,7 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 	if random.IntN(3) == 0 {
 		if0 = ifIndex(uint64(random.IntN(100)))
 	}
-	switch n := random.IntN(40); {
+	switch n := random.IntN(44); {
 	case n == 0:
 		return &InitCluster{ID: fmt.Sprint("c", random.IntN(2)), At: at}
 	case n == 1:
@@ -181,6 +184,8 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20), ChangesBefore: at.Add(-2 * time.Hour)}
 	case n < 36:
 		return randomWord(random, host, at)
+	case n < 40:
+		return randomAdoption(random, host, name, at)
 	default:
 		if !outer {
 			return &DropCollector{ID: "none"}
@@ -190,6 +195,20 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 			Command: randomCommand(random, at, false),
 		}
 	}
+}
+
+func randomAdoption(random *rand.Rand, host int, name string, at time.Time) Command {
+	task := fleet.NewTaskID("", name)
+	switch random.IntN(3) {
+	case 0:
+		put := testTask(name, "*")
+		return &Adopt{Task: put.Task, Document: put.Document, MediaType: put.MediaType, Adoption: fleet.Adoption{Host: hostID(host), Job: testJob(random.IntN(3)), At: at}}
+	case 1:
+		return &Release{Task: task, At: at.Add(-time.Minute)}
+	}
+	states := []fleet.AdoptionState{fleet.AdoptionAdopted, fleet.AdoptionRefused, fleet.AdoptionReleased, fleet.AdoptionStuck, fleet.AdoptionWanted, "odd"}
+	said := fleet.Adoption{Task: task, State: states[random.IntN(len(states))], Handed: at}
+	return &SettleAdoptions{Host: hostID(host), Adoptions: []fleet.Adoption{said}, At: at}
 }
 
 func randomReport(random *rand.Rand, host int, at time.Time) *RecordReport {

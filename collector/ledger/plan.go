@@ -88,6 +88,7 @@ func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
 				plan.Assignments = append(plan.Assignments, task.assignment(host))
 			}
 		}
+		plan.Adoptions = l.memory.asked(id)
 	}
 	l.mu.RUnlock()
 	if host == nil {

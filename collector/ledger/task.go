@@ -44,6 +44,9 @@ func (cmd *PutTask) apply(c *change) any {
 		bytes.Equal(old.Document, cmd.Document) && bytes.Equal(encode(old.Task), encode(cmd.Task)) {
 		return old.TaskRecord
 	}
+	if refusal := adopting(c, id); refusal != nil && moved(&old.Task, &cmd.Task) {
+		return refusal
+	}
 	next := old
 	next.Task, next.Document, next.MediaType = cmd.Task, cmd.Document, cmd.MediaType
 	next.Generation++
@@ -78,6 +81,9 @@ func (cmd *SetTaskState) apply(c *change) any {
 	}
 	if task.State == cmd.State {
 		return task.TaskRecord
+	}
+	if refusal := adopting(c, cmd.ID); refusal != nil && cmd.State == fleet.TaskRetired {
+		return refusal
 	}
 	if !slices.Contains(fleet.TaskMoves[task.State], cmd.State) {
 		return fleet.Errorf(fleet.Conflict, "task %s is %s and cannot become %q", cmd.ID, task.State, cmd.State).WithCode("illegal_move")

@@ -17,6 +17,7 @@ var (
 	Pins        = Topic{name: "pins"}
 	Annotations = Topic{name: "annotations"}
 	Acks        = Topic{name: "acks"}
+	Adoptions   = Topic{name: "adoptions"}
 )
 
 // PlanOf is the topic of one host's plan: its assignments and orders.
