@@ -21,9 +21,6 @@ type Source interface {
 	// Owners returns who answers for commands, by fingerprint.
 	Owners() map[string]string
 	Acks() (map[string]fleet.Ack, error)
-	// Changed returns a channel that is closed when pins, adoptions or owners
-	// change after the call.
-	Changed() <-chan struct{}
 }
 
 const (
@@ -74,6 +71,12 @@ func (e *Engine) Mark(host fleet.HostID) {
 	e.marking.Lock()
 	e.marked[host] = true
 	e.marking.Unlock()
+	e.Stir()
+}
+
+// Stir notes that something beside the hosts changed, such as a pin. It
+// returns at once.
+func (e *Engine) Stir() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
@@ -83,7 +86,7 @@ func (e *Engine) Mark(host fleet.HostID) {
 // Run keeps the findings fresh until ctx ends.
 func (e *Engine) Run(ctx context.Context) error {
 	for {
-		began, changed := time.Now(), e.source.Changed()
+		began := time.Now()
 		if err := e.Look(ctx, began); err != nil {
 			return err
 		}
@@ -94,7 +97,6 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-e.wake:
-		case <-changed:
 		case <-time.After(round):
 		}
 	}

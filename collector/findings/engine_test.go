@@ -19,27 +19,18 @@ import (
 
 // shelf is a fleet that a test changes while an engine reads it.
 type shelf struct {
-	mu      sync.Mutex
-	fleet   Fleet
-	reads   int // of what was found on a host
-	changed chan struct{}
-	broken  error
+	mu     sync.Mutex
+	fleet  Fleet
+	reads  int // of what was found on a host
+	broken error
 }
 
-func newShelf(f Fleet) *shelf { return &shelf{fleet: f, changed: make(chan struct{})} }
+func newShelf(f Fleet) *shelf { return &shelf{fleet: f} }
 
 func (s *shelf) change(fn func(f *Fleet)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fn(&s.fleet)
-}
-
-// turn tells that pins, adoptions or owners are others.
-func (s *shelf) turn() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.changed)
-	s.changed = make(chan struct{})
 }
 
 func (s *shelf) Hosts() ([]Host, error) {
@@ -68,12 +59,6 @@ func (s *shelf) Acks() (map[string]fleet.Ack, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.fleet.Acks), nil
-}
-
-func (s *shelf) Changed() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.changed
 }
 
 // inBubble runs an engine over a shelf while fn runs.
@@ -121,7 +106,7 @@ func TestEngineFollows(t *testing.T) {
 			t.Errorf("%d hosts read after one changed", source.reads)
 		}
 		source.change(func(f *Fleet) { f.Pins = []fleet.Pin{{Name: "none", Labels: "*"}} })
-		source.turn()
+		engine.Stir()
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		if got := list(api.FindingQuery{Kind: fleet.FindUnexpected}); len(got) != 2 {

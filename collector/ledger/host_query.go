@@ -165,6 +165,16 @@ func (l *Ledger) Report(id fleet.HostID) (fleet.Report, error) {
 	return report, err
 }
 
+// Problems returns what the host's last scan could not take as it stands. None,
+// where the host is not known.
+func (l *Ledger) Problems(id fleet.HostID) (problems []fleet.Problem, err error) {
+	err = l.view(func(r *reader) error {
+		problems, _, err = row[[]fleet.Problem](r, inProblems, key(string(id)))
+		return err
+	})
+	return problems, err
+}
+
 func bySource(a, b fleet.Job) int {
 	if c := strings.Compare(a.Source, b.Source); c != 0 {
 		return c

@@ -38,7 +38,7 @@ func (x *Index) Groups(q api.JobQuery) (api.List[api.JobGroup], error) {
 	}
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	m := filter.resolve(&x.words)
+	m := filter.resolve(x)
 	counts := x.count(m)
 	page, more, total := counts.page(x.words.prints, after, pageSize(q.Page))
 	list.Total = total
@@ -62,7 +62,7 @@ func (x *Index) count(m *match) counts {
 		}
 		for j := range b.rows {
 			r := &b.rows[j]
-			if !m.row(r) {
+			if !m.row(b, r) {
 				continue
 			}
 			c.jobs[r.print]++
@@ -147,7 +147,7 @@ func (x *Index) describe(m *match, page []rank) []api.JobGroup {
 			continue
 		}
 		for i := range b.rows {
-			if r := &b.rows[i]; places[r.print] != 0 && m.row(r) {
+			if r := &b.rows[i]; places[r.print] != 0 && m.row(b, r) {
 				x.words.describe(&groups[places[r.print]-1], b, r)
 			}
 		}

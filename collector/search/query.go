@@ -56,7 +56,7 @@ type ref struct {
 func (x *Index) find(f *filter, after cursor, limit int) (page []ref, more bool, total int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	match := f.resolve(&x.words)
+	match := f.resolve(x)
 	for _, b := range x.blocks {
 		if !match.block(b) {
 			continue
@@ -67,7 +67,7 @@ func (x *Index) find(f *filter, after cursor, limit int) (page []ref, more bool,
 		}
 		for i := range b.rows {
 			r := &b.rows[i]
-			if !match.row(r) {
+			if !match.row(b, r) {
 				continue
 			}
 			total++
@@ -89,39 +89,41 @@ func pageSize(page api.Page) int {
 	return min(page.Limit, api.MaxPage)
 }
 
-// filter is a query as it was understood.
+// filter is a query as it was understood: terms that must all hold.
 type filter struct {
-	phrase         string // folded; in any field
-	host, source   []string
-	user, schedule []string
-	kinds          []int8 // in the table kinds
-	exactHost      string
-	labelled       bool
-	label          fleet.Selector
-	fingerprint    string
-	verdict        string
+	terms       []term
+	exactHost   string
+	labelled    bool
+	label       fleet.Selector
+	fingerprint string
 }
 
-var terms = regexp.MustCompile(`(?:^|\s)(user|host|schedule|source|kind):("[^"]*"?|\S*)`)
+// term asks for a value of a field, or for any other.
+type term struct {
+	*field
+	value string // folded
+	not   bool
+}
 
 func newFilter(q api.JobQuery) (*filter, error) {
-	f := &filter{exactHost: q.Host, fingerprint: q.Fingerprint, verdict: q.Verdict}
+	f := &filter{exactHost: q.Host, fingerprint: q.Fingerprint}
 	if err := f.readText(q.Text); err != nil {
 		return nil, err
 	}
-	if q.User != "" {
-		f.user = append(f.user, fold(q.User))
-	}
-	if q.Source != "" {
-		f.source = append(f.source, fold(q.Source))
-	}
-	if q.Kind != "" {
-		if err := f.addKind(string(q.Kind)); err != nil {
-			return nil, err
-		}
-	}
 	if q.Verdict != "" && q.Verdict != "runs" && q.Verdict != "broken" {
 		return nil, fleet.Invalidf("verdict", q.Verdict, "want runs or broken")
+	}
+	asked := [][2]string{{"user", q.User}, {"source", q.Source}, {"kind", string(q.Kind)}, {"verdict", q.Verdict}, {"owner", q.Owner}}
+	if q.Overdue {
+		asked = append(asked, [2]string{"is", "overdue"})
+	}
+	for _, one := range asked {
+		if one[1] == "" {
+			continue
+		}
+		if err := f.add(fieldOf(one[0]), one[1], false); err != nil {
+			return nil, err
+		}
 	}
 	if q.Label != "" {
 		selector, err := fleet.ParseSelector(q.Label)
@@ -133,54 +135,67 @@ func newFilter(q api.JobQuery) (*filter, error) {
 	return f, nil
 }
 
-// readText takes the terms out of the text; what is left is the phrase.
+// tokens cuts a text at blanks, but not within quotes that begin a word or
+// follow a colon.
+var tokens = regexp.MustCompile(`-?(?:[a-z_]+:)?"[^"]*"?|\S+`)
+
+// token is a term, or a phrase in quotes, with a minus in front where it must
+// not hold.
+var token = regexp.MustCompile(`^(-?)(?:([a-z_]+):)?(?:"([^"]*)"?|(\S*))$`)
+
+// readText takes the terms and the phrases in quotes out of the text; what is
+// left is one phrase.
 func (f *filter) readText(text string) error {
 	var left []string
-	at := 0
-	for _, m := range terms.FindAllStringSubmatchIndex(text, -1) {
-		left = append(left, text[at:m[0]])
-		at = m[1]
-		if err := f.addTerm(text[m[2]:m[3]], strings.Trim(text[m[4]:m[5]], `"`)); err != nil {
+	from := 0
+	for _, at := range tokens.FindAllStringIndex(text, -1) {
+		word := text[at[0]:at[1]]
+		m := token.FindStringSubmatch(word)
+		if m == nil {
+			continue
+		}
+		name, value, quoted := m[2], m[3]+m[4], strings.Contains(word, `"`) && m[4] == ""
+		known := fieldOf(name)
+		switch {
+		case name == "" && !quoted, known == nil && plain(value):
+			continue
+		case known == nil:
+			return fleet.Invalidf("q", name+":", "no such term: there are %s; put text with a colon in quotes", fieldNames())
+		case value == "" && name != "":
+			return fleet.Invalidf("q", name+":", "a value follows the colon, as in %s:x", name)
+		}
+		left = append(left, text[from:at[0]])
+		from = at[1]
+		if err := f.add(known, value, m[1] == "-"); err != nil {
 			return err
 		}
 	}
-	left = append(left, text[at:])
+	left = append(left, text[from:])
 	for i := range left {
 		left[i] = strings.TrimSpace(left[i])
 	}
 	left = slices.DeleteFunc(left, func(s string) bool { return s == "" })
-	f.phrase = fold(strings.Join(left, " "))
-	return nil
+	return f.add(fieldOf(""), strings.Join(left, " "), false)
 }
 
-func (f *filter) addTerm(name, value string) error {
+// plain reports whether what follows a colon makes the word no term that
+// somebody misspelt: an address, a port, nothing.
+func plain(value string) bool {
+	return value == "" || strings.ContainsAny(value[:1], "/:0123456789$")
+}
+
+// add adds a term; text that is empty asks for nothing.
+func (f *filter) add(asked *field, value string, not bool) error {
+	value = fold(value)
 	if value == "" {
-		return fleet.Invalidf("q", name+":", "a value follows the colon, as in %s:x", name)
+		return nil
 	}
-	switch name {
-	case "user":
-		f.user = append(f.user, fold(value))
-	case "host":
-		f.host = append(f.host, fold(value))
-	case "source":
-		f.source = append(f.source, fold(value))
-	case "schedule":
-		f.schedule = append(f.schedule, fold(value))
-	case "kind":
-		return f.addKind(value)
+	if asked.check != nil {
+		if err := asked.check(value); err != nil {
+			return err
+		}
 	}
-	return nil
-}
-
-// kinds is every kind that can be asked for; rows hold the place in it.
-var kinds = []fleet.JobKind{fleet.KindCron, fleet.KindRunParts, fleet.KindAnacron, fleet.KindTimer, fleet.KindAt}
-
-func (f *filter) addKind(value string) error {
-	kind := slices.Index(kinds, fleet.JobKind(fold(value)))
-	if kind < 0 {
-		return fleet.Invalidf("kind", value, "want cron, run-parts, anacron, timer or at")
-	}
-	f.kinds = append(f.kinds, int8(kind))
+	f.terms = append(f.terms, term{asked, value, not})
 	return nil
 }
 

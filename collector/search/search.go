@@ -15,6 +15,13 @@
 //	host:db-           part of the host's name, or its id
 //	source:cron.d      part of the source
 //	schedule:"30 2 *"  part of the schedule as written
+//	owner:anna         who answers for the command, whole; none: nobody does
+//	package:cron       the package that brought it, whole; none: it is of none
+//	verdict:broken     runs, broken, or the code of a reason, such as file_mode
+//	is:overdue         it should have started and did not
+//
+// Text in quotes is searched by itself, and a minus in front of a term or of
+// text in quotes asks for the jobs that it does not hold for.
 package search
 
 import (
@@ -36,12 +43,14 @@ type Source interface {
 	Jobs(fleet.HostID) ([]api.JobView, error)
 	Job(fleet.HostID, fleet.JobID) (api.JobView, bool, error)
 	Applied() (index, term uint64)
+	AllAnnotations() []*fleet.Annotation
 	OnHost(func(fleet.HostID)) // calls with each host whose description or inventory changed
 }
 
 // Index finds jobs. Its methods may be called from any goroutine.
 type Index struct {
-	source Source
+	source  Source
+	overdue func(fleet.HostID, fleet.JobID) bool // nil: nothing is
 
 	marking sync.Mutex // guards marked
 	marked  map[fleet.HostID]bool
@@ -56,10 +65,12 @@ type Index struct {
 }
 
 // words are the distinct texts that rows refer to by number.
-type words struct{ commands, sources, users, schedules, prints *texts }
+type words struct {
+	commands, sources, users, schedules, prints, packages, codes *texts
+}
 
 func newWords() words {
-	return words{newTexts(), newTexts(), newTexts(), newTexts(), newTexts()}
+	return words{newTexts(), newTexts(), newTexts(), newTexts(), newTexts(), newTexts(), newTexts()}
 }
 
 // New returns an index over all jobs of the source, and follows it from then
@@ -75,6 +86,10 @@ func New(source Source) *Index {
 	}
 	return x
 }
+
+// OverdueBy sets what decides whether a job is overdue. It is called before the
+// index is asked.
+func (x *Index) OverdueBy(overdue func(fleet.HostID, fleet.JobID) bool) { x.overdue = overdue }
 
 // mark notes that a host's description or inventory is another now. It
 // returns at once: the ledger waits for it.
@@ -179,6 +194,8 @@ func (x *Index) compact() {
 		{&x.words.users, func(r *row) *uint32 { return &r.user }},
 		{&x.words.schedules, func(r *row) *uint32 { return &r.schedule }},
 		{&x.words.prints, func(r *row) *uint32 { return &r.print }},
+		{&x.words.packages, func(r *row) *uint32 { return &r.pack }},
+		{&x.words.codes, func(r *row) *uint32 { return &r.code }},
 	} {
 		if !(*c.texts).wasteful() {
 			continue
@@ -214,6 +231,7 @@ func compareBlocks(a, b *block) int {
 type row struct {
 	id                                     fleet.JobID
 	command, source, user, schedule, print uint32
+	pack, code                             uint32
 	line                                   int32
 	kind                                   int8 // in kinds; -1: another
 	runs                                   bool
@@ -224,6 +242,7 @@ func (w *words) row(job *fleet.Job) row {
 		id: job.ID, line: int32(job.Line), kind: int8(slices.Index(kinds, job.Kind)), runs: job.Verdict.Runs,
 		command: w.commands.use(job.Command), source: w.sources.use(job.Source), user: w.users.use(job.User),
 		schedule: w.schedules.use(job.Schedule), print: w.prints.use(job.Fingerprint),
+		pack: w.packages.use(job.Package), code: w.codes.use(string(job.Verdict.Code)),
 	}
 }
 
@@ -233,4 +252,6 @@ func (w *words) release(r *row) {
 	w.users.release(r.user)
 	w.schedules.release(r.schedule)
 	w.prints.release(r.print)
+	w.packages.release(r.pack)
+	w.codes.release(r.code)
 }

@@ -26,6 +26,7 @@ type fleetOf struct {
 	jobs   map[fleet.HostID][]api.JobView
 	index  uint64
 	broken error // what Jobs returns, where set
+	said   []*fleet.Annotation
 }
 
 func newFleet() *fleetOf {
@@ -70,6 +71,8 @@ func (f *fleetOf) Applied() (uint64, uint64) {
 	return f.index, 1
 }
 
+func (f *fleetOf) AllAnnotations() []*fleet.Annotation { return f.said }
+
 func (f *fleetOf) OnHost(func(fleet.HostID)) {} // tests mark hosts themselves
 
 // put gives a host its jobs.
@@ -98,7 +101,7 @@ func job(source string, line int, user, schedule, command string) fleet.Job {
 func smallFleet() *fleetOf {
 	f := newFleet()
 	broken := job("/etc/cron.d/php", 3, "www-data", "*/30 * * * *", "[ -x /usr/lib/php/sessionclean ] && /usr/lib/php/sessionclean")
-	broken.Verdict = fleet.Verdict{Why: "the file is group writable"}
+	broken.Verdict, broken.Package = fleet.Verdict{Code: fleet.BadMode, Why: "the file is group writable"}, "php-common"
 	timer := job("/lib/systemd/system/apt-daily.timer", 0, "root", "*-*-* 6,18:00", "/usr/lib/apt/apt.systemd.daily update")
 	timer.Kind = fleet.KindTimer
 	f.put(1, "db-1", map[string]string{"role": "db"},
@@ -125,7 +128,10 @@ func found(t *testing.T, x *Index, q api.JobQuery) []string {
 }
 
 func TestQuery(t *testing.T) {
-	x := New(smallFleet())
+	f := smallFleet()
+	f.said = []*fleet.Annotation{{Fingerprint: fleet.CommandFingerprint("/usr/local/bin/pg_dump --All"), Owner: "Team-Data"}, {Fingerprint: fleet.CommandFingerprint("/usr/lib/apt/apt.systemd.daily update"), Note: "no owner"}}
+	x := New(f)
+	x.OverdueBy(func(host fleet.HostID, _ fleet.JobID) bool { return f.hosts[host].Name == "db-2" })
 	const (
 		backup1 = "db-1 /etc/cron.d/backup:2"
 		backup2 = "db-2 /etc/cron.d/backup:2"
@@ -158,6 +164,21 @@ func TestQuery(t *testing.T) {
 		"terms around one text":           {api.JobQuery{Text: "user:root systemd.daily update host:web"}, []string{timer3}},
 		"two terms of one kind":           {api.JobQuery{Text: "source:cron source:php"}, []string{php}},
 		"no term: another word":           {api.JobQuery{Text: "https://x"}, []string{}},
+		"a port is no term":               {api.JobQuery{Text: "localhost:8080"}, []string{}},
+		"owner":                           {api.JobQuery{Text: "owner:team-data"}, []string{backup1, backup2}},
+		"not that owner":                  {api.JobQuery{Text: "-owner:team-data kind:timer"}, []string{timer1, timer3}},
+		"nobody's":                        {api.JobQuery{Text: "owner:none -kind:timer"}, []string{php, clean}},
+		"fields: owner":                   {api.JobQuery{Owner: "Team-Data", Host: "db-1"}, []string{backup1}},
+		"verdict":                         {api.JobQuery{Text: "verdict:broken"}, []string{php}},
+		"verdict by its code":             {api.JobQuery{Text: "verdict:file_mode"}, []string{php}},
+		"package":                         {api.JobQuery{Text: "package:PHP-common"}, []string{php}},
+		"of no package":                   {api.JobQuery{Text: "package:none host:web"}, []string{timer3, clean}},
+		"overdue":                         {api.JobQuery{Text: "is:overdue"}, []string{backup2}},
+		"fields: overdue":                 {api.JobQuery{Overdue: true}, []string{backup2}},
+		"not a user":                      {api.JobQuery{Text: "-user:root -user:postgres"}, []string{php, clean}},
+		"text in quotes, twice":           {api.JobQuery{Text: `"-delete;" "/srv/cache"`}, []string{clean}},
+		"text in quotes, not":             {api.JobQuery{Text: `-"pg_dump --all" host:db`}, []string{timer1, backup2}},
+		"an option is no minus":           {api.JobQuery{Text: "cache -mtime"}, []string{clean}},
 		"fields: host by name":            {api.JobQuery{Host: "db-2"}, []string{backup2}},
 		"fields: not part of a name":      {api.JobQuery{Host: "db-"}, []string{}},
 		"fields: user and source":         {api.JobQuery{User: "root", Source: "apt"}, []string{timer1, timer3}},
@@ -184,6 +205,8 @@ func TestQueryRefusesWhatItCannotMean(t *testing.T) {
 		"verdict":   {Verdict: "maybe"},
 		"label":     {Label: "=db"},
 		"no value":  {Text: "backup user:"},
+		"no term":   {Text: "usr:root"},
+		"is":        {Text: "is:late"},
 		"cursor":    {Page: api.Page{After: "%%"}},
 		"cursor 2":  {Page: api.Page{After: "aGVsbG8"}},
 	} {
@@ -192,6 +215,14 @@ func TestQueryRefusesWhatItCannotMean(t *testing.T) {
 		if fleet.KindOf(err) != fleet.Invalid || fleet.KindOf(errGroups) != fleet.Invalid {
 			t.Errorf("%s: %v; groups: %v; want Invalid", name, err, errGroups)
 		}
+	}
+}
+
+func TestAnUnknownTermNamesTheKnownOnes(t *testing.T) {
+	_, err := New(smallFleet()).Query(api.JobQuery{Text: "-usr:root"})
+	const want = `q "usr:": no such term: there are user: host: schedule: source: kind: owner: verdict: package: is:; put text with a colon in quotes`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/api"
 )
 
 // TestContaining looks across the borders of texts and of shards.
@@ -49,17 +51,34 @@ func FuzzContaining(f *testing.F) {
 	})
 }
 
+// FuzzQueryText asks the index, and every job by itself: both must say the same.
 func FuzzQueryText(f *testing.F) {
-	for _, text := range []string{`user:root backup`, `schedule:"30 2`, `kind:x`, `host:`, "a\x00b user:\"\""} {
+	for _, text := range []string{
+		`user:root backup`, `schedule:"30 2`, `kind:x`, `host:`, "a\x00b user:\"\"", `-user:root "pg_dump" -"--all"`, `owner:none package:none`, `verdict:file_mode -kind:timer`, "0",
+	} {
 		f.Add(text)
 	}
+	source := smallFleet()
+	index := New(source)
 	f.Fuzz(func(t *testing.T, text string) {
-		var filter filter
-		if err := filter.readText(text); err != nil {
+		list, err := index.Query(api.JobQuery{Text: text})
+		holds, refused := index.Matcher(api.JobQuery{Text: text})
+		if (err == nil) != (refused == nil) {
+			t.Fatalf("%q: %v and %v", text, err, refused)
+		}
+		if err != nil {
 			return
 		}
-		if filter.phrase != fold(strings.TrimSpace(filter.phrase)) {
-			t.Errorf("%q became %q", text, filter.phrase)
+		n := 0
+		for id, jobs := range source.jobs {
+			for i := range jobs {
+				if holds(source.hosts[id], &jobs[i]) {
+					n++
+				}
+			}
+		}
+		if n != list.Total {
+			t.Errorf("%q: %d jobs one by one, %d in the index", text, n, list.Total)
 		}
 	})
 }
