@@ -26,47 +26,72 @@ var packagedDirs = [][]byte{
 	[]byte("/etc/cron"), []byte("/etc/anacrontab"), []byte("/etc/periodic/"), []byte("/lib/systemd/"), []byte("/etc/systemd/"),
 }
 
-// packages say which package of dpkg's a file came with. They are read once
-// and again only when dpkg did something.
+// packages say which package a file came with. They are read once and again
+// only when dpkg or rpm did something.
 type packages struct {
-	seen  [2]fileState // of the lists' directory and the diversions
-	owner map[string]string
+	seen     [4]fileState // of what they were read from
+	owner    map[string]string
+	problems []fleet.Problem // of reading them
 }
 
-// fileState changes whenever dpkg writes.
+// fileState changes whenever dpkg or rpm writes.
 type fileState struct {
 	dev, ino  uint64
 	size      int64
 	sec, nsec int64
 }
 
-func stateOf(t *tree, name string) (fileState, bool) {
+// stateOf is the zero value where there is no such file.
+func stateOf(t *tree, name string) fileState {
 	p, err := t.lookup(name, true)
 	if err != nil {
-		return fileState{}, false
+		return fileState{}
 	}
 	p.Close()
 	sec, nsec := p.stat.Mtim.Unix()
-	return fileState{uint64(p.stat.Dev), p.stat.Ino, p.stat.Size, sec, nsec}, true
+	return fileState{uint64(p.stat.Dev), p.stat.Ino, p.stat.Size, sec, nsec}
+}
+
+// packageStates are those of all that packages are read from.
+func packageStates(t *tree, rpm string) [4]fileState {
+	states := [4]fileState{stateOf(t, dpkgInfo), stateOf(t, dpkgDiversions)}
+	if rpm != "" {
+		states[2], states[3] = stateOf(t, rpm), stateOf(t, rpm+"-wal")
+	}
+	return states
 }
 
 // readPackages reads which package owns what, or returns last, which may be
 // nil, where nothing has changed since.
 func readPackages(ctx context.Context, t *tree, last *packages) (*packages, error) {
-	state, there := stateOf(t, dpkgInfo)
-	if !there {
-		return &packages{}, nil // not a host of dpkg's
-	}
-	p := &packages{owner: make(map[string]string)}
-	p.seen[0] = state
-	p.seen[1], _ = stateOf(t, dpkgDiversions)
+	rpm := rpmDatabase(t)
+	p := &packages{owner: make(map[string]string), seen: packageStates(t, rpm)}
 	if last != nil && last.seen == p.seen {
 		return last, nil
 	}
+	complain := func(source string, err error) {
+		if err != nil && !errors.Is(err, unix.ENOTDIR) {
+			p.problems = append(p.problems, fleet.Problem{Source: source, Reason: reason(err)})
+		}
+	}
+	if p.seen[0] != (fileState{}) {
+		complain(dpkgInfo, p.readLists(ctx, t))
+	}
+	if rpm != "" {
+		complain(rpm, p.readRPM(ctx, t, rpm))
+	}
+	if ctx.Err() == nil && len(p.problems) > 0 && p.seen != packageStates(t, rpm) {
+		return last, nil // one is being installed; the next scan sees it whole
+	}
+	return p, ctx.Err()
+}
+
+// readLists reads dpkg's lists of the files of packages.
+func (p *packages) readLists(ctx context.Context, t *tree) error {
 	diverted := readDiversions(text(ctx, t, dpkgDiversions))
 	dir, err := t.openDir(dpkgInfo)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer dir.Close()
 	var buffer []byte
@@ -80,19 +105,19 @@ func readPackages(ctx context.Context, t *tree, last *packages) (*packages, erro
 		content, err := place.read(ctx, buffer)
 		place.Close()
 		if ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 		if err != nil {
 			continue
 		}
 		if total += len(content); total > maxListBytes {
-			return p, fmt.Errorf("the lists of packages have more than %d MiB; the rest was not looked at", maxListBytes>>20)
+			return fmt.Errorf("the lists of packages have more than %d MiB; the rest was not looked at", maxListBytes>>20)
 		}
 		buffer = content
 		name, _, _ := strings.Cut(strings.TrimSuffix(list, ".list"), ":") // of "libc6:amd64"
 		p.add(printable(name), content, diverted)
 	}
-	return p, err
+	return err
 }
 
 // lists returns the names of the lists of packages' files.
@@ -139,15 +164,11 @@ func (p *packages) add(name string, list []byte, diverted map[string]diversion) 
 				line = []byte(d.to)
 			}
 		}
-		line = merged(line)
-		for _, dir := range packagedDirs {
-			if !bytes.HasPrefix(line, dir) {
-				continue
-			}
-			if other, taken := p.owner[string(line)]; !taken || name < other {
-				p.owner[string(line)] = name
-			}
-			break
+		if line = merged(line); !packaged(line) {
+			continue
+		}
+		if other, taken := p.owner[string(line)]; !taken || name < other {
+			p.owner[string(line)] = name
 		}
 	}
 }
@@ -181,8 +202,11 @@ func (c *Scanner) readPackages(ctx context.Context, t *tree, all *found) {
 	all.add(c.bounded(ctx, t, dpkgInfo, func(ctx context.Context, out *found) {
 		defer close(done)
 		p, err := readPackages(ctx, t, last)
-		if err != nil && !errors.Is(err, unix.ENOTDIR) {
-			out.problem(dpkgInfo, 0, "", reason(err))
+		if err != nil || p == nil {
+			return
+		}
+		for _, problem := range p.problems {
+			out.problem(problem.Source, 0, "", problem.Reason)
 		}
 		read = p
 	}))

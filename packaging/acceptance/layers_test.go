@@ -34,7 +34,8 @@ var arrows = map[string][]string{
 	// the agent's rooms
 	"agent/adopt":     {"agent/crontab", "shared/cron", "shared/fleet", "shared/takeover"},
 	"agent/crontab":   {"shared/cron"},
-	"agent/discover":  {"agent/crontab", "agent/mask", "shared/calendar", "shared/cron", "shared/fleet"},
+	"agent/discover":  {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet"},
+	"agent/rpmdb":     {},
 	"agent/evidence":  {"shared/cron", "shared/fleet"},
 	"agent/filewatch": {"shared/fleet"},
 	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
@@ -54,7 +55,7 @@ var arrows = map[string][]string{
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica":  {"collector/ledger", "shared/fleet"},
 	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
-	"collector/httpd":    {"collector/findings", "collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging"},
+	"collector/httpd":    {"collector/findings", "collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging", "shared/takeover", "shared/compact"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
