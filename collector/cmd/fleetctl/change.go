@@ -143,29 +143,40 @@ func unmatchedTask(id fleet.TaskID, task *fleet.Task) error {
 func waitApplied(ctx context.Context, client *api.Client, id fleet.TaskID, generation uint64, most time.Duration) ([]api.Resolved, error) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
+	var hosts []api.Resolved
+	var missing, silent []string
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		hosts, err := client.TaskHosts(ctx, id)
-		if err != nil {
+		now, err := client.TaskHosts(ctx, id)
+		switch {
+		case err == nil:
+			hosts = now
+			if missing, silent = without(hosts, generation); len(missing) == 0 {
+				return hosts, silentHosts(silent)
+			}
+			err = wait(ctx, pause)
+		case ctx.Err() == nil:
 			return hosts, err
 		}
-		var missing, silent []string
-		for _, host := range hosts {
-			switch {
-			case host.Applied >= generation:
-			case host.Presence == fleet.Alive:
-				missing = append(missing, host.Name)
-			default:
-				silent = append(silent, host.Name)
-			}
-		}
-		if len(missing) == 0 {
-			return hosts, silentHosts(silent)
-		}
-		if err := wait(ctx, pause); err != nil {
-			return hosts, fleet.Errorf(fleet.Unavailable, "not every host has the task within %s: %s", short(most), some(missing)).
+		if err != nil { // the time is over, during an answer or between two
+			return hosts, fleet.Errorf(fleet.Unavailable, "not every host has the task within %s: %s", short(most), orDash(some(missing))).
 				WithHint("it is given all the same; fleetctl tasks %s shows who has it", id)
 		}
 	}
+}
+
+// without names the hosts that do not run the generation: those that should by
+// now, and those that are silent.
+func without(hosts []api.Resolved, generation uint64) (missing, silent []string) {
+	for _, host := range hosts {
+		switch {
+		case host.Applied >= generation:
+		case host.Presence == fleet.Alive:
+			missing = append(missing, host.Name)
+		default:
+			silent = append(silent, host.Name)
+		}
+	}
+	return missing, silent
 }
 
 func silentHosts(names []string) error {

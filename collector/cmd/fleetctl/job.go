@@ -85,7 +85,7 @@ func drawJob(p *program, job *jobDetail, elsewhere int) error {
 			return err
 		}
 		if elsewhere > len(job.Elsewhere) {
-			p.note("%d more; fleetctl jobs --group -o wide tells how many there are of each command", elsewhere-len(job.Elsewhere))
+			p.note("%d more: fleetctl jobs --fingerprint %s", elsewhere-len(job.Elsewhere), job.Fingerprint)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ type jobsOptions struct {
 	paging
 	text                                            string
 	host, label, user, source, kind, verdict, owner string
-	at, changed                                     string
+	at, changed, fingerprint                        string
 	broken, overdue, group, problems                bool
 }
 
@@ -34,22 +35,35 @@ func (o *jobsOptions) addFlags(p *program, c *cobra.Command) {
 	f.StringVar(&o.source, "source", "", "only jobs whose source `path` holds this text")
 	f.StringVar(&o.kind, "kind", "", "only jobs of this `kind`: cron, run-parts, anacron, timer or at")
 	f.StringVar(&o.owner, "owner", "", "only jobs of this `owner`, as annotated; none: those that nobody owns")
-	f.StringVar(&o.verdict, "verdict", "", "only jobs with this `verdict`: runs or broken")
+	f.StringVar(&o.verdict, "verdict", "", "only jobs with this `verdict`: runs, broken, or why it does not run, such as file_mode or missing_command")
 	f.BoolVar(&o.broken, "broken", false, "only jobs that the host's scheduler will not run: --verdict broken")
 	f.BoolVar(&o.overdue, "overdue", false, "only jobs that should have started and were not seen to")
 	f.StringVar(&o.at, "at", "", "the jobs as they were at this `instant`, or this long ago")
 	f.StringVar(&o.changed, "changed-since", "", "only jobs that changed since this `instant`, or this long ago, such as 24h or 7d")
+	f.StringVar(&o.fingerprint, "fingerprint", "", "only jobs with the same command as those of this `fingerprint`")
 	f.BoolVar(&o.group, "group", false, "group jobs with the same command, wherever they stand")
 	p.completeHosts(c, "host")
 	p.completeWords(c, "kind", jobKinds()...)
-	p.completeWords(c, "verdict", "runs", "broken")
+	p.completeWords(c, "verdict", verdictWords()...)
+}
+
+// verdictWords are the verdicts that can be asked for.
+func verdictWords() []string {
+	words := []string{"runs", "broken"}
+	for _, code := range []fleet.VerdictCode{
+		fleet.BadMode, fleet.BadOwner, fleet.BadLinks, fleet.BadName, fleet.FileRefused, fleet.NoNewline, fleet.Denied, fleet.UnknownUser, fleet.LockedUser,
+		fleet.NoCommand, fleet.NotExecutable, fleet.Masked, fleet.Disabled, fleet.Inactive, fleet.NoScheduler, fleet.SchedulerDown, fleet.NeverDue, fleet.Unreadable, fleet.OtherwiseWrong,
+	} {
+		words = append(words, string(code))
+	}
+	return words
 }
 
 // query reads the flags; the page is for the caller to add.
 func (o *jobsOptions) query(p *program) (query api.JobQuery, err error) {
 	query = api.JobQuery{
 		Text: o.text, Host: o.host, Label: o.label, User: o.user, Source: o.source,
-		Kind: fleet.JobKind(o.kind), Owner: o.owner, Verdict: o.verdict, Overdue: o.overdue,
+		Kind: fleet.JobKind(o.kind), Owner: o.owner, Verdict: o.verdict, Overdue: o.overdue, Fingerprint: o.fingerprint,
 	}
 	if query.At, err = p.parsePast("at", o.at); err != nil {
 		return query, err
@@ -60,12 +74,15 @@ func (o *jobsOptions) query(p *program) (query api.JobQuery, err error) {
 	switch {
 	case o.broken && o.verdict == "runs":
 		return query, fleet.Errorf(fleet.Usage, "--broken and --verdict runs leave nothing")
-	case o.verdict != "" && o.verdict != "runs" && o.verdict != "broken":
-		return query, fleet.Errorf(fleet.Usage, "--verdict %q: want runs or broken", o.verdict)
+	case o.verdict != "" && !slices.Contains(verdictWords(), o.verdict):
+		return query, fleet.Errorf(fleet.Usage, "--verdict %q: want %s", o.verdict, strings.Join(verdictWords(), ", "))
 	case o.overdue && (o.at != "" || o.changed != ""):
 		return query, fleet.Errorf(fleet.Usage, "--overdue is about now; it goes neither with --at nor with --changed-since")
 	case o.broken:
 		query.Verdict = "broken"
+	}
+	if query.Verdict != "" && query.Verdict != "runs" && query.Verdict != "broken" { // a reason is a term of its own
+		query.Text, query.Verdict = strings.TrimSpace(query.Text+" verdict:"+query.Verdict), ""
 	}
 	return query, nil
 }
@@ -95,12 +112,13 @@ func newJobsCommand(p *program) *cobra.Command {
 	return c
 }
 
-const findHelp = `Find jobs whose command, source, user or schedule holds the text, on all hosts.
+const findHelp = `Find jobs that hold the text in their command, source, user or host, on all hosts.
 
-The terms user: host: schedule: source: kind: owner: package: and verdict: narrow the
-search, is:overdue takes what did not start; quotes hold words together, and a - before
-a word or a term takes away what it matches. What begins with - follows --, or stands
-in quotes together with the rest.`
+A term asks about one field: user:root, host:db-, schedule:"30 2 *", source:cron.d,
+kind:timer, owner:anna (none: nobody), package:cron, verdict:broken (or a reason, such as
+file_mode), is:overdue. Text in quotes is searched by itself, and a - before a term or
+such text takes away what it matches. Mind that the shell takes quotes for itself; what
+begins with - follows --, or stands in quotes with the rest.`
 
 func newFindCommand(p *program) *cobra.Command {
 	var options jobsOptions

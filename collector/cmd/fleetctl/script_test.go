@@ -28,6 +28,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(server.Close)
 			env.Values[fakeKey{}] = fake
 			env.Setenv("FLEETCRON_ADDRESS", server.URL)
+			env.Setenv("COLLECTOR", server.URL) // to go back to
 			env.Setenv("TZ", "Europe/Berlin")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else every fleetctl ends a second late

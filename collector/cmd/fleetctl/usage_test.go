@@ -75,7 +75,7 @@ func TestErrors(t *testing.T) {
 		{"jobs of no time", []string{"jobs", "--at", "noon"}, 2, "fleetctl: --at \"noon\": want how long ago, such as 24h or 7d, or an instant such as 2026-12-01T02:00:00Z\n"},
 		{"changes to come", []string{"jobs", "--changed-since", "2027-01-01"}, 2, "fleetctl: --changed-since \"2027-01-01\" lies in the future\nhint: fleetctl when --from … --to … foretells; --changed-since 24h is a day ago\n"},
 		{"overdue long ago", []string{"jobs", "--overdue", "--at", "24h"}, 2, "fleetctl: --overdue is about now; it goes neither with --at nor with --changed-since\n"},
-		{"no such verdict", []string{"jobs", "--verdict", "bad"}, 2, "fleetctl: --verdict \"bad\": want runs or broken\n"},
+		{"no such verdict", []string{"jobs", "--verdict", "bad"}, 2, "fleetctl: --verdict \"bad\": want runs, broken, file_mode, file_owner, file_links, file_name, file_refused, no_newline, denied, unknown_user, locked_user, missing_command, not_executable, masked, disabled, inactive, no_scheduler, scheduler_down, never, unreadable, other\n"},
 		{"two verdicts", []string{"jobs", "--verdict", "runs", "--broken"}, 2, "fleetctl: --broken and --verdict runs leave nothing\n"},
 		{"term like a flag", []string{"find", "backup", "-user:root"}, 2, "fleetctl: unknown shorthand flag: 'u' in -user:root\nhint: what begins with - follows --, or stands in quotes with the rest: fleetctl find 'backup -user:root'\n"},
 		{"history of a stranger", []string{"history", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
