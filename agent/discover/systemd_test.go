@@ -152,10 +152,10 @@ func TestPartsInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := make(chan struct{})
 		c := NewScanner(root, Options{Now: noon, Timeout: 5 * time.Second})
-		var order []string
+		order := make(chan string, 6)
 		add := func(name string, first, hangs bool) part {
 			return part{name: name, first: first, find: func(context.Context, *found) {
-				if order = append(order, name); hangs {
+				if order <- name; hangs {
 					<-ends
 				}
 			}}
@@ -174,8 +174,12 @@ func TestPartsInTurn(t *testing.T) {
 		if diff := cmp.Diff(want, problems(report)); diff != "" {
 			t.Errorf("problems (-want +got):\n%s", diff)
 		}
-		if took := time.Since(begin); took != 5*time.Second || strings.Join(order, "") != "/c/a/b/d/e" {
-			t.Errorf("%q in %s", order, took)
+		took, turns := time.Since(begin), ""
+		for range len(order) {
+			turns += <-order
+		}
+		if took != 5*time.Second || turns != "/c/a/b/d/e" {
+			t.Errorf("%s in %s", turns, took)
 		}
 		close(ends)
 	})

@@ -84,7 +84,8 @@ func FuzzTimers(f *testing.F) {
 	f.Add("[Timer]\nOnCalendar=daily\nOnBootSec=1h\n", "[Service]\nExecStart=/bin/true %i\n", "[Timer]\nOnCalendar=\n")
 	f.Add("[Timer]\nUnit=\nOnCalendar=Mon *-*~1\\\n 1:00 Europe/Berlin\n", "", "[Timer]\nUnit=%n\nOnUnitActiveSec=infinity")
 	f.Fuzz(func(t *testing.T, timer, service, dropIn string) {
-		root := plant(t, "-- etc/systemd/system/timers.target.wants/a@i.timer -> ../a@.timer --\n")
+		root := plant(t, "-- etc/systemd/system/timers.target.wants/a@i.timer -> ../a@.timer --\n-- etc/passwd --\nann:x:1000:1000::/home/ann:\n"+
+			"-- home/ann/.config/systemd/user -> /etc/systemd/system --\n-- var/lib/systemd/linger/ann --\n")
 		for name, content := range map[string]string{"a@.timer": timer, "a@.service": service, "a@.timer.d/x.conf": dropIn, "b.timer": dropIn} {
 			path := filepath.Join(root, "etc/systemd/system", name)
 			must(t, os.MkdirAll(filepath.Dir(path), 0o755))

@@ -3,7 +3,11 @@ package discover
 import (
 	"context"
 	"log/slog"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -18,7 +22,8 @@ type Watcher struct {
 	Every  time.Duration // the longest time between two scans; zero: 60 s
 	Logger *slog.Logger  // nil: slog.Default
 
-	due chan struct{}
+	due   chan struct{}
+	homes atomic.Bool // somebody looks for directories in homes, which may hang
 }
 
 // NewWatcher returns a watcher of the tree at root.
@@ -66,6 +71,7 @@ func (w *Watcher) watch(ctx context.Context, changes chan<- struct{}) {
 	w.add(notices)
 	again := time.NewTicker(orDuration(w.Every, time.Minute))
 	defer again.Stop()
+	var soon <-chan time.Time // nil while nothing new was made
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,11 +79,15 @@ func (w *Watcher) watch(ctx context.Context, changes chan<- struct{}) {
 		case <-again.C:
 			w.add(notices)
 			continue
+		case <-soon:
+			soon = nil
+			w.add(notices)
+			continue
 		case err := <-notices.Errors: // an overflow: something changed
 			logger.Debug("a notice of changed crontabs was lost", "error", err)
 		case event := <-notices.Events:
-			if event.Has(fsnotify.Create) {
-				w.add(notices)
+			if event.Has(fsnotify.Create) && soon == nil { // it may be a directory: watched before the scan it calls for
+				soon = time.After(orDuration(w.Quiet, 300*time.Millisecond) / 2)
 			}
 		}
 		select {
@@ -91,23 +101,81 @@ func (w *Watcher) watch(ctx context.Context, changes chan<- struct{}) {
 // add watches every directory of the sources there is by now, where links lead
 // within the tree.
 func (w *Watcher) add(notices *fsnotify.Watcher) {
-	root := w.Root
-	if root == "" {
-		root = "/"
-	}
+	root := orText(w.Root, "/")
 	t, err := openTree(root)
 	if err != nil {
 		return
 	}
 	defer t.release()
-	for _, src := range sources {
-		for _, name := range src.watch {
-			if p, err := t.lookup(name, true); err == nil {
-				_ = notices.Add(filepath.Join(root, p.path)) // what cannot be watched is scanned by the clock
-				p.Close()
-			}
+	watch := func(name string) {
+		if p, err := t.lookup(name, true); err == nil {
+			_ = notices.Add(filepath.Join(root, p.path)) // what cannot be watched is scanned by the clock
+			p.Close()
 		}
 	}
+	for _, src := range sources {
+		for _, name := range src.watch {
+			watch(name)
+		}
+	}
+	for _, name := range unitSubdirs(t, append(slices.Clone(systemDirs), userTimerDirs...)) {
+		watch(name)
+	}
+	if !w.homes.CompareAndSwap(false, true) {
+		return // one of them hangs since an earlier time
+	}
+	t.hold()
+	go func() {
+		defer w.homes.Store(false)
+		defer t.release()
+		running := &scan{tree: t, live: root == "/"}
+		for _, name := range homeWatches(t, running.unmounted(context.Background())) {
+			watch(name)
+		}
+	}()
+}
+
+// maxUnitWatches bounds the directories of units that are watched, of the
+// system and again of all homes: the kernel gives only so many.
+const maxUnitWatches = 2000
+
+// unitSubdirs are the directories in others that add to timers and services or
+// enable them.
+func unitSubdirs(t *tree, dirs []string) []string {
+	var list []string
+	for _, name := range dirs {
+		dir, err := t.openDir(name)
+		if err != nil {
+			continue
+		}
+		names, _, _ := dir.names()
+		for _, sub := range names {
+			base, ext := strings.TrimSuffix(sub, ".d"), path.Ext(sub)
+			adds := ext == ".d" && (base == "timer" || base == "service" || path.Ext(base) == ".timer" || path.Ext(base) == ".service")
+			if (adds || ext == ".wants" || ext == ".requires" || ext == ".upholds") && len(list) < maxUnitWatches {
+				list = append(list, name+"/"+sub)
+			}
+		}
+		dir.Close()
+	}
+	return list
+}
+
+// homeWatches are the directories of users' own units that are there, and those
+// in which the first of them would be made.
+func homeWatches(t *tree, away func(home string) bool) []string {
+	var list []string
+	users := readUsers(context.Background(), t)
+	for i := range users.accounts[:min(len(users.accounts), maxManagers)] {
+		a := &users.accounts[i]
+		for _, dir := range append(userSystemd(a).private(), path.Join(a.home, ".config/systemd")) {
+			if a.home == "" || away(a.home) || len(list) >= maxUnitWatches || !inTheWay(t, dir) {
+				continue
+			}
+			list = append(append(list, dir), unitSubdirs(t, []string{dir})...)
+		}
+	}
+	return list[:min(len(list), maxUnitWatches)]
 }
 
 func orDuration(d, otherwise time.Duration) time.Duration {

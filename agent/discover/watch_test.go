@@ -107,3 +107,35 @@ func TestWatchSeesChanges(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 }
+
+// TestUnitWatches: what adds to a timer or enables it is watched, of users too.
+func TestUnitWatches(t *testing.T) {
+	tree, err := openTree(plant(t, `
+-- etc/passwd --
+root:x:0:0::/root:
+ann:x:1000:1000::/home/ann:
+bob:x:1001:1001::/home/bob:
+-- etc/systemd/system/a.timer.d/x.conf --
+-- etc/systemd/system/a.service.d/x.conf --
+-- etc/systemd/system/timer.d/x.conf --
+-- etc/systemd/system/timers.target.wants/x --
+-- etc/systemd/system/a.socket.d/x.conf --
+-- etc/systemd/system/b.timer --
+-- home/ann/.config/systemd/user/a.timer.d/x.conf --
+-- home/ann/.config/systemd/user/timers.target.wants/x --
+-- home/bob/.config/systemd/x --
+-- run/user/1001/systemd/transient/x --
+`))
+	must(t, err)
+	defer tree.release()
+	want := []string{"/etc/systemd/system/a.service.d", "/etc/systemd/system/a.timer.d", "/etc/systemd/system/timer.d", "/etc/systemd/system/timers.target.wants"}
+	if got := unitSubdirs(tree, systemDirs); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	const home = "/home/ann/.config/systemd"
+	want = []string{home + "/user", home + "/user/a.timer.d", home + "/user/timers.target.wants", home, "/run/user/1001/systemd/transient", "/home/bob/.config/systemd"}
+	nobody := func(home string) bool { return home == "/root" }
+	if got := homeWatches(tree, nobody); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
