@@ -9,6 +9,8 @@ import (
 	"sort"
 	"time"
 
+	"github.com/fleetcron/fleetcron/agent/mask"
+	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -74,9 +76,13 @@ type found struct {
 	problems []fleet.Problem
 	calls    []call
 	parts    []part // yet to be looked at
-	bytes    int
-	left     int    // jobs left out for want of room
-	buffer   []byte // of the file read last
+	opinions []opinion
+	secrets  []bool // which jobs' commands hold a secret
+	// elsewhere are the sources of jobs that run in another root.
+	elsewhere []string
+	bytes     int
+	left      int    // jobs left out for want of room
+	buffer    []byte // of the file read last
 }
 
 func (f *found) problem(source string, line int, text, reason string) {
@@ -153,8 +159,37 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		c.findParts(ctx, s.tree, src.name, out.parts, &all)
 	}
 	c.readPackages(ctx, s.tree, &all)
+	all.identify()
+	c.judge(ctx, s, &all)
+	if err := ctx.Err(); err != nil {
+		return report, fmt.Errorf("scan %s: %w", c.root, err)
+	}
 	report.Jobs, report.Problems = all.sorted()
 	return report, nil
+}
+
+// judge looks at what the jobs start.
+func (c *Scanner) judge(ctx context.Context, s *scan, all *found) {
+	list, until := all.subjects(), *s
+	if len(list) == 0 {
+		return
+	}
+	out := c.bounded(ctx, s.tree, "/", func(ctx context.Context, out *found) { out.opinions = until.judge(ctx, list) })
+	all.problems = append(all.problems, out.problems...)
+	for i := range out.opinions {
+		job, o := &all.jobs[list[i].index], &out.opinions[i]
+		job.Risks = o.risks
+		switch {
+		case !o.verdict.Runs:
+			job.Verdict, job.Next = o.verdict, nil
+			job.Verdict.Why = printable(job.Verdict.Why)
+		case o.aside != "" && job.Verdict.Why == "":
+			job.Verdict.Why = o.aside
+		}
+		for k := range job.Risks {
+			job.Risks[k].Why = printable(job.Risks[k].Why)
+		}
+	}
 }
 
 // begin opens the tree and reads what decides how everything else is read.
@@ -261,6 +296,7 @@ func (f *found) add(other *found) {
 		}
 	}
 	f.left += other.left
+	f.elsewhere = append(f.elsewhere, other.elsewhere...)
 	for _, p := range other.problems {
 		f.problem(p.Source, p.Line, p.Text, p.Reason)
 	}
@@ -275,8 +311,29 @@ func size(job *fleet.Job) int {
 	return n
 }
 
+// identify gives every job its fingerprint and the id it has unless there is
+// another like it. Secrets are left out of both: whoever knows a hash could
+// try out what they are.
+func (f *found) identify() {
+	f.secrets = make([]bool, len(f.jobs))
+	for i := range f.jobs {
+		job := &f.jobs[i]
+		var command string
+		if command, f.secrets[i] = secretless(job); f.secrets[i] && job.Kind == fleet.KindCron {
+			shell, _, _ := cron.Percent(job.Command) // what else is masked is its input
+			_, f.secrets[i] = mask.Constant(shell, false)
+		}
+		job.Fingerprint = fleet.CommandFingerprint(command)
+		job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, command, 0)
+	}
+}
+
+func secretless(job *fleet.Job) (string, bool) {
+	return mask.Constant(job.Command, job.Kind == fleet.KindCron)
+}
+
 // sorted puts what was found into an order that is the same for the same tree,
-// and gives every job its id.
+// and tells equal jobs apart.
 func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
 	sort.SliceStable(f.jobs, func(i, k int) bool { // by index: a job is too large to be handed about
 		a, b := &f.jobs[i], &f.jobs[k]
@@ -288,11 +345,10 @@ func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
 	ordinals := make(map[fleet.JobID]int, len(f.jobs))
 	for i := range f.jobs {
 		job := &f.jobs[i]
-		job.Fingerprint = fleet.CommandFingerprint(job.Command)
-		first := fleet.NewJobID(job.Kind, job.Source, job.User, job.Command, 0)
-		job.ID = first
+		first := job.ID
 		if n := ordinals[first]; n > 0 {
-			job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, job.Command, n)
+			command, _ := secretless(job)
+			job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, command, n)
 		}
 		ordinals[first]++
 	}

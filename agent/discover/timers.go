@@ -182,6 +182,9 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 	if t.service != nil {
 		job.Command = printable(orText(t.service.command(), job.Command))
 		job.User = printable(t.service.user())
+		if t.service.last("Service", "RootDirectory") != "" || t.service.last("Service", "RootImage") != "" {
+			out.elsewhere = append(out.elsewhere, job.Source)
+		}
 	}
 	due := s.comings(t)
 	job.Verdict = t.verdict(s, u, job.Enabled, len(due) == 0)

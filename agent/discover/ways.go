@@ -1,0 +1,265 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ways finds files by their names and remembers what lies on the way to them,
+// so that a thousand jobs cost a look at each directory and each file once.
+type ways struct {
+	tree   *tree
+	remote map[string]bool // mount points that may hang; what lies below is not looked at
+	dirs   map[string]*way
+	files  map[string]*target
+	open   int
+}
+
+// step is something on the way: who owns it, and who may write it.
+type step struct {
+	path string
+	uid  uint32
+	gid  uint32
+	mode uint32 // with its kind
+}
+
+// way is a directory and all that leads to it.
+type way struct {
+	fd    int // -1: not open
+	real  string
+	steps []step
+	err   error
+}
+
+// target is a file and all that leads to it.
+type target struct {
+	way   *way // of the directory it really lies in
+	name  string
+	links []step // that were followed in the last place
+	stat  unix.Stat_t
+	err   error
+	first []byte // bytes of it, once they were read
+	read  bool
+}
+
+var errUnsure = errors.New("it cannot be said from here")
+
+const (
+	maxOpenWays  = 500
+	maxKnownWays = 20_000
+)
+
+func newWays(ctx context.Context, t *tree, live bool) *ways {
+	w := &ways{tree: t, dirs: make(map[string]*way), files: make(map[string]*target)}
+	if live {
+		w.remote = remoteMounts(string(text(ctx, t, "/proc/self/mountinfo")))
+	}
+	return w
+}
+
+func (w *ways) Close() {
+	for _, way := range w.dirs {
+		if way.fd >= 0 {
+			unix.Close(way.fd)
+		}
+	}
+}
+
+// remoteKinds are the file systems that may keep who looks waiting.
+var remoteKinds = []string{"nfs", "cifs", "smb", "fuse", "autofs", "ceph", "9p", "glusterfs", "lustre", "afs", "gfs2", "ocfs2", "gpfs", "beegfs", "coda", "orangefs"}
+
+func remoteMounts(mountinfo string) map[string]bool {
+	mounts := make(map[string]bool)
+	for line := range strings.Lines(mountinfo) {
+		before, after, ok := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if !ok || len(fields) < 5 {
+			continue
+		}
+		for _, kind := range remoteKinds {
+			if strings.HasPrefix(after, kind) && !strings.HasPrefix(after, "fusectl") {
+				mounts[strings.ReplaceAll(fields[4], `\040`, " ")] = true
+			}
+		}
+	}
+	return mounts
+}
+
+// dir finds a directory by its absolute, clean name.
+func (w *ways) dir(name string, links int) *way {
+	if known := w.dirs[name]; known != nil {
+		return known
+	}
+	found := &way{fd: -1, err: errUnsure}
+	if len(w.dirs) >= maxKnownWays || w.open >= maxOpenWays || links > maxLinks {
+		return found
+	}
+	if name == "/" {
+		found = w.root()
+	} else {
+		parent := w.dir(path.Dir(name), links)
+		switch at := path.Join(parent.real, path.Base(name)); {
+		case parent.err != nil:
+			found.err = parent.err
+		case w.remote[at]:
+		default:
+			found = w.enter(parent, path.Base(name), links)
+		}
+	}
+	if found.fd >= 0 {
+		w.open++
+	}
+	w.dirs[name] = found
+	return found
+}
+
+func (w *ways) root() *way {
+	fd, err := unix.Openat(w.tree.fd, ".", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &way{fd: -1, err: err}
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil {
+		unix.Close(fd)
+		return &way{fd: -1, err: err}
+	}
+	return &way{fd: fd, real: "/", steps: []step{{"/", stat.Uid, stat.Gid, stat.Mode}}}
+}
+
+// enter goes into a directory, or where a link leads.
+func (w *ways) enter(parent *way, name string, links int) *way {
+	var stat unix.Stat_t
+	if err := unix.Fstatat(parent.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+		return &way{fd: -1, err: err}
+	}
+	at := path.Join(parent.real, name)
+	here := step{at, stat.Uid, stat.Gid, stat.Mode}
+	switch stat.Mode & unix.S_IFMT {
+	case unix.S_IFLNK:
+		to, err := link(parent, name)
+		if err != nil {
+			return &way{fd: -1, err: err}
+		}
+		there := w.dir(to, links+1)
+		if there.err != nil {
+			return &way{fd: -1, err: there.err}
+		}
+		fd, err := unix.FcntlInt(uintptr(there.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return &way{fd: -1, err: err}
+		}
+		return &way{fd: fd, real: there.real, steps: join(parent.steps, []step{here}, there.steps)}
+	case unix.S_IFDIR:
+		fd, err := unix.Openat(parent.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return &way{fd: -1, err: err}
+		}
+		return &way{fd: fd, real: at, steps: join(parent.steps, []step{here})}
+	}
+	return &way{fd: -1, err: unix.ENOTDIR}
+}
+
+func join(parts ...[]step) []step {
+	var all []step
+	for _, part := range parts {
+		for _, s := range part {
+			if !hasStep(all, s.path) {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+func hasStep(steps []step, path string) bool {
+	for i := range steps {
+		if steps[i].path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// link is where a link leads, as an absolute name.
+func link(parent *way, name string) (string, error) {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(parent.fd, name, buffer)
+	if err != nil {
+		return "", err
+	}
+	to := string(buffer[:n])
+	if path.IsAbs(to) {
+		return path.Clean(to), nil
+	}
+	if up := strings.TrimLeft(to, "./"); strings.Contains(up, "../") {
+		return "", errUnsure // it goes down and up again, perhaps by a link
+	}
+	return path.Join(parent.real, to), nil
+}
+
+// file finds a file by its absolute name, the links in its last place followed.
+func (w *ways) file(name string) *target {
+	if known := w.files[name]; known != nil {
+		return known
+	}
+	found := &target{err: errUnsure}
+	if len(w.files) < maxKnownWays {
+		if at := path.Clean(name); at != "/" && !strings.Contains(name, "/../") {
+			found = w.last(at, nil)
+		}
+		w.files[name] = found
+	}
+	return found
+}
+
+func (w *ways) last(name string, links []step) *target {
+	parent := w.dir(path.Dir(name), len(links))
+	base := path.Base(name)
+	t := &target{way: parent, name: base, links: links, err: parent.err}
+	if t.err != nil {
+		return t
+	}
+	if w.remote[path.Join(parent.real, base)] || len(links) > maxLinks {
+		t.err = errUnsure
+		return t
+	}
+	if t.err = unix.Fstatat(parent.fd, base, &t.stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); t.err != nil {
+		return t
+	}
+	if t.stat.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return t
+	}
+	to, err := link(parent, base)
+	if err != nil {
+		t.err = err
+		return t
+	}
+	here := step{path.Join(parent.real, base), t.stat.Uid, t.stat.Gid, t.stat.Mode}
+	there := w.last(to, append(links[:len(links):len(links)], join(parent.steps, []step{here})...))
+	return there
+}
+
+// steps are all that lies on the way to a file, itself included.
+func (t *target) steps() []step {
+	here := step{path.Join(t.way.real, t.name), t.stat.Uid, t.stat.Gid, t.stat.Mode}
+	return join(t.links, t.way.steps, []step{here})
+}
+
+// missing reports whether there is surely no such file.
+func (t *target) missing() bool {
+	return errors.Is(t.err, unix.ENOENT) || errors.Is(t.err, unix.ENOTDIR)
+}
+
+// head reads how a regular file begins.
+func (t *target) head(n int) []byte {
+	if !t.read {
+		p := &place{dir: t.way.fd, borrowed: true, name: t.name, stat: t.stat}
+		t.first, _ = p.head(n) // what cannot be read tells nothing
+		t.read = true
+	}
+	return t.first
+}
