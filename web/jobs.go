@@ -37,12 +37,12 @@ func jobFilters() []filter {
 		{Name: "q", Label: "Command", Hint: "pg_dump, or user:root backup"},
 		{Name: "host", Label: "Host", Hint: "db-1"},
 		{Name: "user", Label: "User", Hint: "root"},
-		{Name: "source", Label: "Source", Hint: "/etc/cron.d"},
+		{Name: "source", Label: "Source", Hint: "/etc/cron.d", Rare: true},
 		{Name: "kind", Label: "Kind", Options: jobKinds},
-		{Name: "owner", Label: "Owner", Hint: "team-data, or none"},
-		{Name: "label", Label: "Labels", Hint: "role=db"},
-		{Name: "at", Label: "As of", Hint: "2026-11-20 14:00 or 7d"},
-		{Name: "changed_since", Label: "Changed since", Hint: "24h or 2026-11-20"},
+		{Name: "owner", Label: "Owner", Hint: "team-data, or none", Rare: true},
+		{Name: "label", Label: "Labels", Hint: "role=db", Rare: true},
+		{Name: "at", Label: "As of", Hint: "2026-11-20 14:00 or 7d", Rare: true},
+		{Name: "changed_since", Label: "Changed since", Hint: "24h or 2026-11-20", Rare: true},
 		{Name: "fingerprint", Label: "Same command as", Hidden: true},
 	}
 }

@@ -23,6 +23,7 @@ type filter struct {
 	Options []option
 	Tabs    bool // the options stand as a row of links above the list
 	Hidden  bool // no field of its own: set by links, cleared by its chip
+	Rare    bool // its field stands behind "More filters"
 
 	Value string
 }
@@ -212,6 +213,22 @@ func (l *listing) Chips() []chip {
 		}
 	}
 	return chips
+}
+
+// Rare lists the filters behind "More filters".
+func (l *listing) Rare() []filter {
+	var rare []filter
+	for _, f := range l.Filters {
+		if f.Rare {
+			rare = append(rare, f)
+		}
+	}
+	return rare
+}
+
+// RareSet reports whether one of those narrows the list.
+func (l *listing) RareSet() bool {
+	return slices.ContainsFunc(l.Filters, func(f filter) bool { return f.Rare && f.Value != "" })
 }
 
 // Filtered reports whether anything narrows the list.

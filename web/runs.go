@@ -103,10 +103,10 @@ func (s *site) upcoming(v *visit) (view, error) {
 		filter{Name: "within", Label: "Within", Tabs: true, Options: []option{{"", "1 hour"}, {"6h", "6 hours"}, {"24h", "24 hours"}}},
 		filter{Name: "q", Label: "Command or task", Hint: "backup"},
 		filter{Name: "host", Label: "Host", Hint: "db-1"},
-		filter{Name: "label", Label: "Labels", Hint: "role=db"},
-		filter{Name: "task", Label: "Task", Hint: "data/nightly-backup"},
-		filter{Name: "from", Label: "From", Hint: "2026-11-20 02:00"},
-		filter{Name: "until", Label: "Until", Hint: "2026-11-20 04:00"},
+		filter{Name: "label", Label: "Labels", Hint: "role=db", Rare: true},
+		filter{Name: "task", Label: "Task", Hint: "data/nightly-backup", Rare: true},
+		filter{Name: "from", Label: "From", Hint: "2026-11-20 02:00", Rare: true},
+		filter{Name: "until", Label: "Until", Hint: "2026-11-20 04:00", Rare: true},
 	)
 	if err != nil {
 		return view{}, err

@@ -108,11 +108,11 @@ async function shoot(page, file) {
 }
 
 // everywhere looks at one page in each window, each theme, with and without
-// scripts; what is not of the rich fleet is looked at in half of them.
+// scripts; what is not of the rich fleet, and what fails, is looked at in half of them.
 async function everywhere(fleet, base, path, status = 200) {
   for (const viewport of [wide, narrow]) {
     for (const colorScheme of ["light", "dark"]) {
-      if (fleet !== "rich" && (viewport === wide) !== (colorScheme === "light")) continue;
+      if ((fleet !== "rich" || status !== 200) && (viewport === wide) !== (colorScheme === "light")) continue;
       const file = `${fleet}${path.replace(/[^a-z0-9]+/gi, "-").slice(0, 60)}-${viewport.width}-${colorScheme}`;
       await visit(base, path, { viewport, colorScheme, status }, async (page, name) => {
         await fits(page, name);
@@ -138,7 +138,7 @@ async function portrait(base) {
   await page.close();
 }
 
-const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors"];
+const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors", "/findings", "/history", "/when"];
 
 // links finds the first address on a page that begins with a prefix.
 async function links(base, path, selector) {
@@ -171,6 +171,44 @@ async function filters(base, javaScriptEnabled) {
     check(`${name}: a chip removes its filter`, query().user === undefined && query().q === "run-parts", page.url());
     await page.getByRole("link", { name: "Clear all" }).click();
     check(`${name}: all are cleared`, page.url() === `${base}/jobs`, page.url());
+  });
+}
+
+// inventory follows the ways from what was found to where it leads.
+async function inventory(base, javaScriptEnabled) {
+  await visit(base, "/when?host=db-3", { javaScriptEnabled }, async (page, name) => {
+    check(`${name}: the week is a table of numbers`, (await page.locator(".week tbody td").count()) === 168);
+    await page.locator(".week tbody tr").nth(23).locator("td a").first().click();
+    const query = new URL(page.url()).searchParams;
+    check(`${name}: a cell leads to its hour`, page.url().startsWith(`${base}/upcoming?`) && Date.parse(query.get("until")) - Date.parse(query.get("from")) === 3_600_000 && query.get("host") === "db-3", page.url());
+    check(`${name}: the window is named`, (await page.locator(".asof").count()) === 1);
+  });
+  await visit(base, "/jobs?q=pg_dump", { javaScriptEnabled }, async (page, name) => {
+    await page.locator("tbody .rowlink").first().click();
+    check(`${name}: a row leads to the job`, /\/hosts\/[0-9a-f]+\/jobs\/[0-9a-f]+$/.test(page.url()), page.url());
+    check(`${name}: the job says how to adopt it`, (await page.getByText("fleetctl adopt", { exact: false }).count()) > 0);
+    const job = page.url();
+    await page.getByRole("link", { name: /^Same command elsewhere/ }).first().click();
+    check(`${name}: one click to the same command elsewhere`, (await page.locator("tbody tr").count()) === 6, page.url());
+    await page.goto(job);
+    await page.getByRole("link", { name: "What else runs then" }).click();
+    check(`${name}: one click to what else runs then`, page.url().startsWith(`${base}/upcoming?`), page.url());
+  });
+  await visit(base, "/", { javaScriptEnabled, viewport: narrow }, async (page, name) => {
+    await page.locator(".more-places summary").click();
+    await page.locator(".more-places").getByRole("link", { name: "When" }).click();
+    await page.waitForURL(`${base}/when`);
+    check(`${name}: what does not fit stands behind More`, true);
+  });
+  await visit(base, "/jobs", { javaScriptEnabled }, async (page, name) => {
+    await page.getByText("More filters").click();
+    await page.getByRole("textbox", { name: "As of" }).fill("7d");
+    await page.getByRole("button", { name: "Filter" }).click();
+    await page.waitForURL(/at=7d/);
+    check(`${name}: the past says that it is`, (await page.locator(".asof").textContent()).includes("As of"));
+    check(`${name}: the field stays in sight`, await page.getByRole("textbox", { name: "As of" }).isVisible());
+    await page.getByRole("link", { name: "Back to now" }).click();
+    check(`${name}: and leads back`, page.url() === `${base}/jobs`, page.url());
   });
 }
 
@@ -220,11 +258,15 @@ try {
   pages.push(await links(rich, "/runs?state=ran&task=ops/check-disks&host=web-1", "tbody a[href^='/runs/']")); // with output
   pages.push(await links(rich, "/runs?state=ran&host=batch-3", "tbody a[href^='/runs/']")); // of a silent host
   pages.push(await links(rich, "/runs?state=missed", "tbody a[href^='/runs/']")); // that never started
+  pages.push("/hosts/db-3/timeline", "/hosts/legacy-1/loss?show=all", "/jobs?at=7d", "/jobs?overdue=true", "/findings?acked=all&kind=no_signal", "/upcoming?from=3h&until=0s");
+  for (const query of ["verdict=broken", "overdue=true", "q=mail-report"]) pages.push(await links(rich, `/jobs?${query}`, "tbody .rowlink")); // broken, late, adopted
   await all(pages, (path) => everywhere("rich", rich, path));
-  await all(["/nowhere", "/hosts/gone", "/tasks/a/b", "/runs/gone"], (path) => everywhere("rich", rich, path, 404));
-  await everywhere("rich", rich, "/hosts?presence=asleep", 422);
+  await all(["/nowhere", "/hosts/gone", "/hosts/db-1/jobs/gone", "/tasks/a/b", "/runs/gone"], (path) => everywhere("rich", rich, path, 404));
+  await all(["/hosts?presence=asleep", "/jobs?at=soon", "/when?zone=Nowhere"], (path) => everywhere("rich", rich, path, 422));
   await filters(rich, true);
   await filters(rich, false);
+  await inventory(rich, true);
+  await inventory(rich, false);
   await comforts(rich);
   await printing(rich);
   if (shots) await portrait(rich);
@@ -235,7 +277,8 @@ try {
   const hostile = await serve("hostile");
   const evil = await links(hostile, "/hosts", "tbody a[href^='/hosts/']");
   const run = await links(hostile, "/runs", "tbody a[href^='/runs/']");
-  await all([...lists, evil, run, "/tasks/default/evil"], (path) => everywhere("hostile", hostile, path));
+  const job = await links(hostile, "/jobs", "tbody .rowlink");
+  await all([...lists, evil, `${evil}/timeline`, `${evil}/loss?show=all`, job, run, "/tasks/default/evil", "/findings?acked=all"], (path) => everywhere("hostile", hostile, path));
 
   const down = await serve("down");
   await all(["/", "/jobs"], (path) => everywhere("down", down, path, 503));
