@@ -16,7 +16,6 @@ import (
 // cursor is how far a log has been read: a place in one of its files, which is
 // known again by how it begins, wherever it was moved or copied.
 type cursor struct {
-	Inode  uint64 `json:"inode"`
 	Offset int64  `json:"offset"`         // bytes, of a zipped file when unpacked
 	Head   string `json:"head,omitempty"` // digest of the first Length bytes
 	Length int    `json:"length,omitempty"`
@@ -92,7 +91,7 @@ func (d *directory) chain(log string, from *cursor, now time.Time) (chain []*par
 	}
 	if from == nil || n == 0 {
 		n, at = backlog(current, older, oldest(from, now))
-		gap = true
+		gap = from == nil || from.Length > 0 // nothing was read of an empty file
 	} else {
 		at = *from
 	}
@@ -146,37 +145,41 @@ func backlog(current *part, older []*part, since time.Time) (n int, at cursor) {
 	return n, at
 }
 
-// matches reports whether the cursor is a place in the file.
+// matches reports whether the cursor is a place in the file. One in a file
+// that was empty is in none: what came since is told by when it was written.
 func (c *cursor) matches(p *part) bool {
-	if c.Length == 0 {
-		return c.Inode == p.inode
-	}
-	if !p.zipped && p.size < c.Offset {
-		return false // cut, and written anew
+	if c.Length == 0 || !p.zipped && p.size < c.Offset {
+		return false // … or the file was cut, and written anew
 	}
 	return p.head(c.Length) == c.Head
 }
 
 // in completes a cursor with what its file is known by.
 func (c cursor) in(p *part, now time.Time) *cursor {
-	c.Inode, c.Read = p.inode, now.Unix()
-	if length := int(min(c.Offset, headLength)); length != c.Length || c.Head == "" {
-		c.Length, c.Head = length, p.head(length)
+	c.Read = now.Unix()
+	begin := make([]byte, headLength)
+	if r, err := p.reader(0); err == nil {
+		n, _ := io.ReadFull(r, begin)
+		c.Length, c.Head = n, digest(begin[:n])
 	}
 	return &c
 }
 
 // head digests the first bytes of a file; empty: there are not so many.
 func (p *part) head(length int) string {
-	if length == 0 {
-		return ""
-	}
 	r, err := p.reader(0)
 	if err != nil {
 		return ""
 	}
 	begin := make([]byte, length)
 	if _, err := io.ReadFull(r, begin); err != nil {
+		return ""
+	}
+	return digest(begin)
+}
+
+func digest(begin []byte) string {
+	if len(begin) == 0 {
 		return ""
 	}
 	sum := sha256.Sum256(begin)

@@ -377,9 +377,9 @@ func TestNoLinkLeadsOutOfTheTree(t *testing.T) {
 func TestGarbageInTheState(t *testing.T) {
 	for name, text := range map[string]string{
 		"empty": "", "cut": `{"version":1,"logs":{"sys`, "other": `[1,2]`, "newer": `{"version":2}`,
-		"null": `{"version":1,"logs":{"syslog":null}}`, "negative": `{"version":1,"logs":{"syslog":{"inode":1,"offset":-5}}}`,
+		"null": `{"version":1,"logs":{"syslog":null}}`, "negative": `{"version":1,"logs":{"syslog":{"offset":-5}}}`,
 		"no map": `{"version":1,"logs":null}`, "no job": `{"version":1,"jobs":{"x":null}}`,
-		"huge": `{"version":1,"logs":{"syslog":{"inode":1,"offset":9,"length":1000000000,"head":"x"}}}`,
+		"huge": `{"version":1,"logs":{"syslog":{"offset":9,"length":1000000000,"head":"x"}}}`,
 	} {
 		on(t, "2026-11-21T12:05:00Z", func(h *tree) {
 			h.write("evidence.json", text)

@@ -69,7 +69,7 @@ func (s *state) sound() bool {
 		return false
 	}
 	for _, c := range s.Logs {
-		if c == nil || c.Offset < 0 || c.Length < 0 || c.Length > headLength || int64(c.Length) > c.Offset {
+		if c == nil || c.Offset < 0 || c.Length < 0 || c.Length > headLength {
 			return false
 		}
 	}
