@@ -100,12 +100,12 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 	page := api.Page{After: "a", Limit: 1, Index: 1, Wait: 1}
 	now := time.Unix(1, 0)
 	for path, query := range map[string]any{
-		api.PathHosts:     api.HostQuery{Page: page, Text: "a", Label: "a", Presence: "a"},
+		api.PathHosts:     api.HostQuery{Page: page, Text: "a", Label: "a", Presence: "a", Problems: true},
 		api.PathJobs:      api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true, At: now, Changed: now},
 		api.PathJobGroups: api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true},
-		api.PathTasks:     api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", State: "a"},
+		api.PathTasks:     api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a"},
 		api.PathChanges:   api.ChangeQuery{Page: page, Host: "a", Job: "a", Label: "a", What: "a", Text: "a", Since: now, Until: now},
-		api.PathRuns:      api.RunQuery{Page: page, Task: "a", Host: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
+		api.PathRuns:      api.RunQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
 		api.PathUpcoming:  api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Task: "a"},
 	} {
 		want := append(slices.Collect(maps.Keys(api.Values(query))), "consistent")

@@ -39,7 +39,7 @@ func (l *Ledger) Hosts(q api.HostQuery, keep func(*Host) bool) (HostPage, error)
 	index, _ := l.Applied()
 	text := strings.ToLower(q.Text)
 	matching := filter(l.AllHosts(), func(h *Host) bool {
-		return (text == "" || h.mentions(text)) && (q.Label == "" || selector.Matches(h.Labels)) && (keep == nil || keep(h))
+		return (text == "" || h.mentions(text)) && (q.Label == "" || selector.Matches(h.Labels)) && (!q.Problems || h.Problems > 0) && (keep == nil || keep(h))
 	})
 	page := HostPage{Total: len(matching), Index: index}
 	page.Hosts, page.Next = cut(matching, q.Page, hostCursor)

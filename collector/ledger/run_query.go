@@ -59,17 +59,46 @@ func (l *Ledger) Runs(q api.RunQuery) (api.List[fleet.Run], error) {
 		}
 		host = found.ID
 	}
-	err := l.view(func(r *reader) error {
+	only, err := l.runFilter(q)
+	if err != nil {
+		return list, err
+	}
+	err = l.view(func(r *reader) error {
 		list.Index = r.index()
-		return (&runSearch{RunQuery: q, host: host, reader: r}).page(&list)
+		return (&runSearch{RunQuery: q, host: host, only: only, reader: r}).page(&list)
 	})
 	return list, err
+}
+
+// runFilter returns what decides by the host and the task of a run; nil: they
+// do not matter.
+func (l *Ledger) runFilter(q api.RunQuery) (func(*fleet.Run) bool, error) {
+	if q.Label == "" && q.User == "" && q.Namespace == "" {
+		return nil, nil
+	}
+	hosts, tasks := map[fleet.HostID]bool{}, map[fleet.TaskID]bool{}
+	if q.Label != "" {
+		labelled, err := l.labelled(q.Label)
+		if err != nil {
+			return nil, err
+		}
+		for _, host := range labelled {
+			hosts[host.ID] = true
+		}
+	}
+	for _, task := range l.AllTasks() {
+		tasks[task.Task.ID()] = task.Task.Run.User == q.User
+	}
+	return func(run *fleet.Run) bool {
+		return (q.Label == "" || hosts[run.Host]) && (q.User == "" || tasks[run.Task]) && (q.Namespace == "" || run.Task.Namespace() == q.Namespace)
+	}, nil
 }
 
 // runSearch looks for runs within one transaction.
 type runSearch struct {
 	api.RunQuery
 	host   fleet.HostID
+	only   func(*fleet.Run) bool // nil: all
 	reader *reader
 }
 
@@ -146,7 +175,8 @@ func (s *runSearch) asks(run *fleet.Run) bool {
 		end = *run.Until
 	}
 	switch {
-	case s.Task != "" && run.Task != s.Task,
+	case s.only != nil && !s.only(run),
+		s.Task != "" && run.Task != s.Task,
 		s.host != "" && run.Host != s.host,
 		s.State != "" && run.State != s.State,
 		s.Order != "" && run.Order != s.Order,

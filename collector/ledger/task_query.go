@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -36,15 +37,18 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 			return api.List[fleet.TaskRecord]{}, err
 		}
 	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	var matching []*HeldTask
-	for _, task := range l.memory.listed {
-		if task.asked(&q, host) {
-			matching = append(matching, task)
+	var labelled []*Host
+	if q.Label != "" {
+		var err error
+		if labelled, err = l.labelled(q.Label); err != nil {
+			return api.List[fleet.TaskRecord]{}, err
 		}
 	}
-	list := api.List[fleet.TaskRecord]{Items: []fleet.TaskRecord{}, Total: len(matching), Index: l.memory.index}
+	index, _ := l.Applied()
+	matching := filter(l.AllTasks(), func(task *HeldTask) bool {
+		return task.asked(&q, host) && (q.Label == "" || slices.ContainsFunc(labelled, task.RunsOn))
+	})
+	list := api.List[fleet.TaskRecord]{Items: []fleet.TaskRecord{}, Total: len(matching), Index: index}
 	rows, next := cut(matching, q.Page, func(t *HeldTask) string { return string(t.Task.ID()) })
 	for _, row := range rows {
 		list.Items = append(list.Items, row.TaskRecord)
@@ -53,7 +57,16 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 	return list, nil
 }
 
-// asked reports whether the query asks for the task.
+// labelled returns the hosts that a selector matches.
+func (l *Ledger) labelled(labels string) ([]*Host, error) {
+	selector, err := fleet.ParseSelector(labels)
+	if err != nil {
+		return nil, err
+	}
+	return filter(l.AllHosts(), func(h *Host) bool { return selector.Matches(h.Labels) }), nil
+}
+
+// asked reports whether the query asks for the task. Labels are not looked at.
 func (t *HeldTask) asked(q *api.TaskQuery, host *Host) bool {
 	if q.State == "" && !t.given() || q.State != "" && q.State != t.State {
 		return false
@@ -61,7 +74,7 @@ func (t *HeldTask) asked(q *api.TaskQuery, host *Host) bool {
 	if q.Namespace != "" && q.Namespace != t.Task.ID().Namespace() {
 		return false
 	}
-	if host != nil && !t.on(&host.Host) {
+	if host != nil && !t.on(&host.Host) || q.User != "" && q.User != t.Task.Run.User {
 		return false
 	}
 	if q.Text == "" {

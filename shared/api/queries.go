@@ -22,6 +22,7 @@ type HostQuery struct {
 	Text     string         `query:"q"`     // substring of name, address or OS
 	Label    string         `query:"label"` // a selector
 	Presence fleet.Presence `query:"presence"`
+	Problems bool           `query:"problems"` // only those whose last scan met problems
 }
 
 // JobQuery filters found jobs; zero fields do not filter.
@@ -101,20 +102,25 @@ type TaskQuery struct {
 	Page
 	Text      string          `query:"q"`
 	Namespace string          `query:"namespace"`
-	Host      string          `query:"host"` // that it is assigned to
+	Host      string          `query:"host"`  // that it is assigned to
+	Label     string          `query:"label"` // of a host that it is assigned to
+	User      string          `query:"user"`  // that it runs as
 	State     fleet.TaskState `query:"state"`
 }
 
 // RunQuery filters runs, newest first; zero fields do not filter.
 type RunQuery struct {
 	Page
-	Task   fleet.TaskID   `query:"task"`
-	Host   string         `query:"host"`
-	State  fleet.RunState `query:"state"`
-	Failed bool           `query:"failed"`
-	Order  fleet.OrderID  `query:"order"`
-	Since  time.Time      `query:"since"`
-	Until  time.Time      `query:"until"`
+	Task      fleet.TaskID   `query:"task"`
+	Namespace string         `query:"namespace"`
+	Host      string         `query:"host"`
+	Label     string         `query:"label"` // of the host
+	User      string         `query:"user"`  // that its task runs as now
+	State     fleet.RunState `query:"state"`
+	Failed    bool           `query:"failed"`
+	Order     fleet.OrderID  `query:"order"`
+	Since     time.Time      `query:"since"`
+	Until     time.Time      `query:"until"`
 }
 
 // UpcomingQuery asks for what runs between two instants, at most 24 hours
