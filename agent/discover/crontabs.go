@@ -62,7 +62,10 @@ func userTables(ctx context.Context, s *scan, out *found) {
 	type key struct{ dev, ino uint64 }
 	seen := make(map[key]bool) // one directory may have several names
 	active := s.spool()
-	for _, name := range append([]string{active}, spools...) {
+	for i, name := range append([]string{active}, spools...) {
+		if i > 0 && name == active {
+			continue
+		}
 		dir := s.dir(out, name)
 		if dir == nil {
 			continue
