@@ -27,6 +27,8 @@ type foundTask struct {
 	// Masked says that the host kept a secret to itself: a placeholder stands
 	// in its place.
 	Masked bool `json:"masked,omitempty"`
+	// Mind is what its hosts say is wrong with it though it runs, sorted.
+	Mind []string `json:"mind,omitempty"`
 }
 
 // origin is where one of the jobs stands.
@@ -121,6 +123,11 @@ func exportFound(hosts []api.HostView, jobs []api.JobView, given []api.TaskView,
 		}
 		group.From = append(group.From, originOf(job))
 		group.Masked = group.Masked || masked.MatchString(job.Command) || anyMasked(job.Env)
+		for _, risk := range job.Risks {
+			if !slices.Contains(group.Mind, risk.Why) {
+				group.Mind = append(group.Mind, risk.Why)
+			}
+		}
 		if name := hostPattern(job, byID[job.Host]); !slices.Contains(group.Task.Where.Hosts, name) {
 			group.Task.Where.Hosts = append(group.Task.Where.Hosts, name)
 		}
@@ -128,6 +135,7 @@ func exportFound(hosts []api.HostView, jobs []api.JobView, given []api.TaskView,
 	for _, group := range same {
 		slices.SortFunc(group.From, compareOrigins)
 		slices.Sort(group.Task.Where.Hosts)
+		slices.Sort(group.Mind)
 		group.Task.Owner = commonOwner(group.From)
 		answer.Tasks = append(answer.Tasks, *group)
 	}
@@ -280,6 +288,9 @@ func (t *foundTask) text() ([]byte, error) {
 			line += ", " + from.Extra
 		}
 		comment(&out, line)
+	}
+	for _, why := range t.Mind {
+		comment(&out, "mind: "+why)
 	}
 	if t.Masked {
 		comment(&out, "It holds a secret that its host keeps to itself: put what belongs in the place of")

@@ -146,7 +146,7 @@ func runHost(ctx context.Context, p *program, client *api.Client, name string) e
 		}
 		if len(host.Inventory.Jobs) > 0 {
 			fmt.Fprintln(p.stdout)
-			if err := drawJobs(p, hostJobs(host)); err != nil {
+			if err := drawJobs(p, hostJobs(host), p.now()); err != nil {
 				return err
 			}
 		}

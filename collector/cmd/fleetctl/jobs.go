@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -153,14 +154,15 @@ func runJobs(ctx context.Context, p *program, client *api.Client, options jobsOp
 	list, err := showList(p, options.paging, func(page api.Page) (api.List[api.JobView], error) {
 		query.Page = page
 		return client.Jobs(ctx, query)
-	}, nil, func(jobs []api.JobView) error { return drawJobs(p, jobs) })
+	}, nil, func(jobs []api.JobView) error { return drawJobs(p, jobs, cmp.Or(query.At, p.now())) })
 	if err == nil && len(list.Items) == 0 && options.text != "" && p.settings.Output.people() {
 		p.note("no job was found; fleetctl tasks lists what is given")
 	}
 	return err
 }
 
-func drawJobs(p *program, jobs []api.JobView) error {
+// drawJobs lists jobs as they were at an instant.
+func drawJobs(p *program, jobs []api.JobView, at time.Time) error {
 	t := p.table(
 		column{title: "HOST"}, column{title: "USER"}, column{title: "SCHEDULE", shrinks: true}, column{title: "NEXT"},
 		column{title: "RUNS", paint: paintState}, column{title: "COMMAND", shrinks: true}, column{title: "SOURCE", shrinks: true},
@@ -171,7 +173,7 @@ func drawJobs(p *program, jobs []api.JobView) error {
 		job := &jobs[i]
 		next := "-"
 		if len(job.Next) > 0 && job.Verdict.Runs {
-			next = p.instant(firstAfter(job.Next, p.now()))
+			next = p.instant(firstAfter(job.Next, at))
 		}
 		t.row(job.HostName, job.User, job.Schedule, next, runsText(job), job.Command, placeText(job.Source, job.Line),
 			string(job.Kind), whyText(p, job), lastSeen(p, job.Evidence), overdueText(p, job),

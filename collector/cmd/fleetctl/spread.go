@@ -67,6 +67,10 @@ func sampleText(sample []api.Upcoming) string {
 			parts = append(parts, text)
 		}
 	}
+	const few = 3
+	if len(parts) > few {
+		parts = append(parts[:few], "…")
+	}
 	return strings.Join(parts, "; ")
 }
 
