@@ -39,6 +39,8 @@ type Ledger struct {
 	watches map[Topic]*watch
 	opened  uint64 // what a topic that has not changed since counts from
 	onHost  []func(fleet.HostID)
+
+	contents *contents
 }
 
 // Open opens the ledger's file, or makes an empty one whole before it gets its
@@ -56,7 +58,7 @@ func open(path string, options bbolt.Options) (*Ledger, error) {
 		// mapped anew, and that waits for every reader.
 		options.InitialMmapSize = 1 << 36
 	}
-	l := &Ledger{path: path, options: options, watches: map[Topic]*watch{}}
+	l := &Ledger{path: path, options: options, watches: map[Topic]*watch{}, contents: newContents()}
 	if err := removeIfThere(l.beside()); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}

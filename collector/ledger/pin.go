@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"sync"
+
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -68,32 +70,83 @@ type whose struct {
 	Job fleet.Allowed `json:"job"`
 }
 
+// contents remembers what hosts contain, as numbers, for as long as their
+// reports say the same: a fleet has many jobs and few commands.
+type contents struct {
+	mu      sync.Mutex
+	numbers map[fleet.Allowed]int
+	allowed []fleet.Allowed // by number
+	hosts   map[fleet.HostID]content
+}
+
+type content struct {
+	hash string // of the report
+	jobs []int
+}
+
+// maxContents is how many commands are remembered before all is forgotten:
+// those that were edited away are among them.
+const maxContents = 1 << 20
+
+func newContents() *contents {
+	return &contents{numbers: map[fleet.Allowed]int{}, hosts: map[fleet.HostID]content{}}
+}
+
+func (c *contents) number(one fleet.Allowed) int {
+	number, known := c.numbers[one]
+	if !known {
+		number = len(c.allowed)
+		c.numbers[one], c.allowed = number, append(c.allowed, one)
+	}
+	return number
+}
+
 // Contained returns how many jobs the hosts that the labels select have of
-// each command and user. It reads all their rows, but little of each.
+// each command and user. It reads little of each row, and only of hosts whose
+// inventory changed since it was last asked about them.
 func (l *Ledger) Contained(labels string) (hosts int, jobs map[fleet.Allowed]int, err error) {
-	selector, err := fleet.ParseSelector(labels)
+	selected, err := l.labelled(labels)
 	if err != nil {
 		return 0, nil, err
 	}
-	jobs = map[fleet.Allowed]int{}
-	for _, host := range l.AllHosts() {
-		if !selector.Matches(host.Labels) {
-			continue
+	l.contents.mu.Lock()
+	defer l.contents.mu.Unlock()
+	if len(l.contents.allowed) > maxContents {
+		fresh := newContents()
+		l.contents.numbers, l.contents.allowed, l.contents.hosts = fresh.numbers, nil, fresh.hosts
+	}
+	counts := map[int]int{}
+	for _, host := range selected {
+		known := l.contents.hosts[host.ID]
+		if known.hash != host.Hash {
+			if known, err = l.readContent(host); err != nil {
+				return 0, nil, err
+			}
+			l.contents.hosts[host.ID] = known
 		}
-		hosts++
-		err := l.view(func(r *reader) (err error) {
-			each(r.bucket(inJobs), prefix(string(host.ID)), nil, func(_, v []byte) bool {
-				var row whose
-				if err = glancing.Unmarshal(v, &row); err == nil {
-					jobs[row.Job]++
-				}
-				return err == nil
-			})
-			return err
-		})
-		if err != nil {
-			return hosts, nil, err
+		for _, number := range known.jobs {
+			counts[number]++
 		}
 	}
-	return hosts, jobs, nil
+	jobs = make(map[fleet.Allowed]int, len(counts))
+	for number, n := range counts {
+		jobs[l.contents.allowed[number]] = n
+	}
+	return len(selected), jobs, nil
+}
+
+// readContent reads what a host contains. It needs contents.mu.
+func (l *Ledger) readContent(host *Host) (content, error) {
+	read := content{hash: host.Hash}
+	err := l.view(func(r *reader) (err error) {
+		each(r.bucket(inJobs), prefix(string(host.ID)), nil, func(_, v []byte) bool {
+			var row whose
+			if err = glancing.Unmarshal(v, &row); err == nil {
+				read.jobs = append(read.jobs, l.contents.number(row.Job))
+			}
+			return err == nil
+		})
+		return err
+	})
+	return read, err
 }

@@ -56,6 +56,10 @@ func TestContained(t *testing.T) {
 			t.Errorf("%d times %+v", n, allowed)
 		}
 	}
+	l.must(testReport(0, testJob(7), testJob(8))) // one is new to what is remembered
+	if hosts, jobs, err = l.Contained("*"); err != nil || hosts != 4 || len(jobs) != 6 || jobs[fleet.Allowed{Fingerprint: testJob(8).Fingerprint, User: "root", Command: testJob(8).Command}] != 1 {
+		t.Errorf("%d hosts, %v, %v", hosts, jobs, err)
+	}
 	if _, _, err := l.Contained("=="); fleet.KindOf(err) != fleet.Invalid {
 		t.Error(err)
 	}
