@@ -197,7 +197,7 @@ func (p *starting) guardFails(words []shellWord) bool {
 		return true // it may be
 	}
 	t := p.ways.file(name)
-	return t.err != nil || words[0].text == "-x" && t.stat.Mode&0o111 == 0
+	return t.err != nil || words[0].text == "-x" && t.mode&0o111 == 0
 }
 
 // words judges a simple command, and what it starts in turn.
@@ -338,7 +338,7 @@ func (p *starting) search(name string) (*target, fleet.Verdict) {
 		case file.missing():
 		case file.err != nil:
 			return nil, runs
-		case file.stat.Mode&unix.S_IFMT == unix.S_IFREG && file.stat.Mode&0o111 != 0:
+		case file.kind() == unix.S_IFREG && file.mode&0o111 != 0:
 			return p.usable(file, path.Join(dir, name))
 		default:
 			bad, badName = file, path.Join(dir, name)
@@ -353,7 +353,7 @@ func (p *starting) search(name string) (*target, fleet.Verdict) {
 		says += ", in which cron expands neither $ nor ~"
 	}
 	for _, dir := range usualDirs {
-		if file := p.ways.file(path.Join(dir, name)); file.err == nil && file.stat.Mode&0o111 != 0 {
+		if file := p.ways.file(path.Join(dir, name)); file.err == nil && file.mode&0o111 != 0 {
 			v := no(fleet.NoCommand, "%s is %s, but %s (%s), so it is not found (write the whole path, or set PATH above the line)", name, path.Join(dir, name), says, p.from)
 			if p.risk == "" {
 				p.risk = v.Why
@@ -369,11 +369,11 @@ func (p *starting) usable(file *target, name string) (*target, fleet.Verdict) {
 	switch {
 	case file.err != nil:
 		return nil, runs
-	case file.stat.Mode&unix.S_IFMT == unix.S_IFDIR:
+	case file.kind() == unix.S_IFDIR:
 		return nil, no(fleet.NotExecutable, "%s is a directory, not a program (correct the line)", name)
-	case file.stat.Mode&unix.S_IFMT != unix.S_IFREG:
+	case file.kind() != unix.S_IFREG:
 		return nil, runs
-	case file.stat.Mode&0o111 == 0:
+	case file.mode&0o111 == 0:
 		return nil, no(fleet.NotExecutable, "%s may not be executed (chmod +x %s)", name, name)
 	}
 	if why := p.barred(file, name); why != "" {
@@ -390,12 +390,11 @@ func (p *starting) barred(file *target, name string) string {
 	if !p.known || p.user.uid == 0 || p.tree.rootUID != 0 {
 		return ""
 	}
-	steps := file.steps()
-	for i, s := range steps {
-		if s.mode&unix.S_IFMT == unix.S_IFLNK || p.may(s, 0o1) || p.acl(s.path) {
+	for s := range file.steps {
+		if s.kind() == unix.S_IFLNK || p.may(s, 0o1) || p.acl(s.path) {
 			continue
 		}
-		if i == len(steps)-1 {
+		if s == &file.step {
 			return fmt.Sprintf("user %s may not execute %s (give it the right, or let another user run it)", p.job.user, name)
 		}
 		return fmt.Sprintf("user %s may not enter %s, so %s cannot be executed (give it the right, or let another user run it)", p.job.user, s.path, name)
@@ -404,7 +403,7 @@ func (p *starting) barred(file *target, name string) string {
 }
 
 // may reports whether the job's user has a right, by the mode alone.
-func (p *starting) may(s step, bit uint32) bool {
+func (p *starting) may(s *step, bit uint32) bool {
 	switch {
 	case s.uid == p.user.uid:
 		return s.mode>>6&bit != 0
@@ -427,7 +426,7 @@ func (p *starting) acl(name string) bool {
 // interpreter says what is wrong with the program that a script names, or
 // nothing. Of a file that the user may not read nothing is told.
 func (p *starting) interpreter(file *target, name string) string {
-	if p.user.uid != 0 && (!p.known || !p.may(step{uid: file.stat.Uid, gid: file.stat.Gid, mode: file.stat.Mode}, 0o4)) {
+	if p.user.uid != 0 && (!p.known || !p.may(&file.step, 0o4)) {
 		return ""
 	}
 	line, more, _ := strings.Cut(string(file.head(256)), "\n")

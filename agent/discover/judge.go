@@ -60,7 +60,7 @@ func (f *found) subjects() []subject {
 // judge returns an opinion of each subject.
 func (s *scan) judge(ctx context.Context, list []subject) []opinion {
 	j := &judge{
-		scan: s, ways: newWays(ctx, s.tree, s.live), accounts: make(map[string]*account, len(s.host.users.accounts)),
+		scan: s, ways: newWays(ctx, s.tree, s.live, len(list)), accounts: make(map[string]*account, len(s.host.users.accounts)),
 		access: readAccess(ctx, s), exposed: make(map[string]bool),
 	}
 	defer j.ways.Close()
@@ -70,7 +70,7 @@ func (s *scan) judge(ctx context.Context, list []subject) []opinion {
 	}
 	for _, name := range []string{"/bin/sh", "/usr/bin/sh"} {
 		file := j.ways.file(name)
-		if file.err == nil && file.stat.Mode&0o111 != 0 {
+		if file.err == nil && file.mode&0o111 != 0 {
 			j.complete, j.applets = true, j.applets || strings.HasPrefix(file.name, "busybox")
 		}
 	}
@@ -138,7 +138,9 @@ func (p *starting) verdict() fleet.Verdict {
 		} else if p.host.cron == Busybox {
 			p.path = fullPath
 		}
-		text = p.host.reads.Shell(text)
+		if strings.ContainsAny(text, `%\`) {
+			text = p.host.reads.Shell(text)
+		}
 	default:
 		p.path, p.from = fullPath, "the usual one"
 	}

@@ -325,7 +325,7 @@ func TestHostileWays(t *testing.T) {
 	} {
 		onlyJob(t, c.files, "5 5 * * * root "+c.command)
 	}
-	ways := newWays(t.Context(), nil, false)
+	ways := newWays(t.Context(), nil, false, 0)
 	for range maxKnownWays + 5 {
 		ways.dirs[fmt.Sprint(len(ways.dirs))] = &way{fd: -1}
 	}

@@ -72,15 +72,15 @@ func clipped(text string, most int) string {
 // it runs: the crontab, the program, its script, or a directory above them.
 func (p *starting) writable() string {
 	for _, file := range p.files {
-		if why := p.firstOpen(file.steps()); why != "" {
-			return fmt.Sprintf("%s runs %s, but %s", p.job.user, path.Join(file.way.real, file.name), why)
+		if why := p.firstOpen(file); why != "" {
+			return fmt.Sprintf("%s runs %s, but %s", p.job.user, file.path, why)
 		}
 	}
 	if p.job.kind == fleet.KindAt || !path.IsAbs(p.job.source) {
 		return ""
 	}
 	if file := p.ways.file(p.job.source); file.err == nil {
-		if why := p.firstOpen(file.steps()); why != "" {
+		if why := p.firstOpen(file); why != "" {
 			return fmt.Sprintf("what %s runs stands in %s, but %s", p.job.user, p.job.source, why)
 		}
 	}
@@ -88,14 +88,13 @@ func (p *starting) writable() string {
 }
 
 // firstOpen says which of the steps others may write, and who.
-func (p *starting) firstOpen(steps []step) string {
-	for i := range steps {
-		s := &steps[i]
+func (p *starting) firstOpen(file *target) string {
+	for s := range file.steps {
 		who := p.who(s)
 		if who == "" {
 			continue
 		}
-		if s.mode&unix.S_IFMT == unix.S_IFDIR {
+		if s.kind() == unix.S_IFDIR {
 			return fmt.Sprintf("%s may write the directory %s and so put another file in its place (%s)", who, s.path, p.cure(s))
 		}
 		return fmt.Sprintf("%s may write %s and so decides what is run as %s (%s)", who, s.path, p.job.user, p.cure(s))
@@ -126,7 +125,7 @@ func (p *starting) who(s *step) string {
 	if !p.trusted(s.uid) {
 		return "user " + p.userName(s.uid) + ", who owns it,"
 	}
-	kind := s.mode & unix.S_IFMT
+	kind := s.kind()
 	if kind == unix.S_IFLNK || kind == unix.S_IFDIR && s.mode&unix.S_ISVTX != 0 {
 		return ""
 	}
@@ -188,7 +187,7 @@ func (p *starting) secrets() (secret, exposed string) {
 		return secret, ""
 	}
 	if who := p.whoReads(file); who != "" {
-		exposed = fmt.Sprintf("%s may read %s, and there is a secret in it (chmod %s %s)", who, p.job.source, closed(p.job.kind, file.stat.Mode), p.job.source)
+		exposed = fmt.Sprintf("%s may read %s, and there is a secret in it (chmod %s %s)", who, p.job.source, closed(p.job.kind, file.mode), p.job.source)
 	}
 	return secret, exposed
 }
@@ -205,18 +204,18 @@ func closed(kind fleet.JobKind, mode uint32) string {
 // mode and those of the directories above.
 func (p *starting) whoReads(file *target) string {
 	open := func(bit uint32) bool {
-		for _, s := range file.steps() {
-			if s.mode&unix.S_IFMT == unix.S_IFDIR && s.mode&bit == 0 {
+		for s := range file.steps {
+			if s.kind() == unix.S_IFDIR && s.mode&bit == 0 {
 				return false
 			}
 		}
 		return true
 	}
-	if file.stat.Mode&0o004 != 0 && open(0o001) {
+	if file.mode&0o004 != 0 && open(0o001) {
 		return "everybody"
 	}
-	if others := p.others(file.stat.Gid, p.job.user); file.stat.Mode&0o040 != 0 && len(others) > 0 && open(0o011) {
-		return fmt.Sprintf("group %s (%s)", p.groups().name(file.stat.Gid), listed(others))
+	if others := p.others(file.gid, p.job.user); file.mode&0o040 != 0 && len(others) > 0 && open(0o011) {
+		return fmt.Sprintf("group %s (%s)", p.groups().name(file.gid), listed(others))
 	}
 	return ""
 }

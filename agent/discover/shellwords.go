@@ -49,6 +49,15 @@ func (r *shellReader) end(op string) {
 	r.now = nil
 }
 
+// add makes room for the words of most commands at once.
+func (r *shellReader) add(word shellWord) {
+	if r.now == nil {
+		r.now = make([]shellWord, 0, 4)
+	}
+	r.now = append(r.now, word)
+	r.words++
+}
+
 func (r *shellReader) read() bool {
 	for r.at < len(r.text) {
 		if len(r.list) >= maxSimple || r.words >= maxShellWords {
@@ -92,8 +101,7 @@ func (r *shellReader) read() bool {
 			if !ok {
 				return false
 			}
-			r.now = append(r.now, word)
-			r.words++
+			r.add(word)
 		}
 	}
 	r.end("")
@@ -130,6 +138,16 @@ func (r *shellReader) redirect() bool {
 
 // word reads a word up to a blank or an operator.
 func (r *shellReader) word() (shellWord, bool) {
+	if n := strings.IndexAny(r.text[r.at:], " \t\n;&|<>()\\'\"$`*?[{~"); n != 0 {
+		if n < 0 {
+			n = len(r.text) - r.at
+		}
+		if end := r.at + n; end == len(r.text) || strings.IndexByte(" \t\n;&|<>)", r.text[end]) >= 0 {
+			word := shellWord{r.text[r.at:end], true} // most are like that
+			r.at = end
+			return word, true
+		}
+	}
 	var b strings.Builder
 	plain := true
 	for r.at < len(r.text) {

@@ -27,6 +27,8 @@ type step struct {
 	mode uint32 // with its kind
 }
 
+func (s *step) kind() uint32 { return s.mode & unix.S_IFMT }
+
 // way is a directory and all that leads to it.
 type way struct {
 	fd    int // -1: not open
@@ -40,7 +42,9 @@ type target struct {
 	way   *way // of the directory it really lies in
 	name  string
 	links []step // that were followed in the last place
-	stat  unix.Stat_t
+	step         // itself
+	dev   uint64
+	ino   uint64
 	err   error
 	first []byte // bytes of it, once they were read
 	read  bool
@@ -53,8 +57,8 @@ const (
 	maxKnownWays = 20_000
 )
 
-func newWays(ctx context.Context, t *tree, live bool) *ways {
-	w := &ways{tree: t, dirs: make(map[string]*way), files: make(map[string]*target)}
+func newWays(ctx context.Context, t *tree, live bool, jobs int) *ways {
+	w := &ways{tree: t, dirs: make(map[string]*way), files: make(map[string]*target, jobs)}
 	if live {
 		w.remote = remoteMounts(string(text(ctx, t, "/proc/self/mountinfo")))
 	}
@@ -164,7 +168,11 @@ func (w *ways) enter(parent *way, name string, links int) *way {
 }
 
 func join(parts ...[]step) []step {
-	var all []step
+	n := 0
+	for _, part := range parts {
+		n += len(part)
+	}
+	all := make([]step, 0, n)
 	for _, part := range parts {
 		for _, s := range part {
 			if !hasStep(all, s.path) {
@@ -223,14 +231,17 @@ func (w *ways) last(name string, links []step) *target {
 	if t.err != nil {
 		return t
 	}
-	if w.remote[path.Join(parent.real, base)] || len(links) > maxLinks {
+	at := path.Join(parent.real, base)
+	if w.remote[at] || len(links) > maxLinks {
 		t.err = errUnsure
 		return t
 	}
-	if t.err = unix.Fstatat(parent.fd, base, &t.stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); t.err != nil {
+	var stat unix.Stat_t
+	if t.err = unix.Fstatat(parent.fd, base, &stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); t.err != nil {
 		return t
 	}
-	if t.stat.Mode&unix.S_IFMT != unix.S_IFLNK {
+	t.step, t.dev, t.ino = step{at, stat.Uid, stat.Gid, stat.Mode}, stat.Dev, stat.Ino
+	if t.kind() != unix.S_IFLNK {
 		return t
 	}
 	to, err := link(parent, base)
@@ -238,15 +249,19 @@ func (w *ways) last(name string, links []step) *target {
 		t.err = err
 		return t
 	}
-	here := step{path.Join(parent.real, base), t.stat.Uid, t.stat.Gid, t.stat.Mode}
-	there := w.last(to, append(links[:len(links):len(links)], join(parent.steps, []step{here})...))
-	return there
+	return w.last(to, append(links[:len(links):len(links)], join(parent.steps, []step{t.step})...))
 }
 
-// steps are all that lies on the way to a file, itself included.
-func (t *target) steps() []step {
-	here := step{path.Join(t.way.real, t.name), t.stat.Uid, t.stat.Gid, t.stat.Mode}
-	return join(t.links, t.way.steps, []step{here})
+// steps yields all that lies on the way to a file, itself included.
+func (t *target) steps(yield func(*step) bool) {
+	for _, part := range [...][]step{t.links, t.way.steps} {
+		for i := range part {
+			if !yield(&part[i]) {
+				return
+			}
+		}
+	}
+	yield(&t.step)
 }
 
 // missing reports whether there is surely no such file.
@@ -257,7 +272,8 @@ func (t *target) missing() bool {
 // head reads how a regular file begins.
 func (t *target) head(n int) []byte {
 	if !t.read {
-		p := &place{dir: t.way.fd, borrowed: true, name: t.name, stat: t.stat}
+		p := &place{dir: t.way.fd, borrowed: true, name: t.name, stat: unix.Stat_t{Mode: t.mode, Ino: t.ino}}
+		p.stat.Dev = t.dev
 		t.first, _ = p.head(n) // what cannot be read tells nothing
 		t.read = true
 	}
