@@ -90,7 +90,7 @@ func (o *findingsOptions) addFlags(p *program, c *cobra.Command) {
 	f.StringVar(&o.severity, "severity", "", "only of this `severity` or a more urgent one: notice, warning or critical")
 	f.StringVar(&o.owner, "owner", "", "only about jobs of this `owner`; none: those that nobody owns")
 	f.StringVar(&o.text, "text", "", "only those whose words or command hold this `text`")
-	f.StringVar(&o.acked, "acked", "", "those that are acknowledged, instead of those that are open; =all: both")
+	f.StringVar(&o.acked, "acked", "", "`which`: those that are acknowledged, instead of those that are open; =all: both")
 	f.Lookup("acked").NoOptDefVal = "only"
 	f.StringVar(&o.failOn, "fail-on", "", "exit with 1 when there is one of this `severity` or a more urgent one")
 	p.completeHosts(c, "host")
@@ -129,6 +129,9 @@ func newFindingsCommand(p *program) *cobra.Command {
 func subcommandOnly(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
+	}
+	if acked := c.Flags().Lookup("acked"); acked != nil && acked.Changed && (args[0] == "all" || args[0] == "only") {
+		return fleet.Errorf(fleet.Usage, "--acked %s: the value follows a =", args[0]).WithHint("fleetctl findings --acked=%s", args[0])
 	}
 	names := make([]string, len(c.Commands()))
 	for i, sub := range c.Commands() {

@@ -157,7 +157,7 @@ func runHost(ctx context.Context, p *program, client *api.Client, name string) e
 			}
 		}
 		if len(host.Inventory.Problems) > 0 {
-			p.note("the scan found %s; fleetctl jobs --problems --host %s", count(len(host.Inventory.Problems), "problem"), host.Name)
+			p.note("the scan found %s; fleetctl jobs --problems --host %s", count(len(host.Inventory.Problems), "problem"), shellWord(host.Name))
 		}
 		return nil
 	})

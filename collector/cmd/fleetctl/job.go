@@ -77,7 +77,7 @@ func drawJob(p *program, job *jobDetail, elsewhere int) error {
 		}
 	}
 	if job.Verdict.Runs && job.Adopted == "" {
-		defer p.note("fleetctl adopt %s --dry-run shows what it takes to make a task of it", jobRef(job.HostName, job.ID))
+		defer p.note("fleetctl adopt %s --dry-run shows what it takes to make a task of it", shellWord(jobRef(job.HostName, job.ID)))
 	}
 	if len(job.Elsewhere) > 0 {
 		p.heading(fmt.Sprintf("the same command elsewhere, %s", count(elsewhere, "time")))

@@ -125,16 +125,6 @@ func runOnePin(ctx context.Context, p *program, client *api.Client, name string)
 	})
 }
 
-// shellWord writes a word so that a shell takes it as one.
-func shellWord(text string) string {
-	if text != "" && !strings.ContainsFunc(text, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@%+-", r)
-	}) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
 func newUnpinCommand(p *program) *cobra.Command {
 	var reason string
 	c := &cobra.Command{

@@ -61,3 +61,15 @@ func TestShadesGrow(t *testing.T) {
 		}
 	}
 }
+
+// TestShellWords: what a hint proposes is one word to a shell, whatever a host
+// calls itself.
+func TestShellWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"web-1:0123": "web-1:0123", "": "''", "role=db,env!=dev": "'role=db,env!=dev'", "x; rm -rf ~": "'x; rm -rf ~'", "it's": `'it'\''s'`, "*": "'*'", "$(id)": "'$(id)'", "東京": "'東京'",
+	} {
+		if got := shellWord(text); got != want {
+			t.Errorf("%q is written %s, want %s", text, got, want)
+		}
+	}
+}

@@ -91,6 +91,7 @@ func TestErrors(t *testing.T) {
 		{"when of a stranger", []string{"when", "--host", "nowhere"}, 3, "fleetctl: there is no host \"nowhere\"\nhint: fleetctl hosts\n"},
 		{"no such severity", []string{"findings", "--fail-on", "high"}, 2, "fleetctl: --fail-on \"high\": want notice, warning or critical\n"},
 		{"no such acks", []string{"findings", "--acked=some"}, 2, "fleetctl: --acked=some: want only or all\n"},
+		{"acks apart", []string{"findings", "--acked", "all"}, 2, "fleetctl: --acked all: the value follows a =\nhint: fleetctl findings --acked=all\n"},
 		{"findings of a mistake", []string{"findings", "shwo"}, 2, "fleetctl: findings does not take \"shwo\"; there are findings ack, show, unack\nhint: fleetctl findings --help\n"},
 		{"unknown finding", []string{"findings", "show", "0123"}, 3, "fleetctl: there is no finding \"0123\"\nhint: fleetctl findings --acked=all\n"},
 		{"two findings", []string{"findings", "show", "1f0c"}, 2, "fleetctl: \"1f0c\" names 2 findings: 1f0c000000000001, 1f0c000000000002\nhint: write more of the id\n"},
