@@ -21,6 +21,7 @@ type starter struct {
 	ended     func(task fleet.TaskID, run fleet.RunID)
 	addresses func() ([]netip.Addr, error) // of the host, now
 	queue     *queue                       // of runs that wait for a place in the fleet
+	start     func(ctx context.Context, spec runner.Spec) error
 }
 
 // Begin begins a run, lets it wait for its place in the fleet, or skips it where
@@ -42,7 +43,7 @@ func (s starter) Begin(ctx context.Context, due scheduler.Due) error {
 	if task.Limits.Fleet > 0 {
 		return s.queue.Begin(ctx, spec)
 	}
-	return s.runner.Start(ctx, spec)
+	return s.start(ctx, spec)
 }
 
 func specOf(task *fleet.Task, run fleet.Run) runner.Spec {

@@ -76,14 +76,19 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer collectors.Close()
 	ended := func(task fleet.TaskID, run fleet.RunID) { plans.Ended(task, run) }
 	places := newQueue(id, collectors.work, recorder{book}, log)
-	places.start, places.ended = runs.Start, ended
 	defer places.Close()
+	taken, err := newAdoptions(ctx, cfg, id, masker, log)
+	if err != nil {
+		return err
+	}
+	fill := filler{taken.adopter, runs.Start, recorder{book}, ended}
+	places.start, places.ended = fill.Start, ended
 
 	open := book.OpenRuns()
 	plans = scheduler.New(scheduler.Config{
 		Host: id, Memory: book, Recorder: recorder{book},
 		Starter: starter{
-			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses, ended: ended, queue: places,
+			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses, ended: ended, queue: places, start: fill.Start,
 		},
 		Open: runsOf(open), Booted: bootTime(), Logger: log,
 	})
@@ -91,7 +96,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	given := &planner{files: files, decided: book.OrderDecided, give: plans.Plan}
+	given := &planner{files: files, decided: book.OrderDecided, armed: taken.adopter.Armed, give: plans.Plan}
+	taken.given, taken.plans = given, plans
 	saved, err := book.LoadPlan()
 	if err != nil {
 		return fmt.Errorf("load plan: %w", err)
@@ -105,6 +111,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	var index uint64
 	if saved != nil {
+		taken.adopter.Take(saved, true)
 		given.Plan(saved, true)
 		index = saved.Index
 	}
@@ -116,7 +123,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer doorbell.Close()
 	up := uplink.New(uplink.Config{
 		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: runs.Output,
-		Index: index, Host: host, Knocks: doorbell.knocks, Logger: log,
+		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
 		Take: func(plan *fleet.Plan) error {
 			if err := checkPlan(plan, id, log); err != nil {
 				return err
@@ -124,10 +131,13 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			if err := book.SavePlan(plan); err != nil {
 				return err
 			}
+			taken.adopter.Take(plan, false)
 			given.Plan(plan, false)
+			taken.tell()
 			return nil
 		},
 	})
+	taken.up = up
 	seen := newWitness(cfg, up, masker, log)
 	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, log: log, changed: make(chan Config)}
 
@@ -136,6 +146,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return plans.Run(ctx) })
 	g.Go(func() error { return files.Run(ctx) })
 	g.Go(func() error { return given.Run(ctx) })
+	g.Go(func() error { return taken.adopter.Run(ctx) })
 	g.Go(func() error { return runs.Run(ctx) })
 	g.Go(func() error { return up.Run(ctx) })
 	g.Go(func() error { return found.Run(ctx) })

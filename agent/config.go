@@ -20,6 +20,7 @@ type Config struct {
 	Name       string            `yaml:"name" help:"name of this host for people; empty: its hostname"`
 	Labels     map[string]string `yaml:"labels" help:"what tasks may select this host by, key=value"`
 	Root       string            `yaml:"root" help:"tree that is scanned for scheduled jobs"`
+	Adoption   string            `yaml:"adoption" help:"whether tasks may take the place of this host's own jobs: allowed or forbidden"`
 	Gossip     Gossip            `yaml:"gossip"`
 	Log        logging.Config    `yaml:"log"`
 
@@ -39,12 +40,19 @@ type Gossip struct {
 // need a restart, which stops no command either.
 var hot = map[string]bool{"collectors": true, "name": true, "labels": true}
 
+// Whether jobs may be adopted.
+const (
+	allowed   = "allowed"
+	forbidden = "forbidden"
+)
+
 // DefaultConfig returns the values that stand where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
 		Collectors: []string{"http://127.0.0.1:7770"},
 		StateDir:   "/var/lib/fleetcron",
 		Root:       "/",
+		Adoption:   forbidden,
 		Gossip:     Gossip{Bind: "127.0.0.1:7773", Label: "fleetcron"},
 	}
 }
@@ -67,6 +75,9 @@ func (c *Config) Validate() error {
 		if !filepath.IsAbs(path) {
 			add(field, path, "want an absolute path")
 		}
+	}
+	if c.Adoption != allowed && c.Adoption != forbidden {
+		add("adoption", c.Adoption, "want allowed or forbidden")
 	}
 	add("gossip.bind", c.Gossip.Bind, wrongListener(c.Gossip.Bind))
 	wrong = append(wrong, c.wrongHost()...)

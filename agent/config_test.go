@@ -36,7 +36,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	slices.Sort(fields)
-	want := "collectors collectors gossip.bind labels.Role! name root state_dir"
+	want := "adoption collectors collectors gossip.bind labels.Role! name root state_dir"
 	if got := strings.Join(fields, " "); got != want {
 		t.Errorf("wrong fields %q, want %q", got, want)
 	}

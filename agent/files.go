@@ -14,6 +14,7 @@ import (
 type planner struct {
 	files   *filewatch.Watcher
 	decided func(fleet.OrderID) bool
+	armed   func([]fleet.Assignment) []fleet.Assignment // those that may begin; a copy
 	give    func(plan *fleet.Plan, stored bool)
 
 	mu   sync.Mutex
@@ -43,10 +44,17 @@ func (p *planner) Run(ctx context.Context) error {
 	}
 }
 
+// Again gives the scheduler the same plan: what may begin is another.
+func (p *planner) Again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.giveAll(true)
+}
+
 // giveAll needs mu.
 func (p *planner) giveAll(stored bool) {
 	whole := p.plan
-	whole.Assignments = slices.Clone(p.plan.Assignments)
+	whole.Assignments = p.armed(p.plan.Assignments)
 	whole.Orders = slices.Concat(p.plan.Orders, p.files.Orders(p.decided))
 	p.give(&whole, stored)
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"log/slog"
+	"path"
 	"regexp"
 	"slices"
 
@@ -33,7 +34,25 @@ func checkPlan(plan *fleet.Plan, host fleet.HostID, log *slog.Logger) error {
 		}
 		return err != nil
 	})
+	plan.Adoptions = slices.DeleteFunc(plan.Adoptions, func(a fleet.Adoption) bool {
+		err := checkAdoption(&a, host)
+		if err != nil {
+			log.Error("adoption not taken from the plan", "task", a.Task, "error", err)
+		}
+		return err != nil
+	})
 	return nil
+}
+
+func checkAdoption(a *fleet.Adoption, host fleet.HostID) error {
+	_, err := fleet.ParseTaskID(string(a.Task))
+	switch {
+	case a.Host != host:
+		return fleet.Invalidf("host", string(a.Host), "is another host")
+	case !path.IsAbs(a.Job.Source) || path.Clean(a.Job.Source) != a.Job.Source:
+		return fleet.Invalidf("job.source", a.Job.Source, "want an absolute path")
+	}
+	return err
 }
 
 func checkAssignment(a *fleet.Assignment) error {

@@ -159,8 +159,8 @@ func (a *Adopter) Unsettled() []fleet.Adoption {
 			continue
 		}
 		word := a.records[id].settled(a.host)
-		waits := word.State == fleet.AdoptionAdopted && wish.State == fleet.AdoptionReleasing // it will have another word soon
-		if word.State != "" && word.State != wish.State && !waits {
+		done := decide(knowledge{a.records[id], wish, a.fresh, a.assigned[id] != nil}) == rest // else it has another word soon
+		if word.State != "" && word.State != wish.State && done {
 			words = append(words, word)
 		}
 	}

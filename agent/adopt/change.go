@@ -227,8 +227,13 @@ func (h hands) unmask(ctx context.Context, c *change) error {
 	if h.systemd == nil {
 		return nil
 	}
-	return errors.Join(h.systemd.Reload(ctx), h.systemd.Start(ctx, c.Unit))
+	// A persistent timer makes up for what it missed since its stamp: the task
+	// ran that.
+	return errors.Join(h.disk.touch(stamps, "stamp-"+c.Unit), h.systemd.Reload(ctx), h.systemd.Start(ctx, c.Unit))
 }
+
+// stamps is where systemd keeps when persistent timers last came.
+const stamps = "/var/lib/systemd/timers"
 
 // tidyTimer goes back to the beginning of what was broken off: whether systemd
 // had been told cannot be read off any file.

@@ -112,6 +112,10 @@ func (w *weak) rmdir(dir, name string) error {
 	return w.power.effect(func() error { return w.tree.rmdir(dir, name) })
 }
 
+func (w *weak) touch(dir, name string) error {
+	return w.power.effect(func() error { return w.tree.touch(dir, name) })
+}
+
 func (w *weak) symlink(dir, name, target string) error {
 	return w.power.effect(func() error {
 		err := w.tree.symlink(dir, name, target)

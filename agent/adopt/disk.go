@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -33,6 +34,9 @@ type disk interface {
 	mkdir(dir, name string) error
 	rmdir(dir, name string) error
 	symlink(dir, name, target string) error
+	// touch sets the time of modification to now; a file that is not there
+	// needs none.
+	touch(dir, name string) error
 }
 
 // file is a file with all that belongs to it.
@@ -328,6 +332,17 @@ func (t tree) rmdir(dir, name string) error {
 		}
 		return err
 	})
+}
+
+func (t tree) touch(dir, name string) error {
+	err := t.in("touch", dir, name, func(fd int) error {
+		now := unix.Timespec{Nsec: unix.UTIME_NOW}
+		return unix.UtimesNanoAt(fd, name, []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (t tree) symlink(dir, name, target string) error {

@@ -62,7 +62,10 @@ func (a *Adopter) bringBack(ctx context.Context, now time.Time, r record, still 
 	a.mu.Unlock()
 	whole := context.WithoutCancel(ctx)
 	err := a.cfg.Arm(whole)
-	if err == nil {
+	if err != nil { // it may still run the task: not now
+		a.log.Warn("scheduler not reached, release waits", "task", r.Task, "error", err)
+		err = errLate
+	} else {
 		err = a.hands.restore(whole, &r.Change, still)
 	}
 	if errors.Is(err, errLate) || errors.Is(err, errFileChanged) { // all is as it was: another try

@@ -6,7 +6,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Event is something that happened: PlanChanged, RunFound, RunEnded, Tick,
+// Event is something that happened: PlanChanged, RunFound, RunEnded, Tick, Mark,
 // ClockJumped or Stopping.
 type Event interface{ event() }
 
@@ -37,6 +37,9 @@ type Tick struct{}
 // passed: it was set, or the host was suspended.
 type ClockJumped struct{}
 
+// Mark is a Tick that somebody waits for.
+type Mark struct{ reached chan struct{} }
+
 // Stopping tells that the agent ends: what was decided is settled now.
 type Stopping struct{}
 
@@ -45,6 +48,7 @@ func (RunFound) event()    {}
 func (RunEnded) event()    {}
 func (Tick) event()        {}
 func (ClockJumped) event() {}
+func (Mark) event()        {}
 func (Stopping) event()    {}
 
 // Action is something to do: Begin, Settle, Pass, Cancel or Wake. Those of one

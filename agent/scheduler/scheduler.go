@@ -74,6 +74,19 @@ func (s *Scheduler) Plan(plan *fleet.Plan, stored bool) {
 // Ended tells that a run is over.
 func (s *Scheduler) Ended(task fleet.TaskID, run fleet.RunID) { s.put(RunEnded{task, run}) }
 
+// CaughtUp returns when everything that was put before is decided and on disk,
+// or with the context's error. Run must be running.
+func (s *Scheduler) CaughtUp(ctx context.Context) error {
+	reached := Mark{make(chan struct{})}
+	s.put(reached)
+	select {
+	case <-reached.reached:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (s *Scheduler) put(event Event) {
 	s.mu.Lock()
 	s.events = append(s.events, event)
@@ -129,6 +142,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 		wake := s.step(whole, now, s.tick(before, now))
 		for event, ok := s.get(); ok && ctx.Err() == nil; event, ok = s.get() {
 			wake = s.step(whole, time.Now(), event)
+			if mark, is := event.(Mark); is {
+				close(mark.reached)
+			}
 		}
 		before = now
 		timer.Reset(sleep(time.Now(), wake))

@@ -254,3 +254,31 @@ func TestSleep(t *testing.T) {
 		}
 	}
 }
+
+// TestCaughtUp: what was put before is decided when it returns, so that a task
+// that was taken away begins nothing more.
+func TestCaughtUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hands{}
+		live(t, h, nil, func() {
+			a := every(time.Second, nil)
+			a.Since = time.Now()
+			h.scheduler.Plan(planOf(a), false)
+			time.Sleep(3500 * time.Millisecond)
+			h.scheduler.Plan(planOf(), false)
+			if err := h.scheduler.CaughtUp(t.Context()); err != nil {
+				t.Error(err)
+			}
+			begun := len(h.begun)
+			time.Sleep(5 * time.Second)
+			if begun == 0 || len(h.begun) != begun {
+				t.Errorf("%d had begun, then %d", begun, len(h.begun))
+			}
+		})
+		over, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := h.scheduler.CaughtUp(over); err == nil {
+			t.Error("a scheduler that has ended answers")
+		}
+	})
+}

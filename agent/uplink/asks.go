@@ -49,11 +49,15 @@ func (u *Uplink) answerAsks(ctx context.Context) {
 	}
 }
 
-// answer sends the output that an ask wants. Where there is none the answer
+// answer sends the output, or the difference, that an ask wants. Where there is none the answer
 // says so, because somebody is waiting for it.
 func (u *Uplink) answer(ctx context.Context, ask api.Ask) {
-	output, dropped, err := u.config.Output(ctx, ask.Run, ask.Stream, ask.Follow)
-	if err != nil {
+	var output io.ReadCloser
+	var dropped int64
+	var err error
+	if ask.Adopt != nil {
+		output = u.rehearse(ctx, ask.Adopt)
+	} else if output, dropped, err = u.config.Output(ctx, ask.Run, ask.Stream, ask.Follow); err != nil {
 		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
 	}
 	defer output.Close()

@@ -21,6 +21,7 @@ type Collectors interface {
 	Deliver(ctx context.Context, host fleet.HostID, batch api.RunBatch) (api.RunReceipt, error)
 	Apply(ctx context.Context, applied fleet.Applied) error
 	Sight(ctx context.Context, host fleet.HostID, sightings *fleet.Sightings) error
+	Settle(ctx context.Context, host fleet.HostID, adoptions []fleet.Adoption) error
 }
 
 // Desk is where one collector keeps questions for this host. Questions and
@@ -52,6 +53,8 @@ type Config struct {
 	Index uint64
 	// Output reads what a run has written and how many bytes of it were dropped.
 	Output func(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error)
+	// Diff says what an adoption would change on this host; nil: nobody knows.
+	Diff   func(ctx context.Context, wish *fleet.Adoption) (string, error)
 	Host   fleet.Host
 	Knocks <-chan struct{} // somebody says that there is news; nil: nobody does
 	Logger *slog.Logger    // nil: slog.Default
@@ -69,6 +72,7 @@ type Uplink struct {
 	inventory inventory
 	sightings sightings
 	applied   applied
+	settled   settled
 }
 
 // New returns an uplink for the host.
@@ -81,6 +85,7 @@ func New(config Config) *Uplink {
 	u.inventory.news, u.applied.news = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.inventory.registered = make(chan struct{})
 	u.sightings.news, u.sightings.anew = make(chan struct{}, 1), make(chan struct{}, 1)
+	u.settled.news = make(chan struct{}, 1)
 	u.SetHost(config.Host)
 	return u
 }
@@ -89,7 +94,7 @@ func New(config Config) *Uplink {
 func (u *Uplink) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, loop := range []func(context.Context){
-		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendRuns, u.answerAsks,
+		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendRuns, u.answerAsks,
 	} {
 		group.Go(func() error {
 			loop(ctx)

@@ -39,6 +39,7 @@ type collectors struct {
 	changed chan struct{} // closed when the plan changes
 	applied fleet.Applied
 	seen    []fleet.Sightings
+	words   []fleet.Adoption
 	runs    map[uint64]fleet.Run // by sequence
 	order   []uint64             // in which they were applied first
 	repeats int
@@ -159,6 +160,16 @@ func (c *collectors) Sight(_ context.Context, _ fleet.HostID, s *fleet.Sightings
 	}
 	c.seen = append(c.seen, *s)
 	return c.reply("sight")
+}
+
+func (c *collectors) Settle(_ context.Context, _ fleet.HostID, words []fleet.Adoption) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.call("settle"); err != nil {
+		return err
+	}
+	c.words = append(c.words, words...)
+	return c.reply("settle")
 }
 
 func (c *collectors) Asks(ctx context.Context, _ fleet.HostID, wait time.Duration) ([]api.Ask, error) {

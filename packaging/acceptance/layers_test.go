@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"agent/uplink":    {"shared/api", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
-		"agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
+		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging",
 	},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},

@@ -64,6 +64,7 @@ const (
 	PathAnnotation  = "/v1/annotations/{fingerprint}"
 	PathAdoptions   = "/v1/adoptions"
 	PathAdoption    = "/v1/adoptions/{namespace}/{name}" // of the task
+	PathJobDiff     = "/v1/hosts/{host}/jobs/{job}/diff" // what adopting it would change there
 	PathHostLoss    = "/v1/hosts/{host}/loss"
 	PathCollectors  = "/v1/collectors"
 	PathCollector   = "/v1/collectors/{collector}"

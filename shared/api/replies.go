@@ -344,6 +344,16 @@ type Ask struct {
 	Run    fleet.RunID `json:"run"`
 	Stream string      `json:"stream"` // stdout, stderr or both
 	Follow bool        `json:"follow,omitempty"`
+	// Adopt asks what that adoption would change, and not for output; the
+	// answer is a JobDiff.
+	Adopt *fleet.Adoption `json:"adopt,omitempty"`
+}
+
+// JobDiff is what silencing a job would change on its host: a unified diff with
+// secrets masked, or why the host would refuse.
+type JobDiff struct {
+	Diff string `json:"diff,omitempty"`
+	Why  string `json:"why,omitempty"`
 }
 
 // Limits of requests, in bytes or items.

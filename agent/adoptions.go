@@ -1,0 +1,155 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/agent/adopt"
+	"github.com/fleetcron/fleetcron/agent/discover"
+	"github.com/fleetcron/fleetcron/agent/mask"
+	"github.com/fleetcron/fleetcron/agent/runner"
+	"github.com/fleetcron/fleetcron/agent/scheduler"
+	"github.com/fleetcron/fleetcron/agent/uplink"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// adoptions connects the adopter with those it works with. The fields below the
+// adopter are set before it runs.
+type adoptions struct {
+	adopter *adopt.Adopter
+	given   *planner
+	plans   *scheduler.Scheduler
+	up      *uplink.Uplink
+}
+
+func newAdoptions(ctx context.Context, cfg Config, id fleet.HostID, masker *mask.Masker, log *slog.Logger) (*adoptions, error) {
+	a := new(adoptions)
+	config := adopt.Config{
+		Dir: filepath.Join(cfg.StateDir, "adopt"), Root: cfg.Root, Allowed: cfg.Adoption == allowed,
+		Look: func(ctx context.Context) (adopt.Sight, error) { return sight(ctx, cfg, id, masker) },
+		Arm:  a.arm, Tell: a.tell, Busy: runPartsIn, Logger: log,
+	}
+	if manager, runs := systemdOf(cfg.Root); runs {
+		config.Systemd = manager
+	}
+	var err error
+	a.adopter, err = adopt.Open(ctx, config)
+	return a, err
+}
+
+// armTime is how long the scheduler may take to take a plan over.
+const armTime = 5 * time.Second
+
+// arm lets the scheduler begin what may begin now, and nothing else.
+func (a *adoptions) arm(ctx context.Context) error {
+	a.given.Again()
+	ctx, cancel := context.WithTimeout(ctx, armTime)
+	defer cancel()
+	return a.plans.CaughtUp(ctx)
+}
+
+// tell lets the collectors know where this host is further than their plan.
+func (a *adoptions) tell() { a.up.SetAdoptions(a.adopter.Unsettled()) }
+
+// sight scans the host now, apart from the scans for reports.
+func sight(ctx context.Context, cfg Config, id fleet.HostID, masker *mask.Masker) (adopt.Sight, error) {
+	host, err := describe(ctx, cfg, id)
+	if err != nil {
+		return adopt.Sight{}, err
+	}
+	report, err := discover.Scan(ctx, cfg.Root, discover.Options{Host: host.Name})
+	if err != nil {
+		return adopt.Sight{}, err
+	}
+	return adopt.Sight{Host: host, Found: report, Masked: *masker.Report(&report)}, nil
+}
+
+// filler puts masked secrets back into what begins.
+type filler struct {
+	adopter  *adopt.Adopter
+	start    func(ctx context.Context, spec runner.Spec) error
+	recorder recorder
+	ended    func(task fleet.TaskID, run fleet.RunID)
+}
+
+// Start begins a run; one whose secrets nobody knows is missed, with the reason.
+func (f filler) Start(ctx context.Context, spec runner.Spec) error {
+	execute, err := f.adopter.Fill(spec.Run.Task, spec.Execute)
+	if err == nil {
+		spec.Execute = execute
+		return f.start(ctx, spec)
+	}
+	run := spec.Run
+	run.State, run.Reason, run.Detail = fleet.RunMissed, fleet.MissedForkFailed, "not started: "+err.Error()
+	if err := f.recorder.Settle(ctx, run); err != nil {
+		return err
+	}
+	f.ended(run.Task, run.ID)
+	return nil
+}
+
+// runPartsIn reports whether a run-parts, or another program that runs the
+// scripts of a directory, is at work in it.
+func runPartsIn(dir string) bool {
+	names, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		line, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		for word := range bytes.SplitSeq(line, []byte{0}) {
+			if strings.TrimRight(string(word), "/") == dir {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// systemctl asks the systemd of this host.
+type systemctl struct{}
+
+// systemdOf returns the systemd that reads the units below the root, and
+// whether there is one that runs.
+func systemdOf(root string) (systemctl, bool) {
+	if filepath.Clean(root) != "/" {
+		return systemctl{}, false
+	}
+	info, err := os.Stat("/run/systemd/system") // there as long as systemd runs
+	return systemctl{}, err == nil && info.IsDir()
+}
+
+const systemctlTime = 30 * time.Second
+
+func (systemctl) ask(ctx context.Context, words ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, systemctlTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "/usr/bin/systemctl", words...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemctl %s: %w: %s", strings.Join(words, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// Reload reads all units anew.
+func (s systemctl) Reload(ctx context.Context) error { return s.ask(ctx, "daemon-reload") }
+
+// Stop stops a unit.
+func (s systemctl) Stop(ctx context.Context, unit string) error {
+	return s.ask(ctx, "stop", "--", unit)
+}
+
+// Start starts a unit.
+func (s systemctl) Start(ctx context.Context, unit string) error {
+	return s.ask(ctx, "start", "--", unit)
+}
