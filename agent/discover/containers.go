@@ -127,15 +127,13 @@ func (h *host) within(p *process) {
 	switch base := path.Base(p.exe); {
 	case h.cron != None:
 	case strings.HasPrefix(base, "busybox") || strings.HasPrefix(base, "bbsuid"):
-		h.cron, h.reads = Busybox, cron.Busybox
+		h.use(Busybox)
 	case base == "cron":
-		h.cron, h.reads = Debian, cron.Debian
+		h.use(Debian)
 	default:
-		h.cron, h.reads = Cronie, cron.Cronie
+		h.use(Cronie)
 	}
-	if i := slices.Index(p.args, "-c"); i > 0 && h.cron == Busybox && i+1 < len(p.args) && path.IsAbs(p.args[i+1]) {
-		h.spool = path.Clean(p.args[i+1])
-	}
+	h.spoolOption(p.args)
 	h.users.outside(p.uids)
 }
 

@@ -93,6 +93,7 @@ func (s *scan) spool() string {
 
 func (s *scan) spoolDir(ctx context.Context, out *found, dir *directory, active bool) {
 	rule := spoolNames[s.host.reader()]
+	elsewhere := s.clustered(ctx, dir)
 	for _, name := range s.names(out, dir) {
 		t := table{source: printable(dir.path + "/" + name), owner: name}
 		switch {
@@ -100,6 +101,8 @@ func (s *scan) spoolDir(ctx context.Context, out *found, dir *directory, active 
 			t.unread = no(fleet.OtherwiseWrong, "cron on this host reads users' tables from %s, not from %s (install it with crontab -u %s)", s.spool(), dir.path, printable(name))
 		case !rule.takes(name):
 			t.unread = rule.skips(name)
+		case elsewhere.Code != "":
+			t.unread = elsewhere
 		}
 		s.table(ctx, out, dir, name, t)
 	}

@@ -50,18 +50,21 @@ var families = []family{
 // host is what a tree says about the host it is of.
 type host struct {
 	family
-	cron     Cron
-	pretty   string // PRETTY_NAME
-	users    *users
-	zone     string // IANA name; empty where only the rules are known
-	location *time.Location
-	stripped bool // no shell in it: a copy of some files, not a system
-	anacron  bool
-	atd      bool
+	cron      Cron
+	pretty    string // PRETTY_NAME
+	users     *users
+	zone      string // IANA name; empty where only the rules are known
+	location  *time.Location
+	stripped  bool // no shell in it: a copy of some files, not a system
+	anacron   bool
+	atd       bool
+	installed []Cron
+	bySystemd bool // systemd-cron does what a cron would
+	cronDown  bool // cron is installed, but does not run now
 	// the daemon's options
 	lsbNames bool // Debian's -l
 	anyFile  bool // cronie's -p: no checks of owner and mode
-	cronDown bool // cron is installed, but does not run now
+	cluster  bool // cronie's -c: many hosts share the spool
 }
 
 // readHost looks at what decides how everything else is read.
@@ -74,10 +77,7 @@ func readHost(ctx context.Context, t *tree) *host {
 	h.zone, h.location = readZone(ctx, t)
 	h.anacron = exists(t, "/usr/sbin/anacron") || exists(t, "/usr/bin/anacron") || h.stripped && exists(t, "/etc/anacrontab")
 	h.atd = exists(t, "/usr/sbin/atd") || exists(t, "/usr/bin/atd") || h.stripped
-	options := strings.Fields(variables(text(ctx, t, "/etc/default/cron"))["EXTRA_OPTS"])
-	h.lsbNames = slices.Contains(options, "-l")
-	options = strings.Fields(variables(text(ctx, t, "/etc/sysconfig/crond"))["CRONDARGS"])
-	h.anyFile = slices.Contains(options, "-p")
+	h.readOptions(ctx, t)
 	return h
 }
 
@@ -90,43 +90,6 @@ func familyOf(release map[string]string) family {
 		}
 	}
 	return families[len(families)-1]
-}
-
-// detect finds whose cron is installed. The distribution decides where none is
-// and the tree is only a copy of some files.
-func (h *host) detect(t *tree) {
-	h.cron = h.family.cron
-	for _, name := range []string{"/usr/sbin/crond", "/usr/bin/crond", "/sbin/crond", "/bin/crond"} {
-		p, err := t.lookup(name, true)
-		if err != nil {
-			continue
-		}
-		base := path.Base(p.path)
-		p.Close()
-		if h.cron, h.reads = Cronie, cron.Cronie; strings.HasPrefix(base, "busybox") || strings.HasPrefix(base, "bbsuid") {
-			h.cron, h.reads = Busybox, cron.Busybox
-		}
-		h.settle()
-		return
-	}
-	if exists(t, "/usr/sbin/cron") { // SUSE's cronie has that name, too
-		if h.name != "suse" {
-			h.cron, h.reads = Debian, cron.Debian
-		}
-		h.settle()
-		return
-	}
-	if !h.stripped {
-		h.cron = None
-	}
-}
-
-// settle gives a cron that is not its distribution's the spool it has there.
-func (h *host) settle() {
-	if h.cron == h.family.cron {
-		return
-	}
-	h.spool = "/var/spool/cron/crontabs" // Debian's cronie, and busybox's default
 }
 
 // HostCron says whose cron reads the tables of the tree at root.

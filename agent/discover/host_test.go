@@ -25,6 +25,11 @@ func TestHostCron(t *testing.T) {
 		{"busybox under another name", "-- usr/sbin/crond -> /bin/busybox.static --\n-- bin/busybox.static --\n", Busybox, "/var/spool/cron/crontabs"},
 		{"a system without cron", "-- etc/os-release --\nID=debian\n-- bin/sh --\n", None, "/var/spool/cron/crontabs"},
 		{"a system with it", "-- etc/os-release --\nID=debian\n-- bin/sh --\n-- usr/sbin/cron --\n", Debian, "/var/spool/cron/crontabs"},
+		{"Debian with busybox beside", "-- etc/os-release --\nID=debian\n-- bin/sh --\n-- usr/sbin/cron --\n-- usr/sbin/crond -> /bin/busybox --\n-- bin/busybox --\n", Debian, "/var/spool/cron/crontabs"},
+		{"Fedora with busybox beside", "-- etc/os-release --\nID=fedora\n-- usr/sbin/crond --\n-- usr/bin/crond -> busybox --\n-- usr/bin/busybox --\n", Cronie, "/var/spool/cron"},
+		{"Arch with Debian's and busybox", "-- etc/os-release --\nID=arch\n-- usr/sbin/cron --\n-- bin/crond -> busybox --\n-- bin/busybox --\n", Debian, "/var/spool/cron/crontabs"},
+		{"systemd-cron", "-- etc/os-release --\nID=arch\n-- bin/sh --\n-- usr/lib/systemd/system-generators/systemd-crontab-generator --\n", Cronie, "/var/spool/cron"},
+		{"busybox with a spool of its own", "-- etc/os-release --\nID=alpine\n-- etc/conf.d/crond --\nCRON_OPTS=\"-c /data/tabs -l 2\"\n", Busybox, "/data/tabs"},
 		{"nothing known", "-- etc/hostname --\nx\n", Debian, "/var/spool/cron/crontabs"},
 	} {
 		root := plant(t, c.tree)
@@ -35,6 +40,31 @@ func TestHostCron(t *testing.T) {
 		s := scan{tree: tree, host: readHost(t.Context(), tree)}
 		if spool := s.spool(); got != c.want || spool != c.spool {
 			t.Errorf("%s: %s in %s, want %s in %s", c.name, got, spool, c.want, c.spool)
+		}
+		tree.release()
+	}
+}
+
+// TestWhichCronRuns: of several crons that are installed, the one that runs
+// reads the tables.
+func TestWhichCronRuns(t *testing.T) {
+	const both = "-- etc/os-release --\nID=debian\n-- usr/sbin/cron --\n-- usr/sbin/crond -> /bin/busybox --\n-- bin/busybox --\n-- proc/1/comm --\ninit\n" +
+		"-- proc/self/ns/pid -> pid:[1] --\n-- proc/1/ns/pid -> pid:[1] --\n-- proc/7/ns/pid -> pid:[1] --\n-- proc/7/comm --\n"
+	for _, c := range []struct {
+		name, tree string
+		want       Cron
+		down       bool
+	}{
+		{"Debian's", both + "cron\n", Debian, false},
+		{"busybox's", both + "crond\n", Busybox, false},
+		{"none", both + "sshd\n", Debian, true},
+		{"systemd", "-- etc/os-release --\nID=debian\n-- bin/sh --\n-- lib/systemd/system-generators/systemd-crontab-generator --\n-- proc/1/comm --\nsystemd\n", Debian, false},
+	} {
+		tree, err := openTree(plant(t, c.tree))
+		must(t, err)
+		h := readHost(t.Context(), tree)
+		if h.look(t.Context(), tree); h.cron != c.want || h.cronDown != c.down {
+			t.Errorf("%s: %s, down %v", c.name, h.cron, h.cronDown)
 		}
 		tree.release()
 	}
@@ -78,6 +108,12 @@ func TestVerdicts(t *testing.T) {
 			"/etc/crontab", "Debian's cron ignores the whole file because of line 2: bad username (correct that line, and the others run as well)"},
 		{"cron -l", "-- etc/default/cron --\nEXTRA_OPTS=\"-L 2 -l\"\n-- etc/cron.d/vendor.org-job --\n" + job, "/etc/cron.d/vendor.org-job", ""},
 		{"crond -p", "-- etc/os-release --\nID=fedora\n-- etc/sysconfig/crond --\nCRONDARGS=\"-p\"\n-- etc/crontab 0777 --\n" + job, "/etc/crontab", ""},
+		{"crond -c, another host", "-- etc/os-release --\nID=fedora\n-- etc/hostname --\nb\n-- etc/sysconfig/crond --\nCRONDARGS=-c\n-- var/spool/cron/.cron.hostname --\na\n-- var/spool/cron/root 0600 --\n1 1 * * * x\n", "/var/spool/cron/root",
+			"crond -c runs users' tables only on the host that /var/spool/cron/.cron.hostname names, which is \"a\" (crontab -n b moves them here)"},
+		{"crond -c, this host", "-- etc/os-release --\nID=fedora\n-- etc/hostname --\na\n-- etc/sysconfig/crond --\nCRONDARGS=-c\n-- var/spool/cron/.cron.hostname --\na\n-- var/spool/cron/root 0600 --\n1 1 * * * x\n", "/var/spool/cron/root", ""},
+		{"RANDOM_DELAY", "-- etc/os-release --\nID=fedora\n-- etc/crontab --\nRANDOM_DELAY=30\n" + job, "/etc/crontab", "up to 30 minutes late, by RANDOM_DELAY"},
+		{"RANDOM_DELAY of no number", "-- etc/os-release --\nID=fedora\n-- etc/crontab --\nRANDOM_DELAY=1441\n" + job, "/etc/crontab", ""},
+		{"RANDOM_DELAY, which Debian's cron does not know", "-- etc/crontab --\nRANDOM_DELAY=30\n" + job, "/etc/crontab", ""},
 		{"run-parts --regex", "-- etc/crontab --\n1 1 * * * root run-parts --regex='^.*\\.sh$' /etc/cron.daily\n-- etc/cron.daily/a.sh 0755 --\n", "/etc/cron.daily/a.sh", "run-parts is called by /etc/crontab line 1"},
 		{"run-parts --lsbsysinit", "-- etc/crontab --\n1 1 * * * root run-parts --lsbsysinit -- /etc/cron.daily/\n-- etc/cron.daily/a.b-c 0755 --\n", "/etc/cron.daily/a.b-c", "run-parts is called by /etc/crontab line 1"},
 		{"a call that does not run", "-- etc/crontab --\n1 1 * * * root run-parts /etc/cron.daily\nx\n-- etc/cron.daily/a 0755 --\n", "/etc/cron.daily/a",

@@ -62,6 +62,7 @@ type scan struct {
 	host   *host
 	now    time.Time
 	next   int
+	name   string    // the host's, as the tree says; empty: unknown
 	live   bool      // the tree is the running system's
 	booted time.Time // of the running system; zero: unknown
 	bus    *bus      // to the running systemd
@@ -207,7 +208,7 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 		h, name = readHost(ctx, t), hostName(ctx, t, c.root)
 		if s.live {
 			booted = bootTime(ctx, t)
-			h.cronDown = daemons[h.cron].down(ctx, t)
+			h.look(ctx, t)
 		}
 	})
 	select {
@@ -217,7 +218,7 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 		all.add(out)
 		return ctx.Err()
 	}
-	s.tree, s.host, s.booted = t, h, booted
+	s.tree, s.host, s.booted, s.name = t, h, booted, name
 	report.Host = cmp.Or(report.Host, name)
 	return nil
 }

@@ -146,7 +146,7 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 		job.Verdict = no(fleet.NeverDue, "no day of the calendar fits its schedule, so it never comes (correct its day or month)")
 	}
 	if job.Verdict.Runs {
-		job.Next = due
+		job.Next, job.Verdict.Why = due, s.late(j)
 	}
 	if complaint := schedule.Complaint(); complaint != "" && t.isRead() {
 		f := schedule.Fields()
