@@ -17,7 +17,6 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/takeover"
-	"github.com/fleetcron/fleetcron/shared/taskfile"
 )
 
 // foundTask is a task that does what jobs found on hosts do.
@@ -63,17 +62,29 @@ func runExportFound(ctx context.Context, p *program, client *api.Client, options
 	if err != nil {
 		return err
 	}
-	jobs, err := collectAll(func(page api.Page) (api.List[api.JobView], error) {
-		return client.Jobs(ctx, api.JobQuery{Page: page, Host: options.host, Label: options.label, User: options.user})
-	})
-	if err != nil {
+	query := api.JobQuery{Host: options.host, Label: options.label, User: options.user}
+	ask := func(kind fleet.JobKind, each func(*api.JobView)) error {
+		_, err := collect(paging{limit: 1, all: true}, func(page api.Page) (api.List[api.JobView], error) {
+			query.Page, query.Kind = page, kind
+			return client.Jobs(ctx, query)
+		}, func(job api.JobView) bool {
+			each(&job)
+			return false // a fleet's jobs are more than need be held at once
+		})
+		return err
+	}
+	e := newExporter(hosts, options.namespace)
+	if err := ask(fleet.KindRunParts, e.script); err != nil {
+		return err
+	}
+	if err := ask("", e.add); err != nil {
 		return err
 	}
 	given, err := allTasks(ctx, client, "")
 	if err != nil {
 		return err
 	}
-	answer := exportFound(hosts, jobs, given, options.namespace)
+	answer := e.finish(given)
 	switch {
 	case options.dir != "":
 		return answer.writeFiles(p, options.dir)
@@ -96,45 +107,62 @@ func runExportFound(ctx context.Context, p *program, client *api.Client, options
 	return err
 }
 
-// exportFound makes a task of every distinct command, user, schedule, zone and
+// exporter makes a task of every distinct command, user, schedule, zone and
 // environment, on the hosts that have it. The same jobs always give the same
 // tasks under the same names; no name is that of a task that is given.
-func exportFound(hosts []api.HostView, jobs []api.JobView, given []api.TaskView, namespace string) foundExport {
-	var answer foundExport
-	byID := make(map[fleet.HostID]*fleet.Host, len(hosts))
+type exporter struct {
+	namespace string
+	hosts     map[fleet.HostID]*fleet.Host
+	scripts   map[string]bool       // HOST:DIR of directories whose scripts are jobs
+	same      map[string]*foundTask // by what they do
+	leftOut   []leftOut
+}
+
+func newExporter(hosts []api.HostView, namespace string) *exporter {
+	e := &exporter{namespace: namespace, hosts: make(map[fleet.HostID]*fleet.Host, len(hosts)), scripts: map[string]bool{}, same: map[string]*foundTask{}, leftOut: []leftOut{}}
 	for i := range hosts {
-		byID[hosts[i].ID] = &hosts[i].Host
+		e.hosts[hosts[i].ID] = &hosts[i].Host
 	}
-	same := map[string]*foundTask{} // by what they do
-	scripts := scriptDirs(jobs)
-	for i := range jobs {
-		job := &jobs[i]
-		task, err := taskFrom(job, byID[job.Host], scripts)
-		if err != nil {
-			answer.LeftOut = append(answer.LeftOut, leftOut{originOf(job), job.Command, reasonOf(err)})
-			continue
-		}
-		task.Namespace = namespace
-		key := contentKey(&task)
-		group := same[key]
-		if group == nil {
-			group = &foundTask{Task: task}
-			same[key] = group
-		}
-		group.From = append(group.From, originOf(job))
-		group.Masked = group.Masked || masked.MatchString(job.Command) || anyMasked(job.Env)
-		for _, risk := range job.Risks {
-			if !slices.Contains(group.Mind, risk.Why) {
-				group.Mind = append(group.Mind, risk.Why)
-			}
-		}
-		if name := hostPattern(job, byID[job.Host]); !slices.Contains(group.Task.Where.Hosts, name) {
-			group.Task.Where.Hosts = append(group.Task.Where.Hosts, name)
+	return e
+}
+
+// script notes a job that a line of another one starts. All of them come
+// before the first add.
+func (e *exporter) script(job *api.JobView) {
+	e.scripts[string(job.Host)+":"+filepath.Dir(job.Source)] = true
+}
+
+func (e *exporter) add(job *api.JobView) {
+	host := e.hosts[job.Host]
+	task, err := taskFrom(job, host, e.scripts)
+	if err != nil {
+		e.leftOut = append(e.leftOut, leftOut{originOf(job), job.Command, reasonOf(err)})
+		return
+	}
+	task.Namespace = e.namespace
+	key := contentKey(&task)
+	group := e.same[key]
+	if group == nil {
+		group = &foundTask{Task: task}
+		e.same[key] = group
+	}
+	group.From = append(group.From, originOf(job))
+	group.Masked = group.Masked || masked.MatchString(job.Command) || anyMasked(job.Env)
+	for _, risk := range job.Risks {
+		if !slices.Contains(group.Mind, risk.Why) {
+			group.Mind = append(group.Mind, risk.Why)
 		}
 	}
-	for _, group := range same {
+	group.Task.Where.Hosts = append(group.Task.Where.Hosts, hostPattern(job, host))
+}
+
+// finish sorts and names what there is.
+func (e *exporter) finish(given []api.TaskView) foundExport {
+	answer := foundExport{Tasks: []foundTask{}, LeftOut: e.leftOut}
+	for _, group := range e.same {
 		slices.SortFunc(group.From, compareOrigins)
 		slices.Sort(group.Task.Where.Hosts)
+		group.Task.Where.Hosts = slices.Compact(group.Task.Where.Hosts)
 		slices.Sort(group.Mind)
 		group.Task.Owner = commonOwner(group.From)
 		answer.Tasks = append(answer.Tasks, *group)
@@ -174,17 +202,6 @@ func callsDir(command string) string {
 		return strings.TrimRight(m[1], "/")
 	}
 	return ""
-}
-
-// scriptDirs returns HOST:DIR for every directory whose scripts are jobs.
-func scriptDirs(jobs []api.JobView) map[string]bool {
-	dirs := map[string]bool{}
-	for i := range jobs {
-		if jobs[i].Kind == fleet.KindRunParts {
-			dirs[string(jobs[i].Host)+":"+filepath.Dir(jobs[i].Source)] = true
-		}
-	}
-	return dirs
 }
 
 // masked is what a host writes in the place of a secret.
@@ -272,82 +289,4 @@ func (e *foundExport) name(given []api.TaskView) {
 		}
 	}
 	slices.SortFunc(e.Tasks, func(a, b foundTask) int { return cmp.Compare(a.Task.ID(), b.Task.ID()) })
-}
-
-// text returns the file of one task, led by where it was found.
-func (t *foundTask) text() ([]byte, error) {
-	var out bytes.Buffer
-	for i, from := range t.From {
-		const most = 20
-		if i == most {
-			fmt.Fprintf(&out, "# … and %d more\n", len(t.From)-most)
-			break
-		}
-		line := fmt.Sprintf("found on %s in %s (%s)", from.Host, placeText(from.Source, from.Line), from.Kind)
-		if from.Extra != "" {
-			line += ", " + from.Extra
-		}
-		comment(&out, line)
-	}
-	for _, why := range t.Mind {
-		comment(&out, "mind: "+why)
-	}
-	if t.Masked {
-		comment(&out, "It holds a secret that its host keeps to itself: put what belongs in the place of")
-		comment(&out, "<redacted:…> where only "+orDash(t.Task.Run.User)+" can read it, and have the command read it there.")
-	}
-	text, err := taskfile.Format(t.Task)
-	out.Write(text)
-	return out.Bytes(), err
-}
-
-// comment writes one line that no text of a host can break out of.
-func comment(out *bytes.Buffer, text string) {
-	fmt.Fprintf(out, "# %s\n", strings.Map(func(r rune) rune {
-		if r == 0xfffe || r == 0xffff {
-			return 0xfffd // YAML takes neither
-		}
-		return r
-	}, cleanLine(text)))
-}
-
-// leftOutFile is where --dir lists what no file was written for.
-const leftOutFile = "left-out.txt"
-
-func (e *foundExport) writeFiles(p *program, dir string) error {
-	root, err := openDir(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for i := range e.Tasks {
-		text, err := e.Tasks[i].text()
-		if err == nil {
-			err = writeTaskFile(root, e.Tasks[i].Task.ID(), text)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if err := root.WriteFile(leftOutFile, []byte(e.summary()), 0o644); err != nil {
-		return fmt.Errorf("export: %w", err)
-	}
-	p.note("%s in %s; %s left out, %s says why", count(len(e.Tasks), "task"), dir, count(len(e.LeftOut), "job"), filepath.Join(dir, leftOutFile))
-	if len(e.Tasks) > 0 {
-		p.note("fleetctl validate -f %s checks them; the jobs go on running where they are until fleetctl adopt takes them over", shellWord(dir))
-	}
-	return nil
-}
-
-// summary lists what was left out, for people.
-func (e *foundExport) summary() string {
-	jobs := 0
-	for i := range e.Tasks {
-		jobs += len(e.Tasks[i].From)
-	}
-	text := fmt.Sprintf("%s for %s; %s left out\n", count(len(e.Tasks), "task"), count(jobs, "job"), count(len(e.LeftOut), "job"))
-	for _, left := range e.LeftOut {
-		text += cleanLine(fmt.Sprintf("  %s %s %s: %s", jobRef(left.Host, left.Job), placeText(left.Source, left.Line), cut(cleanLine(left.Command), 60), left.Reason)) + "\n"
-	}
-	return text
 }

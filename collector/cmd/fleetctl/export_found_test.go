@@ -34,6 +34,19 @@ func lineOn(host int, name, schedule, command string, change ...func(*api.JobVie
 	return job
 }
 
+func exportFound(hosts []api.HostView, jobs []api.JobView, given []api.TaskView) foundExport {
+	e := newExporter(hosts, "")
+	for i := range jobs {
+		if jobs[i].Kind == fleet.KindRunParts {
+			e.script(&jobs[i])
+		}
+	}
+	for i := range jobs {
+		e.add(&jobs[i])
+	}
+	return e.finish(given)
+}
+
 func TestExportFoundGroups(t *testing.T) {
 	hosts := exportHosts("web-1", "web-2", "odd*")
 	owned := func(owner string) func(*api.JobView) { return func(j *api.JobView) { j.Owner = owner } }
@@ -53,7 +66,7 @@ func TestExportFoundGroups(t *testing.T) {
 		lineOn(9, "gone", "0 4 * * *", "/opt/gone"),
 	}
 	given := []api.TaskView{{TaskRecord: fleet.TaskRecord{Task: fleet.Task{Name: "tidy"}}}}
-	answer := exportFound(hosts, jobs, given, "")
+	answer := exportFound(hosts, jobs, given)
 	var got []string
 	for _, one := range answer.Tasks {
 		name, _, _ := strings.Cut(string(one.Task.ID()), "-")
@@ -87,7 +100,7 @@ func TestExportFoundGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Reverse(jobs)
-	second, err := encodeJSON(exportFound(hosts, jobs, given, ""))
+	second, err := encodeJSON(exportFound(hosts, jobs, given))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +127,7 @@ func TestExportFoundIsAlwaysValid(t *testing.T) {
 				j.Env = map[string]string{rapid.SampledFrom([]string{"A", "SHELL", "PATH", "HOME"}).Draw(t, "name"): text.Draw(t, "value")}
 			}))
 		}
-		answer := exportFound(hosts, jobs, nil, "")
+		answer := exportFound(hosts, jobs, nil)
 		total := len(answer.LeftOut)
 		seen := map[fleet.TaskID]bool{}
 		for i := range answer.Tasks {

@@ -26,15 +26,18 @@ var noon = time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC)
 // collectorFake is a collector in memory that speaks the HTTP contract: enough
 // of one that fleetctl cannot tell.
 type collectorFake struct {
-	mu       sync.Mutex
-	index    uint64
-	hosts    []api.HostDetail
-	tasks    map[fleet.TaskID]*fleet.TaskRecord
-	runs     []api.RunView
-	applied  bool // agents take over what they are given
-	noLeader bool
-	ends     fleet.Run // how an ordered run ends
-	writes   int
+	mu      sync.Mutex
+	index   uint64
+	hosts   []api.HostDetail
+	tasks   map[fleet.TaskID]*fleet.TaskRecord
+	runs    []api.RunView
+	applied bool // agents take over what they are given
+
+	mind      string // of hosts that are asked to adopt: obstinate refuses
+	adoptions map[fleet.TaskID]fleet.Adoption
+	noLeader  bool
+	ends      fleet.Run // how an ordered run ends
+	writes    int
 
 	findings    []fleet.Finding
 	pins        map[string]fleet.Pin
@@ -85,24 +88,27 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (any, error){
-		"GET " + api.PathHosts:      f.listHosts,
-		"GET " + api.PathHost:       func(r *http.Request) (any, error) { return f.host(r.PathValue("host")) },
-		"GET " + api.PathJobs:       f.listJobs,
-		"GET " + api.PathJobGroups:  f.listGroups,
-		"GET " + api.PathTasks:      f.listTasks,
-		"GET " + api.PathTask:       func(r *http.Request) (any, error) { return f.task(taskOf(r)) },
-		"GET " + api.PathTaskHosts:  f.taskHosts,
-		"GET " + api.PathRuns:       f.listRuns,
-		"GET " + api.PathRun:        func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
-		"GET " + api.PathUpcoming:   f.upcoming,
-		"GET " + api.PathCollectors: f.cluster,
-		"POST " + api.PathResolve:   f.resolve,
-		"POST " + api.PathTasks:     f.change(f.putTask),
-		"PATCH " + api.PathTask:     f.change(f.patchTask),
-		"DELETE " + api.PathTask:    f.change(f.deleteTask),
-		"POST " + api.PathTaskRun:   f.change(f.order),
-		"POST " + api.PathEvent:     f.change(f.raise),
-		"DELETE " + api.PathRun:     f.change(f.cancel),
+		"GET " + api.PathHosts:       f.listHosts,
+		"GET " + api.PathHost:        func(r *http.Request) (any, error) { return f.host(r.PathValue("host")) },
+		"GET " + api.PathJobs:        f.listJobs,
+		"GET " + api.PathJobGroups:   f.listGroups,
+		"GET " + api.PathTasks:       f.listTasks,
+		"GET " + api.PathTask:        func(r *http.Request) (any, error) { return f.task(taskOf(r)) },
+		"GET " + api.PathTaskHosts:   f.taskHosts,
+		"GET " + api.PathRuns:        f.listRuns,
+		"GET " + api.PathRun:         func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
+		"GET " + api.PathUpcoming:    f.upcoming,
+		"GET " + api.PathCollectors:  f.cluster,
+		"POST " + api.PathResolve:    f.resolve,
+		"POST " + api.PathTasks:      f.change(f.putTask),
+		"PATCH " + api.PathTask:      f.change(f.patchTask),
+		"DELETE " + api.PathTask:     f.change(f.deleteTask),
+		"POST " + api.PathTaskRun:    f.change(f.order),
+		"POST " + api.PathEvent:      f.change(f.raise),
+		"POST " + api.PathAdoptions:  f.change(f.adopt),
+		"GET " + api.PathAdoption:    f.adoption,
+		"DELETE " + api.PathAdoption: f.change(f.release),
+		"DELETE " + api.PathRun:      f.change(f.cancel),
 
 		"GET " + api.PathChanges:       f.listChanges,
 		"GET " + api.PathFindings:      f.listFindings,

@@ -55,6 +55,8 @@ func changeFleet(ts *testscript.TestScript, _ bool, args []string) {
 		fake.ends = fleet.Run{State: fleet.RunRan, Exit: &code, Started: &started, Ended: &ended, Tail: "no space left\n"}
 	case "leaderless":
 		fake.noLeader = true
+	case "obstinate": // hosts refuse what they are asked
+		fake.mind = "obstinate"
 	case "deaf": // the agents do not take over what they are given
 		fake.applied = false
 	case "silent":
