@@ -26,7 +26,7 @@ type cursor struct {
 // Limits of the reading of one log.
 const (
 	maxRound    = 32 << 20  // bytes in one round
-	maxUnpacked = 256 << 20 // bytes of a zipped file
+	maxUnpacked = 128 << 20 // bytes of a zipped file, which is read in one round
 	maxLine     = 64 << 10  // bytes of a line that are looked at
 	headLength  = 1024
 )
@@ -56,14 +56,17 @@ func (d *directory) follow(ctx context.Context, log string, from *cursor, now ti
 			last = now
 		}
 		s := stretch{cursor: at, left: left, final: final, line: func(text []byte) { line(last, text) }}
+		if p.zipped {
+			s.left = maxUnpacked
+		}
 		done, err := s.read(ctx, p)
 		if err != nil && final && ctx.Err() == nil {
 			gap, done, err = true, true, nil // what of it could be read, was
 		}
 		if err != nil || !done || !final {
-			return s.cursor.in(p, now), gap, err
+			return s.cursor.in(p, from, now), gap, err
 		}
-		left, at = s.left, cursor{}
+		left, at = left-(s.Offset-at.Offset), cursor{}
 	}
 	return nil, gap, nil // not reached: the last part is never final
 }
@@ -154,13 +157,17 @@ func (c *cursor) matches(p *part) bool {
 	return p.head(c.Length) == c.Head
 }
 
-// in completes a cursor with what its file is known by.
-func (c cursor) in(p *part, now time.Time) *cursor {
+// in completes a cursor with what its file is known by. Where nothing was
+// read it is the one there was.
+func (c cursor) in(p *part, from *cursor, now time.Time) *cursor {
 	c.Read = now.Unix()
 	begin := make([]byte, headLength)
 	if r, err := p.reader(0); err == nil {
 		n, _ := io.ReadFull(r, begin)
 		c.Length, c.Head = n, digest(begin[:n])
+	}
+	if from != nil && from.Length > 0 && c.Offset == from.Offset && c.Length == from.Length && c.Head == from.Head {
+		return from
 	}
 	return &c
 }

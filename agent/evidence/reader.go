@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,7 +32,8 @@ type Config struct {
 type Reader struct {
 	config Config
 	state  *state
-	busy   chan struct{} // holds one while nobody reads
+	saved  [sha256.Size]byte // digest of the state file
+	busy   chan struct{}     // holds one while nobody reads
 	warned map[string]string
 }
 
@@ -99,9 +102,26 @@ func (r *Reader) read(ctx context.Context, report *fleet.Report) (fleet.Sighting
 	round.logs(ctx)
 	seen := round.sightings()
 	if r.config.State != "" {
-		troubles = append(troubles, r.state.save(r.config.State))
+		troubles = append(troubles, r.save())
 	}
 	return seen, errors.Join(append(troubles, ctx.Err())...)
+}
+
+// save writes the state file, if it changed.
+func (r *Reader) save() error {
+	text, err := json.Marshal(r.state)
+	if err != nil {
+		return fmt.Errorf("evidence state: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	if sum == r.saved {
+		return nil
+	}
+	if err := replace(r.config.State, text); err != nil {
+		return fmt.Errorf("evidence state: %w", err)
+	}
+	r.saved = sum
+	return nil
 }
 
 // trouble logs what is wrong with a witness, when that changes.
@@ -193,17 +213,18 @@ func (r *round) log(ctx context.Context, dir *directory, log string) {
 	witness := path.Join(logDir, log)
 	times := &clock{zone: r.config.Zone}
 	journal := r.state.Since[journalName] // which is believed rather
+	var said entry                        // used again for every line
+	var e event
 	to, gap, err := dir.follow(ctx, log, r.state.Logs[log], r.now, func(last time.Time, line []byte) {
 		times.last = last
-		entry, ok := parseLine(line)
-		if !ok || !r.ours(entry.host) {
+		var ok bool
+		if said, ok = parseLine(line); !ok {
 			return
 		}
-		e, ok := understand(&entry)
-		if !ok {
+		if e, ok = understand(&said); !ok || !r.ours(said.host) {
 			return
 		}
-		if e.at, ok = times.read(entry.stamp); !ok {
+		if e.at, ok = times.read(said.stamp); !ok {
 			return
 		}
 		e.from = witness

@@ -257,6 +257,26 @@ func TestFromRoundToRound(t *testing.T) {
 	})
 }
 
+// TestAnIdleMinuteWritesNothing leaves the state file alone.
+func TestAnIdleMinuteWritesNothing(t *testing.T) {
+	on(t, "2026-11-21T12:05:00Z", func(h *tree) {
+		job := cronJob("x", "* * * * *", "root", "x")
+		h.write("var/log/syslog", "Nov 21 12:03:01 vm CRON[1]: (root) CMD (x)")
+		h.read(job)
+		must(os.Remove(h.config.State))
+		h.wait("2026-11-21T12:06:00Z")
+		h.read(job)
+		if _, err := os.Stat(h.config.State); err == nil {
+			t.Error("an idle round wrote the state")
+		}
+		h.add("var/log/syslog", "Nov 21 12:05:01 vm CRON[1]: (root) CMD (x)")
+		h.read(job)
+		if _, err := os.Stat(h.config.State); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestALogThatIsGone no longer says from when on starts are seen, and what is
 // there later does so anew.
 func TestALogThatIsGone(t *testing.T) {

@@ -71,7 +71,7 @@ func (r *round) best(job *fleet.Job) *fleet.Evidence {
 	if t == nil {
 		return told
 	}
-	t.Listed = r.now
+	t.Listed = r.now.Truncate(time.Hour) // the state stays as it is while nothing happens
 	if t.Last.IsZero() {
 		return told
 	}
@@ -90,7 +90,7 @@ func follows(call *fleet.Evidence) *fleet.Evidence {
 // forget drops what was seen of jobs that are gone.
 func (r *round) forget() {
 	maps.DeleteFunc(r.state.Jobs, func(_ fleet.JobID, t *track) bool {
-		return r.now.Sub(t.Listed) > keepVanished || len(r.state.Jobs) > 2*fleet.MaxReportJobs && t.Listed.Before(r.now)
+		return r.now.Sub(t.Listed) > keepVanished || len(r.state.Jobs) > 2*fleet.MaxReportJobs && t.Listed.Before(r.now.Truncate(time.Hour))
 	})
 }
 

@@ -86,19 +86,12 @@ func (s *state) sound() bool {
 	return true
 }
 
-// save replaces the state file. It need not survive a power cut: then it is
-// begun anew.
-func (s *state) save(name string) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("evidence state: %w", err)
-	}
+// replace puts a text in the place of a file. It need not survive a power cut:
+// then the state is begun anew.
+func replace(name string, text []byte) error {
 	beside := name + ".new"
 	if err := os.WriteFile(beside, text, 0o600); err != nil {
-		return fmt.Errorf("evidence state: %w", err)
+		return err
 	}
-	if err := os.Rename(beside, name); err != nil {
-		return fmt.Errorf("evidence state: %w", err)
-	}
-	return nil
+	return os.Rename(beside, name)
 }

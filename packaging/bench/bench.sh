@@ -5,6 +5,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 go test -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-1s}" \
-	./shared/cron ./shared/calendar ./agent/discover ./agent/journal ./agent/runner ./agent/scheduler \
+	./shared/cron ./shared/calendar ./agent/discover ./agent/evidence ./agent/journal ./agent/runner ./agent/scheduler \
 	./collector/ledger ./collector/search ./collector/replica ./collector/httpd ./web \
 	./packaging/bench 2>&1 | grep -vE '^(goos|goarch|pkg|cpu):|no test files'
