@@ -137,7 +137,7 @@ func (f *collectorFake) spread(r *http.Request) (any, error) {
 	q, err := query[api.SpreadQuery](r)
 	spread := api.Spread{From: q.From, Until: q.Until, Before: 120, After: 14, Shifts: []api.Shift{}}
 	if q.Host == "" {
-		spread.Shifts = append(spread.Shifts, api.Shift{Job: f.jobView(f.hosts[0], f.hosts[0].Inventory.Jobs[0]), Schedule: "37 2 * * *", By: fleet.Duration(7 * time.Minute), Fix: "fleetctl adopt db-1:1111111111111111 --schedule '37 2 * * *'"})
+		spread.Shifts = append(spread.Shifts, api.Shift{Job: f.jobView(f.hosts[0], f.hosts[0].Inventory.Jobs[0]), Schedule: "37 2 * * *", By: 7 * 60 * 1e9, Fix: "fleetctl adopt db-1:1111111111111111 --schedule '37 2 * * *'"})
 	}
 	return spread, err
 }
