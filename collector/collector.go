@@ -85,13 +85,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer raft.Close()
 
 	server, err := httpd.New(httpd.Deps{
-		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne,
+		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
 		Presence: hosts, Checks: checks(mesh.Members, index.Query), AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
 	})
 	if err != nil {
 		return err
 	}
 	defer server.Close()
+	index.OverdueBy(server.IsOverdue)
 	pages := web.Handler(server, web.Options{AllowedHosts: cfg.Hosts, Version: cfg.Version, Logger: log})
 
 	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, log: log}
@@ -99,6 +100,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return index.Run(ctx) })
+	g.Go(func() error { return server.Follow(ctx) })
 	g.Go(func() error { return mesh.Run(ctx) })
 	g.Go(func() error { return hosts.Run(ctx, mesh.Events()) })
 	g.Go(func() error { return raft.WhileLeading(ctx, leader.Run) })

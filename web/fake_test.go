@@ -19,7 +19,7 @@ import (
 )
 
 // The client that speaks to a collector from elsewhere can stand in for it.
-var _ Inventory = (*api.Client)(nil)
+var _ Source = (*api.Client)(nil)
 
 // fake is a Source of n things of each kind, all of whose texts are text.
 // Lists have one page more after each: their cursors count up.
@@ -236,7 +236,7 @@ func (f *fake) Spread(_ context.Context, q api.SpreadQuery) (api.Spread, error) 
 	f.note(q)
 	out := api.Spread{Before: 9, After: 3}
 	for range f.n {
-		out.Shifts = append(out.Shifts, api.Shift{Job: f.jobView(), Schedule: f.text, By: fleet.Duration(time.Minute), Fix: f.text})
+		out.Shifts = append(out.Shifts, api.Shift{Job: f.jobView(), Schedule: f.text, By: fleet.Offset(time.Minute), Fix: f.text})
 	}
 	return out, f.err
 }
@@ -260,7 +260,7 @@ func (f *fake) Pins(context.Context) (api.List[api.PinView], error) {
 }
 
 func (f *fake) Adoption(context.Context, fleet.TaskID) (fleet.Adoption, error) {
-	return fleet.Adoption{Task: aTask, Host: hostID, State: fleet.AdoptionState(f.text), Why: f.text, By: f.text}, f.err
+	return fleet.Adoption{Task: aTask, Host: hostID, Job: f.job(), State: fleet.AdoptionState(f.text), Why: f.text, By: f.text, Reason: f.text, Handed: time.Now()}, f.err
 }
 
 // get asks a handler for one address on loopback.
@@ -304,6 +304,16 @@ type rows struct{ fake }
 func (r *rows) Jobs(_ context.Context, q api.JobQuery) (api.List[api.JobView], error) {
 	q.Limit = r.n
 	return fakeList(&r.fake, q.Page, r.jobView())
+}
+
+func (r *rows) Changes(ctx context.Context, q api.ChangeQuery) (api.List[api.ChangeView], error) {
+	q.Limit = r.n
+	return r.fake.Changes(ctx, q)
+}
+
+func (r *rows) Findings(ctx context.Context, q api.FindingQuery) (api.FindingList, error) {
+	q.Limit = r.n
+	return r.fake.Findings(ctx, q)
 }
 
 // days is a Source of a host that has nothing but what starts on it.

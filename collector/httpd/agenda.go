@@ -1,25 +1,32 @@
 package httpd
 
 import (
+	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unique"
 
+	"github.com/fleetcron/fleetcron/collector/findings"
 	"github.com/fleetcron/fleetcron/collector/ledger"
-	"github.com/fleetcron/fleetcron/shared/calendar"
-	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// agenda knows when found jobs are due, and given tasks. A fleet has many jobs and few
-// schedules, so jobs are kept by schedule, and one computation of an instant
-// serves all that share it. It follows the ledger when it is asked, reading
-// again only the hosts whose inventory is another one.
+// agenda knows when found jobs are due, and given tasks. A fleet has many jobs
+// and few schedules, so jobs are kept by schedule, and one computation of an
+// instant serves all that share it. It follows the ledger when it is asked, and
+// in the background, reading again only the hosts whose inventory is another one.
 type agenda struct {
 	ledger *ledger.Ledger
 
-	mu        sync.Mutex
+	following sync.Mutex // held while changes are read and taken in
+	counting  sync.Mutex // guards the weeks of schedules
+
+	mu        sync.RWMutex
+	known     []*ledger.Host // what was read
 	hosts     map[fleet.HostID]*agendaHost
-	schedules map[scheduleKey]*jobClock
+	schedules map[unique.Handle[findings.When]]*jobClock
 	given     []*ledger.HeldTask // what was read of the tasks
 	tasks     map[*ledger.HeldTask]*taskClock
 }
@@ -33,47 +40,94 @@ type taskClock struct {
 
 // agendaHost is what the agenda has read of a host.
 type agendaHost struct {
-	read string // what would be read again if it changed
-	keys []scheduleKey
+	*ledger.Host
+	jobs []agendaJob // that its schedulers run
 }
 
-// scheduleKey is everything that decides when a job is due.
-type scheduleKey struct {
-	schedule, zone, dialect string
-	wall                    bool
+// agendaJob is a job as the agenda needs it.
+type agendaJob struct {
+	id      fleet.JobID
+	command unique.Handle[string]
+	print   unique.Handle[string]
+	when    unique.Handle[findings.When]
+	free    bool // a cron line that no package or configuration management made
 }
 
-// jobClock is one schedule and the jobs that have it.
+// jobClock is one schedule and the jobs that have it, by their place on each host.
 type jobClock struct {
-	schedule interface {
-		Next(after time.Time) (time.Time, bool)
-	}
-	location *time.Location
-	jobs     map[fleet.HostID][]fleet.JobID
+	findings.Clock
+	when findings.When
+	jobs map[*agendaHost][]int32
+	all  int
+	week hourly // the last one asked for; guarded by the agenda's counting
 }
 
 func newAgenda(l *ledger.Ledger) *agenda {
-	return &agenda{ledger: l, hosts: map[fleet.HostID]*agendaHost{}, schedules: map[scheduleKey]*jobClock{}}
+	return &agenda{ledger: l, hosts: map[fleet.HostID]*agendaHost{}, schedules: map[unique.Handle[findings.When]]*jobClock{}}
+}
+
+// run follows the ledger until ctx ends, so that those who ask need not wait.
+func (a *agenda) run(ctx context.Context) error {
+	for {
+		_, jobs := a.ledger.Watch(ledger.Jobs)
+		_, hosts := a.ledger.Watch(ledger.Hosts)
+		if err := a.catchUp(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-jobs:
+		case <-hosts:
+		}
+		select { // many hosts report at once
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // read calls fn with the agenda as it is now, which stays so until fn returns.
 func (a *agenda) read(fn func(*agenda) error) error {
+	if err := a.catchUp(); err != nil {
+		return err
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return fn(a)
+}
+
+// catchUp takes in every change of the ledger.
+func (a *agenda) catchUp() error {
+	a.following.Lock()
+	defer a.following.Unlock()
+	hosts := a.ledger.AllHosts()
+	if !sameList(hosts, a.known) {
+		for _, host := range hosts {
+			if err := a.follow(host); err != nil {
+				return err
+			}
+		}
+		a.mu.Lock()
+		a.known = hosts
+		a.mu.Unlock()
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, host := range a.ledger.AllHosts() {
-		if err := a.follow(host); err != nil {
-			return err
-		}
-	}
 	a.followTasks()
-	return fn(a)
+	return nil
+}
+
+func sameList[T any](a, b []*T) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // followTasks reads the tasks that are not known. It needs mu.
 func (a *agenda) followTasks() {
 	given := a.ledger.AllTasks()
-	if len(given) == len(a.given) && (len(given) == 0 || &given[0] == &a.given[0]) {
-		return // the same list
+	if sameList(given, a.given) {
+		return
 	}
 	known := a.tasks
 	a.given, a.tasks = given, make(map[*ledger.HeldTask]*taskClock, len(given))
@@ -102,102 +156,161 @@ func newTaskClock(task fleet.Task) *taskClock {
 	return &taskClock{early, on}
 }
 
-// follow reads the host's jobs unless they are known. It needs mu.
+// follow reads the host's jobs unless they are known.
 func (a *agenda) follow(host *ledger.Host) error {
-	known := a.hosts[host.ID]
-	read := host.Hash + host.Cron + host.Timezone
-	if known != nil && known.read == read {
+	known := a.hosts[host.ID] // changed by catchUp alone
+	if known != nil && known.Host == host {
+		return nil
+	}
+	if known != nil && known.Hash == host.Hash && known.Cron == host.Cron && known.Timezone == host.Timezone {
+		a.mu.Lock()
+		known.Host = host
+		a.mu.Unlock()
 		return nil
 	}
 	jobs, err := a.ledger.Jobs(host.ID)
 	if err != nil {
 		return err
 	}
-	if known != nil {
-		a.forget(host.ID, known)
-	}
-	next := &agendaHost{read: read}
+	next := &agendaHost{Host: host, jobs: make([]agendaJob, 0, len(jobs))}
 	for i := range jobs {
-		key, due := keyOf(&jobs[i].Job, host)
-		if !due {
-			continue
+		if job := &jobs[i]; job.Enabled && job.Verdict.Runs {
+			when, _ := findings.WhenOf(&job.Job, &host.Host)
+			next.jobs = append(next.jobs, agendaJob{
+				job.ID, unique.Make(job.Command), unique.Make(job.Fingerprint), unique.Make(when),
+				job.Kind == fleet.KindCron && job.Package == "" && job.ManagedBy == "" && job.Container == "",
+			})
 		}
-		clock := a.schedules[key]
-		if clock == nil {
-			if clock, due = key.clock(); !due {
-				continue
-			}
-			a.schedules[key] = clock
-		}
-		clock.jobs[host.ID] = append(clock.jobs[host.ID], jobs[i].ID)
-		next.keys = append(next.keys, key)
 	}
-	a.hosts[host.ID] = next
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known != nil {
+		a.forget(known)
+	}
+	a.insert(next)
 	return nil
 }
 
-func (a *agenda) forget(id fleet.HostID, host *agendaHost) {
-	for _, key := range host.keys {
-		if clock := a.schedules[key]; clock != nil {
-			delete(clock.jobs, id)
-			if len(clock.jobs) == 0 {
-				delete(a.schedules, key)
+// insert puts a host's jobs under their schedules. It needs mu.
+func (a *agenda) insert(host *agendaHost) {
+	a.hosts[host.ID] = host
+	for i := range host.jobs {
+		when := host.jobs[i].when
+		clock := a.schedules[when]
+		if clock == nil {
+			reads, due := when.Value().Clock()
+			if !due {
+				continue
 			}
+			clock = &jobClock{Clock: reads, when: when.Value(), jobs: map[*agendaHost][]int32{}}
+			a.schedules[when] = clock
+		}
+		clock.jobs[host] = append(clock.jobs[host], int32(i))
+		clock.all++
+	}
+}
+
+func (a *agenda) forget(host *agendaHost) {
+	for i := range host.jobs {
+		when := host.jobs[i].when
+		clock := a.schedules[when]
+		if clock == nil {
+			continue
+		}
+		clock.all -= len(clock.jobs[host])
+		if delete(clock.jobs, host); clock.all == 0 {
+			delete(a.schedules, when)
 		}
 	}
 }
 
-// dialects maps what a host says of its cron to the reading of it.
-var dialects = map[string]cron.Dialect{"debian": cron.Debian, "cronie": cron.Cronie, "busybox": cron.Busybox}
+// choice is which hosts and jobs a question is about. Its zero value is all.
+type choice struct {
+	host     *ledger.Host // nil: every one
+	labelled bool
+	label    fleet.Selector
+	text     string // lower-case, in the command; empty: any
 
-// systemd stands where a dialect does for the schedules of timers.
-const systemd = "systemd"
-
-// keyOf returns what decides when the job is due, and false for one that the
-// host's scheduler will not run.
-func keyOf(job *fleet.Job, host *ledger.Host) (scheduleKey, bool) {
-	key := scheduleKey{schedule: job.Schedule, zone: job.Timezone, dialect: host.Cron}
-	if key.zone == "" {
-		key.zone = host.Timezone
-	}
-	if key.zone == "" {
-		key.zone = "UTC"
-	}
-	if job.Kind == fleet.KindTimer {
-		key.dialect = systemd
-	}
-	key.wall = host.Cron == cron.Cronie.String() && job.Env["CRON_TZ"] != ""
-	return key, job.Enabled && job.Verdict.Runs && job.Schedule != ""
+	commands map[unique.Handle[string]]bool // that were looked at
 }
 
-// clock returns nothing for a schedule without instants of the clock.
-func (k scheduleKey) clock() (*jobClock, bool) {
-	location, err := cron.Load(k.zone)
-	if err != nil {
-		return nil, false
+// choose reads what a question is about.
+func (s *Server) choose(host, label, text string) (c choice, err error) {
+	c = choice{text: strings.ToLower(text), labelled: label != "", commands: map[unique.Handle[string]]bool{}}
+	if label != "" {
+		if c.label, err = fleet.ParseSelector(label); err != nil {
+			return c, err
+		}
 	}
-	clock := &jobClock{location: location, jobs: map[fleet.HostID][]fleet.JobID{}}
-	if k.dialect == systemd {
-		events := calendar.ParseEvents(k.schedule)
-		clock.schedule = events
-		return clock, len(events) > 0
+	if host != "" {
+		c.host, err = s.Ledger.FindHost(host)
 	}
-	dialect, known := dialects[k.dialect]
+	return c, err
+}
+
+// everything reports whether nothing is left out.
+func (c *choice) everything() bool { return c.host == nil && !c.labelled && c.text == "" }
+
+// takes reports whether the host is asked about.
+func (c *choice) takes(host *ledger.Host) bool {
+	return (c.host == nil || c.host.ID == host.ID) && (!c.labelled || c.label.Matches(host.Labels))
+}
+
+// mentions reports whether a command has the text.
+func (c *choice) mentions(command unique.Handle[string]) bool {
+	if c.text == "" {
+		return true
+	}
+	has, known := c.commands[command]
 	if !known {
-		dialect = cron.Debian
+		has = strings.Contains(strings.ToLower(command.Value()), c.text)
+		c.commands[command] = has
 	}
-	schedule, err := dialect.Parse(k.schedule)
-	if err != nil || schedule.Reboot() || schedule.Random() {
-		return nil, false
-	}
-	if k.wall {
-		schedule = schedule.Wall()
-	}
-	clock.schedule = schedule
-	return clock, true
+	return has
 }
 
-// next returns the first instant after the given one.
-func (c *jobClock) next(after time.Time) (time.Time, bool) {
-	return c.schedule.Next(after.In(c.location))
+// each visits the jobs of a schedule that are asked about.
+func (c *choice) each(clock *jobClock, visit func(*agendaHost, *agendaJob)) {
+	one := func(host *agendaHost, places []int32) {
+		for _, at := range places {
+			if job := &host.jobs[at]; c.mentions(job.command) {
+				visit(host, job)
+			}
+		}
+	}
+	for host, places := range clock.jobs {
+		if c.takes(host.Host) {
+			one(host, places)
+		}
+	}
+}
+
+// count returns how many jobs of a schedule are asked about.
+func (c *choice) count(clock *jobClock) (n int) {
+	if c.everything() {
+		return clock.all
+	}
+	c.each(clock, func(*agendaHost, *agendaJob) { n++ })
+	return n
+}
+
+// asks returns the schedules to look at: those of one host, or all.
+func (c *choice) asks(a *agenda) []*jobClock {
+	var clocks []*jobClock
+	if c.host == nil {
+		for _, clock := range a.schedules {
+			clocks = append(clocks, clock)
+		}
+		return clocks
+	}
+	host := a.hosts[c.host.ID]
+	if host == nil {
+		return nil
+	}
+	for i := range host.jobs {
+		if clock := a.schedules[host.jobs[i].when]; clock != nil && !slices.Contains(clocks, clock) {
+			clocks = append(clocks, clock)
+		}
+	}
+	return clocks
 }

@@ -117,10 +117,12 @@ func (s *Server) host(ctx context.Context, in oneHost) (api.HostDetail, error) {
 
 // Jobs lists found jobs, as they are or as they were.
 func (s *Server) Jobs(ctx context.Context, q api.JobQuery) (api.List[api.JobView], error) {
-	if ofNow(q) {
-		return searched(ctx, s, q, s.Search.Query)
+	if !ofNow(q) {
+		return searched(ctx, s, q, s.pastJobs)
 	}
-	return searched(ctx, s, q, s.pastJobs)
+	list, err := searched(ctx, s, q, s.Search.Query)
+	s.late(list.Items)
+	return list, err
 }
 
 // JobGroups lists found jobs by command, the most frequent first.

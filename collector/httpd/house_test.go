@@ -174,7 +174,7 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 			t.Fatal(err)
 		}
 		deps := httpd.Deps{
-			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, Version: "1.2.3", Logger: logger,
+			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format, Version: "1.2.3", Logger: logger,
 		}
 		for _, f := range change {
 			f(&deps)
@@ -182,6 +182,9 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 		server, err := httpd.New(deps)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if index, is := deps.Search.(*search.Index); is {
+			index.OverdueBy(server.IsOverdue)
 		}
 		t.Cleanup(func() { check(t, server.Close()) })
 		h.Server, h.handler = server, server.Handler()

@@ -100,13 +100,17 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 	page := api.Page{After: "a", Limit: 1, Index: 1, Wait: 1}
 	now := time.Unix(1, 0)
 	for path, query := range map[string]any{
-		api.PathHosts:     api.HostQuery{Page: page, Text: "a", Label: "a", Presence: "a", Problems: true},
-		api.PathJobs:      api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true, At: now, Changed: now},
-		api.PathJobGroups: api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true},
-		api.PathTasks:     api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a"},
-		api.PathChanges:   api.ChangeQuery{Page: page, Host: "a", Job: "a", Label: "a", What: "a", Text: "a", Since: now, Until: now},
-		api.PathRuns:      api.RunQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
-		api.PathUpcoming:  api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Task: "a"},
+		api.PathHosts:      api.HostQuery{Page: page, Text: "a", Label: "a", Presence: "a", Problems: true},
+		api.PathJobs:       api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true, At: now, Changed: now},
+		api.PathJobGroups:  api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true},
+		api.PathTasks:      api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a"},
+		api.PathChanges:    api.ChangeQuery{Page: page, Host: "a", Job: "a", Label: "a", What: "a", Text: "a", Since: now, Until: now},
+		api.PathRuns:       api.RunQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
+		api.PathUpcoming:   api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Label: "a", Text: "a", Task: "a"},
+		api.PathDensity:    api.DensityQuery{Host: "a", Label: "a", From: now, Zone: "a"},
+		api.PathCollisions: api.CollisionQuery{Page: page, Host: "a", Label: "a", From: now, Until: now, Least: 1},
+		api.PathSpread:     api.SpreadQuery{Label: "a", Host: "a", From: now, Until: now, Most: 1},
+		api.PathFindings:   api.FindingQuery{Page: page, Host: "a", Label: "a", Kind: "a", Severity: "a", Owner: "a", Text: "a", Acked: "a"},
 	} {
 		want := append(slices.Collect(maps.Keys(api.Values(query))), "consistent")
 		var got []string
@@ -153,8 +157,9 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	print := report.Jobs[0].Fingerprint
 	do("PUT", api.PathPin, api.PathPins+"/db", `{"labels":"role=db"}`, api.HeaderReason, "hard")
 	do("PUT", api.PathAnnotation, api.PathAnnotations+"/"+print, `{"owner":"team-data","note":"ask first"}`)
-	do("PUT", api.PathFindingAck, api.PathFindings+"/0123456789abcdef/ack", `{"reason":"known","expires":"2100-01-01T00:00:00Z"}`)
-	do("DELETE", api.PathFindingAck, api.PathFindings+"/0123456789abcdef/ack", "")
+	ack := api.PathFindings + "/" + standing(t, h) + "/ack"
+	do("PUT", api.PathFindingAck, ack, `{"reason":"known","expires":"2100-01-01T00:00:00Z"}`)
+	do("DELETE", api.PathFindingAck, ack, "")
 	do("POST", api.PathResolve, api.PathResolve, backup)
 	do("POST", api.PathTasks, api.PathTasks, backup, api.HeaderReason, "because")
 	do("POST", api.PathTasks, api.PathTasks, backup)
@@ -167,14 +172,17 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	do("POST", api.PathAgentRuns, agent+"/runs", asJSON(t, api.RunBatch{Journal: fleet.JournalID(strings.Repeat("c", 32)), Records: []api.RunRecord{{Sequence: 1, Run: run}, {Sequence: 2, Run: going}}}))
 	ordered := decoded[api.Ordered](t, do("POST", api.PathTaskRun, "/v1/tasks/data/backup/run", `{"queue":true,"reason":"by hand"}`), http.StatusOK)
 	do("GET", api.PathAgentPlan, agent+"/plan", "")
+	do("PUT", api.PathAgentAdopt, agent+"/adoptions", asJSON(t, []fleet.Adoption{{Task: "default/true", Host: host.ID, State: fleet.AdoptionAdopted, Handed: time.Now(), At: time.Now()}}), "Content-Type", api.MediaJSON)
 	do("GET", api.PathAgentAsks, agent+"/asks", "")
 	do("POST", api.PathAgentAnswer, agent+"/asks/none", "x", "Content-Type", api.MediaOutput)
 	for path, target := range map[string]string{
 		api.PathOverview: "", api.PathHosts: "", api.PathHost: api.HostPath("host-1"), api.PathJobs: "", api.PathJobGroups: "", api.PathTasks: "",
 		api.PathTask: "/v1/tasks/data/backup", api.PathTaskHosts: "/v1/tasks/data/backup/hosts", api.PathRuns: "", api.PathRun: api.RunPath(run.ID),
 		api.PathUpcoming: api.PathUpcoming + "?until=" + url.QueryEscape(time.Now().Add(24*time.Hour).UTC().Truncate(time.Second).Format(time.RFC3339)),
-		api.PathChanges:  "", api.PathPins: "", api.PathPin: api.PathPins + "/db", api.PathAnnotations: "", api.PathAnnotation: api.PathAnnotations + "/" + print,
-		api.PathCollectors: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
+		api.PathDensity:  "", api.PathCollisions: api.PathCollisions + "?least=1", api.PathSpread: "", api.PathHostLoss: api.HostPath("host-1") + "/loss",
+		api.PathFindings: "", api.PathFinding: api.PathFindings + "/" + standing(t, h),
+		api.PathChanges: "", api.PathPins: "", api.PathPin: api.PathPins + "/db", api.PathAnnotations: "", api.PathAnnotation: api.PathAnnotations + "/" + print,
+		api.PathAdoptions: "", api.PathCollectors: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
 	} {
 		if target == "" {
 			target = path
@@ -193,7 +201,10 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup", "", "If-Match", "*")
 	do("POST", api.PathCollectors, api.PathCollectors, `{"id":"c2","raft":"127.0.0.1:7781","api":"http://127.0.0.1:7780"}`)
 	do("DELETE", api.PathCollector, api.PathCollectors+"/c2", "")
-	seen["output"], seen["answer"] = true, true // TestOutput… does these
+	seen["output"], seen["answer"] = true, true                              // TestOutput… does these
+	for _, id := range []string{"adopt", "adoption", "release", "jobDiff"} { // TestAdoption… does these
+		seen[id] = true
+	}
 	for path, item := range document.Paths.Map() {
 		for method, operation := range item.Operations() {
 			if !seen[operation.OperationID] {
@@ -238,4 +249,14 @@ func conforms(t *testing.T, name string, operation *openapi3.Operation, reply *h
 	if err := content.Schema.Value.VisitJSON(value, openapi3.EnableJSONSchema2020(), openapi3.MultiErrors()); err != nil {
 		t.Errorf("%s: %v\n%s", name, err, body)
 	}
+}
+
+// standing returns the id of a finding that stands.
+func standing(t *testing.T, h *house) string {
+	t.Helper()
+	list, err := h.Findings(t.Context(), api.FindingQuery{})
+	if err != nil || len(list.Items) == 0 {
+		t.Fatalf("%d findings, %v", len(list.Items), err)
+	}
+	return list.Items[0].ID
 }

@@ -17,6 +17,7 @@ func (s *Server) routes() []Route {
 		{get, api.PathOverview, ReadFleet, here, none, "", "Overview", answer(nothing, s.overview)},
 		{get, api.PathHosts, ReadFleet, here, none, "", "HostList", answer(query, s.Hosts)},
 		{get, api.PathHost, ReadFleet, here, none, "", "HostDetail", answer(parseHost, s.host)},
+		{get, api.PathHostLoss, ReadFleet, here, none, "", "Loss", answer(parseLoss, s.Loss)},
 		{get, api.PathJobs, ReadFleet, here, none, "", "JobList", answer(query, s.Jobs)},
 		{get, api.PathJobGroups, ReadFleet, here, none, "", "JobGroupList", answer(query, s.JobGroups)},
 		{get, api.PathTasks, ReadFleet, here, none, "", "TaskList", answer(query, s.Tasks)},
@@ -26,11 +27,20 @@ func (s *Server) routes() []Route {
 		{get, api.PathRun, ReadFleet, here, none, "", "RunView", answer(parseRun, s.run)},
 		{get, api.PathRunOutput, ReadOutput, here, none, "", "", s.serveOutput},
 		{get, api.PathUpcoming, ReadFleet, here, none, "", "UpcomingList", answer(query, s.Upcoming)},
+		{get, api.PathDensity, ReadFleet, here, none, "", "Density", answer(query, s.Density)},
+		{get, api.PathCollisions, ReadFleet, here, none, "", "CollisionList", answer(query, s.Collisions)},
+		{get, api.PathSpread, ReadFleet, here, none, "", "Spread", answer(query, s.Spread)},
+		{get, api.PathFindings, ReadFleet, here, none, "", "FindingList", answer(query, s.Findings)},
+		{get, api.PathFinding, ReadFleet, here, none, "", "Finding", answer(parseFinding, s.Finding)},
 		{get, api.PathChanges, ReadFleet, here, none, "", "ChangeList", answer(query, s.Changes)},
 		{get, api.PathPins, ReadFleet, here, none, "", "PinList", answer(query, s.pins)},
 		{get, api.PathPin, ReadFleet, here, none, "", "PinView", answer(parsePin, s.Pin)},
 		{get, api.PathAnnotations, ReadFleet, here, none, "", "AnnotationList", answer(query, s.Annotations)},
 		{get, api.PathAnnotation, ReadFleet, here, none, "", "Annotation", answer(parseAnnotation, s.Annotation)},
+
+		{get, api.PathAdoptions, ReadFleet, here, none, "", "AdoptionList", answer(query, s.Adoptions)},
+		{get, api.PathAdoption, ReadFleet, here, none, "", "Adoption", answer(parseTask, s.adoption)},
+		{get, api.PathJobDiff, ReadOutput, here, none, "", "JobDiff", answer(parseDiff, s.jobDiff)},
 
 		// what people change
 		{post, api.PathResolve, ReadFleet, here, document, "Task", "Resolution", answer(parseDocument, s.resolve)},
@@ -42,6 +52,9 @@ func (s *Server) routes() []Route {
 		{post, api.PathEvent, RunTasks, leader, payload, "", "Ordered", answer(parseEvent, s.raise)},
 		{post, api.PathTaskHook, RunTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
 		{del, api.PathRun, RunTasks, leader, none, "", "Cancelled", answer(parseCancel, s.cancelRun)},
+
+		{post, api.PathAdoptions, WriteTasks, leader, jsonBody, "AdoptRequest", "AdoptAnswer", answer(parseAdopt(), s.adopt)},
+		{del, api.PathAdoption, WriteTasks, leader, none, "", "AdoptAnswer", answer(parseRelease, s.release)},
 
 		// what people say about jobs
 		{put, api.PathPin, WriteNotes, leader, jsonBody, "PinRequest", "Pin", answer(parsePutPin(), s.putPin)},
@@ -64,6 +77,7 @@ func (s *Server) routes() []Route {
 		{put, api.PathAgentApply, BeAgent, leader, jsonBody, "Applied", "AppliedReceipt", answer(parseApplied(), s.applied)},
 		{post, api.PathAgentLeases, BeAgent, leader, jsonBody, "LeaseRequest", "Lease", answer(parseLease(), s.lease)},
 		{del, api.PathAgentLease, BeAgent, leader, none, "", "Returned", answer(parseReturnLease, s.returnLease)},
+		{put, api.PathAgentAdopt, BeAgent, leader, report, "AdoptionWords", "Receipt", answer(parseSettle(), s.settle)},
 		{get, api.PathAgentAsks, BeAgent, here, none, "", "AskList", answer(parseAsks, s.asks)},
 		{post, api.PathAgentAnswer, BeAgent, here, stream, "", "Answered", s.serveAnswer},
 

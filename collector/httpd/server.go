@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/findings"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -85,9 +86,12 @@ type Deps struct {
 	Replica Replica
 	// ParseTask reads a task document of a media type.
 	ParseTask func(document []byte, mediaType string) (fleet.Task, error)
+	// FormatTask writes the document of a task that nobody wrote, as YAML; nil:
+	// no job can be adopted.
+	FormatTask func(task fleet.Task) ([]byte, error)
 
-	// HasFinding reports whether a finding stands; nil: every id may be
-	// acknowledged.
+	// HasFinding reports whether a finding stands, so that it may be
+	// acknowledged; nil: the server looks itself.
 	HasFinding func(ctx context.Context, id string) (bool, error)
 
 	Presence     Presence   // nil: only calls count
@@ -101,14 +105,15 @@ type Deps struct {
 // Server answers the API. Its services may be called from many goroutines.
 type Server struct {
 	Deps
-	table   []Route
-	metrics *metrics
-	calls   *calls
-	desk    *desk
-	packer  *packer
-	agenda  *agenda
-	turns   turns
-	peers   *http.Transport
+	table    []Route
+	metrics  *metrics
+	calls    *calls
+	desk     *desk
+	packer   *packer
+	agenda   *agenda
+	findings *findings.Engine
+	turns    turns
+	peers    *http.Transport
 
 	life context.Context // ends with Close: whoever waits returns
 	end  context.CancelFunc
@@ -126,6 +131,11 @@ func New(deps Deps) (*Server, error) {
 	s := &Server{
 		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger),
 		peers: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * api.MaxWait},
+	}
+	s.findings = findings.New(lookout{s})
+	deps.Ledger.OnHost(s.findings.Mark)
+	if s.HasFinding == nil {
+		s.HasFinding = s.hasFinding
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.desk = newDesk(s.life.Done())

@@ -53,6 +53,7 @@ func openDue(cursor string) (d due, err error) {
 type stem struct {
 	at    time.Time
 	next  func(time.Time) (time.Time, bool)
+	size  func() int // how much it bears at each instant
 	bears func(at time.Time, yield func(due))
 	forks func(add func(*stem))
 }
@@ -94,16 +95,23 @@ func (s *Server) Upcoming(ctx context.Context, q api.UpcomingQuery) (api.List[ap
 			return list, err
 		}
 	}
+	asked, err := s.choose(q.Host, q.Label, q.Text)
+	if err != nil {
+		return list, err
+	}
 	var found []due
+	total := 0
 	err = s.agenda.read(func(a *agenda) error {
-		growing, err := s.stems(q, after.at, a)
+		all := s.stems(q, &asked, a)
+		total = all.total(q.From, q.Until)
+		growing := all.grow(after.at)
 		found = growing.pick(after, q.Until, q.Limit+1)
-		return err
+		return nil
 	})
 	if err != nil {
 		return list, err
 	}
-	list = api.List[api.Upcoming]{Items: []api.Upcoming{}, Total: -1, Index: index}
+	list = api.List[api.Upcoming]{Items: []api.Upcoming{}, Total: total, Index: index}
 	if len(found) > q.Limit {
 		found = found[:q.Limit]
 		list.Next = sealCursor(found[q.Limit-1].cursor())
@@ -132,67 +140,83 @@ func checkUpcoming(q *api.UpcomingQuery, now time.Time) error {
 	if q.Until.IsZero() {
 		q.Until = q.From.Add(upcomingSpan)
 	}
-	switch {
-	case q.From.Year() < 1970 || q.From.Year() > 2200:
-		return fleet.Invalidf("from", q.From.Format(time.RFC3339), "want an instant between 1970 and 2200")
-	case !q.Until.After(q.From):
-		return fleet.Invalidf("until", q.Until.Format(time.RFC3339), "must be after from")
-	case q.Until.Sub(q.From) > maxUpcoming:
-		return fleet.Invalidf("until", q.Until.Format(time.RFC3339), "at most 24 hours after from")
-	}
-	return nil
+	return checkSpan(q.From, q.Until)
 }
 
-// stems returns every schedule that the query asks for, each at its first
-// instant not before from.
-func (s *Server) stems(q api.UpcomingQuery, from time.Time, a *agenda) (growth, error) {
-	all := growth{from: from}
-	var only *ledger.Host
-	if q.Host != "" {
-		var err error
-		if only, err = s.Ledger.FindHost(q.Host); err != nil {
-			return all, err
-		}
-	}
-	s.taskStems(q, from, only, a.tasks, all.add)
+// sown is every schedule that a query asks for, before it is known when each
+// is due.
+type sown []*stem
+
+// stems returns every schedule that the query asks for.
+func (s *Server) stems(q api.UpcomingQuery, asked *choice, a *agenda) sown {
+	var all sown
+	s.taskStems(q, asked, a.tasks, func(one *stem) { all = append(all, one) })
 	if q.Task == "" {
-		for _, clock := range a.schedules {
-			addJobs(clock, only, all.add)
+		for _, clock := range asked.asks(a) {
+			all = append(all, jobStem(clock, asked))
 		}
 	}
-	return all, nil
+	return all
+}
+
+// total counts what is due from an instant on and before another.
+func (all sown) total(from, until time.Time) (n int) {
+	all.unfold(from, until, func(one *stem) {
+		times := 0
+		for at, ok := one.next(from.Add(-1)); ok && at.Before(until); at, ok = one.next(at) {
+			times++
+		}
+		if times > 0 {
+			n += times * one.size()
+		}
+	})
+	return n
+}
+
+// grow finds the first instant of each that is not before from.
+func (all sown) grow(from time.Time) growth {
+	growing := growth{from: from}
+	for _, one := range all {
+		growing.add(one)
+	}
+	return growing
 }
 
 // taskStems adds a stem for each task, which looks for its hosts when its turn
 // comes: most are due long after the page that is asked for.
-func (s *Server) taskStems(q api.UpcomingQuery, from time.Time, only *ledger.Host, tasks map[*ledger.HeldTask]*taskClock, add func(*stem)) {
+func (s *Server) taskStems(q api.UpcomingQuery, asked *choice, tasks map[*ledger.HeldTask]*taskClock, add func(*stem)) {
 	for task, clock := range tasks {
-		if q.Task != "" && task.Task.ID() != q.Task || only != nil && !task.RunsOn(only) {
+		id := task.Task.ID()
+		if q.Task != "" && id != q.Task || asked.host != nil && !task.RunsOn(asked.host) {
+			continue
+		}
+		if asked.text != "" && !strings.Contains(strings.ToLower(string(id)+" "+task.Task.Run.Command.String()), asked.text) {
 			continue
 		}
 		hosts := sync.OnceValue(func() []*ledger.Host {
-			if only != nil {
-				return []*ledger.Host{only}
+			if asked.host != nil && asked.takes(asked.host) {
+				return []*ledger.Host{asked.host}
 			}
-			return s.Ledger.Matching(&task.Task.Where)
+			return slices.DeleteFunc(slices.Clone(s.Ledger.Matching(&task.Task.Where)), func(host *ledger.Host) bool { return !asked.takes(host) })
 		})
 		spread := time.Duration(task.Task.On.Spread)
 		if spread == 0 {
-			add(&stem{next: clock.early.Next, bears: func(at time.Time, yield func(due)) {
+			add(&stem{next: clock.early.Next, size: func() int { return len(hosts()) }, bears: func(at time.Time, yield func(due)) {
 				for _, host := range hosts() {
-					yield(due{at: at, host: host.ID, task: task.Task.ID()})
+					yield(due{at: at, host: host.ID, task: id})
 				}
 			}})
 			continue
 		}
+		// The earliest instant not before one at which some host may be due.
 		earliest := func(after time.Time) (time.Time, bool) {
 			at, ok := clock.early.Next(after.Add(-spread))
-			if at.Before(from) {
-				at = from
+			if !at.After(after) {
+				at = after.Add(1)
 			}
 			return at, ok
 		}
-		add(&stem{next: earliest, forks: func(add func(*stem)) { forkTask(task.Task.ID(), clock, hosts(), add) }})
+		add(&stem{next: earliest, forks: func(add func(*stem)) { forkTask(id, clock, hosts(), add) }})
 	}
 }
 
@@ -204,7 +228,7 @@ func forkTask(id fleet.TaskID, clock *taskClock, on []*ledger.Host, add func(*st
 		shares[share] = append(shares[share], host.ID)
 	}
 	for _, hosts := range shares {
-		add(&stem{next: clock.on(hosts[0]).Next, bears: func(at time.Time, yield func(due)) {
+		add(&stem{next: clock.on(hosts[0]).Next, size: func() int { return len(hosts) }, bears: func(at time.Time, yield func(due)) {
 			for _, host := range hosts {
 				yield(due{at: at, host: host, task: id})
 			}
@@ -212,21 +236,10 @@ func forkTask(id fleet.TaskID, clock *taskClock, on []*ledger.Host, add func(*st
 	}
 }
 
-func addJobs(clock *jobClock, only *ledger.Host, add func(*stem)) {
-	hosts := clock.jobs
-	if only != nil {
-		if hosts[only.ID] == nil {
-			return
-		}
-		hosts = map[fleet.HostID][]fleet.JobID{only.ID: hosts[only.ID]}
-	}
-	add(&stem{next: clock.next, bears: func(at time.Time, yield func(due)) {
-		for host, jobs := range hosts {
-			for _, job := range jobs {
-				yield(due{at: at, host: host, job: job})
-			}
-		}
-	}})
+func jobStem(clock *jobClock, asked *choice) *stem {
+	return &stem{next: clock.Next, size: func() int { return asked.count(clock) }, bears: func(at time.Time, yield func(due)) {
+		asked.each(clock, func(host *agendaHost, job *agendaJob) { yield(due{at: at, host: host.ID, job: job.id}) })
+	}}
 }
 
 // growth is all stems, each at its first instant not before from.

@@ -175,7 +175,7 @@ func (f *forgetful) Cluster() (ledger.Cluster, bool, error) {
 }
 
 // nothing finds nothing: the benchmark does not search.
-type nothing struct{}
+type nothing struct{ httpd.Search }
 
 func (nothing) Query(api.JobQuery) (list api.List[api.JobView], err error)   { return list, nil }
 func (nothing) Groups(api.JobQuery) (list api.List[api.JobGroup], err error) { return list, nil }

@@ -120,10 +120,10 @@ type Spread struct {
 
 // Shift is one found job at another minute.
 type Shift struct {
-	Job      JobView        `json:"job"`
-	Schedule string         `json:"schedule"` // the new one
-	By       fleet.Duration `json:"by"`
-	Fix      string         `json:"fix"` // the command that adopts it with that schedule
+	Job      JobView      `json:"job"`
+	Schedule string       `json:"schedule"` // the new one
+	By       fleet.Offset `json:"by"`
+	Fix      string       `json:"fix"` // the command that adopts it with that schedule
 }
 
 // Loss answers what would stop if a host were gone, and where it could go on.

@@ -122,7 +122,7 @@ func (f *invented) Spread(context.Context, api.SpreadQuery) (api.Spread, error) 
 			break
 		}
 		minute := 3 + len(out.Shifts)
-		out.Shifts = append(out.Shifts, api.Shift{Job: job, Schedule: fmt.Sprintf("%d * * * *", minute), By: fleet.Duration(time.Duration(minute) * time.Minute),
+		out.Shifts = append(out.Shifts, api.Shift{Job: job, Schedule: fmt.Sprintf("%d * * * *", minute), By: fleet.Offset(time.Duration(minute) * time.Minute),
 			Fix: fmt.Sprintf("fleetctl adopt %s:%s --schedule '%d * * * *'", job.HostName, job.ID, minute)})
 	}
 	return out, f.fault()
@@ -159,7 +159,11 @@ func (f *invented) Pins(context.Context) (api.List[api.PinView], error) {
 }
 
 func (f *invented) Adoption(_ context.Context, task fleet.TaskID) (fleet.Adoption, error) {
-	return fleet.Adoption{Task: task, State: fleet.AdoptionAdopted, By: "anna", Reason: "one place for all reports", At: time.Now().Add(-50 * time.Hour)}, f.fault()
+	if task.Namespace() == "data" {
+		return fleet.Adoption{}, fleet.Errorf(fleet.NotFound, "task %s was not adopted", task)
+	}
+	job := f.jobs(api.JobQuery{})[0]
+	return fleet.Adoption{Task: task, Host: job.Host, Job: job.Job, State: fleet.AdoptionAdopted, By: "anna", Reason: "one place for all reports", At: time.Now().Add(-50 * time.Hour)}, f.fault()
 }
 
 // inspect invents what is wrong with the rich fleet, and what people say of it.
