@@ -318,7 +318,7 @@ func TestEverywhere(t *testing.T) {
 		}
 	}
 	list := expect(t, fleetOf(jobs), "notice everywhere "+strings.Join(first20(jobs), ",")+": starts at the same instant on 25 hosts, next at 2026-06-11T02:30:00Z")
-	if list[0].Fix != "fleetctl spread" || list[0].Host != "" {
+	if list[0].Fix != "fleetctl when --spread" || list[0].Host != "" {
 		t.Errorf("%+v", list[0])
 	}
 	delete(jobs, 0)

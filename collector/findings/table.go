@@ -103,9 +103,9 @@ func fixDST(host string, job *api.JobView) string {
 
 func fixSpread(host string, _ *api.JobView) string {
 	if host == "" {
-		return "fleetctl spread"
+		return "fleetctl when --spread"
 	}
-	return "fleetctl spread --host " + quote(host)
+	return "fleetctl when --spread --host " + quote(host)
 }
 
 func fixClock(host string, _ *api.JobView) string { return on(host, "timedatectl timesync-status") }
