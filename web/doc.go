@@ -1,4 +1,4 @@
-// Package web provides the read-only pages of fleetcron: which host runs what, what runs next, and what became of it.
+// Package web provides the read-only pages of fleetcron: which host runs what, since when and whether it really runs, what runs next, and what became of it.
 //
 // Handler is the whole package: it asks a Source (a collector's own service,
 // or a client that speaks to one) and renders html/template on the server.

@@ -26,7 +26,7 @@ const answerTime = 15 * time.Second
 
 // site is the handler's inside; nothing in it changes once it is made.
 type site struct {
-	src     Inventory
+	src     Source
 	version string
 	log     *slog.Logger
 	assets  map[string]asset
@@ -35,7 +35,7 @@ type site struct {
 
 // Handler serves the pages. It answers GET and HEAD only.
 func Handler(src Source, opts Options) http.Handler {
-	s := &site{src: whole(src), version: opts.Version, log: opts.Logger, assets: loadAssets()}
+	s := &site{src: src, version: opts.Version, log: opts.Logger, assets: loadAssets()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

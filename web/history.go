@@ -74,12 +74,16 @@ func changesOf(items []api.ChangeView) []change {
 	return out
 }
 
+// shownText bounds how much of a command or a setting is compared and shown,
+// in bytes.
+const shownText = 4000
+
 // differences compares what a change may be about, in the order of its table.
 func differences(before, after *fleet.Job) []difference {
 	var out []difference
 	add := func(name, was, is string) {
 		if was != is {
-			old, now := differing(was, is)
+			old, now := differing(clip(was, shownText), clip(is, shownText))
 			out = append(out, difference{name, old, now})
 		}
 	}

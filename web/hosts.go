@@ -22,6 +22,7 @@ func (s *site) hosts(v *visit) (view, error) {
 		filter{Name: "presence", Label: "Presence", Tabs: true, Options: []option{
 			{"", "All"}, {string(fleet.Alive), "Alive"}, {string(fleet.Silent), "Silent"}, {string(fleet.Left), "Left"},
 		}},
+		filter{Name: "problems", Label: "Problems", Tabs: true, Options: []option{{"", "Any"}, {"true", "With lines cron cannot read"}}},
 		filter{Name: "q", Label: "Name, address or system", Hint: "db-"},
 		filter{Name: "label", Label: "Labels", Hint: "role=db,env!=dev"},
 	)
@@ -30,7 +31,7 @@ func (s *site) hosts(v *visit) (view, error) {
 	}
 	list, err := s.src.Hosts(v.Context(), api.HostQuery{
 		Page: api.Page{After: l.After, Limit: rowsPerPage}, Text: l.value("q"),
-		Label: l.value("label"), Presence: fleet.Presence(l.value("presence")),
+		Label: l.value("label"), Presence: fleet.Presence(l.value("presence")), Problems: l.value("problems") != "",
 	})
 	if err != nil {
 		return view{}, err
@@ -137,16 +138,16 @@ func (s *site) hostGiven(v *visit, body *hostPage) (err error) {
 // hostNews fills in what is wrong with the host, what changed there, and what
 // it may contain.
 func (s *site) hostNews(v *visit, body *hostPage) (err error) {
-	if body.Findings, err = s.openFindings(v, body.Host.ID, shownHostFindings); !answered(&err) && err != nil {
+	if body.Findings, err = s.openFindings(v, body.Host.ID, shownHostFindings); err != nil {
 		return err
 	}
 	changes, err := s.src.Changes(v.Context(), api.ChangeQuery{Host: string(body.Host.ID), Page: api.Page{Limit: shownHostChanges}})
-	if !answered(&err) && err != nil {
+	if err != nil {
 		return err
 	}
 	body.Changes = changesOf(changes.Items)
 	pins, err := s.src.Pins(v.Context())
-	if !answered(&err) && err != nil {
+	if err != nil {
 		return err
 	}
 	for _, pin := range pins.Items {

@@ -300,6 +300,44 @@ func TestTheJobPageLeadsOn(t *testing.T) {
 	}
 }
 
+// settled is a Source none of whose tasks was adopted.
+type settled struct{ fake }
+
+func (s *settled) Adoption(context.Context, fleet.TaskID) (fleet.Adoption, error) {
+	return fleet.Adoption{}, fleet.Errorf(fleet.NotFound, "there is no such adoption")
+}
+
+func TestTasksTellWhatTheyWereMadeOf(t *testing.T) {
+	link := `href="/hosts/` + string(hostID) + "/jobs/" + string(aJob) + `"`
+	if page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/tasks/data/nightly-backup").Body.String(); !strings.Contains(page, link) {
+		t.Error("an adopted task does not lead to its job")
+	}
+	got := get(Handler(&settled{fake{n: 1, text: "x"}}, Options{}), "/tasks/data/nightly-backup")
+	if got.Code != http.StatusOK || strings.Contains(got.Body.String(), "Adopted") {
+		t.Errorf("a task that was not adopted: status %d", got.Code)
+	}
+}
+
+func TestWhichFindingsAreAboutAJob(t *testing.T) {
+	page := &jobPage{Job: api.JobView{Job: fleet.Job{ID: "a", Source: "/etc/cron.d/x", Line: 3}}}
+	for _, c := range []struct {
+		finding fleet.Finding
+		want    bool
+	}{
+		{fleet.Finding{Job: "a"}, true},
+		{fleet.Finding{Job: "b", Source: "/etc/cron.d/x"}, false},
+		{fleet.Finding{Source: "/etc/cron.d/x"}, true},
+		{fleet.Finding{Source: "/etc/cron.d/x", Line: 3}, true},
+		{fleet.Finding{Source: "/etc/cron.d/x", Line: 4}, false},
+		{fleet.Finding{Source: "/etc/crontab"}, false},
+		{fleet.Finding{}, false}, // of the host as a whole
+	} {
+		if got := page.concerned(&c.finding); got != c.want {
+			t.Errorf("%+v: %t", c.finding, got)
+		}
+	}
+}
+
 func TestThePastIsMarkedAsSuch(t *testing.T) {
 	page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs?at=2026-11-20+14:00&user=root").Body.String()
 	if !strings.Contains(page, "As of 20 Nov 2026 14:00:00 UTC") || !strings.Contains(page, `href="/jobs?user=root">Back to now`) {
@@ -307,19 +345,5 @@ func TestThePastIsMarkedAsSuch(t *testing.T) {
 	}
 	if page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs").Body.String(); strings.Contains(page, "As of ") && strings.Contains(page, "Back to now") {
 		t.Error("the present is shown as the past")
-	}
-}
-
-// plain is a Source that answers nothing of an Inventory.
-type plain struct{ Source }
-
-func TestASourceMayAnswerLess(t *testing.T) {
-	handler := Handler(plain{&fake{n: 2, text: "x", lead: "c1"}}, Options{})
-	for target, want := range map[string]int{"/": 200, "/hosts/h": 200, "/jobs": 200, "/hosts/h/jobs/" + string(aJob): 200, "/findings": 503, "/history": 503, "/when": 503, "/hosts/h/loss": 503} {
-		got := get(handler, target)
-		if got.Code != want {
-			t.Errorf("%s: status %d, want %d", target, got.Code, want)
-		}
-		checkPage(t, got.Body.Bytes())
 	}
 }

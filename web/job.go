@@ -67,9 +67,7 @@ func (s *site) job(v *visit) (view, error) {
 // jobHistory reads what changed about the job, the newest first.
 func (s *site) jobHistory(v *visit, body *jobPage, id fleet.JobID) error {
 	list, err := s.src.Changes(v.Context(), api.ChangeQuery{Host: string(body.Host.ID), Job: id, Page: api.Page{Limit: shownJobChanges}})
-	if answered(&err) {
-		body.Changes = changesOf(list.Items)
-	}
+	body.Changes = changesOf(list.Items)
 	return err
 }
 
@@ -127,23 +125,23 @@ func (s *site) jobElsewhere(v *visit, body *jobPage) error {
 // jobFindings reads what is wrong with the job, acknowledged or not.
 func (s *site) jobFindings(v *visit, body *jobPage) error {
 	list, err := s.src.Findings(v.Context(), api.FindingQuery{Host: string(body.Host.ID), Acked: "all", Page: api.Page{Limit: api.MaxPage}})
-	if answered(&err) {
-		body.Findings = slices.DeleteFunc(list.Items, func(f fleet.Finding) bool { return f.Job != body.Job.ID })
-	}
+	body.Findings = slices.DeleteFunc(list.Items, func(f fleet.Finding) bool { return !body.concerned(&f) })
 	return err
 }
 
-// jobAdoption reads how the job became a task, where it did.
-func (s *site) jobAdoption(v *visit, body *jobPage) error {
-	if body.Job.Adopted == "" {
-		return nil
+// concerned reports whether a finding is about the job, or about its line or
+// the whole of its source.
+func (j *jobPage) concerned(f *fleet.Finding) bool {
+	if f.Job != "" {
+		return f.Job == j.Job.ID
 	}
-	adoption, err := s.src.Adoption(v.Context(), body.Job.Adopted)
-	switch {
-	case fleet.KindOf(err) == fleet.NotFound:
-		return nil // it was released meanwhile
-	case answered(&err):
-		body.Adoption = &adoption
+	return f.Source != "" && f.Source == j.Job.Source && (f.Line == 0 || f.Line == j.Job.Line)
+}
+
+// jobAdoption reads how the job became a task, where it did.
+func (s *site) jobAdoption(v *visit, body *jobPage) (err error) {
+	if body.Job.Adopted != "" {
+		body.Adoption, err = s.adoption(v, body.Job.Adopted)
 	}
 	return err
 }
@@ -207,16 +205,4 @@ func shellWord(word, otherwise string) string {
 		return word
 	}
 	return otherwise
-}
-
-// answered reports whether a Source answered. One that does not answer such
-// questions at all leaves a part of a page out, and is no error.
-func answered(err *error) bool {
-	if *err == nil {
-		return true
-	}
-	if *err == errUnanswered {
-		*err = nil
-	}
-	return false
 }

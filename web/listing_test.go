@@ -141,8 +141,8 @@ func TestQueriesReachTheSource(t *testing.T) {
 	handler := Handler(source, Options{})
 	first := api.Page{Limit: rowsPerPage}
 
-	get(handler, "/hosts?presence=silent&q=+db+&label=a%3Db")
-	check(t, last[api.HostQuery](t, source), api.HostQuery{Page: first, Text: "db", Label: "a=b", Presence: fleet.Silent})
+	get(handler, "/hosts?presence=silent&problems=true&q=+db+&label=a%3Db")
+	check(t, last[api.HostQuery](t, source), api.HostQuery{Page: first, Text: "db", Label: "a=b", Presence: fleet.Silent, Problems: true})
 
 	get(handler, "/jobs?q=x&host=h&user=u&source=s&kind=timer&label=l&fingerprint=f&verdict=runs&after=c2&back=c1")
 	check(t, last[api.JobQuery](t, source), api.JobQuery{Page: api.Page{Limit: rowsPerPage, After: "c2"}, Text: "x", Host: "h", User: "u", Source: "s",

@@ -92,7 +92,7 @@ func (s *site) overviewTrouble(v *visit, o *overview) error {
 
 // overviewFindings reads what is wrong with what was found.
 func (s *site) overviewFindings(v *visit, o *overview) (err error) {
-	if o.Findings, err = s.src.Findings(v.Context(), api.FindingQuery{Page: api.Page{Limit: shownFindings}}); !answered(&err) {
+	if o.Findings, err = s.src.Findings(v.Context(), api.FindingQuery{Page: api.Page{Limit: shownFindings}}); err != nil {
 		return err
 	}
 	o.Overdue, err = s.src.Jobs(v.Context(), api.JobQuery{Overdue: true, Page: api.Page{Limit: shownOverdue}})
@@ -102,10 +102,7 @@ func (s *site) overviewFindings(v *visit, o *overview) (err error) {
 func (s *site) overviewChanges(v *visit, o *overview) error {
 	list, err := s.src.Changes(v.Context(), api.ChangeQuery{Since: v.now.Add(-24 * time.Hour), Page: api.Page{Limit: shownChanges}})
 	o.Changes, o.Changed = changesOf(list.Items), list.Total
-	if !answered(&err) {
-		return err
-	}
-	return nil
+	return err
 }
 
 // Counts lists the open findings by severity.
@@ -162,7 +159,7 @@ func concerns(o *overview) []concern {
 	add(overdue, "overdue", "warn", count(overdue, "found job")+" overdue", "/jobs?overdue=true")
 	add(sum.Silent, "silent", "warn", count(sum.Silent, "host")+" silent", "/hosts?presence=silent")
 	add(sum.Broken, "bad", "bad", count(sum.Broken, "found job")+" will not run", "/jobs?verdict=broken")
-	add(sum.Problems, "warn", "warn", count(sum.Problems, "line")+" that cron cannot read", "/hosts")
+	add(sum.Problems, "warn", "warn", count(sum.Problems, "line")+" that cron cannot read", "/hosts?problems=true")
 	add(sum.Paused, "paused", "idle", count(sum.Paused, "task")+" paused", "/tasks?state=paused")
 	return out
 }

@@ -26,12 +26,6 @@ type Source interface {
 	Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error
 	Upcoming(ctx context.Context, query api.UpcomingQuery) (api.List[api.Upcoming], error)
 	Cluster(ctx context.Context) (api.Cluster, error)
-}
-
-// Inventory is a Source that also answers for what was found: its history, what
-// is wrong with it, and when it runs.
-type Inventory interface {
-	Source
 	Changes(ctx context.Context, query api.ChangeQuery) (api.List[api.ChangeView], error)
 	Findings(ctx context.Context, query api.FindingQuery) (api.FindingList, error)
 	Density(ctx context.Context, query api.DensityQuery) (api.Density, error)

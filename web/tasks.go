@@ -46,6 +46,7 @@ type taskPage struct {
 	Behind   int            // hosts that do not run the current generation yet
 	Runs     []api.RunView
 	Beats    []beat
+	Adoption *fleet.Adoption // how it was made of a found job; nil: it was not
 }
 
 // BeatsWidth is how wide the row of beats is, in its own units.
@@ -124,10 +125,25 @@ func (s *site) task(v *visit) (view, error) {
 		listing: l, Task: task, Hosts: hosts[rows[0]:rows[1]],
 		Runs: runs.Items[:min(shownTaskRuns, len(runs.Items))], Beats: beats(runs.Items[:min(maxBeats, len(runs.Items))]),
 	}
+	if body.Adoption, err = s.adoption(v, id); err != nil {
+		return view{}, err
+	}
 	for _, host := range hosts {
 		if host.Applied < task.Generation {
 			body.Behind++
 		}
 	}
 	return view{Title: string(id), Body: body}, nil
+}
+
+// adoption reads how a task was made of a found job; nil where it was not.
+func (s *site) adoption(v *visit, task fleet.TaskID) (*fleet.Adoption, error) {
+	adoption, err := s.src.Adoption(v.Context(), task)
+	switch {
+	case fleet.KindOf(err) == fleet.NotFound:
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &adoption, nil
 }

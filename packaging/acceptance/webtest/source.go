@@ -123,7 +123,7 @@ func (f *invented) Hosts(_ context.Context, q api.HostQuery) (api.List[api.HostV
 		}
 	}
 	return cut(f, views, q.Page, func(h *api.HostView) bool {
-		return has(h.Name+" "+h.OS, q.Text) && (q.Presence == "" || h.Presence == q.Presence) && (q.Label == "" || selector.Matches(h.Labels))
+		return has(h.Name+" "+h.OS, q.Text) && (q.Presence == "" || h.Presence == q.Presence) && (!q.Problems || h.Problems > 0) && (q.Label == "" || selector.Matches(h.Labels))
 	})
 }
 
