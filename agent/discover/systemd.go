@@ -117,25 +117,40 @@ func (m *systemd) control() string {
 	return "systemctl"
 }
 
-// directories are what the specifiers for directories stand for.
-func (m *systemd) directories() []string {
-	common := []string{"%T", "/tmp", "%V", "/var/tmp"}
-	switch {
-	case m.every:
-		return common
-	case m.account == nil:
-		return append(common, "%t", "/run", "%S", "/var/lib", "%C", "/var/cache", "%L", "/var/log", "%E", "/etc",
-			"%u", "root", "%U", "0", "%g", "root", "%G", "0", "%h", "/root", "%s", "/bin/sh")
-	}
+// systemSpecifiers are those that the system's systemd gives a meaning.
+var systemSpecifiers = map[byte]string{
+	't': "/run", 'S': "/var/lib", 'C': "/var/cache", 'L': "/var/log", 'E': "/etc",
+	'u': "root", 'U': "0", 'g': "root", 'G': "0", 'h': "/root", 's': "/bin/sh",
+}
+
+// homeSpecifiers are directories in the home of a systemd's user.
+var homeSpecifiers = map[byte]string{'h': "", 'E': "/.config", 'C': "/.cache", 'S': "/.local/state", 'L': "/.local/state/log"}
+
+// specifier is what a letter stands for that the manager, not the unit, gives a
+// meaning.
+func (m *systemd) specifier(letter byte) (string, bool) {
 	a := m.account
-	common = append(common, "%u", a.name)
-	if a.numbered {
-		common = append(common, "%t", a.runtime(), "%U", strconv.FormatUint(uint64(a.uid), 10), "%G", strconv.FormatUint(uint64(a.gid), 10))
+	switch dir, inHome := homeSpecifiers[letter]; {
+	case letter == 'T':
+		return "/tmp", true
+	case letter == 'V':
+		return "/var/tmp", true
+	case m.every:
+		return "", false
+	case a == nil:
+		text, known := systemSpecifiers[letter]
+		return text, known
+	case letter == 'u':
+		return a.name, true
+	case letter == 't':
+		return a.runtime(), a.numbered
+	case letter == 'U':
+		return strconv.FormatUint(uint64(a.uid), 10), a.numbered
+	case letter == 'G':
+		return strconv.FormatUint(uint64(a.gid), 10), a.numbered
+	default:
+		return a.home + dir, inHome && a.home != ""
 	}
-	if a.home != "" {
-		common = append(common, "%h", a.home, "%E", a.home+"/.config", "%C", a.home+"/.cache", "%S", a.home+"/.local/state", "%L", a.home+"/.local/state/log")
-	}
-	return common
 }
 
 // lingerDir holds an empty file for each user whose systemd runs without login.
@@ -199,18 +214,17 @@ func (s *scan) lingering(out *found) map[string]bool {
 
 // userPart is the search for one user's timers.
 func (s *scan) userPart(a *account, lingers bool) part {
-	m := userSystemd(a)
 	name := path.Join("/", a.home, ".config/systemd/user")
 	if a.home == "" {
 		name = printable(lingerDir + "/" + a.name)
 	}
 	return part{name: name, first: lingers, find: func(ctx context.Context, out *found) {
-		private := m.private()
+		if !lingers && !s.ownUnits(a) {
+			return
+		}
+		m := userSystemd(a)
 		if !lingers {
-			if !slices.ContainsFunc(private, func(dir string) bool { return inTheWay(s.tree, dir) }) {
-				return
-			}
-			m.own = private
+			m.own = m.private()
 			m.idle = fmt.Sprintf("it runs only while %s is logged in: %s does not linger (loginctl enable-linger %s)", a.name, a.name, a.name)
 			if a.numbered && inTheWay(s.tree, a.runtime()+"/systemd") {
 				m.idle, m.aside = "", fmt.Sprintf("only while %s is logged in, for %s does not linger", a.name, a.name)
@@ -222,6 +236,12 @@ func (s *scan) userPart(a *account, lingers bool) part {
 		}
 		s.timers(ctx, out, m)
 	}}
+}
+
+// ownUnits reports whether a user may have units that are not everybody's.
+func (s *scan) ownUnits(a *account) bool {
+	return a.home != "" && (inTheWay(s.tree, a.home+"/.config/systemd") || inTheWay(s.tree, a.home+"/.local/share/systemd")) ||
+		a.numbered && inTheWay(s.tree, a.runtime()+"/systemd")
 }
 
 // inTheWay reports whether a name is there, or may be, for all that the

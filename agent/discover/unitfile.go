@@ -78,22 +78,60 @@ func (n unitName) of() string {
 // from machine to machine, as %H, stay as they are: so a command is recognised
 // on every host that has it.
 func (u *unit) expand(value string) string {
-	if !strings.Contains(value, "%") {
+	at := strings.IndexByte(value, '%')
+	if at < 0 {
 		return value
 	}
-	n := splitUnit(u.name)
-	last := n.prefix[strings.LastIndexByte(n.prefix, '-')+1:]
-	file := unescapeUnit(n.instance)
-	if !n.template {
-		file = unescapeUnit(n.prefix)
+	var b strings.Builder
+	for ; at >= 0 && at+1 < len(value); at = strings.IndexByte(value, '%') {
+		b.WriteString(value[:at])
+		if text, known := u.specifier(value[at+1]); known {
+			b.WriteString(text)
+		} else {
+			b.WriteString(value[at : at+2])
+		}
+		value = value[at+2:]
 	}
-	known := []string{
-		"%%", "%", "%n", u.name, "%N", strings.TrimSuffix(u.name, "."+n.suffix), "%p", n.prefix, "%P", unescapeUnit(n.prefix),
-		"%i", n.instance, "%I", unescapeUnit(n.instance), "%j", last, "%J", unescapeUnit(last), "%f", path.Join("/", file),
-		"%y", u.path, "%Y", path.Dir(u.path),
-	}
-	return strings.NewReplacer(append(known, u.manager.directories()...)...).Replace(value)
+	return b.String() + value
 }
+
+// specifier is what a letter stands for after a percent sign.
+func (u *unit) specifier(letter byte) (string, bool) {
+	n := splitUnit(u.name)
+	switch letter {
+	case '%':
+		return "%", true
+	case 'n':
+		return u.name, true
+	case 'N':
+		return strings.TrimSuffix(u.name, "."+n.suffix), true
+	case 'p':
+		return n.prefix, true
+	case 'P':
+		return unescapeUnit(n.prefix), true
+	case 'i':
+		return n.instance, true
+	case 'I':
+		return unescapeUnit(n.instance), true
+	case 'j':
+		return n.last(), true
+	case 'J':
+		return unescapeUnit(n.last()), true
+	case 'f':
+		if n.template {
+			return path.Join("/", unescapeUnit(n.instance)), true
+		}
+		return path.Join("/", unescapeUnit(n.prefix)), true
+	case 'y':
+		return u.path, true
+	case 'Y':
+		return path.Dir(u.path), true
+	}
+	return u.manager.specifier(letter)
+}
+
+// last is what follows the last dash of the prefix.
+func (n unitName) last() string { return n.prefix[strings.LastIndexByte(n.prefix, '-')+1:] }
 
 // unescapeUnit undoes systemd-escape: - stands for /, and \x2d for a dash.
 func unescapeUnit(text string) string {
