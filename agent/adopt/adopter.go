@@ -177,6 +177,7 @@ const (
 // Run carries out what the plan wishes, until ctx ends. What was begun by then
 // is finished: it takes milliseconds.
 func (a *Adopter) Run(ctx context.Context) error {
+	a.cfg.Tell() // an earlier agent may have died before it did
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -353,3 +353,23 @@ func TestDiff(t *testing.T) {
 		t.Error("a dry run changed the file")
 	}
 }
+
+// TestWhatAnEarlierAgentDidIsTold: the agent may have died between the change
+// and its word, and the plan does not change before it is said.
+func TestWhatAnEarlierAgentDidIsTold(t *testing.T) {
+	w := adopted(t, newWorld(t, oneLine(), "* * * * * root /bin/b\n", 0o644))
+	w.wish.State, w.wish.Handed = fleet.AdoptionWanted, time.Time{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var told []fleet.Adoption
+	config := Config{Look: w.look, Arm: w.arm, Allowed: true, Logger: slog.New(slog.DiscardHandler)}
+	var next *Adopter
+	config.Tell = func() { told = append(told, next.Unsettled()...); cancel() }
+	next, err := open(ctx, config, w.disk, w.disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.Take(&fleet.Plan{Host: testHost, Assignments: w.assignments(), Adoptions: []fleet.Adoption{w.wish}}, true)
+	if err := next.Run(ctx); err != nil || len(told) == 0 || told[0].State != fleet.AdoptionAdopted {
+		t.Errorf("%+v, %v", told, err)
+	}
+}
