@@ -162,6 +162,31 @@ func TestWhatDoesNotRun(t *testing.T) {
 	)
 }
 
+// TestARefusedFileIsToldOnce: its jobs tell it; the lines that are wrong in it
+// are told beside.
+func TestARefusedFileIsToldOnce(t *testing.T) {
+	f := one(newJob("/bin/c", from("/etc/cron.d/mode", 1), broken(fleet.BadMode)))
+	id := f.Hosts[0].ID
+	inventory := f.Found[id]
+	inventory.Problems = []fleet.Problem{{Source: "/etc/cron.d/mode", Reason: "INSECURE MODE"}, {Source: "/etc/cron.d/mode", Line: 9, Text: "61 * * * * root x", Reason: "minute 61"}}
+	f.Found[id] = inventory
+	expect(t, f,
+		"warning ignored web-1 /etc/cron.d/mode:0: 1 job in /etc/cron.d/mode does not run: reason file_mode",
+		"warning problem web-1 /etc/cron.d/mode:9: minute 61",
+	)
+}
+
+// TestCallsOfRunPartsAreNobodysConcern where no package is known to have
+// brought them: what they start is.
+func TestCallsOfRunPartsAreNobodysConcern(t *testing.T) {
+	plain := func(job *api.JobView) { job.Package = "" }
+	expect(t, one(
+		newJob("cd / && run-parts --report /etc/cron.hourly", plain, from("/etc/crontab", 8)),
+		newJob("[ -x /etc/init.d/anacron ] && /usr/sbin/anacron -s", plain, from("/etc/cron.d/anacron", 8)),
+		newJob("/etc/cron.hourly/mine", plain, kind(fleet.KindRunParts), from("/etc/cron.hourly/mine", 0)),
+	), "notice no_owner web-1 /etc/cron.hourly/mine:0: no package, configuration management or person answers for it")
+}
+
 // TestADeadSchedulerIsOneFinding, however many jobs it leaves.
 func TestADeadSchedulerIsOneFinding(t *testing.T) {
 	var jobs []api.JobView

@@ -21,7 +21,7 @@ const (
 // last did. Where the host would not have seen a start, nothing is expected.
 func (r *row) expect(host *Host, job *api.JobView, page *page) {
 	covered, known := host.Since[job.Kind]
-	if !known || !r.is(runs) || job.Kind == fleet.KindAt || job.Adopted != "" {
+	if !known || !r.is(runs) || job.Unseen || job.Kind == fleet.KindAt || job.Adopted != "" {
 		return
 	}
 	base := covered

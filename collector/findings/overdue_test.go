@@ -46,6 +46,7 @@ func TestOverdue(t *testing.T) {
 		"after grace":   {newJob("/bin/x", due("45 13 * * *"), last(day)), nil, "warning overdue should have started at 2026-06-10T11:45:00Z and did not"},
 		"never seen":    {newJob("/bin/x", due("0 4 * * 1")), nil, "critical overdue should have started 5 times since 2026-05-11T02:00:00Z and did not"},
 		"not covered":   {newJob("/bin/x", due("0 4 * * *")), func(h *Host) { h.Since = nil }, ""},
+		"unseen":        {newJob("/bin/x", due("0 4 * * *"), func(job *api.JobView) { job.Unseen = true }), nil, ""},
 		"since today":   {newJob("/bin/x", due("0 4 * * *")), func(h *Host) { h.Since[fleet.KindCron] = noon.Add(-9 * time.Hour) }, ""},
 		"does not run":  {newJob("/bin/x", due("0 4 * * *"), broken(fleet.Disabled)), nil, ""},
 		"changed since": {newJob("/bin/x", due("0 4 * * *"), last(9*day), func(job *api.JobView) { job.Changed = noon.Add(-time.Hour) }), nil, ""},

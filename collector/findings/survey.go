@@ -71,7 +71,7 @@ func newSurvey(host *Host, inventory Inventory, known *almanac, now time.Time) *
 		}
 	}
 	s.ignored(host, jobs)
-	s.problems(host, inventory.Problems)
+	s.problems(host, untold(inventory.Problems, jobs))
 	s.stale(host, jobs)
 	for i := range jobs {
 		s.risks(host, &jobs[i])
@@ -99,12 +99,12 @@ func newRow(host *Host, job *api.JobView, known *almanac) row {
 	page := known.page(when)
 	set(runs, due && page.due)
 	set(stands, job.Enabled && job.Verdict.Runs)
-	set(answered, job.Package != "" || job.ManagedBy != "")
+	set(answered, job.Package != "" || job.ManagedBy != "" || isCall(&job.Job))
 	set(shipped, job.Package != "")
 	set(adopted, job.Adopted != "")
 	set(secret, slices.ContainsFunc(job.Risks, func(risk fleet.Risk) bool { return risk.Kind == fleet.FindSecret }))
 	set(scattered, strings.Contains(job.Verdict.Why, "random"))
-	if r.is(stands) && !r.is(shipped) {
+	if r.is(stands) && !r.is(shipped) && !isCall(&job.Job) {
 		set(mute, isMute(&job.Job))
 		set(shifts, r.is(runs) && !known.dstOf(when).harmless())
 	}
@@ -113,6 +113,15 @@ func newRow(host *Host, job *api.JobView, known *almanac) row {
 	}
 	r.expect(host, job, page)
 	return r
+}
+
+// isCall reports whether a job only starts others, which are told of by
+// themselves: the lines of a distribution that call run-parts or anacron.
+func isCall(job *fleet.Job) bool {
+	if job.Kind == fleet.KindRunParts {
+		return false
+	}
+	return slices.ContainsFunc([]string{"run-parts ", "run-crons", "/anacron "}, func(call string) bool { return strings.Contains(job.Command, call) })
 }
 
 // hourly reports whether a schedule is due no more often than once an hour.
@@ -173,6 +182,18 @@ func (s *survey) failed(host *Host, job *api.JobView) {
 		one.Since = *seen.Ended
 	}
 	s.add(one)
+}
+
+// untold leaves out the problems of whole files that the verdict on their jobs
+// tells.
+func untold(problems []fleet.Problem, jobs []api.JobView) []fleet.Problem {
+	refused := map[string]bool{}
+	for i := range jobs {
+		if !jobs[i].Verdict.Runs && refusals[jobs[i].Verdict.Code].scope == aFile {
+			refused[jobs[i].Source] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(problems), func(p fleet.Problem) bool { return p.Line == 0 && refused[p.Source] })
 }
 
 // problems adds one finding for each file in which something could not be
