@@ -113,6 +113,7 @@ func (s *scan) container(ctx context.Context, out *found, c container) {
 	prefix := "container:" + c.label + ":"
 	for i := range all.jobs {
 		all.jobs[i].Source, all.jobs[i].Container = prefix+all.jobs[i].Source, c.label
+		all.jobs[i].Unseen = true // what logs there is not looked for
 	}
 	for i := range all.problems {
 		all.problems[i].Source = prefix + all.problems[i].Source

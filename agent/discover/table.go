@@ -138,7 +138,7 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 	schedule, zone, location := s.clock(j)
 	job := fleet.Job{
 		Kind: fleet.KindCron, Source: t.source, Line: j.Line, User: printable(j.User),
-		Schedule: printable(j.Fields), Timezone: zone, Command: printable(j.Command), Enabled: true,
+		Schedule: printable(j.Fields), Timezone: zone, Command: printable(j.Command), Enabled: true, Unseen: j.Quiet,
 	}
 	due := upcoming(schedule, s.now.In(location), s.next)
 	job.Verdict = s.jobVerdict(j, t, verdict)

@@ -182,6 +182,7 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 	if t.service != nil {
 		job.Command = printable(orText(t.service.command(), job.Command))
 		job.User = printable(t.service.user())
+		job.Env = t.service.sets()
 		if t.service.last("Service", "RootDirectory") != "" || t.service.last("Service", "RootImage") != "" {
 			out.elsewhere = append(out.elsewhere, job.Source)
 		}
@@ -193,7 +194,8 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 		job.Verdict.Why = printable(t.remarks(out, u, job.Enabled))
 	}
 	job.Evidence = s.timerEvidence(u, t)
-	if out.room(len(job.Command)) {
+	job.Unseen = u.account != nil && (t.bus == nil || !t.bus.known) // only the user's own systemd would know
+	if out.room(size(&job)) {
 		out.jobs = append(out.jobs, job)
 	}
 }

@@ -140,7 +140,7 @@ func (r *round) sinceParts(all coverage) (latest time.Time, ok bool) {
 			continue
 		}
 		caller, found := r.jobs.caller(part)
-		if !found {
+		if !found || r.jobs.list[caller].Unseen {
 			return time.Time{}, false
 		}
 		at, told := all[r.jobs.list[caller].Kind]

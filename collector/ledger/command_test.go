@@ -44,7 +44,7 @@ func examples() []Command {
 	job := testJob(1)
 	job.Timezone, job.Env, job.Next = "UTC", map[string]string{"PATH": "/bin", "MAILTO": ""}, []time.Time{noon}
 	job.Verdict, job.Package, job.ManagedBy = fleet.Verdict{Code: fleet.Disabled, Why: "no"}, "cron", "puppet"
-	job.Risks, job.Container, job.Stale = []fleet.Risk{{Kind: fleet.FindWritable, Why: "w"}}, "web", &anchor
+	job.Risks, job.Container, job.Stale, job.Unseen = []fleet.Risk{{Kind: fleet.FindWritable, Why: "w"}}, "web", &anchor, true
 	job.Evidence = wholeEvidence()
 	report := fleet.Report{Host: "db-1", Scanned: noon, Jobs: []fleet.Job{job}, Problems: []fleet.Problem{{Source: "/etc/crontab", Line: 3, Text: "x", Reason: "y"}}}
 	return []Command{

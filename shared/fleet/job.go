@@ -42,6 +42,7 @@ type Job struct {
 	Evidence    *Evidence         `json:"evidence,omitempty"`
 	Container   string            `json:"container,omitempty"` // where it was found inside one, its id or name
 	Stale       *time.Time        `json:"stale,omitempty"`     // its source could not be read since then; this is its last good state
+	Unseen      bool              `json:"unseen,omitempty"`    // the host keeps no trace of its starts, whatever Sightings.Since says of its kind
 	Package     string            `json:"package,omitempty"`
 	ManagedBy   string            `json:"managed_by,omitempty"`
 	Fingerprint string            `json:"fingerprint"` // equal for the same command wherever it stands
