@@ -146,7 +146,7 @@ func (w When) Clock() (Clock, bool) {
 	}
 	switch w.Rules {
 	case Once, Period:
-		return Clock{periodic{time.Unix(w.anchor, 0), w.period}, location}, true
+		return Clock{periodic{time.Unix(w.anchor, 0), w.period}, location}, w.anchor > 0
 	case Systemd:
 		events := calendar.ParseEvents(w.Schedule)
 		return Clock{events, location}, len(events) > 0
@@ -190,5 +190,6 @@ func (p periodic) Next(after time.Time) (time.Time, bool) {
 	case p.period <= 0:
 		return time.Time{}, false
 	}
-	return p.first.Add((after.Sub(p.first)/p.period + 1) * p.period), true
+	at := p.first.Add((after.Sub(p.first)/p.period + 1) * p.period)
+	return at, at.After(after) // not so where centuries lie between
 }
