@@ -246,7 +246,7 @@ func TestWhatIsMute(t *testing.T) {
 	for command, want := range map[string]bool{
 		"/bin/x": true, "/bin/x >/dev/null 2>&1": true, "/bin/x &> /dev/null": true, "/bin/x >>/var/log/x.log 2>&1": false, "/bin/x | logger -t x": false,
 		"/bin/x && curl -fsS https://hc-ping.com/1234": false, "chronic /bin/x": false, "/bin/x 2>&1": true, "/bin/x > \"/var/log/my log\"": false,
-		"curl https://cronitor.link/x": false, "/bin/x | tee /var/log/x": false, "wget -q https://kuma.example/api/push/AbC": false,
+		"curl https://cronitor.link/x": false, "/bin/x | tee /var/log/x": false, "wget -q https://kuma.example/api/push/AbC": false, "/usr/bin/logger-rotate": true, "/bin/x || /usr/sbin/sendmail root": false,
 	} {
 		job := fleet.Job{Kind: fleet.KindCron, Command: command}
 		if isMute(&job) != want {

@@ -231,7 +231,7 @@ func (c *comparison) everywhere(holders []holder) {
 			return fmt.Sprintf("starts at the same instant%s, next at %s", where, next.Format(time.RFC3339))
 		}, w.Schedule, w.Zone)
 		last := &c.list[len(c.list)-1]
-		last.Fix = "fleetctl when --spread"
+		last.Fix = fixSpread("", nil)
 	}
 }
 

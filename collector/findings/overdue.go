@@ -30,10 +30,13 @@ func (r *row) expect(host *Host, job *api.JobView, page *page) {
 			base = at
 		}
 	}
-	later(job.FirstSeen)
-	later(job.Changed)
-	if job.Evidence != nil {
+	if job.Changed.After(job.FirstSeen) {
+		later(job.Changed)
+	}
+	if job.Evidence != nil { // it was there when it ran, whoever knew of it
 		later(job.Evidence.Last)
+	} else {
+		later(job.FirstSeen)
 	}
 	clock := page.clock
 	if r.when.Value().Rules == Period { // counts from its last start, not from an instant of the clock

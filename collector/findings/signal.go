@@ -2,14 +2,39 @@ package findings
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// monitors matches what calls or writes to someone who would notice a failure:
-// the addresses of monitors, and programs that log or send.
-var monitors = regexp.MustCompile(`(?i)healthchecks\.io|hc-ping\.com|cronitor\.(io|link)|deadmanssnitch\.com|nosnch\.in|betteruptime\.com|betterstack\.com|/api/push/|uptimerobot\.com|sentry\.io|opsgenie\.com|pagerduty\.com|hooks\.slack\.com|pushgateway|/metrics/job/|\b(sentry-cli|logger|systemd-cat|chronic|cronic|cronwrap|mail|mailx|sendmail|mutt|runitor|healthchecks|zabbix_sender|send_nsca|amtool)\b`)
+// monitors is parts of addresses that somebody watches, in lower case.
+var monitors = []string{
+	"healthchecks.io", "hc-ping.com", "cronitor.io", "cronitor.link", "deadmanssnitch.com", "nosnch.in", "betteruptime.com", "betterstack.com", "/api/push/",
+	"uptimerobot.com", "sentry.io", "opsgenie.com", "pagerduty.com", "hooks.slack.com", "pushgateway", "/metrics/job/",
+}
+
+// senders is programs that log, or tell somebody.
+var senders = map[string]bool{
+	"logger": true, "systemd-cat": true, "chronic": true, "cronic": true, "cronwrap": true, "mail": true, "mailx": true, "sendmail": true, "mutt": true,
+	"sentry-cli": true, "runitor": true, "zabbix_sender": true, "send_nsca": true, "amtool": true, "tee": true,
+}
+
+// tells reports whether a command calls or writes to someone who would notice.
+func tells(command string) bool {
+	if strings.Contains(command, "://") || strings.Contains(command, "push") {
+		lower := strings.ToLower(command)
+		if slices.ContainsFunc(monitors, func(address string) bool { return strings.Contains(lower, address) }) {
+			return true
+		}
+	}
+	for word := range strings.FieldsFuncSeq(command, func(r rune) bool { return strings.ContainsRune(" \t;&|(){}`\"'$=", r) }) {
+		if senders[word[strings.LastIndexByte(word, '/')+1:]] {
+			return true
+		}
+	}
+	return false
+}
 
 // redirects matches where the shell sends output, and what to.
 var redirects = regexp.MustCompile(`(?:&|[0-9])?>>?[&|]?\s*("[^"]*"|'[^']*'|[^\s;&|<>()]+)`)
@@ -19,10 +44,13 @@ var redirects = regexp.MustCompile(`(?:&|[0-9])?>>?[&|]?\s*("[^"]*"|'[^']*'|[^\s
 // journal and the state of its service tell; of anacron and run-parts, what
 // calls them.
 func isMute(job *fleet.Job) bool {
-	if job.Kind != fleet.KindCron || monitors.MatchString(job.Command) {
+	if job.Kind != fleet.KindCron || tells(job.Command) {
 		return false
 	}
 	silenced := false
+	if !strings.Contains(job.Command, ">") {
+		return job.Env["MAILTO"] == ""
+	}
 	for _, match := range redirects.FindAllStringSubmatch(job.Command, -1) {
 		target := strings.Trim(match[1], `"'`)
 		switch {
@@ -33,9 +61,6 @@ func isMute(job *fleet.Job) bool {
 		default:
 			return false // a log
 		}
-	}
-	if strings.Contains(job.Command, "tee ") {
-		return false
 	}
 	return silenced || job.Env["MAILTO"] == ""
 }

@@ -57,10 +57,9 @@ func (s *Server) Collisions(ctx context.Context, q api.CollisionQuery) (api.List
 			last := minutes[q.Limit-1]
 			list.Next = sealCursor(fmt.Sprintf("%d %d", last.starts, span.at(last.minute).Unix()))
 		}
-		for _, one := range minutes {
-			starts, hosts := all.sample(span.at(one.minute))
-			list.Items = append(list.Items, api.Collision{At: span.at(one.minute), Starts: one.starts, Hosts: hosts, Sample: []api.Upcoming{}})
-			page = append(page, starts)
+		for i, crowd := range all.crowds(span, minutes) {
+			list.Items = append(list.Items, api.Collision{At: span.at(minutes[i].minute), Starts: minutes[i].starts, Hosts: len(crowd.hosts), Sample: []api.Upcoming{}})
+			page = append(page, firstFew(crowd.first))
 		}
 		return nil
 	})
@@ -110,23 +109,33 @@ func openFull(cursor string, span window) (f full, err error) {
 	return f, nil
 }
 
-// sample returns some of what starts in a minute, in order, and on how many
-// hosts something does.
-func (all sown) sample(at time.Time) ([]due, int) {
-	hosts := map[fleet.HostID]bool{}
-	var found []due
-	end := at.Add(time.Minute)
-	all.unfold(at, end, func(one *stem) {
-		for instant, ok := one.next(at.Add(-1)); ok && instant.Before(end); instant, ok = one.next(instant) {
-			one.bears(instant, func(d due) {
-				hosts[d.host] = true
-				if found = append(found, d); len(found) > 64*sampleStarts {
-					found = firstFew(found)
-				}
-			})
+// crowd is who starts something in a minute.
+type crowd struct {
+	hosts map[fleet.HostID]bool
+	first []due
+}
+
+// crowds looks at what starts in some minutes of a window.
+func (all sown) crowds(span window, minutes []full) []crowd {
+	crowds, at := make([]crowd, len(minutes)), map[int]int{}
+	for i, one := range minutes {
+		crowds[i].hosts, at[one.minute] = map[fleet.HostID]bool{}, i
+	}
+	all.unfold(span.from, span.until, func(one *stem) {
+		for instant, ok := one.next(span.from.Add(-1)); ok && instant.Before(span.until); instant, ok = one.next(instant) {
+			if i, wanted := at[int(instant.Sub(span.from)/time.Minute)]; wanted {
+				one.bears(instant, crowds[i].add)
+			}
 		}
 	})
-	return firstFew(found), len(hosts)
+	return crowds
+}
+
+func (c *crowd) add(one due) {
+	c.hosts[one.host] = true
+	if c.first = append(c.first, one); len(c.first) > 64*sampleStarts {
+		c.first = firstFew(c.first)
+	}
 }
 
 func firstFew(found []due) []due {

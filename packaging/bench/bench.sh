@@ -4,7 +4,7 @@
 # same on any machine.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-go test -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-1s}" \
+go test -timeout 40m -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-1s}" \
 	./shared/cron ./shared/calendar ./agent/discover ./agent/evidence ./agent/journal ./agent/runner ./agent/scheduler \
-	./collector/ledger ./collector/search ./collector/replica ./collector/httpd ./web \
+	./collector/findings ./collector/ledger ./collector/search ./collector/replica ./collector/httpd ./web \
 	./packaging/bench 2>&1 | grep -vE '^(goos|goarch|pkg|cpu):|no test files'
