@@ -78,12 +78,23 @@ func (f *finder) input() {
 	if at+1 >= len(f.text) {
 		return
 	}
+	if broken(f.text[:at]) {
+		return
+	}
 	begin := strings.LastIndexAny(f.text[:at], ";|&(`\n") + 1
 	program, arguments, _ := strings.Cut(strings.TrimLeft(f.text[begin:at], " \t"), " ")
 	if formatters[base(program)] || strings.HasSuffix(f.text[:at], "+") || strings.HasSuffix(arguments, "-w ") || strings.HasPrefix(f.text[at:], "%{") {
 		return // what is cut off is looked at like the rest
 	}
 	f.add(at+1, len(f.text))
+}
+
+// broken reports whether no shell would run a command, so that what follows
+// cannot be meant as its input.
+func broken(command string) bool {
+	odd := func(quote string) bool { return strings.Count(command, quote)%2 == 1 }
+	return strings.TrimSpace(command) == "" || strings.Count(command, "(") != strings.Count(command, ")") || odd("`") ||
+		!strings.Contains(command, `\`) && odd(`"`) != odd("'")
 }
 
 // base is the last part of a path.

@@ -169,6 +169,11 @@ func TestInputOfCrontabs(t *testing.T) {
 		"tar cf /b/$(date +%F).tar /x":        "tar cf /b/$(date +%F).tar /x",
 		"tar cf /b/`date +\"%Y-%m\"`.tar /x --password=a1": "tar cf /b/`date +\"%Y-%m\"`.tar /x --password=<redacted>",
 		"date +\\%F; cat%secret":                           "date +\\%F; cat%<redacted>",
+		"sleep $(( RANDOM % 600 )) && x --token a1":        "sleep $(( RANDOM % 600 )) && x --token <redacted>",
+		"%(manage)s clean":                                 "%(manage)s clean",
+		"x \"%d\" y":                                       "x \"%d\" y",
+		"echo 'it''s%secret":                               "echo 'it''s%secret",
+		"x 'a' \"b\"%secret":                               "x 'a' \"b\"%<redacted>",
 		"curl -s -w %{http_code} https://h":                "curl -s -w %{http_code} https://h",
 	} {
 		if got, _ := Constant(text, true); got != want {
