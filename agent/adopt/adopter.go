@@ -132,6 +132,8 @@ func (a *Adopter) Armed(assignments []fleet.Assignment) []fleet.Assignment {
 			assignment.Since = later(assignment.Since, wish.Handed) // until it is looked at
 		case r == nil || !r.armed():
 			continue
+		case assignment.Generation == r.Generation:
+			assignment.Since = r.Handed // whatever a collector's clock said when it was given
 		default:
 			assignment.Since = later(assignment.Since, r.Handed)
 		}
@@ -238,13 +240,14 @@ func (a *Adopter) do(ctx context.Context, now time.Time, id fleet.TaskID) time.T
 	case goBack:
 		return a.goBack(ctx, now, k)
 	case rebuild:
-		a.rebuild(ctx, now, k.wish)
+		return a.rebuild(ctx, now, k.wish)
 	case settle:
 		a.settle(ctx, k.record)
 		a.rearm(ctx)
 		return now.Add(patience)
 	case forget:
 		a.forget(id)
+		a.rearm(ctx) // another task may have the name by now
 	}
 	return time.Time{}
 }

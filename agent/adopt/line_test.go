@@ -373,3 +373,33 @@ func TestWhatAnEarlierAgentDidIsTold(t *testing.T) {
 		t.Errorf("%+v, %v", told, err)
 	}
 }
+
+// TestANewTaskOfAnOldName is armed although a record of its name was left.
+func TestANewTaskOfAnOldName(t *testing.T) {
+	w := adopted(t, newWorld(t, oneLine(), "* * * * * root /bin/b\n", 0o644))
+	w.release(fleet.AdoptionReleased)
+	w.wish.State = "" // a person gives an ordinary task that name
+	plan := fleet.Plan{Host: testHost, Assignments: w.assignments()}
+	w.agent.Take(&plan, false)
+	w.agent.step(context.Background(), w.now)
+	if len(w.agent.Armed(plan.Assignments)) != 1 || !w.known {
+		t.Errorf("armed: %v, and the scheduler has it: %v", len(w.agent.Armed(plan.Assignments)) == 1, w.known)
+	}
+}
+
+// TestTheCollectorsClockDoesNotMatter: a task that was given in the host's
+// future is due from the hand-over on.
+func TestTheCollectorsClockDoesNotMatter(t *testing.T) {
+	w := newWorld(t, oneLine(), "* * * * * root /bin/b\n", 0o644)
+	w.wish.At = w.now.Add(time.Hour)
+	adopted(t, w)
+	armed := w.agent.Armed(w.assignments())
+	if len(armed) != 1 || !armed[0].Since.Equal(w.wish.Handed) {
+		t.Errorf("%+v, handed %s", armed, w.wish.Handed)
+	}
+	changed := w.assignments()
+	changed[0].Generation, changed[0].Since = 2, w.now.Add(2*time.Hour)
+	if armed := w.agent.Armed(changed); len(armed) != 1 || !armed[0].Since.Equal(changed[0].Since) {
+		t.Errorf("a later generation: %+v", armed)
+	}
+}

@@ -38,9 +38,12 @@ type record struct {
 	Job    fleet.Job    `json:"job"`   // as the wish has it, secrets masked
 	Found  fleet.Job    `json:"found"` // as it stands here
 	Change change       `json:"change"`
-	Began  time.Time    `json:"began"`           // of the last intent
-	Handed time.Time    `json:"handed,omitzero"` // when it fell silent
-	Back   time.Time    `json:"back,omitzero"`   // when it came back
+	// Generation is that of the task when its job fell silent.
+	Generation uint64 `json:"generation,omitempty"`
+
+	Began  time.Time `json:"began"`           // of the last intent
+	Handed time.Time `json:"handed,omitzero"` // when it fell silent
+	Back   time.Time `json:"back,omitzero"`   // when it came back
 }
 
 // armed reports whether the task is due on this host.

@@ -75,11 +75,17 @@ func (a *Adopter) bringBack(ctx context.Context, now time.Time, r record, still 
 		a.rearm(ctx)
 		return now.Add(busyWait)
 	}
-	if err != nil {
-		return a.getStuck(ctx, r, err)
+	seen, since, lost := a.hands.look(&r.Change)
+	if err == nil && lost == nil && seen != loud {
+		err = r.Change.gone()
 	}
-	_, since, err := a.hands.look(&r.Change)
-	if err != nil || since.IsZero() {
+	if lost != nil || seen != loud {
+		return a.getStuck(ctx, r, errors.Join(err, lost))
+	}
+	if err != nil {
+		a.log.Warn("job released, though not all went well", "task", r.Task, "error", err)
+	}
+	if since.IsZero() {
 		since = now
 	}
 	return a.back(ctx, r, since)
@@ -151,11 +157,13 @@ func (a *Adopter) settle(ctx context.Context, old *record) {
 
 // rebuild makes the record of an adoption that the collectors know of and this
 // host does not: its state directory was lost.
-func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adoption) {
-	r := record{Task: wish.Task, Asked: wish.At, Job: wish.Job, Found: wish.Job, Began: now.UTC(), Handed: wish.Handed, Phase: silent}
-	if sight, err := a.cfg.Look(ctx); err == nil {
-		r.Host = sight.Host
+func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adoption) time.Time {
+	sight, err := a.cfg.Look(ctx)
+	if err != nil {
+		a.log.Warn("host not looked at, adoption waits", "task", wish.Task, "error", err)
+		return now.Add(patience)
 	}
+	r := record{Task: wish.Task, Asked: wish.At, Job: wish.Job, Found: wish.Job, Began: now.UTC(), Handed: wish.Handed, Phase: silent, Host: sight.Host}
 	r.Change = a.remembered(wish)
 	if wish.State == fleet.AdoptionReleasing { // answered below or by what follows
 		r.Asked = time.Time{}
@@ -163,13 +171,14 @@ func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adopti
 	seen, _, err := a.hands.look(&r.Change)
 	switch {
 	case err != nil || seen == other:
-		r.Phase, r.Why = stuck, "the host has lost its record of the adoption, and "+sentence(errors.Join(err, r.Change.gone()))
+		r.Phase, r.Why = stuck, "the host has lost its record of the adoption: "+sentence(errors.Join(err, r.Change.gone()))
 	case seen == loud:
 		r.Phase, r.Back = restored, now.UTC()
 	}
 	a.log.Warn("adoption found again without a record", "task", r.Task, "phase", string(r.Phase))
 	_ = a.put(&r) // logged there; without it the same is found once more
 	a.rearm(ctx)
+	return time.Time{}
 }
 
 // remembered is the change of a wish as far as the host itself shows it: the

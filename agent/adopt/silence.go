@@ -25,7 +25,7 @@ func (a *Adopter) begin(ctx context.Context, now time.Time, wish *fleet.Adoption
 		return now.Add(patience)
 	}
 	now = now.Add(time.Since(began))
-	r := record{Task: wish.Task, Asked: wish.At, Host: sight.Host, Job: wish.Job}
+	r := record{Task: wish.Task, Asked: wish.At, Host: sight.Host, Job: wish.Job, Generation: a.generation(wish.Task)}
 	found, err := a.examine(&sight, wish)
 	if err != nil {
 		a.refuse(r, err)
@@ -56,6 +56,16 @@ func (a *Adopter) begin(ctx context.Context, now time.Time, wish *fleet.Adoption
 	return a.hush(ctx, now, r, deadline(now, until))
 }
 
+// generation is the one that the plan has of the task.
+func (a *Adopter) generation(id fleet.TaskID) uint64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if assignment := a.assigned[id]; assignment != nil {
+		return assignment.Generation
+	}
+	return 0
+}
+
 // hush makes the change of a record that is on disk as an intent.
 func (a *Adopter) hush(ctx context.Context, now time.Time, r record, still still) time.Time {
 	began := time.Now()
@@ -64,14 +74,16 @@ func (a *Adopter) hush(ctx context.Context, now time.Time, r record, still still
 		a.forget(r.Task)
 		return now.Add(busyWait)
 	}
-	if err != nil {
+	seen, since, lost := a.hands.look(&r.Change)
+	switch {
+	case lost != nil || err == nil && seen != quiet:
+		a.log.Error("adoption not found as it was left", "task", r.Task, "error", errors.Join(err, lost))
+		return now.Add(patience) // the intent stands; it will be looked at again
+	case seen != quiet:
 		a.refuse(r, err)
 		return time.Time{}
-	}
-	seen, since, err := a.hands.look(&r.Change)
-	if err != nil || seen != quiet {
-		a.log.Error("adoption not found as it was left", "task", r.Task, "error", err)
-		return now.Add(patience) // the intent stands; it will be looked at again
+	case err != nil:
+		a.log.Warn("job adopted, though not all went well", "task", r.Task, "error", err)
 	}
 	if r.Handed = since.UTC(); r.Change.Unit != "" && a.hands.systemd != nil { // the file was first, systemd followed
 		r.Handed = now.Add(time.Since(began)).UTC()
