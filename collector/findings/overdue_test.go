@@ -39,30 +39,31 @@ func TestOverdue(t *testing.T) {
 		change func(*Host)
 		want   string
 	}{
-		"in time":       {newJob("/bin/x", due("0 4 * * *"), last(10*time.Hour)), nil, ""}, // 04:00 in Berlin is 02:00 UTC
-		"once":          {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), nil, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
-		"three days":    {newJob("/bin/x", due("0 4 * * *"), last(3*day+10*time.Hour)), nil, "critical overdue should have started 3 times since 2026-06-08T02:00:00Z and did not"},
-		"within grace":  {newJob("/bin/x", due("50 13 * * *"), last(day)), nil, ""},
-		"after grace":   {newJob("/bin/x", due("45 13 * * *"), last(day)), nil, "warning overdue should have started at 2026-06-10T11:45:00Z and did not"},
-		"never seen":    {newJob("/bin/x", due("0 4 * * 1")), nil, "critical overdue should have started 5 times since 2026-05-11T02:00:00Z and did not"},
-		"not covered":   {newJob("/bin/x", due("0 4 * * *")), func(h *Host) { h.Since = nil }, ""},
-		"unseen":        {newJob("/bin/x", due("0 4 * * *"), func(job *api.JobView) { job.Unseen = true }), nil, ""},
-		"since today":   {newJob("/bin/x", due("0 4 * * *")), func(h *Host) { h.Since[fleet.KindCron] = noon.Add(-9 * time.Hour) }, ""},
-		"does not run":  {newJob("/bin/x", due("0 4 * * *"), broken(fleet.Disabled)), nil, ""},
-		"changed since": {newJob("/bin/x", due("0 4 * * *"), last(9*day), func(job *api.JobView) { job.Changed = noon.Add(-time.Hour) }), nil, ""},
-		"silent then":   {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), func(h *Host) { h.Quiet = noon.Add(-10 * time.Hour) }, ""},
-		"silent later":  {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), func(h *Host) { h.Quiet = noon.Add(-9 * time.Hour) }, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
-		"was down":      {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), func(h *Host) { h.Back = noon.Add(-9 * time.Hour) }, ""},
-		"was down once": {newJob("/bin/x", due("0 4 * * *"), last(3*day)), func(h *Host) { h.Back = noon.Add(-11 * time.Hour) }, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
-		"reboot":        {newJob("/bin/x", due("@reboot")), nil, ""},
-		"run-parts":     {newJob("/bin/x", kind(fleet.KindRunParts), due("25 12 * * *"), last(day)), nil, ""},
-		"parts late":    {newJob("/bin/x", kind(fleet.KindRunParts), due("25 11 * * *"), last(26*time.Hour)), nil, "warning overdue should have started at 2026-06-10T09:25:00Z and did not"},
-		"timer":         {newJob("/bin/x", kind(fleet.KindTimer), due("*-*-* 06,18:00:00 UTC"), last(17*time.Hour)), nil, ""},
-		"timer late":    {newJob("/bin/x", kind(fleet.KindTimer), due("*-*-* 06,18:00:00 UTC"), last(31*time.Hour)), nil, "critical overdue should have started 3 times since 2026-06-09T06:00:00Z and did not"},
-		"monotonic":     {newJob("/bin/x", kind(fleet.KindTimer), due("OnBootSec=5min; OnUnitActiveSec=1h"), last(110*time.Minute)), nil, ""},
-		"monotonic off": {newJob("/bin/x", kind(fleet.KindTimer), due("OnBootSec=5min; OnUnitActiveSec=1h"), last(130*time.Minute)), nil, "warning overdue should have started 2 times since 2026-06-10T10:50:00Z and did not"},
-		"anacron":       {newJob("/bin/x", kind(fleet.KindAnacron), due("7 10"), last(8*day-time.Hour), func(job *api.JobView) { job.Next = []time.Time{noon} }), nil, ""},
-		"anacron late":  {newJob("/bin/x", kind(fleet.KindAnacron), due("7 10"), last(9*day), func(job *api.JobView) { job.Next = []time.Time{noon} }), nil, "warning overdue should have started at 2026-06-08T12:00:00Z and did not"},
+		"in time":        {newJob("/bin/x", due("0 4 * * *"), last(10*time.Hour)), nil, ""}, // 04:00 in Berlin is 02:00 UTC
+		"once":           {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), nil, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
+		"three days":     {newJob("/bin/x", due("0 4 * * *"), last(3*day+10*time.Hour)), nil, "critical overdue should have started 3 times since 2026-06-08T02:00:00Z and did not"},
+		"within grace":   {newJob("/bin/x", due("50 13 * * *"), last(day)), nil, ""},
+		"after grace":    {newJob("/bin/x", due("45 13 * * *"), last(day)), nil, "warning overdue should have started at 2026-06-10T11:45:00Z and did not"},
+		"never seen":     {newJob("/bin/x", due("0 4 * * 1")), nil, "critical overdue should have started 5 times since 2026-05-11T02:00:00Z and did not"},
+		"not covered":    {newJob("/bin/x", due("0 4 * * *")), func(h *Host) { h.Since = nil }, ""},
+		"unseen":         {newJob("/bin/x", due("0 4 * * *"), func(job *api.JobView) { job.Unseen = true }), nil, ""},
+		"since today":    {newJob("/bin/x", due("0 4 * * *")), func(h *Host) { h.Since[fleet.KindCron] = noon.Add(-9 * time.Hour) }, ""},
+		"does not run":   {newJob("/bin/x", due("0 4 * * *"), broken(fleet.Disabled)), nil, ""},
+		"changed since":  {newJob("/bin/x", due("0 4 * * *"), last(9*day), func(job *api.JobView) { job.Changed = noon.Add(-time.Hour) }), nil, ""},
+		"before we came": {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour), func(job *api.JobView) { job.FirstSeen, job.Changed = noon, noon }), nil, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
+		"silent then":    {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), func(h *Host) { h.Quiet = noon.Add(-10 * time.Hour) }, ""},
+		"silent later":   {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), func(h *Host) { h.Quiet = noon.Add(-9 * time.Hour) }, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
+		"was down":       {newJob("/bin/x", due("0 4 * * *"), last(34*time.Hour)), func(h *Host) { h.Back = noon.Add(-9 * time.Hour) }, ""},
+		"was down once":  {newJob("/bin/x", due("0 4 * * *"), last(3*day)), func(h *Host) { h.Back = noon.Add(-11 * time.Hour) }, "warning overdue should have started at 2026-06-10T02:00:00Z and did not"},
+		"reboot":         {newJob("/bin/x", due("@reboot")), nil, ""},
+		"run-parts":      {newJob("/bin/x", kind(fleet.KindRunParts), due("25 12 * * *"), last(day)), nil, ""},
+		"parts late":     {newJob("/bin/x", kind(fleet.KindRunParts), due("25 11 * * *"), last(26*time.Hour)), nil, "warning overdue should have started at 2026-06-10T09:25:00Z and did not"},
+		"timer":          {newJob("/bin/x", kind(fleet.KindTimer), due("*-*-* 06,18:00:00 UTC"), last(17*time.Hour)), nil, ""},
+		"timer late":     {newJob("/bin/x", kind(fleet.KindTimer), due("*-*-* 06,18:00:00 UTC"), last(31*time.Hour)), nil, "critical overdue should have started 3 times since 2026-06-09T06:00:00Z and did not"},
+		"monotonic":      {newJob("/bin/x", kind(fleet.KindTimer), due("OnBootSec=5min; OnUnitActiveSec=1h"), last(110*time.Minute)), nil, ""},
+		"monotonic off":  {newJob("/bin/x", kind(fleet.KindTimer), due("OnBootSec=5min; OnUnitActiveSec=1h"), last(130*time.Minute)), nil, "warning overdue should have started 2 times since 2026-06-10T10:50:00Z and did not"},
+		"anacron":        {newJob("/bin/x", kind(fleet.KindAnacron), due("7 10"), last(8*day-time.Hour), func(job *api.JobView) { job.Next = []time.Time{noon} }), nil, ""},
+		"anacron late":   {newJob("/bin/x", kind(fleet.KindAnacron), due("7 10"), last(9*day), func(job *api.JobView) { job.Next = []time.Time{noon} }), nil, "warning overdue should have started at 2026-06-08T12:00:00Z and did not"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := seen(one(c.job))
@@ -127,7 +128,7 @@ func TestOverdueIsWhatEachMinuteSays(t *testing.T) {
 		}
 		want, late := time.Time{}, false
 		for at := noon.Add(-100 * time.Hour).Truncate(time.Minute); at.Before(noon); at = at.Add(time.Minute) {
-			if fits(at) && at.After(host.Since[fleet.KindCron]) && at.After(job.FirstSeen) && at.After(job.Changed) && (job.Evidence == nil || at.After(job.Evidence.Last)) && !at.Before(host.Back) {
+			if fits(at) && at.After(host.Since[fleet.KindCron]) && (!job.Changed.After(job.FirstSeen) || at.After(job.Changed)) && (job.Evidence == nil && at.After(job.FirstSeen) || job.Evidence != nil && at.After(job.Evidence.Last)) && !at.Before(host.Back) {
 				seenBy := at.Add(15 * time.Minute)
 				want, late = at, !seenBy.After(noon) && (host.Quiet.IsZero() || !host.Quiet.Before(seenBy))
 				break
