@@ -64,7 +64,7 @@ func (s *shelf) Acks() (map[string]fleet.Ack, error) {
 // inBubble runs an engine over a shelf while fn runs.
 func inBubble(t *testing.T, f Fleet, fn func(*shelf, *Engine, func(api.FindingQuery) []string)) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(noon.Sub(time.Now())) // the bubble's clock begins in 2000
+		time.Sleep(time.Until(noon)) // the bubble's clock begins in 2000
 		source := newShelf(f)
 		engine := New(source)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -191,7 +191,7 @@ func (c *comparison) rest(kind fleet.FindingKind, host *Host, own []holder, summ
 		return cmp.Or(cmp.Compare(a.row.source.Value(), b.row.source.Value()), cmp.Compare(a.row.line, b.row.line), cmp.Compare(a.row.job, b.row.job))
 	})
 	if len(own) == 1 {
-		c.add(about(kind, host, own[0].row.view(), table1[kind]))
+		c.add(about(kind, host, own[0].row.view(), singly[kind]))
 		return
 	}
 	var commands []string
@@ -201,8 +201,8 @@ func (c *comparison) rest(kind fleet.FindingKind, host *Host, own []holder, summ
 	c.add(about(kind, host, &api.JobView{}, summary(len(own))+": "+listed(commands)))
 }
 
-// table1 is the summary where one job alone is meant.
-var table1 = map[fleet.FindingKind]string{
+// singly is the summary where one job alone is meant.
+var singly = map[fleet.FindingKind]string{
 	fleet.FindNoOwner:  "no package, configuration management or person answers for it",
 	fleet.FindNoSignal: "nobody would hear of its failure",
 }

@@ -21,11 +21,13 @@ func (s *Server) Follow(ctx context.Context) error {
 		for {
 			_, pins := s.Ledger.Watch(ledger.Pins)
 			_, annotations := s.Ledger.Watch(ledger.Annotations)
+			_, adoptions := s.Ledger.Watch(ledger.Adoptions)
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-pins:
 			case <-annotations:
+			case <-adoptions:
 			}
 			s.findings.Stir()
 		}
