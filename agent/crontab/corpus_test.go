@@ -160,7 +160,7 @@ func seen(d cron.Dialect, job *Job) truthJob {
 		got.Env[latin1(name)] = latin1(value)
 	}
 	if strings.Contains(job.Command, "%") {
-		shell, input, found := Percent(latin1(job.Command))
+		shell, input, found := cron.Percent(latin1(job.Command))
 		got.Shell = &shell
 		if found {
 			got.Input = &input
