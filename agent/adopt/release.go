@@ -170,6 +170,8 @@ func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adopti
 	}
 	seen, _, err := a.hands.look(&r.Change)
 	switch {
+	case err == nil && seen == quiet && r.Change.Way == byMask: // anybody may have masked it
+		r.Phase, r.Why = stuck, "the host has lost its record of the adoption: systemctl unmask "+r.Change.Unit+" by hand, then release it again"
 	case err != nil || seen == other:
 		r.Phase, r.Why = stuck, "the host has lost its record of the adoption: "+sentence(errors.Join(err, r.Change.gone()))
 	case seen == loud:

@@ -123,3 +123,18 @@ func TestTimersThatATaskWouldNotKeep(t *testing.T) {
 		}
 	}
 }
+
+// TestAMaskOfSomebodyElseStays: without a record a masked timer may be
+// anybody's, whatever a collector says.
+func TestAMaskOfSomebodyElseStays(t *testing.T) {
+	w := timerWorld(t, "/usr/lib/systemd/system/rotate.timer", "[Timer]\n")
+	if err := os.Symlink("/dev/null", filepath.Join(w.disk.tree.root, systemUnits, "rotate.timer")); err != nil {
+		t.Fatal(err)
+	}
+	w.wish.State, w.wish.Handed, w.given = fleet.AdoptionReleasing, w.now, true
+	w.start()
+	w.agent.step(context.Background(), w.now)
+	if got := w.agent.records[testTask]; got.Phase != stuck || len(w.inUnits()) != 1 {
+		t.Errorf("%+v, %v", got, w.inUnits())
+	}
+}
