@@ -12,6 +12,7 @@ import (
 // subject is what of a found job is judged once all jobs are known.
 type subject struct {
 	index     int // of the job
+	runs      bool
 	kind      fleet.JobKind
 	source    string
 	user      string
@@ -26,6 +27,7 @@ type opinion struct {
 	verdict fleet.Verdict // where it does not run after all
 	aside   string        // what is to be said though it runs
 	risks   []fleet.Risk
+	manager string // of a unit, by the comments its file begins with
 }
 
 // judge looks at what jobs start: whether it is there, and who could change
@@ -42,15 +44,15 @@ type judge struct {
 	complete bool            // the tree has a shell, so that it can be said what is missing
 }
 
-// subjects lists the jobs that run as far as is known.
+// subjects lists the jobs that run as far as is known, and all timers.
 func (f *found) subjects() []subject {
 	list := make([]subject, 0, len(f.jobs))
 	for i := range f.jobs {
 		job := &f.jobs[i]
-		if job.Verdict.Runs && job.Container == "" {
+		if (job.Verdict.Runs || job.Kind == fleet.KindTimer) && job.Container == "" {
 			list = append(list, subject{
-				index: i, kind: job.Kind, source: job.Source, user: job.User, command: job.Command, env: job.Env,
-				elsewhere: slices.Contains(f.elsewhere, job.Source), secret: f.secrets[i],
+				index: i, runs: job.Verdict.Runs, kind: job.Kind, source: job.Source, user: job.User, command: job.Command, env: job.Env,
+				elsewhere: slices.Contains(f.elsewhere, job.Source), secret: f.asides[i].secret,
 			})
 		}
 	}
@@ -86,6 +88,14 @@ func (s *scan) judge(ctx context.Context, list []subject) []opinion {
 
 func (j *judge) one(s *subject, o *opinion) {
 	o.verdict = runs
+	if s.kind == fleet.KindTimer && path.IsAbs(s.source) {
+		if file := j.ways.file(s.source); file.err == nil && j.tree.root(file.uid) {
+			o.manager = manager(file.head(maxHead))
+		}
+	}
+	if !s.runs {
+		return
+	}
 	if s.kind == fleet.KindCron || s.kind == fleet.KindAt {
 		o.verdict, o.aside = j.access.of(s, j.host.cron)
 	}

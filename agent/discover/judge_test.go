@@ -185,6 +185,19 @@ func TestOtherKinds(t *testing.T) {
 	}
 }
 
+// TestManagersOfUnits: a unit file, too, says who writes it, whether its timer
+// runs or not.
+func TestManagersOfUnits(t *testing.T) {
+	const unit = "[Timer]\nOnCalendar=daily\n[Service]\nExecStart=/bin/true\n"
+	for comment, want := range map[string]string{"# Ansible managed\n": "Ansible", "": "", "# This file is managed by Puppet. DO NOT EDIT.\n": "Puppet"} {
+		root := plant(t, "-- etc/systemd/system/x.timer --\n"+comment+unit+"-- etc/systemd/system/x.service --\n"+unit)
+		jobs := scanned(t, root).Jobs
+		if len(jobs) != 1 || jobs[0].ManagedBy != want || jobs[0].Verdict.Runs {
+			t.Errorf("%q: %+v, want it managed by %q", comment, jobs, want)
+		}
+	}
+}
+
 // TestAccounts: what PAM refuses and what cron.allow does not.
 func TestAccounts(t *testing.T) {
 	const today = 20518 // the day of noon

@@ -179,6 +179,7 @@ func (c *Scanner) judge(ctx context.Context, s *scan, all *found) {
 	all.problems = append(all.problems, out.problems...)
 	for i := range out.opinions {
 		job, o := &all.jobs[list[i].index], &out.opinions[i]
+		job.ManagedBy = cmp.Or(job.ManagedBy, o.manager)
 		job.Risks = o.risks
 		switch {
 		case !o.verdict.Runs:
