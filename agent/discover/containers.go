@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,11 +183,26 @@ func (s *scan) supercronic(ctx context.Context, out *found, p *process) {
 		owner = strconv.FormatUint(uint64(p.user.uid), 10)
 	}
 	s.table(ctx, out, dir, path.Base(file), table{source: printable(path.Clean(file)), owner: owner})
-	whole := slices.ContainsFunc(out.problems, func(p fleet.Problem) bool { return p.Line > 0 })
+	whole := false
+	for i := range out.problems {
+		switch p := &out.problems[i]; {
+		case strings.HasPrefix(p.Reason, "a sixth field"):
+			p.Reason = "supercronic takes a sixth and seventh field, for seconds and years; when such a job comes is not known here (write five fields)"
+		case p.Line > 0:
+			whole = true
+		}
+	}
 	for i := range out.jobs {
-		if job := &out.jobs[i]; whole {
-			job.Verdict = fleet.Verdict{Code: fleet.FileRefused, Why: "supercronic refuses the whole file because of another line"}
+		switch job := &out.jobs[i]; {
+		case whole:
+			job.Verdict = no(fleet.FileRefused, "supercronic refuses the whole file because of another line (correct that line)")
+			job.Next = nil
+		case moreFields.MatchString(job.Command):
+			job.Verdict = no(fleet.OtherwiseWrong, "supercronic takes what the command begins with for a year; when that comes is not known here (write five fields)")
 			job.Next = nil
 		}
 	}
 }
+
+// moreFields begins what is a sixth or seventh field to supercronic.
+var moreFields = regexp.MustCompile(`^[*0-9][-0-9*/,]*[ \t]`)

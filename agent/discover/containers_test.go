@@ -149,8 +149,12 @@ app:x:0:0::/:/bin/sh
 		}, []string{"container:web:/etc/crontabs/out:0 the symbolic link points to nothing within the scanned root"}},
 		{"supercronic", "supercronic", super, []string{"-json", "app/jobs"}, []string{"container:web:/app/jobs:1 in web: app, /app/tick, true "}, nil},
 		{"supercronic and a bad line", "supercronic", super + "x\n", []string{"/app/jobs"},
-			[]string{"container:web:/app/jobs:1 in web: app, /app/tick, false supercronic refuses the whole file because of another line"},
+			[]string{"container:web:/app/jobs:1 in web: app, /app/tick, false supercronic refuses the whole file because of another line (correct that line)"},
 			[]string{`container:web:/app/jobs:2 the line begins with "x", so it is no job, setting or comment (cron says: bad minute)`}},
+		{"supercronic with seconds and years", "supercronic", super + "*/5 * * * * 2027 /app/year\n*/5 * * * * * * /app/second\n", []string{"/app/jobs"}, []string{
+			"container:web:/app/jobs:1 in web: app, /app/tick, true ",
+			"container:web:/app/jobs:2 in web: app, 2027 /app/year, false supercronic takes what the command begins with for a year; when that comes is not known here (write five fields)",
+		}, []string{"container:web:/app/jobs:3 supercronic takes a sixth and seventh field, for seconds and years; when such a job comes is not known here (write five fields)"}},
 		{"no cron", "nginx", alpine, nil, nil, nil},
 		{"another program of busybox's", "busybox", alpine, nil, nil, nil},
 	} {
