@@ -33,7 +33,8 @@ type assignOptions struct {
 	namespace, owner, description, reason string
 	cron, at, zone                        string
 	every, in, spread, deadline           durationFlag
-	manual, daemon                        bool
+	event, file                           string
+	webhook, manual, daemon               bool
 	missed                                string
 	missedWithin                          durationFlag
 	shell, user, dir                      string
@@ -41,7 +42,8 @@ type assignOptions struct {
 	pick                                  string
 	timeout, grace                        durationFlag
 	overlap, output                       string
-	perHost, nice                         int
+	perHost, fleet, nice                  int
+	leaseWait                             durationFlag
 	replace, dryRun, unmatched            bool
 	wait                                  durationFlag
 }
@@ -60,6 +62,9 @@ func (o *assignOptions) addFlags(p *program, c *cobra.Command) {
 	f.Var(&o.every, "every", "due every `duration`, such as 10m")
 	f.StringVar(&o.at, "at", "", "due once, at this `instant`")
 	f.Var(&o.in, "in", "due once, this `duration` from now")
+	f.StringVar(&o.event, "event", "", "due when fleetctl raise tells of this `event`")
+	f.StringVar(&o.file, "file", "", "due when a file at this `path` appears or changes; wildcards in its last element")
+	f.BoolVar(&o.webhook, "webhook", false, "due when POST /v1/hooks/NAMESPACE/TASK is called")
 	f.BoolVar(&o.manual, "manual", false, "due only when fleetctl run says so")
 	f.BoolVar(&o.daemon, "daemon", false, "one instance, always; started again when it ends")
 	f.Var(&o.spread, "spread", "each host is late by at most this `duration`, always by the same amount")
@@ -74,6 +79,8 @@ func (o *assignOptions) addFlags(p *program, c *cobra.Command) {
 	f.Var(&o.grace, "grace", "between TERM and KILL when stopping (default 10s)")
 	f.StringVar(&o.overlap, "overlap", "", "when due while it still runs: skip, queue, replace or allow (default skip)")
 	f.IntVar(&o.perHost, "per-host", 0, "run at most this `many` at once on a host (default 1)")
+	f.IntVar(&o.fleet, "at-once", 0, "run at most this `many` at once on all hosts together; needs --timeout")
+	f.Var(&o.leaseWait, "wait-for-place", "how long a run waits for its place among those of --at-once (default 1h)")
 	f.IntVar(&o.nice, "nice", 0, "run with this niceness, -20..19")
 	f.StringVar(&o.output, "keep-output", "", "keep this `size` of each run's output (default 10MiB)")
 	f.StringVar(&o.pick, "pick", "", "how many of the hosts: all")
@@ -169,8 +176,11 @@ func (o *assignOptions) id(name string) (fleet.TaskID, error) {
 func (o *assignOptions) task(p *program, id fleet.TaskID, command []string) (fleet.Task, error) {
 	task := fleet.Task{
 		Name: id.Name(), Owner: o.owner, Description: o.description,
-		Run:    fleet.Execute{Command: fleet.Command{Argv: command, Shell: o.shell}, User: o.user, Dir: o.dir},
-		Limits: fleet.Limits{Timeout: fleet.Duration(o.timeout), Grace: fleet.Duration(o.grace), Overlap: fleet.Overlap(o.overlap), PerHost: o.perHost, Nice: o.nice},
+		Run: fleet.Execute{Command: fleet.Command{Argv: command, Shell: o.shell}, User: o.user, Dir: o.dir},
+		Limits: fleet.Limits{
+			Timeout: fleet.Duration(o.timeout), Grace: fleet.Duration(o.grace), Overlap: fleet.Overlap(o.overlap),
+			PerHost: o.perHost, Fleet: o.fleet, Wait: fleet.Duration(o.leaseWait), Nice: o.nice,
+		},
 	}
 	if id.Namespace() != fleet.DefaultNamespace {
 		task.Namespace = id.Namespace()
@@ -231,7 +241,8 @@ func validated(task fleet.Task) error {
 
 func (o *assignOptions) trigger(p *program) (fleet.Trigger, error) {
 	trigger := fleet.Trigger{
-		Cron: o.cron, Every: fleet.Duration(o.every), Manual: o.manual, Daemon: o.daemon, Timezone: o.zone,
+		Cron: o.cron, Every: fleet.Duration(o.every), Timezone: o.zone,
+		Event: o.event, File: o.file, Webhook: o.webhook, Manual: o.manual, Daemon: o.daemon,
 		Spread: fleet.Duration(o.spread), Deadline: fleet.Duration(o.deadline),
 		Missed: fleet.Missed{Policy: fleet.MissedPolicy(o.missed), Within: fleet.Duration(o.missedWithin)},
 	}

@@ -111,7 +111,7 @@ func (c *taskChange) draw(p *program, doc []byte, answer taskAnswer, verb string
 // noteNever says so when a task of the clock has no instant left on any host.
 func noteNever(p *program, task *fleet.Task, hosts []api.Resolved) {
 	on := &task.On
-	if on.Manual || on.Daemon || len(hosts) == 0 || slices.ContainsFunc(hosts, func(h api.Resolved) bool { return len(h.Next) > 0 }) {
+	if !on.Clocked() || len(hosts) == 0 || slices.ContainsFunc(hosts, func(h api.Resolved) bool { return len(h.Next) > 0 }) {
 		return
 	}
 	p.note("this task is never due: %s", triggerText(p, on))
