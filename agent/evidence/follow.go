@@ -23,11 +23,16 @@ type cursor struct {
 	Read   int64  `json:"read"`             // when, seconds since 1970
 }
 
-// Limits of the reading of one log.
+// limits bound the reading of one log.
+type limits struct {
+	round    int64 // bytes in one round
+	unpacked int64 // bytes of a zipped file, which is read in one round
+}
+
 const (
-	maxRound    = 32 << 20  // bytes in one round
-	maxUnpacked = 128 << 20 // bytes of a zipped file, which is read in one round
-	maxLine     = 64 << 10  // bytes of a line that are looked at
+	maxRound    = 32 << 20
+	maxUnpacked = 128 << 20
+	maxLine     = 64 << 10 // bytes of a line that are looked at
 	headLength  = 1024
 )
 
@@ -48,7 +53,7 @@ func (d *directory) follow(ctx context.Context, log string, from *cursor, now ti
 	if len(chain) == 0 {
 		return from, false, fs.ErrNotExist
 	}
-	left := int64(maxRound)
+	left := d.limits.round
 	for i, p := range chain {
 		final := i+1 < len(chain)
 		last := p.modified
@@ -57,7 +62,7 @@ func (d *directory) follow(ctx context.Context, log string, from *cursor, now ti
 		}
 		s := stretch{cursor: at, left: left, final: final, line: func(text []byte) { line(last, text) }}
 		if p.zipped {
-			s.left = maxUnpacked
+			s.left = d.limits.unpacked
 		}
 		done, err := s.read(ctx, p)
 		if err != nil && final && ctx.Err() == nil {
@@ -93,7 +98,7 @@ func (d *directory) chain(log string, from *cursor, now time.Time) (chain []*par
 		n = slices.IndexFunc(older, from.matches) + 1
 	}
 	if from == nil || n == 0 {
-		n, at = backlog(current, older, oldest(from, now))
+		n, at = backlog(current, older, oldest(from, now), d.limits.round)
 		gap = from == nil || from.Length > 0 // nothing was read of an empty file
 	} else {
 		at = *from
@@ -119,10 +124,9 @@ func oldest(from *cursor, now time.Time) time.Time {
 	return since
 }
 
-// backlog says how many rotated files are read by who has lost the place, and
-// where in the oldest of them that begins.
-func backlog(current *part, older []*part, since time.Time) (n int, at cursor) {
-	left := int64(maxRound)
+// backlog says how many rotated files are read by who has lost the place and
+// may read so many bytes, and where in the oldest of them that begins.
+func backlog(current *part, older []*part, since time.Time, left int64) (n int, at cursor) {
 	fits := func(p *part) bool {
 		size := p.size
 		if p.zipped {
@@ -204,7 +208,7 @@ func (p *part) reader(offset int64) (io.Reader, error) {
 	if _, err := p.file.Seek(start, io.SeekStart); err != nil || !p.zipped {
 		return p.file, err
 	}
-	if offset >= maxUnpacked {
+	if offset >= p.unpacked {
 		return nil, errUnpacked
 	}
 	unpacked, err := gzip.NewReader(p.file)
@@ -212,7 +216,7 @@ func (p *part) reader(offset int64) (io.Reader, error) {
 		return nil, err
 	}
 	_, err = io.CopyN(io.Discard, unpacked, offset)
-	return io.LimitReader(unpacked, maxUnpacked-offset), err
+	return io.LimitReader(unpacked, p.unpacked-offset), err
 }
 
 // stretch is the reading of one file from a cursor on.

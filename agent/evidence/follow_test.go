@@ -225,7 +225,7 @@ func (l *logger) restart() {
 func openDir(path string) *directory {
 	root, err := os.OpenRoot(path)
 	must(err)
-	return &directory{root}
+	return &directory{root, limits{round: 1 << 20, unpacked: 4 << 20}}
 }
 
 // TestEveryLineOnce lets a log be written, rotated in every way, packed and
@@ -293,7 +293,8 @@ func TestAFirstReadingIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	line := func(n int) string { return fmt.Sprintf("%09d %s\n", n, strings.Repeat("z", 89)) } // 100 bytes
-	const lines = maxRound/100 + 5000
+	const round = 1 << 20
+	const lines = round/100 + 5000
 	var text strings.Builder
 	for n := range lines {
 		text.WriteString(line(n))
@@ -309,7 +310,7 @@ func TestAFirstReadingIsBounded(t *testing.T) {
 	if err != nil || !gap {
 		t.Fatal(gap, err)
 	}
-	if first, last, n := heard[0], heard[len(heard)-1], len(heard); n != maxRound/100 || last != line(lines - 1)[:9] || first != line(lines - n)[:9] {
+	if first, last, n := heard[0], heard[len(heard)-1], len(heard); n != round/100 || last != line(lines - 1)[:9] || first != line(lines - n)[:9] {
 		t.Errorf("heard %d lines from %s to %s", n, first, last)
 	}
 	heard = nil
@@ -350,7 +351,7 @@ func TestAZippedFileThatUnpacksToTooMuch(t *testing.T) {
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	zeros := make([]byte, 1<<20)
-	for range maxUnpacked>>20 + 8 {
+	for range 6 {
 		_, err := w.Write(zeros)
 		must(err)
 	}
@@ -363,7 +364,7 @@ func TestAZippedFileThatUnpacksToTooMuch(t *testing.T) {
 	var at *cursor
 	heard := ""
 	for round := 0; heard != "new"; round++ {
-		if round > 2*maxUnpacked/maxRound {
+		if round > 10 {
 			t.Fatal("it does not come to an end")
 		}
 		var err error
@@ -381,6 +382,7 @@ func TestALineOfTenMegabytes(t *testing.T) {
 	long := bytes.Repeat([]byte("w"), 10<<20)
 	must(os.WriteFile(name, long, 0o644))
 	d := openDir(dir)
+	d.limits.round = maxRound
 	defer d.Close()
 	var heard []int
 	hear := func(_ time.Time, line []byte) { heard = append(heard, len(line)) }

@@ -34,14 +34,17 @@ var logs = []string{
 const window = 35 * 24 * time.Hour
 
 // directory is an open logDir.
-type directory struct{ root *os.Root }
+type directory struct {
+	root   *os.Root
+	limits limits
+}
 
 // openLogs opens logDir in a tree, which no link leaves; on the running system
 // it may be a link to wherever there is room.
 func openLogs(tree string) (*directory, error) {
 	if filepath.Clean(tree) == "/" {
 		root, err := os.OpenRoot(logDir)
-		return &directory{root}, err
+		return &directory{root, limits{maxRound, maxUnpacked}}, err
 	}
 	top, err := os.OpenRoot(tree)
 	if err != nil {
@@ -49,7 +52,7 @@ func openLogs(tree string) (*directory, error) {
 	}
 	defer top.Close()
 	root, err := top.OpenRoot(strings.TrimPrefix(logDir, "/"))
-	return &directory{root}, err
+	return &directory{root, limits{maxRound, maxUnpacked}}, err
 }
 
 // Close closes the directory.
@@ -63,6 +66,7 @@ type part struct {
 	size     int64
 	modified time.Time
 	zipped   bool
+	unpacked int64 // bytes that are read of a zipped file
 }
 
 // open opens a regular file. A link, a FIFO or a device is refused before
@@ -87,7 +91,7 @@ func (d *directory) open(name string) (*part, error) {
 		file.Close()
 		return nil, err
 	}
-	return &part{file: file, name: name, inode: inodeOf(info), size: info.Size(), modified: info.ModTime(), zipped: strings.HasSuffix(name, ".gz")}, nil
+	return &part{file: file, name: name, inode: inodeOf(info), size: info.Size(), modified: info.ModTime(), zipped: strings.HasSuffix(name, ".gz"), unpacked: d.limits.unpacked}, nil
 }
 
 // Close closes the file.
