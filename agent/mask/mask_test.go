@@ -241,7 +241,7 @@ func TestReport(t *testing.T) {
 			ID: "1", Kind: fleet.KindCron, Source: "/etc/crontab", Command: secret + "%hunter2", Env: map[string]string{"TOKEN": "hunter2"},
 			Verdict: fleet.Verdict{Why: secret}, Risks: []fleet.Risk{{Why: secret}}, Evidence: &fleet.Evidence{From: "x", Result: secret}, ManagedBy: "Ansible (" + secret + ")",
 		}},
-		Problems: []fleet.Problem{{Source: "/etc/cron.d/x", Text: "1 1 * * root x%hunter2", Reason: secret}},
+		Problems: []fleet.Problem{{Source: "/etc/cron.d/x", Text: "1 1 * * root x%hunter2", Reason: secret}, {Source: "container:web:/etc/crontabs/root", Text: "1 1 * * * x%hunter2", Reason: "x"}},
 	}
 	before := fmt.Sprintf("%+v", report)
 	out := New(make([]byte, KeySize)).Report(&report)

@@ -173,5 +173,8 @@ func (m *Masker) Evidence(evidence fleet.Evidence) fleet.Evidence {
 
 // ofCrontab reports whether a file is one in which "%" ends a command.
 func ofCrontab(source string) bool {
+	if at := strings.LastIndexByte(source, ':'); at >= 0 && strings.HasPrefix(source, "container:") {
+		source = source[at+1:]
+	}
 	return strings.HasPrefix(source, "/etc/cron") || strings.HasPrefix(source, "/var/spool/cron")
 }
