@@ -59,7 +59,7 @@ func (s *Server) Collisions(ctx context.Context, q api.CollisionQuery) (api.List
 		}
 		for i, crowd := range all.crowds(span, minutes) {
 			list.Items = append(list.Items, api.Collision{At: span.at(minutes[i].minute), Starts: minutes[i].starts, Hosts: len(crowd.hosts), Sample: []api.Upcoming{}})
-			page = append(page, firstFew(crowd.first))
+			page = append(page, crowd.first)
 		}
 		return nil
 	})
@@ -131,14 +131,13 @@ func (all sown) crowds(span window, minutes []full) []crowd {
 	return crowds
 }
 
+// add notes a start; the first few are kept in their order.
 func (c *crowd) add(one due) {
 	c.hosts[one.host] = true
-	if c.first = append(c.first, one); len(c.first) > 64*sampleStarts {
-		c.first = firstFew(c.first)
+	if n := len(c.first); n == sampleStarts && one.compare(c.first[n-1]) >= 0 {
+		return
 	}
-}
-
-func firstFew(found []due) []due {
-	slices.SortFunc(found, due.compare)
-	return found[:min(len(found), sampleStarts)]
+	at, _ := slices.BinarySearchFunc(c.first, one, due.compare)
+	c.first = slices.Insert(c.first, at, one)
+	c.first = c.first[:min(len(c.first), sampleStarts)]
 }
