@@ -81,6 +81,14 @@ echo "starting five agents …"
 cp -r packaging/demo/roots "$work/roots"
 chmod -R go-w "$work/roots"
 find "$work/roots" -path '*/spool/cron/*' -type f -exec chmod 0600 {} +
+# What cron wrote down on the web server: the sitemap was built each night until
+# four days ago, the cache is warmed all the time.
+mkdir -p "$work/roots/web/var/log"
+wrote() { printf '%s web-1 CRON[%d]: (www-data) CMD (%s)\n' "$(date -u -d "$1" +%Y-%m-%dT%H:%M:%S+00:00)" "$RANDOM" "$2"; }
+{
+	for day in 9 8 7 6 5; do wrote "$day days ago 01:30" '/usr/local/bin/build-sitemap --site example.org'; done
+	for minutes in 15 10 5; do wrote "$minutes minutes ago" '/usr/local/bin/warm-cache --urls /var/www/hot.txt'; done
+} > "$work/roots/web/var/log/syslog"
 n=0
 for host in this web database queue forgotten; do
 	n=$((n + 1))
@@ -99,6 +107,7 @@ for host in this web database queue forgotten; do
 		name: $name
 		root: $root
 		labels: {role: $role, env: demo}
+		adoption: $([ $host = web ] && echo allowed || echo forbidden)
 		gossip:
 		  bind: 127.0.1.$n:$((port + 2))
 		  key_file: $work/gossip.key
@@ -116,6 +125,10 @@ show hosts
 show find backup
 show jobs --host old-files
 show when --from 02:25 --to 02:35
+seen() { fleetctl jobs --overdue -o json | grep -q build-sitemap; }
+until_true seen
+show jobs --overdue -o wide
+show findings --severity warning --limit 12
 show assign demo/hello --cron '*/5 * * * * *' --to env=demo --timeout 5s --owner team-demo --wait -- /bin/echo "hello from fleetcron"
 ran() { fleetctl runs --task demo/hello -o json | grep -q '"state": *"ran"'; }
 until_true ran
@@ -123,6 +136,18 @@ show run demo/hello --host web-1 --wait
 show runs --task demo/hello --limit 5
 run=$(fleetctl runs --task demo/hello --host web-1 --limit 20 -o json | grep -m1 -oE '"id": *"[0-9a-f-]{36}"' | cut -d'"' -f4)
 show logs "$run"
+count=$work/roots/web/etc/cron.d/count
+cp -p "$count" "$work/count.before"
+show adopt web-1:/etc/cron.d/count:2 --task demo/count --dry-run
+show adopt web-1:/etc/cron.d/count:2 --task demo/count --wait --reason 'to see it run'
+say diff count.before /etc/cron.d/count
+diff "$work/count.before" "$count" || true
+gone() { fleetctl history web-1 --what vanished -o json | grep -q monthly; }
+until_true gone
+show release demo/count --wait
+say cmp count.before /etc/cron.d/count
+cmp "$work/count.before" "$count" && echo "the same to the byte"
+show history web-1 --limit 4
 show collectors
 
 if $check; then
@@ -132,6 +157,12 @@ if $check; then
 	expect 's3://example-backups/web' find user:deploy
 	expect 'anacron +anacron starts it every 7 days.*\(stamp\)' jobs --host db-1 -o wide
 	expect 'Ansible' jobs --host db-1 -o wide
+	expect 'started' jobs --overdue -o wide
+	expect 'overdue' findings --kind overdue
+	expect 'vanished' history web-1
+	expect 'released' tasks demo/count -o json || expect 'no task' tasks demo/count
+	expect 'build-sitemap' jobs --at "$(date -u -d '1 second ago' +%Y-%m-%dT%H:%M:%SZ)" --host web-1
+	[ "$(stat -c '%a %U %Y' "$work/count.before")" = "$(stat -c '%a %U %Y' "$count")" ]
 	expect 'dot|name' jobs --host old-files -o json
 	expect 'thumbnails --prune' find kind:timer
 	expect 'it is masked' jobs --host old-files -o json

@@ -88,8 +88,8 @@ type Where struct {
 	Pick     Pick           `json:"pick,omitempty"`     // empty: all
 }
 
-// Pick is how many of the matching hosts run the task. No number is accepted
-// until leases exist: a number without a lease would not keep its promise.
+// Pick is how many of the matching hosts run the task. No number is accepted in
+// this version: nobody decides yet which hosts those are, and who is next.
 type Pick string
 
 // The picks there are. None is of a task that is known and runs nowhere yet;
