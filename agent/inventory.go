@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"reflect"
+	"time"
 
 	"github.com/fleetcron/fleetcron/agent/discover"
 	"github.com/fleetcron/fleetcron/agent/mask"
@@ -28,14 +29,21 @@ func (v *inventory) Run(ctx context.Context) error {
 	due := discover.Watch(ctx, v.cfg.Root)
 	v.scan(ctx, scanner)
 	for {
+		var again <-chan time.Time // nil while the last scan needs no second look
+		if wait := scanner.Again(); wait > 0 {
+			again = time.After(wait)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case v.cfg = <-v.changed:
 			v.describe(ctx)
-			scanner = discover.NewScanner(v.cfg.Root, discover.Options{Host: v.host.Name})
+			scanner.Rename(v.host.Name)
+		case <-again:
+			v.scan(ctx, scanner)
 		case <-due:
 			v.describe(ctx)
+			scanner.Rename(v.host.Name)
 			v.scan(ctx, scanner)
 		}
 	}

@@ -35,9 +35,9 @@ func anacronJobs(ctx context.Context, s *scan, out *found) {
 	if err != nil {
 		if p, missing := dir.lookup("anacrontab", false); missing == nil {
 			p.Close()
-			out.problem(source, 0, "", reason(err))
+			out.failed(source, err)
 		} else if !errors.Is(missing, fs.ErrNotExist) {
-			out.problem(source, 0, "", reason(missing))
+			out.failed(source, missing)
 		}
 		return
 	}

@@ -54,7 +54,7 @@ func (s *scan) atJob(ctx context.Context, out *found, dir *directory, file strin
 	source := printable(dir.path + "/" + file)
 	p, err := dir.lookup(file, false)
 	if err != nil {
-		out.problem(source, 0, "", reason(err))
+		out.failed(source, err)
 		return
 	}
 	defer p.Close()
@@ -75,7 +75,7 @@ func (s *scan) atJob(ctx context.Context, out *found, dir *directory, file strin
 	}
 	content, err := p.read(ctx, out.buffer)
 	if err != nil {
-		out.problem(source, 0, "", reason(err))
+		out.failed(source, err)
 		return
 	}
 	out.buffer = content

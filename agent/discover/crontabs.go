@@ -140,7 +140,7 @@ func (s *scan) dir(out *found, name string) *directory {
 	case errors.Is(err, unix.ENOTDIR):
 		out.problem(name, 0, "", "it is no directory")
 	case !errors.Is(err, fs.ErrNotExist):
-		out.problem(name, 0, "", reason(err))
+		out.failed(name, err)
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (s *scan) dir(out *found, name string) *directory {
 func (s *scan) names(out *found, dir *directory) []string {
 	names, more, err := dir.names()
 	if err != nil {
-		out.problem(dir.path, 0, "", reason(err))
+		out.failed(dir.path, err)
 	}
 	if more {
 		out.problem(dir.path, 0, "", fmt.Sprintf("it holds more than %d names; the rest was not looked at", maxNames))

@@ -52,7 +52,7 @@ func (f *found) subjects() []subject {
 		if (job.Verdict.Runs || job.Kind == fleet.KindTimer) && job.Container == "" {
 			list = append(list, subject{
 				index: i, runs: job.Verdict.Runs, kind: job.Kind, source: job.Source, user: job.User, command: job.Command, env: job.Env,
-				elsewhere: slices.Contains(f.elsewhere, job.Source), secret: f.secrets[i],
+				elsewhere: slices.Contains(f.elsewhere, job.Source), secret: f.asides[i].secret,
 			})
 		}
 	}

@@ -193,7 +193,7 @@ func (s *scan) part(out *found, dir *directory, name string, start starter, list
 		if errors.Is(err, fs.ErrNotExist) {
 			err = fmt.Errorf("symbolic link: %w", err)
 		}
-		out.problem(source, 0, "", reason(err))
+		out.failed(source, err)
 		return
 	}
 	defer p.Close()

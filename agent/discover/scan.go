@@ -78,7 +78,10 @@ type found struct {
 	calls    []call
 	parts    []part // yet to be looked at
 	opinions []opinion
-	secrets  []bool // which jobs' commands hold a secret
+	asides   []aside  // of the jobs, in their order; fewer where there is nothing to say
+	unread   []string // files and directories that could not be read
+	hung     []string // sources, and parts of them, of which nothing was read
+	unjudged bool     // nobody could look at what jobs start
 	// elsewhere are the sources of jobs that run in another root.
 	elsewhere []string
 	bytes     int
@@ -113,9 +116,10 @@ func Scan(ctx context.Context, root string, opt Options) (fleet.Report, error) {
 }
 
 // Scanner scans one tree again and again. It remembers which source hangs, so
-// that a dead mount holds one goroutine and not one more with every scan, and
-// which package each file came with.
-// It is for one goroutine.
+// that a dead mount holds one goroutine and not one more with every scan;
+// which package each file came with; and what it found: jobs of what cannot be
+// read now are told as they were, marked stale, and a job that is gone or runs
+// no more is told of after a second look. It is for one goroutine.
 type Scanner struct {
 	root     string
 	opt      Options
@@ -123,6 +127,8 @@ type Scanner struct {
 	hangs    map[string]<-chan struct{} // closed when the reader at last comes back
 	packages *packages                  // nil before the first scan
 	bus      *bus
+	last     lastGood
+	trouble  func(path string) error // as of a tree
 }
 
 // NewScanner returns a scanner of the tree at root.
@@ -130,6 +136,18 @@ func NewScanner(root string, opt Options) *Scanner {
 	opt.Next = cmp.Or(opt.Next, 5)
 	opt.Timeout = cmp.Or(opt.Timeout, 10*time.Second)
 	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{}), bus: systemBus()}
+}
+
+// Rename gives the host another name in the reports to come.
+func (c *Scanner) Rename(host string) { c.opt.Host = host }
+
+// Again says how soon another scan is worth it whatever changes, to confirm
+// what the last one saw; zero: nothing waits for that.
+func (c *Scanner) Again() time.Duration {
+	if c.last.held.IsZero() {
+		return 0
+	}
+	return confirmAfter
 }
 
 // Scan scans the tree once, as of Options.Now or the present.
@@ -145,7 +163,8 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		return report, err
 	}
 	if s.tree == nil {
-		report.Problems = all.problems
+		all.hung = append(all.hung, everything)
+		c.finish(&report, &all, now)
 		return report, nil
 	}
 	defer s.tree.release()
@@ -155,6 +174,7 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		if err := ctx.Err(); err != nil {
 			return report, fmt.Errorf("scan %s: %w", c.root, err)
 		}
+		out.from(src.name)
 		all.add(out)
 		s.calls = append(s.calls, out.calls...)
 		c.findParts(ctx, s.tree, src.name, out.parts, &all)
@@ -165,8 +185,33 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 	if err := ctx.Err(); err != nil {
 		return report, fmt.Errorf("scan %s: %w", c.root, err)
 	}
-	report.Jobs, report.Problems = all.sorted()
+	c.finish(&report, &all, now)
 	return report, nil
+}
+
+// finish puts what was found into a report.
+func (c *Scanner) finish(report *fleet.Report, all *found, now time.Time) {
+	all.sorted()
+	c.last.settle(all, now, time.Now(), c.opt.Next)
+	report.Jobs, report.Problems = all.jobs, all.problems
+}
+
+// from notes which source, or part of one, the jobs were found in.
+func (f *found) from(origin string) {
+	f.level()
+	for i := range f.asides {
+		f.asides[i].origin = origin
+	}
+	for i := range f.hung {
+		f.hung[i] = origin
+	}
+}
+
+// level makes the asides as many as the jobs.
+func (f *found) level() {
+	if n := len(f.jobs) - len(f.asides); n > 0 {
+		f.asides = append(f.asides, make([]aside, n)...)
+	}
 }
 
 // judge looks at what the jobs start.
@@ -176,7 +221,7 @@ func (c *Scanner) judge(ctx context.Context, s *scan, all *found) {
 		return
 	}
 	out := c.bounded(ctx, s.tree, "/", func(ctx context.Context, out *found) { out.opinions = until.judge(ctx, list) })
-	all.problems = append(all.problems, out.problems...)
+	all.problems, all.unjudged = append(all.problems, out.problems...), len(out.opinions) < len(list)
 	for i := range out.opinions {
 		job, o := &all.jobs[list[i].index], &out.opinions[i]
 		job.ManagedBy = cmp.Or(job.ManagedBy, o.manager)
@@ -200,6 +245,7 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 	if err != nil {
 		return fmt.Errorf("scan: %w", err)
 	}
+	t.trouble = c.trouble
 	var h *host
 	var name string
 	var booted time.Time
@@ -241,9 +287,14 @@ func (c *Scanner) findParts(ctx context.Context, t *tree, source string, parts [
 		left := time.Until(until)
 		if left <= 0 {
 			all.problem(source, 0, "", fmt.Sprintf("%d places were not looked at: others took all the time there is, %s", len(parts)-i, c.opt.Timeout))
+			for _, p := range parts[i:] {
+				all.hung = append(all.hung, source+"\x00"+p.name)
+			}
 			return
 		}
-		all.add(c.within(ctx, t, p.name, min(left, maxPart), p.find))
+		out := c.within(ctx, t, p.name, min(left, maxPart), p.find)
+		out.from(source + "\x00" + p.name)
+		all.add(out)
 	}
 }
 
@@ -260,7 +311,7 @@ func (c *Scanner) within(ctx context.Context, t *tree, name string, limit time.D
 		case <-done:
 			delete(c.hangs, name)
 		default:
-			return &found{problems: []fleet.Problem{{Source: name, Reason: "reading it still hangs since an earlier scan; is it on a mount that does not answer?"}}}
+			return &found{hung: []string{name}, problems: []fleet.Problem{{Source: name, Reason: "reading it still hangs since an earlier scan; is it on a mount that does not answer?"}}}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -279,25 +330,28 @@ func (c *Scanner) within(ctx context.Context, t *tree, name string, limit time.D
 	case <-ctx.Done():
 	}
 	c.hangs[name] = done
-	return &found{problems: []fleet.Problem{{Source: name, Reason: fmt.Sprintf("reading it took longer than %s; is it on a mount that does not answer?", limit)}}}
+	return &found{hung: []string{name}, problems: []fleet.Problem{{Source: name, Reason: fmt.Sprintf("reading it took longer than %s; is it on a mount that does not answer?", limit)}}}
 }
 
 func (f *found) add(other *found) {
+	f.level()
+	other.level()
 	if f.bytes+other.bytes <= maxReportBytes && len(f.jobs)+len(other.jobs) <= fleet.MaxReportJobs {
 		if f.jobs == nil {
-			f.jobs = other.jobs
+			f.jobs, f.asides = other.jobs, other.asides
 		} else {
-			f.jobs = append(f.jobs, other.jobs...)
+			f.jobs, f.asides = append(f.jobs, other.jobs...), append(f.asides, other.asides...)
 		}
 		f.bytes += other.bytes
 	} else {
-		for _, job := range other.jobs {
+		for i, job := range other.jobs {
 			if f.room(size(&job)) {
-				f.jobs = append(f.jobs, job)
+				f.jobs, f.asides = append(f.jobs, job), append(f.asides, other.asides[i])
 			}
 		}
 	}
 	f.left += other.left
+	f.unread, f.hung = append(f.unread, other.unread...), append(f.hung, other.hung...)
 	f.elsewhere = append(f.elsewhere, other.elsewhere...)
 	for _, p := range other.problems {
 		f.problem(p.Source, p.Line, p.Text, p.Reason)
@@ -317,13 +371,13 @@ func size(job *fleet.Job) int {
 // another like it. Secrets are left out of both: whoever knows a hash could
 // try out what they are.
 func (f *found) identify() {
-	f.secrets = make([]bool, len(f.jobs))
+	f.level()
 	for i := range f.jobs {
-		job := &f.jobs[i]
+		job, secret := &f.jobs[i], &f.asides[i].secret
 		var command string
-		if command, f.secrets[i] = secretless(job); f.secrets[i] && job.Kind == fleet.KindCron {
+		if command, *secret = secretless(job); *secret && job.Kind == fleet.KindCron {
 			shell, _, _ := cron.Percent(job.Command) // what else is masked is its input
-			_, f.secrets[i] = mask.Constant(shell, false)
+			_, *secret = mask.Constant(shell, false)
 		}
 		job.Fingerprint = fleet.CommandFingerprint(command)
 		job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, command, 0)
@@ -337,10 +391,7 @@ func secretless(job *fleet.Job) (string, bool) {
 // sorted puts what was found into an order that is the same for the same tree,
 // and tells equal jobs apart.
 func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
-	sort.SliceStable(f.jobs, func(i, k int) bool { // by index: a job is too large to be handed about
-		a, b := &f.jobs[i], &f.jobs[k]
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line)) < 0
-	})
+	f.sort()
 	slices.SortStableFunc(f.problems, func(a, b fleet.Problem) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))
 	})
@@ -364,4 +415,25 @@ func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
 		f.problems = []fleet.Problem{}
 	}
 	return f.jobs, f.problems
+}
+
+func (f *found) sort() {
+	f.level()
+	sort.Stable((*inPlace)(f))
+}
+
+// inPlace sorts jobs by where they stand. It swaps by index: a job is too large
+// to be handed about.
+type inPlace found
+
+func (f *inPlace) Len() int { return len(f.jobs) }
+
+func (f *inPlace) Less(i, k int) bool {
+	a, b := &f.jobs[i], &f.jobs[k]
+	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line)) < 0
+}
+
+func (f *inPlace) Swap(i, k int) {
+	f.jobs[i], f.jobs[k] = f.jobs[k], f.jobs[i]
+	f.asides[i], f.asides[k] = f.asides[k], f.asides[i]
 }

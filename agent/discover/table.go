@@ -33,7 +33,7 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	content, look, err := s.open(ctx, dir, name, t, out.buffer)
 	if err != nil {
 		if t.isRead() {
-			out.problem(t.source, 0, "", reason(err))
+			out.failed(t.source, err)
 		}
 		return
 	}
@@ -159,6 +159,8 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 	}
 	job.Env = env.at(j)
 	out.jobs = append(out.jobs, job)
+	out.level()
+	out.asides[len(out.jobs)-1] = aside{schedule: schedule, location: location}
 	if call, ok := callOf(j); ok && t.isRead() {
 		call.job, call.schedule, call.location = job, schedule, location
 		out.calls = append(out.calls, call)
@@ -259,6 +261,9 @@ func reason(err error) string {
 		return "the symbolic links go round in a circle"
 	case errors.Is(err, unix.ENOTDIR):
 		return link + "a part of its path is no directory"
+	}
+	if in := new(fs.PathError); errors.As(err, &in) { // its path is that of the problem
+		return link + in.Err.Error()
 	}
 	return err.Error()
 }

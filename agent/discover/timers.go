@@ -169,6 +169,7 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 		}
 	}
 	t.starts = orText(t.last("Timer", "Unit"), strings.TrimSuffix(t.name, "timer")+"service")
+	failures := len(out.unread)
 	t.service = u.load(ctx, out, t.starts)
 	t.bus = u.bus.of(t.name)
 	job := fleet.Job{
@@ -194,6 +195,9 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 	}
 	job.Evidence = s.timerEvidence(u, t)
 	job.Unseen = u.account != nil && (t.bus == nil || !t.bus.known) // only the user's own systemd would know
+	if t.partial || len(out.unread) > failures {
+		out.unread = append(out.unread, job.Source)
+	}
 	if out.room(size(&job)) {
 		out.jobs = append(out.jobs, job)
 	}

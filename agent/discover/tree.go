@@ -25,10 +25,13 @@ const (
 type tree struct {
 	fd      int
 	rootUID uint32 // whose files count as root's: a copied tree belongs to who copied it
-	holders atomic.Int32
+	holders *atomic.Int32
 	// guarded: others made the tree, and what the kernel makes up, as in
 	// /proc, is not read there: it would tell a scanner what it does not them.
 	guarded bool
+	// trouble, where set, is asked before a file or a directory is opened; it
+	// may fail, and it may hang, as a mount does.
+	trouble func(path string) error
 }
 
 func openTree(root string) (*tree, error) {
@@ -36,7 +39,7 @@ func openTree(root string) (*tree, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: root, Err: err}
 	}
-	t := &tree{fd: fd}
+	t := &tree{fd: fd, holders: new(atomic.Int32)}
 	t.holders.Store(1)
 	var stat unix.Stat_t
 	if err := unix.Fstat(fd, &stat); err != nil {
@@ -68,7 +71,7 @@ type place struct {
 	name     string
 	path     string // from the tree's root, links resolved
 	stat     unix.Stat_t
-	guarded  bool // as its tree
+	tree     *tree
 }
 
 func (p *place) Close() {
@@ -175,7 +178,7 @@ func (w *walk) found(part string, stat unix.Stat_t) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &place{dir: fd, name: part, path: "/" + path.Join(append(slices.Clone(w.names), part)...), stat: stat, guarded: w.tree.guarded}, nil
+	return &place{dir: fd, name: part, path: "/" + path.Join(append(slices.Clone(w.names), part)...), stat: stat, tree: w.tree}, nil
 }
 
 // here is the place of the directory that the walk has come to itself.
@@ -234,15 +237,18 @@ func (p *place) open() (fd int, size int64, err error) {
 	if err := errKinds[p.kind()]; err != nil {
 		return -1, 0, err
 	}
+	if err := p.tree.troubled(p.path); err != nil {
+		return -1, 0, err
+	}
 	fd, err = unix.Openat(p.dir, p.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, 0, err
 	}
 	var stat unix.Stat_t
 	if err = unix.Fstat(fd, &stat); err == nil && (stat.Dev != p.stat.Dev || stat.Ino != p.stat.Ino || stat.Mode&unix.S_IFMT != unix.S_IFREG) {
-		err = errors.New("it was replaced by something else while it was looked at")
+		err = errReplaced
 	}
-	if err == nil && p.guarded {
+	if err == nil && p.tree != nil && p.tree.guarded {
 		err = notMadeUp(fd)
 	}
 	if err != nil {
@@ -250,6 +256,15 @@ func (p *place) open() (fd int, size int64, err error) {
 		return -1, 0, err
 	}
 	return fd, stat.Size, nil
+}
+
+var errReplaced = errors.New("it was replaced by something else while it was looked at")
+
+func (t *tree) troubled(path string) error {
+	if t == nil || t.trouble == nil {
+		return nil
+	}
+	return t.trouble(path)
 }
 
 // kernelFiles are the file systems whose content the kernel makes up.
@@ -321,6 +336,9 @@ func (t *tree) openDir(name string) (*directory, error) {
 	if p.kind() != unix.S_IFDIR {
 		return nil, &os.PathError{Op: "open", Path: name, Err: unix.ENOTDIR}
 	}
+	if err := t.troubled(p.path); err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
 	fd, err := unix.Openat(p.dir, p.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: err}
@@ -354,5 +372,5 @@ func (d *directory) lookup(name string, follow bool) (*place, error) {
 	if follow && stat.Mode&unix.S_IFMT == unix.S_IFLNK {
 		return d.tree.lookup(d.real+"/"+name, true)
 	}
-	return &place{dir: d.fd, borrowed: true, name: name, path: d.real + "/" + name, stat: stat, guarded: d.tree.guarded}, nil
+	return &place{dir: d.fd, borrowed: true, name: name, path: d.real + "/" + name, stat: stat, tree: d.tree}, nil
 }

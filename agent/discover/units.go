@@ -60,7 +60,7 @@ func (u *units) open(out *found, name string, private bool) *directory {
 			out.problem(printable(name), 0, "", errDenied.Error())
 		case !u.closed:
 			u.closed = true // so are the others
-			out.problem(printable(name), 0, "", reason(unix.EACCES))
+			out.failed(printable(name), unix.EACCES)
 		}
 		return nil
 	}
@@ -150,6 +150,7 @@ type unit struct {
 	path     string // of its file; of a masked one, of the file that is masked
 	mask     string // of the file that masks it; empty: none does
 	settings []setting
+	partial  bool // a part of it could not be read
 }
 
 // maxAliases bounds how often an alias may lead to another.
@@ -166,10 +167,12 @@ func (u *units) load(ctx context.Context, out *found, name string) *unit {
 		}
 		loaded.path = loaded.mask
 	}
+	failures := len(out.unread)
 	loaded.settings = parseUnit(loaded.path, content)
 	for _, file := range u.dropIns(ctx, out, loaded.name) {
 		loaded.settings = append(loaded.settings, parseUnit(file.path, file.content)...)
 	}
+	loaded.partial = len(out.unread) > failures
 	return loaded
 }
 
@@ -221,7 +224,7 @@ func (u *units) first(ctx context.Context, out *found, loaded *unit, name string
 			content, err = u.read(ctx, dir, name)
 		}
 		if err != nil {
-			out.problem(printable(source), 0, "", reason(err))
+			out.failed(printable(source), err)
 			return nil, ""
 		}
 		if len(content) == 0 {
@@ -310,7 +313,7 @@ func (u *units) dropIns(ctx context.Context, out *found, name string) []dropIn {
 				add := dropIn{name: file, path: source}
 				if target, err := dir.target(file); err != nil || target != "/dev/null" {
 					if add.content, err = u.read(ctx, unitDir{directory: dir, private: parent.private}, file); err != nil {
-						out.problem(printable(source), 0, "", reason(err))
+						out.failed(printable(source), err)
 					}
 				}
 				list = append(list, add)

@@ -18,13 +18,17 @@ import (
 // the fields before Run; the zero values work.
 type Watcher struct {
 	Root   string        // empty: "/"
-	Quiet  time.Duration // how long a burst must have ended; zero: 300 ms
+	Quiet  time.Duration // how long a burst must have ended; zero: 200 ms
 	Every  time.Duration // the longest time between two scans; zero: 60 s
 	Logger *slog.Logger  // nil: slog.Default
 
 	due   chan struct{}
 	homes atomic.Bool // somebody looks for directories in homes, which may hang
 }
+
+// defaultQuiet is longer than an editor needs to write a file, and short enough
+// that an edit is told within two seconds, a second look included.
+const defaultQuiet = 200 * time.Millisecond
 
 // NewWatcher returns a watcher of the tree at root.
 func NewWatcher(root string) *Watcher {
@@ -50,7 +54,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		defer close(ended)
 		w.watch(ctx, changes)
 	}()
-	b := burst{quiet: orDuration(w.Quiet, 300*time.Millisecond), every: orDuration(w.Every, time.Minute)}
+	b := burst{quiet: orDuration(w.Quiet, defaultQuiet), every: orDuration(w.Every, time.Minute)}
 	b.run(ctx, changes, w.due)
 	<-ended
 	return nil
@@ -87,7 +91,7 @@ func (w *Watcher) watch(ctx context.Context, changes chan<- struct{}) {
 			logger.Debug("a notice of changed crontabs was lost", "error", err)
 		case event := <-notices.Events:
 			if event.Has(fsnotify.Create) && soon == nil { // it may be a directory: watched before the scan it calls for
-				soon = time.After(orDuration(w.Quiet, 300*time.Millisecond) / 2)
+				soon = time.After(orDuration(w.Quiet, defaultQuiet) / 2)
 			}
 		}
 		select {
@@ -186,29 +190,30 @@ func orDuration(d, otherwise time.Duration) time.Duration {
 }
 
 // burst makes one of many: it sends once a burst of changes has been quiet for
-// a while, at the latest ten times that after it began, and whenever nothing
-// was sent for long.
+// a while, at the latest four times that after it began, not sooner than four
+// times that after the last time, and whenever nothing was sent for long.
 type burst struct{ quiet, every time.Duration }
 
 func (b burst) run(ctx context.Context, changes <-chan struct{}, due chan<- struct{}) {
 	tick := time.NewTimer(b.every)
 	defer tick.Stop()
 	var ends, latest <-chan time.Time // nil while there is no burst
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-changes:
-			ends = time.After(b.quiet)
+			ends = time.After(max(b.quiet, 4*b.quiet-time.Since(last)))
 			if latest == nil {
-				latest = time.After(10 * b.quiet)
+				latest = time.After(4 * b.quiet)
 			}
 			continue
 		case <-ends:
 		case <-latest:
 		case <-tick.C:
 		}
-		ends, latest = nil, nil
+		ends, latest, last = nil, nil, time.Now()
 		tick.Reset(b.every)
 		select {
 		case due <- struct{}{}:

@@ -26,8 +26,9 @@ func TestBurst(t *testing.T) {
 		{"nothing", nil, []time.Duration{60_000 * ms, 120_000 * ms}, 121 * time.Second},
 		{"one change", []time.Duration{1000 * ms}, []time.Duration{1300 * ms, 61_300 * ms}, 62 * time.Second},
 		{"a burst is one", []time.Duration{1000 * ms, 1100 * ms, 1350 * ms}, []time.Duration{1650 * ms}, 3 * time.Second},
-		{"two bursts are two", []time.Duration{1000 * ms, 1500 * ms}, []time.Duration{1300 * ms, 1800 * ms}, 3 * time.Second},
-		{"a burst that never ends", steady, []time.Duration{3100 * ms, 5300 * ms}, 6 * time.Second},
+		{"two bursts are two", []time.Duration{1000 * ms, 2500 * ms}, []time.Duration{1300 * ms, 2800 * ms}, 4 * time.Second},
+		{"a burst soon after another waits", []time.Duration{1000 * ms, 1500 * ms}, []time.Duration{1300 * ms, 2500 * ms}, 4 * time.Second},
+		{"a burst that never ends", steady, []time.Duration{1300 * ms, 2500 * ms, 3700 * ms, 4900 * ms}, 5000 * ms},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
