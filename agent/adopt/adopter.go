@@ -245,6 +245,11 @@ func (a *Adopter) do(ctx context.Context, now time.Time, id fleet.TaskID) time.T
 		a.settle(ctx, k.record)
 		a.rearm(ctx)
 		return now.Add(patience)
+	case concede:
+		r := *k.record
+		r.Asked = k.wish.Asked
+		_ = a.put(&r) // logged there; it follows once more
+		a.cfg.Tell()
 	case forget:
 		a.forget(id)
 		a.rearm(ctx) // another task may have the name by now

@@ -194,7 +194,7 @@ func newWorld(t *testing.T, job fleet.Job, content string, mode os.FileMode) *wo
 	if w.every, err = cron.Parse(job.Schedule); err != nil {
 		t.Fatal(err)
 	}
-	w.wish = fleet.Adoption{Task: testTask, Host: testHost, Job: job, State: fleet.AdoptionWanted, At: w.now}
+	w.wish = fleet.Adoption{Task: testTask, Host: testHost, Job: job, State: fleet.AdoptionWanted, At: w.now, Asked: w.now}
 	return w
 }
 
@@ -313,6 +313,9 @@ func (w *world) second(random *rand.Rand) {
 	w.guard(func() {
 		w.agent.step(context.Background(), w.now)
 		for _, word := range w.agent.Unsettled() {
+			if !word.Asked.Equal(w.wish.Asked) {
+				continue
+			}
 			w.wish.State, w.wish.Handed = word.State, word.Handed
 			w.give()
 		}
@@ -421,7 +424,7 @@ func roundTrip(w *world, random *rand.Rand, each func()) int {
 		}
 		pass(30)
 		if w.wish.State == fleet.AdoptionRefused { // the disk was full: a person tries again
-			w.wish.State, w.wish.At = fleet.AdoptionWanted, w.now
+			w.wish.State, w.wish.At, w.wish.Asked = fleet.AdoptionWanted, w.now, w.now
 		}
 		if tries > 200 {
 			t.Fatalf("not adopted: %+v", w.wish)
@@ -431,14 +434,14 @@ func roundTrip(w *world, random *rand.Rand, each func()) int {
 		t.Fatal("adopted, and cron runs it")
 	}
 	pass(200)
-	w.wish.State, w.wish.At = fleet.AdoptionReleasing, w.now
+	w.wish.State, w.wish.At, w.wish.Asked = fleet.AdoptionReleasing, w.now, w.now
 	for tries := 0; w.wish.State != fleet.AdoptionReleased; tries++ {
 		if w.agent != nil {
 			w.give()
 		}
 		pass(30)
 		if w.wish.State == fleet.AdoptionStuck {
-			w.wish.State, w.wish.At = fleet.AdoptionReleasing, w.now
+			w.wish.State, w.wish.At, w.wish.Asked = fleet.AdoptionReleasing, w.now, w.now
 		}
 		if tries > 200 {
 			t.Fatalf("not released: %+v", w.wish)

@@ -17,6 +17,7 @@ const (
 	forget       // nobody asks for it any more
 	rebuild      // the collectors know of it and this host does not: look
 	settle       // an intent has no outcome yet: look again
+	concede      // what is so is the answer to a new wish, too
 )
 
 // knowledge is what is known of one adoption at one instant.
@@ -41,15 +42,24 @@ func decide(k knowledge) move {
 	case k.wish == nil:
 		return decideOrphan(k)
 	}
-	again := k.wish.At.After(k.record.Asked) // a person asked once more
+	again := k.wish.Asked.After(k.record.Asked) // a person asked once more
 	switch k.wish.State {
 	case fleet.AdoptionWanted:
-		if again && !k.record.armed() {
+		switch {
+		case !again:
+		case !k.record.armed():
 			return begin
+		case k.wish.Job.ID == k.record.Job.ID:
+			return concede
+		default:
+			return goBack // the name is another job's now
 		}
 	case fleet.AdoptionReleasing:
-		if k.record.Phase == silent || k.record.Phase == stuck && again {
+		switch {
+		case k.record.Phase == silent || k.record.Phase == stuck && again:
 			return goBack
+		case again:
+			return concede
 		}
 	}
 	return rest

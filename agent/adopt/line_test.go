@@ -30,7 +30,7 @@ func adopted(t *testing.T, w *world) *world {
 // release asks for the job back and waits for the answer.
 func (w *world) release(answer fleet.AdoptionState) {
 	w.t.Helper()
-	w.wish.State, w.wish.At = fleet.AdoptionReleasing, w.now
+	w.wish.State, w.wish.At, w.wish.Asked = fleet.AdoptionReleasing, w.now, w.now
 	w.give()
 	w.until(answer, rand.New(rand.NewPCG(1, 1)))
 }

@@ -31,7 +31,7 @@ const (
 // record is what is on disk of one adoption: all that is needed to go back.
 type record struct {
 	Task   fleet.TaskID `json:"task"`
-	Asked  time.Time    `json:"asked"` // At of the wish that it answers
+	Asked  time.Time    `json:"asked"` // of the wish that it answers
 	Phase  phase        `json:"phase"`
 	Why    string       `json:"why,omitempty"`
 	Host   fleet.Host   `json:"host"`
@@ -51,7 +51,7 @@ func (r *record) armed() bool { return r.Phase == silent || r.Phase == stuck }
 
 // settled returns what the collectors are to hear of it.
 func (r *record) settled(host fleet.HostID) fleet.Adoption {
-	word := fleet.Adoption{Task: r.Task, Host: host, Job: r.Job, Why: r.Why, At: r.Asked}
+	word := fleet.Adoption{Task: r.Task, Host: host, Job: r.Job, Why: r.Why, At: r.Asked, Asked: r.Asked}
 	switch r.Phase {
 	case refused:
 		word.State = fleet.AdoptionRefused

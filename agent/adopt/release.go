@@ -17,8 +17,8 @@ import (
 // goBack puts a job back, if now is the time for it.
 func (a *Adopter) goBack(ctx context.Context, now time.Time, k knowledge) time.Time {
 	r := *k.record
-	if r.Why = ""; k.wish != nil {
-		r.Asked = k.wish.At
+	if r.Why = ""; k.wish != nil && k.wish.State == fleet.AdoptionReleasing {
+		r.Asked = k.wish.Asked
 	}
 	clocks, err := a.clocks(r.Task, &r.Found, &r.Host)
 	if err != nil {
@@ -163,7 +163,7 @@ func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adopti
 		a.log.Warn("host not looked at, adoption waits", "task", wish.Task, "error", err)
 		return now.Add(patience)
 	}
-	r := record{Task: wish.Task, Asked: wish.At, Job: wish.Job, Found: wish.Job, Began: now.UTC(), Handed: wish.Handed, Phase: silent, Host: sight.Host}
+	r := record{Task: wish.Task, Asked: wish.Asked, Job: wish.Job, Found: wish.Job, Began: now.UTC(), Handed: wish.Handed, Phase: silent, Host: sight.Host}
 	r.Change = a.remembered(wish)
 	if wish.State == fleet.AdoptionReleasing { // answered below or by what follows
 		r.Asked = time.Time{}

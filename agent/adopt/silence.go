@@ -25,7 +25,7 @@ func (a *Adopter) begin(ctx context.Context, now time.Time, wish *fleet.Adoption
 		return now.Add(patience)
 	}
 	now = now.Add(time.Since(began))
-	r := record{Task: wish.Task, Asked: wish.At, Host: sight.Host, Job: wish.Job, Generation: a.generation(wish.Task)}
+	r := record{Task: wish.Task, Asked: wish.Asked, Host: sight.Host, Job: wish.Job, Generation: a.generation(wish.Task)}
 	found, err := a.examine(&sight, wish)
 	if err != nil {
 		a.refuse(r, err)

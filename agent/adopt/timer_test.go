@@ -131,7 +131,7 @@ func TestAMaskOfSomebodyElseStays(t *testing.T) {
 	if err := os.Symlink("/dev/null", filepath.Join(w.disk.tree.root, systemUnits, "rotate.timer")); err != nil {
 		t.Fatal(err)
 	}
-	w.wish.State, w.wish.Handed, w.given = fleet.AdoptionReleasing, w.now, true
+	w.wish.State, w.wish.Asked, w.wish.Handed, w.given = fleet.AdoptionReleasing, w.now, w.now, true
 	w.start()
 	w.agent.step(context.Background(), w.now)
 	if got := w.agent.records[testTask]; got.Phase != stuck || len(w.inUnits()) != 1 {

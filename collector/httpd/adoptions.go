@@ -297,10 +297,12 @@ func (s *Server) settle(ctx context.Context, in settleIn) (receipt, error) {
 		if err := mustBe(in.host, word.Host); err != nil {
 			return receipt{}, err
 		}
-		if !word.Handed.IsZero() && !compact.Plausible(&word.Handed) {
-			return receipt{}, fleet.Invalidf("handed", word.Handed.UTC().Format(time.RFC3339), "is out of range")
+		for field, at := range map[string]time.Time{"handed": word.Handed, "asked": word.Asked} {
+			if !at.IsZero() && !compact.Plausible(&at) {
+				return receipt{}, fleet.Invalidf(field, at.UTC().Format(time.RFC3339), "is out of range")
+			}
 		}
-		said[i] = fleet.Adoption{Task: word.Task, State: word.State, Why: cutText(word.Why, maxDetail), Handed: word.Handed.UTC()}
+		said[i] = fleet.Adoption{Task: word.Task, Asked: word.Asked.UTC(), State: word.State, Why: cutText(word.Why, maxDetail), Handed: word.Handed.UTC()}
 	}
 	if _, err := s.Replica.Propose(ctx, &ledger.SettleAdoptions{Host: in.host, Adoptions: said, At: time.Now().UTC()}); err != nil {
 		return receipt{}, err

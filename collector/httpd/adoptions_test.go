@@ -37,7 +37,11 @@ func (h *house) adopt(t *testing.T, request api.AdoptRequest) *http.Response {
 
 func (h *house) settle(t *testing.T, state fleet.AdoptionState, why string) {
 	t.Helper()
-	word := fleet.Adoption{Task: "data/dump", Host: hostID(1), State: state, Why: why, Handed: time.Unix(1_700_001_000, 0), At: time.Unix(1, 0)}
+	wish, err := h.ledger.Adoption("data/dump")
+	if err != nil {
+		t.Fatal(err)
+	}
+	word := fleet.Adoption{Asked: wish.Asked, Task: "data/dump", Host: hostID(1), State: state, Why: why, Handed: time.Unix(1_700_001_000, 0), At: time.Unix(1, 0)}
 	reply := h.do(t, http.MethodPut, api.AgentPath(hostID(1))+"/adoptions", asJSON(t, []fleet.Adoption{word}), "Content-Type", api.MediaJSON)
 	if reply.StatusCode != http.StatusOK {
 		t.Fatal(text(t, reply))

@@ -50,18 +50,18 @@ func (cmd *Adopt) apply(c *change) any {
 	if _, refused := IsRefusal(result); refused {
 		return result
 	}
-	wish.Task, wish.State, wish.Why, wish.Handed = id, fleet.AdoptionWanted, "", time.Time{}
+	wish.Task, wish.State, wish.Why, wish.Handed, wish.Asked = id, fleet.AdoptionWanted, "", time.Time{}, wish.At
 	putAdoption(c, wish)
 	return wish
 }
 
-// SettleAdoptions records how far a host says its adoptions are. A word that
-// does not follow from what is on record changes nothing: the host said it
-// before it heard of that. When a job is released, or its host refused, the
+// SettleAdoptions records how far a host says its adoptions are. A word about
+// another wish than the last, or that does not follow from what is on record,
+// changes nothing: the host said it before it heard of that. When a job is released, or its host refused, the
 // task is retired with it.
 type SettleAdoptions struct {
 	Host      fleet.HostID     `json:"host"`
-	Adoptions []fleet.Adoption `json:"adoptions"` // their Task, State, Why and Handed
+	Adoptions []fleet.Adoption `json:"adoptions"` // their Task, Asked, State, Why and Handed
 	At        time.Time        `json:"at"`
 }
 
@@ -79,7 +79,7 @@ func (cmd *SettleAdoptions) apply(c *change) any {
 	}
 	for _, word := range cmd.Adoptions {
 		row, found := stored[fleet.Adoption](c, inAdoptions, key(string(word.Task)))
-		if !found || row.Host != cmd.Host || !slices.Contains(adoptionMoves[row.State], word.State) {
+		if !found || row.Host != cmd.Host || !row.Asked.Equal(word.Asked) || !slices.Contains(adoptionMoves[row.State], word.State) {
 			continue
 		}
 		row.State, row.Why, row.At = word.State, word.Why, notBefore(cmd.At, row.At)
@@ -126,12 +126,9 @@ func (cmd *Release) apply(c *change) any {
 	case !stands(&row):
 		return fleet.Errorf(fleet.Conflict, "the adoption of task %s is over: %s", cmd.Task, row.State).WithCode("illegal_move").WithHint("fleetctl tasks %s", cmd.Task)
 	}
-	// The host knows a new wish from an old one by its time.
 	row.State, row.Why, row.By, row.Reason = fleet.AdoptionReleasing, "", cmd.Actor, cmd.Reason
-	if !cmd.At.After(row.At) {
-		cmd.At = row.At.Add(1)
-	}
-	row.At = cmd.At
+	row.At = notBefore(cmd.At, row.At.Add(1)) // the host knows a new wish from an old one by its time
+	row.Asked = row.At
 	putAdoption(c, row)
 	return row
 }

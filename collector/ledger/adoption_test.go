@@ -17,8 +17,11 @@ func adopt(task string, host, job int) *Adopt {
 	}
 }
 
-func settled(task fleet.TaskID, state fleet.AdoptionState, host int) *SettleAdoptions {
-	return &SettleAdoptions{Host: hostID(host), At: noon.Add(time.Minute), Adoptions: []fleet.Adoption{{Task: task, State: state, Why: "w", Handed: noon.Add(30 * time.Second)}}}
+func (b *bench) settled(task fleet.TaskID, state fleet.AdoptionState, host int) *SettleAdoptions {
+	row, _ := b.Adoption(task)
+	return &SettleAdoptions{Host: hostID(host), At: noon.Add(time.Minute), Adoptions: []fleet.Adoption{
+		{Task: task, State: state, Why: "w", Handed: noon.Add(30 * time.Second), Asked: row.Asked},
+	}}
 }
 
 func TestAdoptionThereAndBack(t *testing.T) {
@@ -39,18 +42,18 @@ func TestAdoptionThereAndBack(t *testing.T) {
 		t.Errorf("another host has %+v", other)
 	}
 	const task = fleet.TaskID("default/nightly")
-	l.refused("exists", adopt("other", 1, 1))   // the same job
-	l.refused("exists", adopt("nightly", 2, 5)) // the same task
+	l.refused("exists", adopt("other", 1, 1))         // the same job
+	l.refused("exists", adopt("nightly", 2, 5))       // the same task
 	l.refused("unknown_host", adopt("third", 3, 1))   // no such host
-	l.must(settled(task, fleet.AdoptionAdopted, 2))   // not its host
+	l.must(l.settled(task, fleet.AdoptionAdopted, 2)) // not its host
 	if a, _ := l.Adoption(task); a.State != fleet.AdoptionWanted {
 		t.Errorf("another host settled it: %+v", a)
 	}
-	l.must(settled(task, fleet.AdoptionAdopted, 1))
+	l.must(l.settled(task, fleet.AdoptionAdopted, 1))
 	if a, _ := l.Adoption(task); a.State != fleet.AdoptionAdopted || !a.Handed.Equal(noon.Add(30*time.Second)) {
 		t.Errorf("%+v", a)
 	}
-	l.must(settled(task, fleet.AdoptionRefused, 1)) // too late
+	l.must(l.settled(task, fleet.AdoptionRefused, 1)) // too late
 	l.refused("adopted", &SetTaskState{ID: task, State: fleet.TaskRetired, At: noon})
 	elsewhere := testTask("nightly", "*")
 	l.refused("adopted", elsewhere)
@@ -61,7 +64,10 @@ func TestAdoptionThereAndBack(t *testing.T) {
 	if err != nil || a.State != fleet.AdoptionReleasing || !a.At.After(noon.Add(time.Minute)) || a.By != "bob" {
 		t.Errorf("%+v, %v", a, err)
 	}
-	l.must(settled(task, fleet.AdoptionStuck, 1), &Release{Task: task, At: noon.Add(time.Hour)}, settled(task, fleet.AdoptionReleased, 1))
+	l.must(l.settled(task, fleet.AdoptionStuck, 1))
+	l.must(&Release{Task: task, At: noon.Add(time.Hour)})
+	late := l.settled(task, fleet.AdoptionReleased, 1)
+	l.must(late)
 	if _, err := l.Task(task); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("the task is still given: %v", err)
 	}
@@ -74,7 +80,11 @@ func TestAdoptionThereAndBack(t *testing.T) {
 	if record, err := l.Task(task); err != nil || record.Generation != 2 {
 		t.Errorf("%+v, %v", record, err)
 	}
-	l.must(settled(task, fleet.AdoptionRefused, 1))
+	l.must(late) // said again, about the wish before
+	if a, _ := l.Adoption(task); a.State != fleet.AdoptionWanted {
+		t.Errorf("an old word counts for a new wish: %+v", a)
+	}
+	l.must(l.settled(task, fleet.AdoptionRefused, 1))
 	if _, err := l.Task(task); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("a refused task is still given: %v", err)
 	}

@@ -81,7 +81,7 @@ func examples() []Command {
 // wholeAdoption has every field set.
 func wholeAdoption(job fleet.Job) fleet.Adoption {
 	return fleet.Adoption{
-		Task: "data/nightly", Host: hostID(1), Job: job, State: fleet.AdoptionStuck, Why: "w", Handed: noon, Force: true, By: "ann", Reason: "r", At: noon,
+		Task: "data/nightly", Host: hostID(1), Job: job, State: fleet.AdoptionStuck, Why: "w", Handed: noon, Force: true, By: "ann", Reason: "r", At: noon, Asked: noon,
 	}
 }
 

@@ -202,12 +202,12 @@ func randomAdoption(random *rand.Rand, host int, name string, at time.Time) Comm
 	switch random.IntN(3) {
 	case 0:
 		put := testTask(name, "*")
-		return &Adopt{Task: put.Task, Document: put.Document, MediaType: put.MediaType, Adoption: fleet.Adoption{Host: hostID(host), Job: testJob(random.IntN(3)), At: at}}
+		return &Adopt{Task: put.Task, Document: put.Document, MediaType: put.MediaType, Adoption: fleet.Adoption{Host: hostID(host), Job: testJob(random.IntN(3)), At: noon}}
 	case 1:
 		return &Release{Task: task, At: at.Add(-time.Minute)}
 	}
 	states := []fleet.AdoptionState{fleet.AdoptionAdopted, fleet.AdoptionRefused, fleet.AdoptionReleased, fleet.AdoptionStuck, fleet.AdoptionWanted, "odd"}
-	said := fleet.Adoption{Task: task, State: states[random.IntN(len(states))], Handed: at}
+	said := fleet.Adoption{Task: task, State: states[random.IntN(len(states))], Handed: at, Asked: noon}
 	return &SettleAdoptions{Host: hostID(host), Adoptions: []fleet.Adoption{said}, At: at}
 }
 

@@ -29,4 +29,7 @@ type Adoption struct {
 	By     string        `json:"by,omitempty"`
 	Reason string        `json:"reason,omitempty"`
 	At     time.Time     `json:"at"` // when the state was recorded
+	// Asked is when a person last asked for it: to adopt, or to release. A word
+	// of the host counts for the wish of that instant alone.
+	Asked time.Time `json:"asked,omitzero"`
 }
