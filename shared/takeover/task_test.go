@@ -98,8 +98,12 @@ func TestAdoptRefuses(t *testing.T) {
 		{"user's timer", "none", func(j *fleet.Job) {
 			j.Kind, j.Source, j.Schedule = fleet.KindTimer, "/home/x/.config/systemd/user/a.timer", "*-*-* 06:00:00"
 		}, "lasting unit"},
-		{"after boot", "none", func(j *fleet.Job) { j.Kind, j.Source, j.Schedule = fleet.KindTimer, "/etc/systemd/system/a.timer", "OnBootSec=5m" }, "counted from an event"},
-		{"last of the month", "none", func(j *fleet.Job) { j.Kind, j.Source, j.Schedule = fleet.KindTimer, "/etc/systemd/system/a.timer", "*-*~01 06:00:00" }, "five fields"},
+		{"after boot", "none", func(j *fleet.Job) {
+			j.Kind, j.Source, j.Schedule = fleet.KindTimer, "/etc/systemd/system/a.timer", "OnBootSec=5m"
+		}, "counted from an event"},
+		{"last of the month", "none", func(j *fleet.Job) {
+			j.Kind, j.Source, j.Schedule = fleet.KindTimer, "/etc/systemd/system/a.timer", "*-*~01 06:00:00"
+		}, "five fields"},
 		{"both days", "none", func(j *fleet.Job) {
 			j.Kind, j.Source, j.Schedule = fleet.KindTimer, "/etc/systemd/system/a.timer", "Mon *-*-01 06:00:00"
 		}, "five fields"},
