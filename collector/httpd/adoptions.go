@@ -95,6 +95,9 @@ func (s *Server) adopt(ctx context.Context, in adoptIn) (api.AdoptAnswer, error)
 	if err != nil {
 		return api.AdoptAnswer{}, err
 	}
+	if s.FormatTask == nil {
+		return api.AdoptAnswer{}, fleet.Errorf(fleet.Refused, "this collector adopts no jobs")
+	}
 	document, err := s.FormatTask(task)
 	if err != nil {
 		return api.AdoptAnswer{}, err
