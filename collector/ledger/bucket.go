@@ -57,7 +57,7 @@ var bucketNames = [buckets]string{
 	inHosts:            "hosts",           // host → hostRow
 	inReports:          "reports",         // host → reportRow
 	inProblems:         "problems",        // host → []fleet.Problem
-	inJobs:             "jobs",            // host.job → jobRow
+	inJobs:             "jobs",            // host.job → packedJob
 	inTasks:            "tasks",           // task → taskRow
 	inOrders:           "orders",          // host.order → fleet.Order
 	inApplied:          "applied",         // host → fleet.Applied
@@ -82,7 +82,7 @@ var bucketNames = [buckets]string{
 	inAnnotations:      "annotations",     // fingerprint → fleet.Annotation
 	inAcks:             "acks",            // finding → fleet.Ack
 	inAdoptions:        "adoptions",       // task → fleet.Adoption
-	inVersions:         "versions",        // host.job.instant it began → instant it ended, jobRow as it was
+	inVersions:         "versions",        // host.job.instant it began → instant it ended, packedJob as it was
 	inChanges:          "changes",         // instant host → what the report changed
 	inChangesByHost:    "changes_host",    // host.instant → 1, where a job got another id
 }

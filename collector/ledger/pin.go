@@ -65,9 +65,17 @@ func (l *Ledger) Pin(name string) (pin fleet.Pin, err error) {
 	return pin, err
 }
 
-// whose is what a pin asks of a job; of its row nothing else is read.
+// whose is what a pin asks of a job; of its row, a packedJob, nothing else is
+// read.
 type whose struct {
-	Job fleet.Allowed `json:"job"`
+	User       string `cbor:"6,keyasint"`
+	Command    string `cbor:"9,keyasint"`
+	Print      uint64 `cbor:"22,keyasint"`
+	OtherPrint string `cbor:"23,keyasint"`
+}
+
+func (w *whose) allowed() fleet.Allowed {
+	return fleet.Allowed{Fingerprint: digits(w.Print, w.OtherPrint), User: w.User, Command: w.Command}
 }
 
 // contents remembers what hosts contain, as numbers, for as long as their
@@ -142,7 +150,7 @@ func (l *Ledger) readContent(host *Host) (content, error) {
 		each(r.bucket(inJobs), prefix(string(host.ID)), nil, func(_, v []byte) bool {
 			var row whose
 			if err = glancing.Unmarshal(v, &row); err == nil {
-				read.jobs = append(read.jobs, l.contents.number(row.Job))
+				read.jobs = append(read.jobs, l.contents.number(row.allowed()))
 			}
 			return err == nil
 		})

@@ -37,13 +37,6 @@ type reportRow struct {
 	Problems int       `json:"problems"`
 }
 
-// jobRow is a found job on disk.
-type jobRow struct {
-	Job       fleet.Job `json:"job"`
-	FirstSeen time.Time `json:"first_seen"`
-	Changed   time.Time `json:"changed"`
-}
-
 func (cmd *RecordReport) apply(c *change) any {
 	if c.get(inHosts, key(string(cmd.Host))) == nil {
 		return unknownHost(cmd.Host)
