@@ -45,6 +45,7 @@ func anacronJobs(ctx context.Context, s *scan, out *found) {
 	if s.host.name == "debian" {
 		names = debianPeriods
 	}
+	out.fleeting = true // it depends on today, and on what starts anacron
 	tab := parseAnacrontab(content, names)
 	for _, p := range tab.problems {
 		out.problem(source, p.line, p.text, p.reason+"; anacron skips the line")

@@ -34,6 +34,7 @@ func atJobs(ctx context.Context, s *scan, out *found) {
 
 func (s *scan) atSpool(ctx context.Context, out *found, dir *directory) {
 	names := s.names(out, dir)
+	out.fleeting = out.fleeting || len(names) > 0 // their verdicts depend on the time
 	s.atdDown = s.live && len(names) > 0 && s.host.atd && atDaemon.down(ctx, s.tree)
 	for _, file := range names {
 		if ctx.Err() != nil {

@@ -419,6 +419,7 @@ func (p *starting) acl(name string) bool {
 	if way.err != nil {
 		return true
 	}
+	p.tree.exactly(way, path.Base(name))
 	_, err := unix.Lgetxattr(fmt.Sprintf("/proc/self/fd/%d/%s", way.fd, path.Base(name)), "system.posix_acl_access", nil)
 	return err != unix.ENODATA && err != unix.EOPNOTSUPP
 }

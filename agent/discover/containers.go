@@ -42,6 +42,7 @@ func containerTables(ctx context.Context, s *scan, out *found) {
 	if !s.live {
 		return
 	}
+	out.fleeting = true
 	list := runningContainers(ctx, s.tree, procDir)
 	if len(list) > maxContainers {
 		out.problem(procDir, 0, "", fmt.Sprintf("cron runs in more than %d containers; %d were not looked into", maxContainers, len(list)-maxContainers))

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"sort"
 	"time"
 
-	"github.com/fleetcron/fleetcron/agent/mask"
-	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -31,6 +28,7 @@ type source struct {
 	find func(context.Context, *scan, *found)
 	// watch lists the directories whose changes call for another scan.
 	watch []string
+	calls bool // it uses the calls that rows above found
 }
 
 // part is a part of a source that may hang for itself: a home, a container.
@@ -45,15 +43,15 @@ const maxPart = 2 * time.Second
 
 // sources is every place there is. Rows below may use what rows above found.
 var sources = []source{
-	{"/etc/crontab", systemTable, []string{"/etc"}},
-	{"/etc/cron.d", dropIns, []string{"/etc/cron.d"}},
-	{"/var/spool/cron", userTables, spools},
-	{"/etc/anacrontab", anacronJobs, []string{stampDir}},
-	{"/etc/cron.*", runParts, partsDirs},
-	{"/var/spool/at", atJobs, atSpools},
-	{"/etc/systemd/system", systemTimers, timerDirs},
-	{"/etc/systemd/user", userTimers, userTimerDirs},
-	{procDir, containerTables, nil},
+	{"/etc/crontab", systemTable, []string{"/etc"}, false},
+	{"/etc/cron.d", dropIns, []string{"/etc/cron.d"}, false},
+	{"/var/spool/cron", userTables, spools, false},
+	{"/etc/anacrontab", anacronJobs, []string{stampDir}, true},
+	{"/etc/cron.*", runParts, partsDirs, true},
+	{"/var/spool/at", atJobs, atSpools, false},
+	{"/etc/systemd/system", systemTimers, timerDirs, false},
+	{"/etc/systemd/user", userTimers, userTimerDirs, false},
+	{procDir, containerTables, nil, false},
 }
 
 // scan is one scan under way: what all sources may look at, and not change.
@@ -69,43 +67,6 @@ type scan struct {
 	calls  []call    // of run-parts, found by earlier sources
 
 	atdDown bool // known while at's queues are looked at
-}
-
-// found is what one source found.
-type found struct {
-	jobs     []fleet.Job
-	problems []fleet.Problem
-	calls    []call
-	parts    []part // yet to be looked at
-	opinions []opinion
-	asides   []aside  // of the jobs, in their order; fewer where there is nothing to say
-	unread   []string // files and directories that could not be read
-	hung     []string // sources, and parts of them, of which nothing was read
-	unjudged bool     // nobody could look at what jobs start
-	// elsewhere are the sources of jobs that run in another root.
-	elsewhere []string
-	bytes     int
-	left      int    // jobs left out for want of room
-	buffer    []byte // of the file read last
-}
-
-func (f *found) problem(source string, line int, text, reason string) {
-	switch n := len(f.problems); {
-	case n < fleet.MaxReportProblems-1:
-		f.problems = append(f.problems, fleet.Problem{Source: source, Line: line, Text: printable(text), Reason: printable(reason)})
-	case n < fleet.MaxReportProblems:
-		f.problems = append(f.problems, fleet.Problem{Source: "/", Reason: fmt.Sprintf("there are more problems than the %d a report holds", n)})
-	}
-}
-
-// room reports whether another job of that many bytes fits into a report.
-func (f *found) room(bytes int) bool {
-	if f.bytes+bytes > maxReportBytes || len(f.jobs) >= fleet.MaxReportJobs {
-		f.left++
-		return false
-	}
-	f.bytes += bytes
-	return true
 }
 
 // Scan finds the jobs in the tree at root, as if root were "/". The error is
@@ -128,6 +89,11 @@ type Scanner struct {
 	packages *packages                  // nil before the first scan
 	bus      *bus
 	last     lastGood
+	memos    map[string]*memo // by source
+	hosts    *memo            // of what decides how everything else is read
+	opinions *memo
+	glance   *glance                 // of the scan under way
+	settled  time.Duration           // settledAfter
 	trouble  func(path string) error // as of a tree
 }
 
@@ -135,7 +101,7 @@ type Scanner struct {
 func NewScanner(root string, opt Options) *Scanner {
 	opt.Next = cmp.Or(opt.Next, 5)
 	opt.Timeout = cmp.Or(opt.Timeout, 10*time.Second)
-	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{}), bus: systemBus()}
+	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{}), bus: systemBus(), memos: make(map[string]*memo), settled: settledAfter}
 }
 
 // Rename gives the host another name in the reports to come.
@@ -168,9 +134,12 @@ func (c *Scanner) Scan(ctx context.Context) (fleet.Report, error) {
 		return report, nil
 	}
 	defer s.tree.release()
+	defer func() { c.glance.Close() }()
+	all.jobs = make([]fleet.Job, 0, len(c.last.jobs)+16)
+	recalled := false
 	for _, src := range c.sources {
-		until := *s // what is known so far; a source that hangs keeps it
-		out := c.bounded(ctx, s.tree, src.name, func(ctx context.Context, out *found) { src.find(ctx, &until, out) })
+		out, kept := c.look(ctx, s, src, recalled)
+		recalled = recalled || !kept
 		if err := ctx.Err(); err != nil {
 			return report, fmt.Errorf("scan %s: %w", c.root, err)
 		}
@@ -196,31 +165,13 @@ func (c *Scanner) finish(report *fleet.Report, all *found, now time.Time) {
 	report.Jobs, report.Problems = all.jobs, all.problems
 }
 
-// from notes which source, or part of one, the jobs were found in.
-func (f *found) from(origin string) {
-	f.level()
-	for i := range f.asides {
-		f.asides[i].origin = origin
-	}
-	for i := range f.hung {
-		f.hung[i] = origin
-	}
-}
-
-// level makes the asides as many as the jobs.
-func (f *found) level() {
-	if n := len(f.jobs) - len(f.asides); n > 0 {
-		f.asides = append(f.asides, make([]aside, n)...)
-	}
-}
-
 // judge looks at what the jobs start.
 func (c *Scanner) judge(ctx context.Context, s *scan, all *found) {
-	list, until := all.subjects(), *s
+	list := all.subjects()
 	if len(list) == 0 {
 		return
 	}
-	out := c.bounded(ctx, s.tree, "/", func(ctx context.Context, out *found) { out.opinions = until.judge(ctx, list) })
+	out := c.think(ctx, s, list)
 	all.problems, all.unjudged = append(all.problems, out.problems...), len(out.opinions) < len(list)
 	for i := range out.opinions {
 		job, o := &all.jobs[list[i].index], &out.opinions[i]
@@ -246,17 +197,13 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 		return fmt.Errorf("scan: %w", err)
 	}
 	t.trouble = c.trouble
-	var h *host
-	var name string
-	var booted time.Time
+	c.glance = newGlance(t)
+	var fresh hostNow
 	read := make(chan struct{})
+	last, glance, begin := c.hosts, c.glance, time.Now()
 	out := c.bounded(ctx, t, "/etc", func(ctx context.Context, _ *found) {
 		defer close(read)
-		h, name = readHost(ctx, t), hostName(ctx, t, c.root)
-		if s.live {
-			booted = bootTime(ctx, t)
-			h.look(ctx, t)
-		}
+		fresh = lookAround(ctx, t, c.root, s.live, last, glance, begin)
 	})
 	select {
 	case <-read:
@@ -265,8 +212,9 @@ func (c *Scanner) begin(ctx context.Context, s *scan, report *fleet.Report, all 
 		all.add(out)
 		return ctx.Err()
 	}
-	s.tree, s.host, s.booted, s.name = t, h, booted, name
-	report.Host = cmp.Or(report.Host, name)
+	c.hosts = fresh.remembered(last, begin, c.settled)
+	s.tree, s.host, s.booted, s.name = t, fresh.host, fresh.booted, fresh.name
+	report.Host = cmp.Or(report.Host, fresh.name)
 	return nil
 }
 
@@ -331,109 +279,4 @@ func (c *Scanner) within(ctx context.Context, t *tree, name string, limit time.D
 	}
 	c.hangs[name] = done
 	return &found{hung: []string{name}, problems: []fleet.Problem{{Source: name, Reason: fmt.Sprintf("reading it took longer than %s; is it on a mount that does not answer?", limit)}}}
-}
-
-func (f *found) add(other *found) {
-	f.level()
-	other.level()
-	if f.bytes+other.bytes <= maxReportBytes && len(f.jobs)+len(other.jobs) <= fleet.MaxReportJobs {
-		if f.jobs == nil {
-			f.jobs, f.asides = other.jobs, other.asides
-		} else {
-			f.jobs, f.asides = append(f.jobs, other.jobs...), append(f.asides, other.asides...)
-		}
-		f.bytes += other.bytes
-	} else {
-		for i, job := range other.jobs {
-			if f.room(size(&job)) {
-				f.jobs, f.asides = append(f.jobs, job), append(f.asides, other.asides[i])
-			}
-		}
-	}
-	f.left += other.left
-	f.unread, f.hung = append(f.unread, other.unread...), append(f.hung, other.hung...)
-	f.elsewhere = append(f.elsewhere, other.elsewhere...)
-	for _, p := range other.problems {
-		f.problem(p.Source, p.Line, p.Text, p.Reason)
-	}
-}
-
-// size is what a job's command and environment take in a report.
-func size(job *fleet.Job) int {
-	n := len(job.Command)
-	for name, value := range job.Env {
-		n += len(name) + len(value)
-	}
-	return n
-}
-
-// identify gives every job its fingerprint and the id it has unless there is
-// another like it. Secrets are left out of both: whoever knows a hash could
-// try out what they are.
-func (f *found) identify() {
-	f.level()
-	for i := range f.jobs {
-		job, secret := &f.jobs[i], &f.asides[i].secret
-		var command string
-		if command, *secret = secretless(job); *secret && job.Kind == fleet.KindCron {
-			shell, _, _ := cron.Percent(job.Command) // what else is masked is its input
-			_, *secret = mask.Constant(shell, false)
-		}
-		job.Fingerprint = fleet.CommandFingerprint(command)
-		job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, command, 0)
-	}
-}
-
-func secretless(job *fleet.Job) (string, bool) {
-	return mask.Constant(job.Command, job.Kind == fleet.KindCron)
-}
-
-// sorted puts what was found into an order that is the same for the same tree,
-// and tells equal jobs apart.
-func (f *found) sorted() ([]fleet.Job, []fleet.Problem) {
-	f.sort()
-	slices.SortStableFunc(f.problems, func(a, b fleet.Problem) int {
-		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line))
-	})
-	ordinals := make(map[fleet.JobID]int, len(f.jobs))
-	for i := range f.jobs {
-		job := &f.jobs[i]
-		first := job.ID
-		if n := ordinals[first]; n > 0 {
-			command, _ := secretless(job)
-			job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, command, n)
-		}
-		ordinals[first]++
-	}
-	if f.left > 0 && len(f.problems) < fleet.MaxReportProblems {
-		f.problem("/", 0, "", fmt.Sprintf("%d jobs are left out: a report holds %d jobs and %d MiB of commands", f.left, fleet.MaxReportJobs, maxReportBytes>>20))
-	}
-	if f.jobs == nil {
-		f.jobs = []fleet.Job{} // not null in JSON
-	}
-	if f.problems == nil {
-		f.problems = []fleet.Problem{}
-	}
-	return f.jobs, f.problems
-}
-
-func (f *found) sort() {
-	f.level()
-	sort.Stable((*inPlace)(f))
-}
-
-// inPlace sorts jobs by where they stand. It swaps by index: a job is too large
-// to be handed about.
-type inPlace found
-
-func (f *inPlace) Len() int { return len(f.jobs) }
-
-func (f *inPlace) Less(i, k int) bool {
-	a, b := &f.jobs[i], &f.jobs[k]
-	return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line)) < 0
-}
-
-func (f *inPlace) Swap(i, k int) {
-	f.jobs[i], f.jobs[k] = f.jobs[k], f.jobs[i]
-	f.asides[i], f.asides[k] = f.asides[k], f.asides[i]
 }

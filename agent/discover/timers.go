@@ -23,7 +23,7 @@ var timerDirs = []string{
 func systemTimers(ctx context.Context, s *scan, out *found) {
 	m := hostSystemd()
 	if m.idle = s.systemdAbsent(); s.live && m.idle == "" {
-		m.bus = askSystemd(ctx, s.bus)
+		m.bus, out.fleeting = askSystemd(ctx, s.bus), true
 	}
 	s.timers(ctx, out, m)
 }

@@ -32,6 +32,7 @@ type tree struct {
 	// trouble, where set, is asked before a file or a directory is opened; it
 	// may fail, and it may hang, as a mount does.
 	trouble func(path string) error
+	notes   *notes // nil: nothing is noted
 }
 
 func openTree(root string) (*tree, error) {
@@ -93,7 +94,11 @@ func (t *tree) lookup(name string, follow bool) (*place, error) {
 			return w.here()
 		}
 		var stat unix.Stat_t
-		if err := unix.Fstatat(w.top(), part, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		err := unix.Fstatat(w.top(), part, &stat, unix.AT_SYMLINK_NOFOLLOW)
+		if t.notes != nil {
+			t.saw("/"+path.Join(w.names...), part, &stat, err)
+		}
+		if err != nil {
 			return nil, &os.PathError{Op: "stat", Path: name, Err: err}
 		}
 		switch {
@@ -351,6 +356,7 @@ func (d *directory) Close() { d.file.Close() }
 // names returns the names in it in the order of their bytes, and whether there
 // are more than are looked at.
 func (d *directory) names() (names []string, more bool, err error) {
+	d.tree.listed(d.real, &d.stat)
 	names, err = d.file.Readdirnames(maxNames + 1)
 	if err == io.EOF {
 		err = nil
@@ -366,7 +372,9 @@ func (d *directory) names() (names []string, more bool, err error) {
 // be closed before the directory.
 func (d *directory) lookup(name string, follow bool) (*place, error) {
 	var stat unix.Stat_t
-	if err := unix.Fstatat(d.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	err := unix.Fstatat(d.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW)
+	d.tree.saw(d.real, name, &stat, err)
+	if err != nil {
 		return nil, err
 	}
 	if follow && stat.Mode&unix.S_IFMT == unix.S_IFLNK {

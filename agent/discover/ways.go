@@ -60,9 +60,17 @@ const (
 func newWays(ctx context.Context, t *tree, live bool, jobs int) *ways {
 	w := &ways{tree: t, dirs: make(map[string]*way), files: make(map[string]*target, jobs)}
 	if live {
-		w.remote = remoteMounts(string(text(ctx, t, "/proc/self/mountinfo")))
+		w.remote = remoteMounts(string(text(ctx, t.noting(nil), "/proc/self/mountinfo")))
 	}
 	return w
+}
+
+// remote are the mount points of the running system that may hang.
+func (s *scan) remote(ctx context.Context) map[string]bool {
+	if !s.live {
+		return nil
+	}
+	return remoteMounts(string(text(ctx, s.tree, "/proc/self/mountinfo")))
 }
 
 func (w *ways) Close() {
@@ -127,7 +135,9 @@ func (w *ways) root() *way {
 		return &way{fd: -1, err: err}
 	}
 	var stat unix.Stat_t
-	if err := unix.Fstat(fd, &stat); err != nil {
+	err = unix.Fstat(fd, &stat)
+	w.tree.saw("/", ".", &stat, err)
+	if err != nil {
 		unix.Close(fd)
 		return &way{fd: -1, err: err}
 	}
@@ -137,7 +147,9 @@ func (w *ways) root() *way {
 // enter goes into a directory, or where a link leads.
 func (w *ways) enter(parent *way, name string, links int) *way {
 	var stat unix.Stat_t
-	if err := unix.Fstatat(parent.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); err != nil {
+	err := unix.Fstatat(parent.fd, name, &stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT)
+	w.tree.saw(parent.real, name, &stat, err)
+	if err != nil {
 		return &way{fd: -1, err: err}
 	}
 	at := path.Join(parent.real, name)
@@ -237,7 +249,9 @@ func (w *ways) last(name string, links []step) *target {
 		return t
 	}
 	var stat unix.Stat_t
-	if t.err = unix.Fstatat(parent.fd, base, &stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT); t.err != nil {
+	t.err = unix.Fstatat(parent.fd, base, &stat, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT)
+	w.tree.saw(parent.real, base, &stat, t.err)
+	if t.err != nil {
 		return t
 	}
 	t.step, t.dev, t.ino = step{at, stat.Uid, stat.Gid, stat.Mode}, stat.Dev, stat.Ino
