@@ -23,11 +23,15 @@ type inventory struct {
 	changed chan Config
 }
 
+// watchTime is how long it takes at most until all directories are watched.
+const watchTime = time.Second
+
 // Run scans whenever a scan is due, until ctx ends.
 func (v *inventory) Run(ctx context.Context) error {
 	scanner := discover.NewScanner(v.cfg.Root, discover.Options{Host: v.host.Name})
 	due := discover.Watch(ctx, v.cfg.Root)
 	v.scan(ctx, scanner)
+	watched := time.After(watchTime)
 	for {
 		var again <-chan time.Time // nil while the last scan needs no second look
 		if wait := scanner.Again(); wait > 0 {
@@ -40,6 +44,8 @@ func (v *inventory) Run(ctx context.Context) error {
 			v.describe(ctx)
 			scanner.Rename(v.host.Name)
 		case <-again:
+			v.scan(ctx, scanner)
+		case <-watched: // what changed after the first scan and before the watch began
 			v.scan(ctx, scanner)
 		case <-due:
 			v.describe(ctx)
