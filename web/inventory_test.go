@@ -293,7 +293,7 @@ func TestTheJobPageLeadsOn(t *testing.T) {
 			t.Errorf("the page lacks %s", want)
 		}
 	}
-	check(t, last[api.FindingQuery](t, source), api.FindingQuery{Page: api.Page{Limit: api.MaxPage}, Host: string(hostID), Acked: "all"})
+	check(t, last[api.FindingQuery](t, source), api.FindingQuery{Page: api.Page{Limit: api.MaxPage}, Host: string(hostID), Job: aJob, Acked: "all"})
 	hostile := get(Handler(&fake{n: 1, text: "$(reboot)"}, Options{}), "/hosts/h/jobs/"+string(aJob)).Body.String()
 	if strings.Contains(hostile, "fleetctl annotate $(reboot)") || !strings.Contains(hostile, "fleetctl annotate "+string(hostID)+":") {
 		t.Error("a name that a shell would execute stands in a command to copy")
@@ -315,26 +315,6 @@ func TestTasksTellWhatTheyWereMadeOf(t *testing.T) {
 	got := get(Handler(&settled{fake{n: 1, text: "x"}}, Options{}), "/tasks/data/nightly-backup")
 	if got.Code != http.StatusOK || strings.Contains(got.Body.String(), "Adopted") {
 		t.Errorf("a task that was not adopted: status %d", got.Code)
-	}
-}
-
-func TestWhichFindingsAreAboutAJob(t *testing.T) {
-	page := &jobPage{Job: api.JobView{Job: fleet.Job{ID: "a", Source: "/etc/cron.d/x", Line: 3}}}
-	for _, c := range []struct {
-		finding fleet.Finding
-		want    bool
-	}{
-		{fleet.Finding{Job: "a"}, true},
-		{fleet.Finding{Job: "b", Source: "/etc/cron.d/x"}, false},
-		{fleet.Finding{Source: "/etc/cron.d/x"}, true},
-		{fleet.Finding{Source: "/etc/cron.d/x", Line: 3}, true},
-		{fleet.Finding{Source: "/etc/cron.d/x", Line: 4}, false},
-		{fleet.Finding{Source: "/etc/crontab"}, false},
-		{fleet.Finding{}, false}, // of the host as a whole
-	} {
-		if got := page.concerned(&c.finding); got != c.want {
-			t.Errorf("%+v: %t", c.finding, got)
-		}
 	}
 }
 

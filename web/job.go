@@ -124,18 +124,9 @@ func (s *site) jobElsewhere(v *visit, body *jobPage) error {
 
 // jobFindings reads what is wrong with the job, acknowledged or not.
 func (s *site) jobFindings(v *visit, body *jobPage) error {
-	list, err := s.src.Findings(v.Context(), api.FindingQuery{Host: string(body.Host.ID), Acked: "all", Page: api.Page{Limit: api.MaxPage}})
-	body.Findings = slices.DeleteFunc(list.Items, func(f fleet.Finding) bool { return !body.concerned(&f) })
+	list, err := s.src.Findings(v.Context(), api.FindingQuery{Host: string(body.Host.ID), Job: body.Job.ID, Acked: "all", Page: api.Page{Limit: api.MaxPage}})
+	body.Findings = list.Items
 	return err
-}
-
-// concerned reports whether a finding is about the job, or about its line or
-// the whole of its source.
-func (j *jobPage) concerned(f *fleet.Finding) bool {
-	if f.Job != "" {
-		return f.Job == j.Job.ID
-	}
-	return f.Source != "" && f.Source == j.Job.Source && (f.Line == 0 || f.Line == j.Job.Line)
 }
 
 // jobAdoption reads how the job became a task, where it did.

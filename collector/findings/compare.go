@@ -71,7 +71,7 @@ func compareFindings(a, b found) int {
 }
 
 func (c *comparison) add(one fleet.Finding, on ...fleet.HostID) {
-	c.list = append(c.list, found{one, on})
+	c.list = append(c.list, found{Finding: one, on: on})
 }
 
 const (
@@ -127,7 +127,11 @@ func (c *comparison) overdue(host *Host, s *survey) {
 		one := about(fleet.FindOverdue, host, &api.JobView{}, fmt.Sprintf("%d jobs should have started and did not, the first at %s: %s; …", len(all), earliest.at.Format(time.RFC3339), brief(earliest.row.command.Value())))
 		one.Severity, one.Since = fleet.Critical, earliest.at
 		one.Fix = fmt.Sprintf("fleetctl jobs --host %s --overdue", quote(host.Name))
-		c.add(one)
+		jobs := make([]fleet.JobID, len(all))
+		for i := range all {
+			jobs[i] = all[i].row.job
+		}
+		c.list = append(c.list, found{Finding: one, jobs: jobs})
 		return
 	}
 	for _, one := range all {
@@ -254,7 +258,7 @@ func ids(hosts []*Host) []fleet.HostID {
 func several(one fleet.Finding, hosts []*Host) found {
 	one.Host, one.HostName, one.Job, one.Source, one.Line = "", "", "", "", 0
 	one.Hosts = names(hosts)
-	return found{one, ids(hosts)}
+	return found{Finding: one, on: ids(hosts)}
 }
 
 // listed names some of many.

@@ -228,6 +228,41 @@ func TestPagesAreTheWhole(t *testing.T) {
 	}
 }
 
+func TestAJobHasItsFindingsAloneAndWithOthers(t *testing.T) {
+	mine := newJob("/opt/mine", byHand, from("/etc/cron.d/own", 1))
+	f := fleetOf(map[int][]api.JobView{
+		1: {
+			mine, newJob("/opt/mine-too", byHand, from("/etc/cron.d/own", 2)), newJob("/opt/shared", byHand), newJob("/bin/quiet"),
+			newJob("/bin/a", from("/etc/cron.d/bad", 1), broken(fleet.BadMode)), newJob("/bin/b", from("/etc/cron.d/bad", 2), broken(fleet.BadMode)),
+		},
+		2: {newJob("/opt/shared", byHand)},
+	})
+	engine := New(newShelf(f))
+	for _, c := range []struct {
+		command string
+		job     fleet.JobID
+		want    []string
+	}{
+		{"/opt/mine", mine.ID, []string{"no_owner"}}, // told of both of the host's own
+		{"/opt/shared", f.Found[newHost(1).ID].Jobs[2].ID, []string{"no_owner"}},
+		{"/bin/quiet", f.Found[newHost(1).ID].Jobs[3].ID, nil},
+		{"/bin/b", f.Found[newHost(1).ID].Jobs[5].ID, []string{"ignored"}}, // told of the file
+		{"gone", "ffffffffffffffff", nil},
+	} {
+		list, err := engine.List(t.Context(), api.FindingQuery{Host: "web-1", Job: c.job})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kinds []string
+		for _, one := range list.Items {
+			kinds = append(kinds, string(one.Kind))
+		}
+		if diff := cmp.Diff(c.want, kinds); diff != "" || list.Total != len(c.want) {
+			t.Errorf("%s: %d, %s", c.command, list.Total, diff)
+		}
+	}
+}
+
 func TestFindingsAreFiltered(t *testing.T) {
 	f := fleetOf(map[int][]api.JobView{
 		1: {newJob("/bin/a", broken(fleet.BadMode)), newJob("/opt/shared", byHand)},

@@ -51,10 +51,12 @@ func Evaluate(f Fleet, now time.Time) []fleet.Finding {
 	return list
 }
 
-// found is a finding with every host that it concerns.
+// found is a finding with every host that it concerns, and where it is about
+// several jobs of one host, with those.
 type found struct {
 	fleet.Finding
-	on []fleet.HostID
+	on   []fleet.HostID
+	jobs []fleet.JobID
 }
 
 // acked returns the finding with its acknowledgement, unless that has expired.

@@ -195,10 +195,12 @@ func (c *comparison) rest(kind fleet.FindingKind, host *Host, own []holder, summ
 		return
 	}
 	var commands []string
-	for _, h := range own {
+	jobs := make([]fleet.JobID, len(own))
+	for i, h := range own {
 		commands = append(commands, brief(h.row.command.Value()))
+		jobs[i] = h.row.job
 	}
-	c.add(about(kind, host, &api.JobView{}, summary(len(own))+": "+listed(commands)))
+	c.list = append(c.list, found{Finding: about(kind, host, &api.JobView{}, summary(len(own))+": "+listed(commands)), jobs: jobs})
 }
 
 // singly is the summary where one job alone is meant.

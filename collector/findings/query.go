@@ -31,6 +31,10 @@ func (e *Engine) List(ctx context.Context, q api.FindingQuery) (api.FindingList,
 	if err != nil {
 		return list, err
 	}
+	jobs, err := e.concerns(q, hosts)
+	if err != nil {
+		return list, err
+	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	after := -1
@@ -48,7 +52,7 @@ func (e *Engine) List(ctx context.Context, q api.FindingQuery) (api.FindingList,
 	now := time.Now()
 	for i := range e.result.list {
 		one := &e.result.list[i]
-		if !asked(one, &q, hosts) {
+		if !asked(one, &q, hosts) || q.Job != "" && !slices.ContainsFunc(jobs, one.concerns) {
 			continue
 		}
 		finding := one.acked(acks, now)
@@ -108,6 +112,9 @@ func checkQuery(q api.FindingQuery) error {
 	if _, known := rank[q.Severity]; q.Severity != "" && !known {
 		return fleet.Invalidf("severity", string(q.Severity), "want notice, warning or critical")
 	}
+	if q.Job != "" && q.Host == "" {
+		return fleet.Invalidf("job", string(q.Job), "want its host as well: an id names a job of one host")
+	}
 	if !slices.Contains([]string{"", "only", "all"}, q.Acked) {
 		return fleet.Invalidf("acked", q.Acked, "want only or all; without it, acknowledged findings are left out")
 	}
@@ -143,6 +150,42 @@ func (e *Engine) hosts(q api.FindingQuery) (map[fleet.HostID]bool, error) {
 		return nil, fleet.Errorf(fleet.NotFound, "no host %q", q.Host).WithCode("unknown_host").WithHint("fleetctl hosts")
 	}
 	return hosts, nil
+}
+
+// concerns returns the job that a query asks about, as it stands on its host. Of
+// a job that is gone only the id is known.
+func (e *Engine) concerns(q api.FindingQuery, hosts map[fleet.HostID]bool) ([]fleet.Job, error) {
+	if q.Job == "" {
+		return nil, nil
+	}
+	jobs := []fleet.Job{{ID: q.Job}}
+	for host := range hosts {
+		inventory, err := e.source.Found(host)
+		if err != nil {
+			return nil, err
+		}
+		for i := range inventory.Jobs {
+			if inventory.Jobs[i].ID == q.Job {
+				jobs = append(jobs, inventory.Jobs[i].Job)
+			}
+		}
+	}
+	return jobs, nil
+}
+
+// concerns reports whether a finding that is about the job's host is about the
+// job: alone, with others, for its command wherever it stands, or for its line
+// or the whole of its file.
+func (f *found) concerns(job fleet.Job) bool {
+	switch {
+	case f.Job != "":
+		return f.Job == job.ID
+	case len(f.jobs) > 0:
+		return slices.Contains(f.jobs, job.ID)
+	case len(f.on) > 0:
+		return f.Fingerprint != "" && f.Fingerprint == job.Fingerprint
+	}
+	return f.Source != "" && f.Source == job.Source && (f.Line == 0 || f.Line == job.Line)
 }
 
 // asked reports whether a query asks for the finding.

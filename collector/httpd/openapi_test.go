@@ -110,7 +110,7 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 		api.PathDensity:    api.DensityQuery{Host: "a", Label: "a", From: now, Zone: "a"},
 		api.PathCollisions: api.CollisionQuery{Page: page, Host: "a", Label: "a", From: now, Until: now, Least: 1},
 		api.PathSpread:     api.SpreadQuery{Label: "a", Host: "a", From: now, Until: now, Most: 1},
-		api.PathFindings:   api.FindingQuery{Page: page, Host: "a", Label: "a", Kind: "a", Severity: "a", Owner: "a", Text: "a", Acked: "a"},
+		api.PathFindings:   api.FindingQuery{Page: page, Host: "a", Job: "a", Label: "a", Kind: "a", Severity: "a", Owner: "a", Text: "a", Acked: "a"},
 	} {
 		want := append(slices.Collect(maps.Keys(api.Values(query))), "consistent")
 		var got []string

@@ -62,6 +62,7 @@ type ChangeQuery struct {
 type FindingQuery struct {
 	Page
 	Host     string            `query:"host"`
+	Job      fleet.JobID       `query:"job"` // with host: those that it is among, alone or with others
 	Label    string            `query:"label"`
 	Kind     fleet.FindingKind `query:"kind"`
 	Severity fleet.Severity    `query:"severity"` // this one and the more severe

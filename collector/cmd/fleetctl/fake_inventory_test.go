@@ -31,7 +31,7 @@ func (f *collectorFake) listFindings(r *http.Request) (any, error) {
 	for _, finding := range f.findings {
 		acked := finding.Ack != nil
 		if (q.Acked == "" && acked) || (q.Acked == "only" && !acked) || (q.Host != "" && q.Host != finding.HostName && q.Host != string(finding.Host)) ||
-			(q.Kind != "" && q.Kind != finding.Kind) || (q.Owner != "" && q.Owner != finding.Owner) || slices.Index(order, finding.Severity) < slices.Index(order, q.Severity) {
+			(q.Job != "" && q.Job != finding.Job) || (q.Kind != "" && q.Kind != finding.Kind) || (q.Owner != "" && q.Owner != finding.Owner) || slices.Index(order, finding.Severity) < slices.Index(order, q.Severity) {
 			continue
 		}
 		found = append(found, finding)

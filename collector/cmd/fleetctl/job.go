@@ -31,18 +31,13 @@ func runJob(ctx context.Context, p *program, client *api.Client, ref string) err
 	if err != nil {
 		return err
 	}
-	detail := jobDetail{JobView: job, Findings: []fleet.Finding{}, Elsewhere: []api.JobView{}}
-	findings, err := collectAll(func(page api.Page) (api.List[fleet.Finding], error) {
-		list, err := client.Findings(ctx, api.FindingQuery{Page: page, Host: string(job.Host), Acked: "all"})
+	detail := jobDetail{JobView: job, Elsewhere: []api.JobView{}}
+	detail.Findings, err = collectAll(func(page api.Page) (api.List[fleet.Finding], error) {
+		list, err := client.Findings(ctx, api.FindingQuery{Page: page, Host: string(job.Host), Job: job.ID, Acked: "all"})
 		return list.List, err
 	})
 	if err != nil {
 		return err
-	}
-	for _, finding := range findings {
-		if finding.Job == job.ID {
-			detail.Findings = append(detail.Findings, finding)
-		}
 	}
 	changes, err := client.Changes(ctx, api.ChangeQuery{Page: api.Page{Limit: maxJobChanges}, Host: string(job.Host), Job: job.ID})
 	if err != nil {
