@@ -106,6 +106,19 @@ func (m *systemd) user() string {
 	return "root"
 }
 
+// place is where a person puts the manager's units.
+func (m *systemd) place() string {
+	switch {
+	case m.every:
+		return "/etc/systemd/user"
+	case m.account != nil && m.account.home != "":
+		return path.Join(m.account.home, ".config/systemd/user")
+	case m.account != nil:
+		return m.account.runtime() + "/systemd/user"
+	}
+	return "/etc/systemd/system"
+}
+
 // control is the command that a person steers the manager with.
 func (m *systemd) control() string {
 	switch {

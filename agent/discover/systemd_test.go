@@ -67,7 +67,7 @@ func TestUsersReachNothingElse(t *testing.T) {
 		{"50 MB", func(root string) {
 			must(t, os.WriteFile(root+units+"/b.timer", nil, 0o644))
 			must(t, os.Truncate(root+units+"/b.timer", 50<<20))
-		}, []string{units + "/b.timer:0 it has 52428800 bytes; more than 8 MiB are not read"}, false},
+		}, []string{units + "/b.timer:0 it has 52428800 bytes; of a unit file no more than 1 MiB are read"}, false},
 		{"a name that systemd passes over", func(root string) {
 			must(t, os.WriteFile(root+units+"/$(reboot)\x1b[2J\n.timer", []byte("[Timer]\nOnCalendar=daily\n"), 0o644))
 		}, nil, false},

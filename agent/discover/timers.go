@@ -35,8 +35,8 @@ func (s *scan) timers(ctx context.Context, out *found, m *systemd) {
 	var list []*timer
 	known := make(map[string]*timer) // by its own name; a timer may have others
 	for _, name := range u.names("timer") {
-		if ctx.Err() != nil {
-			return
+		if ctx.Err() != nil || u.left < 0 {
+			break
 		}
 		link := u.enabled[name]
 		if m.own != nil && !u.isOwn(name, link) {
@@ -58,9 +58,12 @@ func (s *scan) timers(ctx context.Context, out *found, m *systemd) {
 		t.link = orText(t.link, link)
 	}
 	for _, t := range list {
-		if !t.generated() {
+		if ctx.Err() == nil && u.left >= 0 && !t.generated() {
 			s.timer(ctx, out, u, t)
 		}
+	}
+	if u.left < 0 {
+		out.problem(printable(u.place()), 0, "", errUnits.Error())
 	}
 }
 
@@ -127,8 +130,11 @@ func spanTrigger(value string) (trigger, error) {
 }
 
 // generated reports whether a timer was made of a crontab, where its job is
-// found already.
+// found already. Only what a generator made is believed to be.
 func (t *timer) generated() bool {
+	if !strings.HasPrefix(t.path, "/run/systemd/generator") {
+		return false
+	}
 	source := t.last("Unit", "SourcePath")
 	return strings.HasPrefix(source, "/etc/cron") || strings.HasPrefix(source, "/var/spool/cron") || source == "/etc/anacrontab"
 }
@@ -171,6 +177,9 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 	t.starts = orText(t.last("Timer", "Unit"), strings.TrimSuffix(t.name, "timer")+"service")
 	failures := len(out.unread)
 	t.service = u.load(ctx, out, t.starts)
+	if u.left < 0 {
+		return // a part of it was not read
+	}
 	t.bus = u.bus.of(t.name)
 	job := fleet.Job{
 		Kind: fleet.KindTimer, Source: printable(t.path), User: printable(u.user()), Schedule: printable(strings.Join(schedule, calendar.Separator)), Timezone: t.zone(s.host.zone),

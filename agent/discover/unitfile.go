@@ -18,7 +18,8 @@ type setting struct {
 // no assignment, systemd passes over, and so does this.
 func parseUnit(file string, content []byte) []setting {
 	var list []setting
-	section, joined, begin, number := "", "", 0, 0
+	var joined []byte
+	section, begin, number := "", 0, 0
 	for line := range strings.Lines(string(content)) {
 		number++
 		line = strings.TrimRight(line, "\r\n")
@@ -26,15 +27,18 @@ func parseUnit(file string, content []byte) []setting {
 		if trimmed != "" && strings.ContainsRune("#;", rune(trimmed[0])) {
 			continue
 		}
-		if joined == "" {
+		if len(joined) == 0 {
 			begin = number
 		}
 		if before, more := strings.CutSuffix(line, `\`); more {
-			joined += strings.Trim(before, unitBlanks) + " "
+			joined = append(append(joined, strings.Trim(before, unitBlanks)...), ' ')
 			continue
 		}
-		text := strings.Trim(joined+trimmed, unitBlanks)
-		joined = ""
+		text := trimmed
+		if len(joined) > 0 {
+			text = string(joined) + trimmed
+		}
+		text, joined = strings.Trim(text, unitBlanks), joined[:0]
 		if name, ok := strings.CutPrefix(text, "["); ok {
 			section = strings.TrimSuffix(name, "]")
 			continue

@@ -18,6 +18,30 @@ type units struct {
 	places  []unitDir
 	enabled map[string]string // a unit and the link that pulls it in
 	closed  bool              // a directory of the user's could not be opened
+	left    int               // of maxUnits; less than 0: the rest is not looked at
+}
+
+const (
+	// maxUnits is what the units of one manager may take, in bytes: names,
+	// files and what is made of them. A user could fill the memory with them.
+	maxUnits     = 32 << 20
+	maxUnitBytes = 1 << 20 // of one file
+	nameCost     = 100     // bytes that a name takes beside its own
+	settingCost  = 80
+)
+
+// spend takes of what units may take, and reports whether there was enough.
+func (u *units) spend(bytes int) bool {
+	u.left -= bytes
+	return u.left >= 0
+}
+
+func (u *units) spendNames(names []string) bool {
+	bytes := 0
+	for _, name := range names {
+		bytes += len(name) + nameCost
+	}
+	return u.spend(bytes)
 }
 
 // unitDir is one of the manager's directories, as far as it is there.
@@ -34,7 +58,7 @@ func (d *unitDir) holds(name string) bool {
 
 // openUnits lists the directories of a manager's units and finds what is enabled.
 func (s *scan) openUnits(out *found, m *systemd) *units {
-	u := &units{systemd: m, scan: s, enabled: make(map[string]string)}
+	u := &units{systemd: m, scan: s, enabled: make(map[string]string), left: maxUnits}
 	private := m.private()
 	for _, name := range m.dirs {
 		one := unitDir{private: slices.Contains(private, name)}
@@ -47,6 +71,9 @@ func (s *scan) openUnits(out *found, m *systemd) *units {
 		}
 		one.has = s.names(out, one.directory)
 		u.places = append(u.places, one)
+		if !u.spendNames(one.has) {
+			return u
+		}
 	}
 	u.findEnabled(out)
 	return u
@@ -92,7 +119,12 @@ func (u *units) findEnabled(out *found) {
 			if sub == nil {
 				continue
 			}
-			for _, name := range u.scan.names(out, sub) {
+			names := u.scan.names(out, sub)
+			if !u.spendNames(names) {
+				sub.Close()
+				return
+			}
+			for _, name := range names {
 				key := wants + "/" + name
 				if ext := path.Ext(name); seen[key] || ext != ".timer" && ext != ".service" {
 					continue
@@ -173,6 +205,9 @@ func (u *units) load(ctx context.Context, out *found, name string) *unit {
 		loaded.settings = append(loaded.settings, parseUnit(file.path, file.content)...)
 	}
 	loaded.partial = len(out.unread) > failures
+	if !u.spend(settingCost * len(loaded.settings)) {
+		return nil
+	}
 	return loaded
 }
 
@@ -276,12 +311,20 @@ func (u *units) readAs(ctx context.Context, dir unitDir, name string) ([]byte, e
 		defer target.Close()
 		p = target
 	}
-	return p.read(ctx, nil)
+	if p.kind() == unix.S_IFREG && p.stat.Size > maxUnitBytes {
+		return nil, fmt.Errorf("it has %d bytes; of a unit file no more than %d MiB are read", p.stat.Size, maxUnitBytes>>20)
+	}
+	content, err := p.read(ctx, nil)
+	if !u.spend(len(content)) {
+		return nil, errUnits
+	}
+	return content, err
 }
 
 var (
 	errUnitLink = errors.New("the symbolic link does not belong to root, so it is not followed")
 	errDenied   = errors.New("its user may not read it, and neither does a scan")
+	errUnits    = fmt.Errorf("units take more than %d MiB; the rest was not looked at", maxUnits>>20)
 	errForeign  = errors.New("it does not belong to the user, so it is not read")
 )
 
@@ -304,7 +347,12 @@ func (u *units) dropIns(ctx context.Context, out *found, name string) []dropIn {
 			if dir == nil {
 				continue
 			}
-			for _, file := range u.scan.names(out, dir) {
+			files := u.scan.names(out, dir)
+			if !u.spendNames(files) {
+				dir.Close()
+				return list
+			}
+			for _, file := range files {
 				known := slices.ContainsFunc(list, func(d dropIn) bool { return d.name == file })
 				if known || !strings.HasSuffix(file, ".conf") {
 					continue
