@@ -38,6 +38,11 @@ type ending struct {
 	left      int // processes that could not be ended
 }
 
+// family is everything that the run has started.
+func (c *companion) family() family {
+	return family{run: c.run.ID, leader: c.process.pid, start: c.process.start}
+}
+
 // accompany waits for a run's end, enforces its limits and settles it. When
 // the runner closes it just returns.
 func (r *Runner) accompany(c *companion) {
@@ -75,7 +80,7 @@ func (r *Runner) await(c *companion) (ending, bool) {
 	stop := func() {
 		stopped = make(chan int, 1)
 		gone, timeout = nil, nil // from here on the end is when all are gone
-		go func() { stopped <- c.process.stop(c.handle.Grace) }()
+		go func() { stopped <- c.family().stop(c.handle.Grace) }()
 	}
 	for {
 		select {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // process is a process that cannot be mistaken for another one.
@@ -140,6 +142,7 @@ func attach(pid int, start uint64) *process {
 type stat struct {
 	pid     int
 	state   byte
+	parent  int
 	group   int
 	session int
 	start   uint64
@@ -168,7 +171,7 @@ func parseStat(text string) (stat, error) {
 	for _, field := range []struct {
 		text string
 		to   *int
-	}{{number, &s.pid}, {fields[2], &s.group}, {fields[3], &s.session}} {
+	}{{number, &s.pid}, {fields[1], &s.parent}, {fields[2], &s.group}, {fields[3], &s.session}} {
 		n, err := strconv.Atoi(field.text)
 		if err != nil {
 			return stat{}, err
@@ -214,14 +217,8 @@ func processes(wanted func(stat) bool) ([]stat, error) {
 // processOf finds the leader of a run that was begun but whose process was not
 // recorded, by the variable that every run has in its environment.
 func processOf(run string) (stat, bool) {
-	mark := runVariable + run + "\x00"
-	all, err := processes(func(s stat) bool {
-		if s.pid != s.session || s.dead() {
-			return false
-		}
-		environ, err := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/environ")
-		return err == nil && strings.Contains("\x00"+string(environ), "\x00"+mark)
-	})
+	of := family{run: fleet.RunID(run)}
+	all, err := processes(func(s stat) bool { return s.pid == s.session && !s.dead() && of.marked(s.pid) })
 	if err != nil || len(all) == 0 {
 		return stat{}, false
 	}

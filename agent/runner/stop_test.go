@@ -133,21 +133,27 @@ func TestARunEndsWithItsMainProcess(t *testing.T) {
 	unix.Kill(grandchild[0], unix.SIGKILL)
 }
 
-// A process that makes a session of its own escapes a stop. It takes a cgroup
-// or a subreaper to catch it; the day that one does, this test turns round.
-func TestASessionOfItsOwnEscapesForNow(t *testing.T) {
-	b := newBench(t)
-	path, line := fifo(t)
-	spec := b.spec(sh(`setsid sh -c 'echo $$ > $F; exec sleep 1000' & wait`))
-	spec.Execute.Env = map[string]string{"F": path}
-	b.begin(spec)
-	escaped := pids(t, line())
-	b.Cancel(spec.Run.ID, "stop")
-	b.wait()
-	if s, err := readStat(escaped[0]); err != nil || s.dead() {
-		t.Error("the escaped process is gone: DESIGN.md says it is not")
+func TestNobodyEscapesAStop(t *testing.T) {
+	for _, test := range []struct{ name, script string }{
+		{"a session of its own", `setsid sh -c 'echo $$ > $F; exec sleep 1000' & wait`},
+		{"without a parent", `(setsid sh -c 'echo $$ > $F; exec sleep 1000' &) ; while :; do sleep 1000; done`},
+		{"children of one that lost its parent", `(setsid sh -c 'env -i F=$F sh -c "sleep 1000 & echo \$\$ \$! > \$F; wait"; sleep 1000' &) ; while :; do sleep 1000; done`},
+		{"and ignores TERM", `trap '' TERM; (setsid sh -c 'echo $$ > $F; sleep 1000; sleep 1000' &) ; sleep 1000; sleep 1000`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := newBench(t)
+			path, line := fifo(t)
+			spec := b.spec(sh(test.script))
+			spec.Execute.Env = map[string]string{"F": path}
+			b.begin(spec)
+			escaped := pids(t, line())
+			b.Cancel(spec.Run.ID, "stop")
+			if got := b.wait(); got.State != fleet.RunRan || !got.Cancelled {
+				t.Errorf("%+v", got)
+			}
+			mustBeGone(t, escaped)
+		})
 	}
-	unix.Kill(escaped[0], unix.SIGKILL)
 }
 
 func TestNoZombiesAndNoDescriptorsAreLeft(t *testing.T) {
@@ -178,21 +184,10 @@ func TestNoZombiesAndNoDescriptorsAreLeft(t *testing.T) {
 	if after := open(); after > before+2 { // whatever the Go runtime opened meanwhile
 		t.Errorf("%d descriptors, before %d", after, before)
 	}
-	zombies, err := processes(func(s stat) bool { return s.state == 'Z' && parent(s.pid) == os.Getpid() })
+	zombies, err := processes(func(s stat) bool { return s.state == 'Z' && s.parent == os.Getpid() })
 	if err != nil || len(zombies) != 0 {
 		t.Errorf("zombies %v, %v", zombies, err)
 	}
-}
-
-func parent(pid int) int {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	_, tail, _ := cutLast(string(text), ") ")
-	fields := strings.Fields(tail)
-	if len(fields) < 2 {
-		return 0
-	}
-	n, _ := strconv.Atoi(fields[1])
-	return n
 }
 
 func TestKernelsWithoutPidfd(t *testing.T) {
@@ -219,7 +214,7 @@ func TestProcessEntriesWithHostileNames(t *testing.T) {
 	tail := " S 1 42 43 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0"
 	for _, name := range []string{"sh", "a b", "a) S 1 2 3", ")", "((", "\n"} {
 		got, err := parseStat("41 (" + name + ")" + tail)
-		if err != nil || got != (stat{pid: 41, state: 'S', group: 42, session: 43, start: 987654}) {
+		if err != nil || got != (stat{pid: 41, state: 'S', parent: 1, group: 42, session: 43, start: 987654}) {
 			t.Errorf("%q: %+v %v", name, got, err)
 		}
 	}

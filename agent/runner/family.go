@@ -1,0 +1,132 @@
+package runner
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// family is everything that a run has started: who is in its session, who
+// descends from those, and who escaped from both but still carries the run's
+// mark in its environment.
+type family struct {
+	run    fleet.RunID
+	leader int
+	start  uint64
+	others []int // guardian and agent: never part of it, whoever started them
+}
+
+// living lists the members that have not ended.
+func (f family) living() []stat {
+	all, err := processes(func(s stat) bool { return !s.dead() })
+	if err != nil {
+		return nil
+	}
+	children := map[int][]stat{}
+	for _, s := range all {
+		children[s.parent] = append(children[s.parent], s)
+	}
+	in := map[int]stat{}
+	var add func(s stat)
+	add = func(s stat) {
+		if _, known := in[s.pid]; known || s.pid == os.Getpid() || slices.Contains(f.others, s.pid) {
+			return
+		}
+		in[s.pid] = s
+		for _, child := range children[s.pid] {
+			add(child)
+		}
+	}
+	stranger := slices.ContainsFunc(all, func(s stat) bool { return s.pid == f.leader && s.start != f.start })
+	for _, s := range all {
+		// The number of a session is not given to anybody else while one
+		// process is in it.
+		if s.session == f.leader && !stranger {
+			add(s)
+		}
+	}
+	for _, s := range all {
+		if _, known := in[s.pid]; !known && s.start >= f.start && f.marked(s.pid) {
+			add(s)
+		}
+	}
+	members := make([]stat, 0, len(in))
+	for _, s := range in {
+		members = append(members, s)
+	}
+	return members
+}
+
+// marked reports whether a process has the run's mark in its environment.
+func (f family) marked(pid int) bool {
+	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	return err == nil && strings.Contains("\x00"+string(environ), "\x00"+runVariable+string(f.run)+"\x00")
+}
+
+// signalAll signals the leader's group at once, so that nothing can fork away
+// in between, and then whoever left it.
+func (f family) signalAll(signal unix.Signal) {
+	members := f.living()
+	if slices.ContainsFunc(members, func(s stat) bool { return s.group == f.leader }) {
+		_ = unix.Kill(-f.leader, signal) // all are gone meanwhile: which is what is wanted
+	}
+	for _, member := range members {
+		if member.group != f.leader {
+			signalOne(member, signal)
+		}
+	}
+}
+
+func signalOne(member stat, signal unix.Signal) {
+	fd, err := unix.PidfdOpen(member.pid, 0)
+	if errors.Is(err, unix.ENOSYS) { // before 5.3 there is only the number
+		if now, err := readStat(member.pid); err == nil && now.start == member.start {
+			_ = unix.Kill(member.pid, signal)
+		}
+		return
+	}
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if now, err := readStat(member.pid); err == nil && now.start == member.start {
+		_ = unix.PidfdSendSignal(fd, signal, nil, 0) // gone in between: fine
+	}
+}
+
+// waitAll waits until no member is left or the deadline has passed, and returns
+// how many are left.
+func (f family) waitAll(deadline time.Time) int {
+	for {
+		members := f.living()
+		if len(members) == 0 || !time.Now().Before(deadline) {
+			return len(members)
+		}
+		waitOne(members[0], deadline)
+	}
+}
+
+// waitOne waits until a process has exited or the deadline has passed.
+func waitOne(member stat, deadline time.Time) {
+	fd, err := unix.PidfdOpen(member.pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return
+	}
+	if err != nil {
+		time.Sleep(10 * time.Millisecond) // no pidfd: look again soon
+		return
+	}
+	defer unix.Close(fd)
+	if now, err := readStat(member.pid); err != nil || now.start != member.start {
+		return
+	}
+	wait := max(1, time.Until(deadline).Milliseconds())
+	_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(wait)) // interrupted: looked at again
+}
