@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -89,7 +90,7 @@ func (a *anacron) add(ctx context.Context, out *found, e *anacronEntry) {
 	job := fleet.Job{
 		Kind: fleet.KindAnacron, Source: "/etc/anacrontab", Line: e.line, User: "root",
 		Schedule: fmt.Sprintf("%s %d", e.period, e.delay), Timezone: a.host.zone,
-		Command: printable(e.command), Env: a.env, Enabled: true, Verdict: a.verdict(e),
+		Command: printable(e.command), Latin1: !utf8.ValidString(e.command), Env: a.env, Enabled: true, Verdict: a.verdict(e),
 		ManagedBy: a.managed.at(e.line),
 	}
 	if known && !stamp.After(a.now) { // else a clock was wrong

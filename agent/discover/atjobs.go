@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -98,7 +99,7 @@ func (s *scan) addAt(out *found, source string, p *place, name atName, at atFile
 	}
 	job := fleet.Job{
 		Kind: fleet.KindAt, Source: source, User: printable(user), Schedule: name.due.Format(time.RFC3339),
-		Timezone: s.host.zone, Command: printable(at.command), Enabled: true,
+		Timezone: s.host.zone, Command: printable(at.command), Latin1: !utf8.ValidString(at.command), Enabled: true,
 	}
 	switch {
 	case !s.host.atd:

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -225,7 +226,7 @@ func (s *scan) part(out *found, dir *directory, name string, start starter, list
 	job := fleet.Job{
 		Kind: fleet.KindRunParts, Source: source, User: start.job.User, Schedule: start.job.Schedule,
 		Timezone: start.job.Timezone, Command: source, Env: start.job.Env, Enabled: enabled,
-		Verdict: verdict, ManagedBy: manager(head),
+		Verdict: verdict, ManagedBy: manager(head), Latin1: start.job.Latin1 || !utf8.ValidString(name),
 	}
 	if verdict.Runs {
 		job.Verdict.Why = start.says

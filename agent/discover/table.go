@@ -158,6 +158,7 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 		return
 	}
 	job.Env = env.at(j)
+	job.Latin1 = env.latin1 || !utf8.ValidString(j.Command)
 	out.jobs = append(out.jobs, job)
 	out.level()
 	out.asides[len(out.jobs)-1] = aside{schedule: schedule, location: location}
@@ -171,15 +172,17 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 type environment struct {
 	settings int
 	set      map[string]string
+	latin1   bool // it holds bytes that are no UTF-8
 }
 
 func (e *environment) at(j *crontab.Job) map[string]string {
 	if j.Settings() == e.settings {
 		return e.set
 	}
-	e.settings, e.set = j.Settings(), j.Env()
+	e.settings, e.set, e.latin1 = j.Settings(), j.Env(), false
 	for name, value := range e.set {
 		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			e.latin1 = true
 			delete(e.set, name)
 			e.set[printable(name)] = printable(value)
 		}

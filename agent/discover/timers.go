@@ -185,6 +185,9 @@ func (s *scan) timer(ctx context.Context, out *found, u *units, t *timer) {
 		Kind: fleet.KindTimer, Source: printable(t.path), User: printable(u.user()), Schedule: printable(strings.Join(schedule, calendar.Separator)), Timezone: t.zone(s.host.zone),
 		Command: "systemctl start " + printable(t.starts), Enabled: t.mask == "" && (t.link != "" || u.transient(t.path)),
 	}
+	if t.starts != strings.TrimSuffix(t.name, "timer")+"service" {
+		job.Unit = printable(t.starts)
+	}
 	if splitUnit(t.name).template && !strings.HasSuffix(t.path, "/"+t.name) && t.link != "" {
 		job.Source = printable(t.link) // instances share their template's file
 	}

@@ -213,3 +213,33 @@ func (w *timerTruth) next(base string) []string {
 	slices.Sort(list)
 	return list[:min(3, len(list))]
 }
+
+// TestTimersOfOtherUnits: a timer whose Unit is not of its own name starts
+// another unit than its name says.
+func TestTimersOfOtherUnits(t *testing.T) {
+	report := scanned(t, plant(t, `
+-- bin/sh --
+-- usr/lib/systemd/systemd --
+-- etc/systemd/system/a.timer --
+[Timer]
+OnCalendar=daily
+Unit=b@%p.service
+-- etc/systemd/system/b@.service --
+[Service]
+ExecStart=/bin/true
+-- etc/systemd/system/c.timer --
+[Timer]
+OnCalendar=daily
+-- etc/systemd/system/c.service --
+[Service]
+ExecStart=/bin/true
+`))
+	got := map[string]string{}
+	for _, job := range report.Jobs {
+		got[job.Source] = job.Unit
+	}
+	want := map[string]string{"/etc/systemd/system/a.timer": "b@a.service", "/etc/systemd/system/c.timer": ""}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -238,3 +238,16 @@ func FuzzScan(f *testing.F) {
 		must(t, WriteTable(io.Discard, report))
 	})
 }
+
+// TestBytesThatAreNoUTF8: what is shown of them is not what runs, and the job
+// says so.
+func TestBytesThatAreNoUTF8(t *testing.T) {
+	report := scanned(t, plant(t, "-- etc/crontab --\n1 1 * * * root echo \xff\n2 2 * * * root echo \u00ff\nA=\xfc\n3 3 * * * root true\nA=b\n4 4 * * * root true\n"))
+	got := map[int]bool{}
+	for _, job := range report.Jobs {
+		got[job.Line] = job.Latin1
+	}
+	if diff := cmp.Diff(map[int]bool{1: true, 2: false, 4: true, 6: false}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -38,10 +38,7 @@ func (u *Uplink) sendRuns(ctx context.Context) {
 			u.wait(ctx, linger, nil, nil)
 			continue
 		}
-		if fit := within(records, batchBytes); len(fit) < len(records) {
-			limit = len(fit) // asked again: cut here, it might lack what the rest of it says
-			continue
-		}
+		records = within(records, batchBytes)
 		fits := true
 		u.persist(ctx, nil, func(ctx context.Context) error {
 			after, fits, err = u.deliver(ctx, records)

@@ -44,6 +44,8 @@ type packedJob struct {
 	OtherPrint string            `cbor:"23,keyasint,omitempty"`
 	FirstSeen  int64             `cbor:"24,keyasint,omitempty"`
 	Changed    int64             `cbor:"25,keyasint,omitempty"` // 0: when it was first seen
+	Unit       string            `cbor:"26,keyasint,omitempty"`
+	Latin1     bool              `cbor:"27,keyasint,omitempty"`
 }
 
 type packedRisk struct {
@@ -58,7 +60,7 @@ func (row jobRow) MarshalCBOR() ([]byte, error) {
 	packed := packedJob{
 		Kind: job.Kind, Source: job.Source, Line: job.Line, User: job.User, Schedule: job.Schedule, Timezone: job.Timezone,
 		Command: job.Command, Env: job.Env, Enabled: job.Enabled, Runs: job.Verdict.Runs, Code: job.Verdict.Code, Why: job.Verdict.Why,
-		Container: job.Container, Unseen: job.Unseen, Package: job.Package, ManagedBy: job.ManagedBy, FirstSeen: row.FirstSeen.UnixNano(),
+		Container: job.Container, Unseen: job.Unseen, Unit: job.Unit, Latin1: job.Latin1, Package: job.Package, ManagedBy: job.ManagedBy, FirstSeen: row.FirstSeen.UnixNano(),
 	}
 	packed.ID, packed.OtherID = packDigits(string(job.ID))
 	packed.Print, packed.OtherPrint = packDigits(job.Fingerprint)
@@ -88,7 +90,7 @@ func (row *jobRow) UnmarshalCBOR(data []byte) error {
 		ID: fleet.JobID(digits(packed.ID, packed.OtherID)), Fingerprint: digits(packed.Print, packed.OtherPrint),
 		Kind: packed.Kind, Source: packed.Source, Line: packed.Line, User: packed.User, Schedule: packed.Schedule, Timezone: packed.Timezone,
 		Command: packed.Command, Env: packed.Env, Enabled: packed.Enabled, Verdict: fleet.Verdict{Runs: packed.Runs, Code: packed.Code, Why: packed.Why},
-		Container: packed.Container, Unseen: packed.Unseen, Package: packed.Package, ManagedBy: packed.ManagedBy,
+		Container: packed.Container, Unseen: packed.Unseen, Unit: packed.Unit, Latin1: packed.Latin1, Package: packed.Package, ManagedBy: packed.ManagedBy,
 	}}
 	if row.Changed = row.FirstSeen; packed.Changed != 0 {
 		row.Changed = time.Unix(0, packed.Changed).UTC()

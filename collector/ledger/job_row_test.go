@@ -18,7 +18,7 @@ func TestJobRowKeepsEveryField(t *testing.T) {
 		ID: "0123456789abcdef", Kind: fleet.KindTimer, Source: "/etc/x", Line: 3, User: "root", Schedule: "@daily", Timezone: "UTC",
 		Command: "/bin/\xff", Env: map[string]string{"A": "b"}, Next: []time.Time{noon, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)}, Enabled: true,
 		Verdict: fleet.Verdict{Runs: true, Code: fleet.Denied, Why: "so"}, Risks: []fleet.Risk{{Kind: fleet.FindSecret, Why: "there"}},
-		Container: "c", Stale: &since, Unseen: true, Package: "p", ManagedBy: "m", Fingerprint: "fedcba9876543210",
+		Container: "c", Stale: &since, Unseen: true, Unit: "u.service", Latin1: true, Package: "p", ManagedBy: "m", Fingerprint: "fedcba9876543210",
 	}}
 	for value, i := reflect.ValueOf(whole.Job), 0; i < value.NumField(); i++ {
 		if name := value.Type().Field(i).Name; name != "Evidence" && value.Field(i).IsZero() {

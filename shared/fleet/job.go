@@ -43,6 +43,8 @@ type Job struct {
 	Container   string            `json:"container,omitempty"` // where it was found inside one, its id or name
 	Stale       *time.Time        `json:"stale,omitempty"`     // its source could not be read since then; this is its last good state
 	Unseen      bool              `json:"unseen,omitempty"`    // the host keeps no trace of its starts, whatever Sightings.Since says of its kind
+	Unit        string            `json:"unit,omitempty"`      // that a timer starts, where it is not the service of its own name
+	Latin1      bool              `json:"latin1,omitempty"`    // it holds bytes that are no UTF-8, each shown as the Latin-1 character
 	Package     string            `json:"package,omitempty"`
 	ManagedBy   string            `json:"managed_by,omitempty"`
 	Fingerprint string            `json:"fingerprint"` // equal for the same command wherever it stands

@@ -57,8 +57,11 @@ func refuse(format string, args ...any) error {
 }
 
 func build(job *fleet.Job, host *fleet.Host, schedule string) (fleet.Task, error) {
-	if job.Container != "" {
+	switch {
+	case job.Container != "":
 		return fleet.Task{}, refuse("it runs inside container %s, where tasks do not reach", job.Container)
+	case job.Latin1:
+		return fleet.Task{}, refuse("it holds bytes that are no UTF-8, which a task cannot say: write them in UTF-8, or into a script")
 	}
 	task := fleet.Task{Name: Name(job)}
 	var err error
@@ -132,8 +135,8 @@ func service(job *fleet.Job) (fleet.Execute, error) {
 	if !isTimer || !lasting {
 		return fleet.Execute{}, refuse("%s is no lasting unit of the host's systemd: what a user's or a passing one starts, a task does not reach", job.Source)
 	}
-	unit, named := strings.CutPrefix(job.Command, "systemctl start ")
-	if !named {
+	unit := job.Unit
+	if unit == "" {
 		unit = name + ".service"
 	}
 	return fleet.Execute{Command: fleet.Command{Argv: []string{"/usr/bin/systemctl", "start", "--wait", unit}}, User: "root"}, nil

@@ -56,6 +56,12 @@ func TestAdoptGivesWhatCronGives(t *testing.T) {
 		}, "0 6,18 * * mon-fri", fleet.Execute{
 			Command: fleet.Command{Argv: []string{"/usr/bin/systemctl", "start", "--wait", "apt-daily.service"}}, User: "root",
 		}, fleet.Limits{}},
+		{"timer of another unit", "none", func(j *fleet.Job) {
+			j.Kind, j.Source, j.Command, j.User, j.Schedule = fleet.KindTimer, "/etc/systemd/system/drain.timer", "/usr/bin/drain", "root", "*-*-* 06:00:00"
+			j.Unit = "queue@a.service"
+		}, "0 6 * * *", fleet.Execute{
+			Command: fleet.Command{Argv: []string{"/usr/bin/systemctl", "start", "--wait", "queue@a.service"}}, User: "root",
+		}, fleet.Limits{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			task, err := Adopt(adoptJob(c.change), adoptHost(c.daemon), "data/dump", "")
@@ -78,6 +84,7 @@ func TestAdoptRefuses(t *testing.T) {
 		says         string
 	}{
 		{"container", "debian", func(j *fleet.Job) { j.Container = "web" }, "container"},
+		{"bytes that are no text", "debian", func(j *fleet.Job) { j.Command, j.Latin1 = "grep \u00fc x", true }, "no UTF-8"},
 		{"at", "debian", func(j *fleet.Job) { j.Kind = fleet.KindAt }, "at job"},
 		{"anacron", "debian", func(j *fleet.Job) { j.Kind = fleet.KindAnacron }, "anacron"},
 		{"scripts of anacron", "debian", func(j *fleet.Job) { j.Kind, j.Schedule = fleet.KindRunParts, "1 5" }, "anacron"},
