@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/agent/runner"
@@ -106,9 +105,14 @@ func (r recorder) Settle(ctx context.Context, run fleet.Run) error {
 	return err
 }
 
-// Pass records that nothing of the task is due up to an instant.
-func (r recorder) Pass(ctx context.Context, task fleet.TaskID, until time.Time) error {
-	return r.journal.Watermark(ctx, task, until)
+// Count records from when on a task is due. While the disk is full the journal
+// keeps it as it keeps outcomes.
+func (r recorder) Count(ctx context.Context, stint fleet.Stint) error {
+	err := r.journal.Count(ctx, stint)
+	if errors.Is(err, journal.ErrFull) {
+		return nil
+	}
+	return err
 }
 
 func runsOf(open []journal.OpenRun) []fleet.Run {

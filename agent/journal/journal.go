@@ -50,7 +50,7 @@ type Options struct {
 // Stats are a journal's counters.
 type Stats struct {
 	ID           fleet.JournalID
-	Newest       uint64 // sequence of the newest record of a run
+	Newest       uint64 // sequence of the newest record that travels
 	Acknowledged uint64 // what the collectors have, up to here
 	Open         int    // runs begun and not ended
 	Segments     int
@@ -226,7 +226,7 @@ func (j *Journal) loadSegment(seg *segment, needed, newest bool) (loaded, error)
 	j.id, seg.size = id, int64(len(data))
 	j.state.next = max(j.state.next, first)
 	end, next, found := scan(data, func(sequence uint64, payload []byte) error {
-		if payload[0] == kindRun {
+		if travels(payload[0]) {
 			seg.lastRun = sequence
 		}
 		if !needed {
@@ -276,9 +276,10 @@ func (j *Journal) Record(ctx context.Context, run fleet.Run, handle []byte) erro
 	return j.append(ctx, record{run: &runEntry{Run: compact.Of(&run), Handle: handle}})
 }
 
-// Watermark notes that every instant of the task up to nominal is decided.
-func (j *Journal) Watermark(ctx context.Context, task fleet.TaskID, nominal time.Time) error {
-	return j.append(ctx, record{watermark: &watermark{Task: task, Nominal: nominal.UnixNano()}})
+// Count notes what is due from the stint's After on, and that every instant up
+// to there is decided. It travels to the collectors.
+func (j *Journal) Count(ctx context.Context, stint fleet.Stint) error {
+	return j.append(ctx, record{watermark: watermarkOf(&stint)})
 }
 
 func (j *Journal) append(ctx context.Context, r record) error {
@@ -312,6 +313,14 @@ func (j *Journal) LastDecided(task fleet.TaskID) (time.Time, bool) {
 	defer j.mu.Unlock()
 	nanos, known := j.state.decided[task]
 	return time.Unix(0, nanos).UTC(), known
+}
+
+// Counted returns the generation that the task is due under since the last
+// stint; zero: it is not.
+func (j *Journal) Counted(task fleet.TaskID) uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.counted[task]
 }
 
 // OrderDecided reports whether the order was carried out or settled before.

@@ -74,7 +74,7 @@ func TestWhatIsRecordedSurvives(t *testing.T) {
 	for _, r := range []fleet.Run{run(1, fleet.RunBegun), run(1, fleet.RunRunning), ended, run(2, fleet.RunBegun), running} {
 		put(t, j, r)
 	}
-	if err := j.Watermark(t.Context(), "default/other", noon); err != nil {
+	if err := j.Count(t.Context(), fleet.Stint{Task: "default/other", Generation: 3, After: noon}); err != nil {
 		t.Fatal(err)
 	}
 	id := j.ID()
@@ -90,7 +90,10 @@ func TestWhatIsRecordedSurvives(t *testing.T) {
 		t.Error("open runs:", diff)
 	}
 	// Only the newest record of each run travels.
-	want := []api.RunRecord{{Sequence: 4, Run: ended}, {Sequence: 6, Run: running}}
+	want := []api.RunRecord{
+		{Sequence: 4, Run: ended}, {Sequence: 6, Run: running},
+		{Sequence: 7, Stint: &fleet.Stint{Task: "default/other", Generation: 3, After: noon}},
+	}
 	if diff := cmp.Diff(want, outbox(t, j, 0)); diff != "" {
 		t.Error("outbox:", diff)
 	}
@@ -99,6 +102,9 @@ func TestWhatIsRecordedSurvives(t *testing.T) {
 	}
 	if last, known := j.LastDecided("default/other"); !known || !last.Equal(noon) {
 		t.Errorf("watermark %v %v", last, known)
+	}
+	if got := j.Counted("default/other"); got != 3 {
+		t.Errorf("due under generation %d, want 3", got)
 	}
 	if _, known := j.LastDecided("default/none"); known {
 		t.Error("a task nobody knows has a last decided instant")

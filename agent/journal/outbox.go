@@ -5,9 +5,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sort"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // cursor remembers where in which segment the next unread record begins.
@@ -17,10 +19,30 @@ type cursor struct {
 	offset   int64
 }
 
-// Outbox returns at most limit records of runs with a sequence beyond after, in
-// order. A record that a later one of the same run made superfluous is left
-// out. An empty answer means that there is nothing to deliver.
+// Outbox returns at most limit records that travel, with a sequence beyond
+// after, in order. A record that a later one of the same answer made
+// superfluous is left out; one that a record beyond the answer did is not, or
+// the collectors would hear of later instants before they hear of its. An empty
+// answer means that there is nothing to deliver.
 func (j *Journal) Outbox(after uint64, limit int) ([]api.RunRecord, error) {
+	records, err := j.gatherAfter(after, limit)
+	return newestOf(records), err
+}
+
+// newestOf leaves out what a later record says again.
+func newestOf(records []api.RunRecord) []api.RunRecord {
+	newest := make(map[fleet.RunID]uint64, len(records))
+	for i := range records {
+		if records[i].Stint == nil {
+			newest[records[i].Run.ID] = records[i].Sequence
+		}
+	}
+	return slices.DeleteFunc(records, func(r api.RunRecord) bool {
+		return r.Stint == nil && newest[r.Run.ID] != r.Sequence
+	})
+}
+
+func (j *Journal) gatherAfter(after uint64, limit int) ([]api.RunRecord, error) {
 	var records []api.RunRecord
 	for len(records) < limit {
 		piece, ok := j.piece(after + 1)
@@ -91,13 +113,15 @@ func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, er
 		if err != nil || got != sequence {
 			break
 		}
-		if sequence >= p.wanted && payload[0] == kindRun {
+		if sequence >= p.wanted && travels(payload[0]) {
 			r, err := decodeRecord(payload)
 			if err != nil {
 				return 0, err
 			}
-			if j.speaks(sequence, r.run) {
+			if r.run != nil {
 				*records = append(*records, api.RunRecord{Sequence: sequence, Run: r.run.Run.Whole()})
+			} else {
+				*records = append(*records, api.RunRecord{Sequence: sequence, Stint: r.watermark.stint()})
 			}
 		}
 		sequence, at = sequence+1, at+size
@@ -112,12 +136,6 @@ func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, er
 		return max(sequence, p.segment.lastRun+1), nil
 	}
 	return max(sequence, p.wanted), nil
-}
-
-func (j *Journal) speaks(sequence uint64, run *runEntry) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.state.newest(sequence, run)
 }
 
 func readPiece(p piece) ([]byte, error) {

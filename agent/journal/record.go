@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -55,9 +56,29 @@ type runEntry struct {
 	Sequence uint64      `cbor:"3,keyasint,omitempty"` // of the newest record; in checkpoints only
 }
 
+// watermark says that every instant up to Nominal is decided, and with a stint
+// what is due from there on.
 type watermark struct {
-	Task    fleet.TaskID `cbor:"1,keyasint"`
-	Nominal int64        `cbor:"2,keyasint"`
+	Task       fleet.TaskID `cbor:"1,keyasint"`
+	Nominal    int64        `cbor:"2,keyasint"`
+	Generation uint64       `cbor:"3,keyasint,omitempty"`
+	Last       int64        `cbor:"4,keyasint,omitempty"`
+}
+
+func watermarkOf(s *fleet.Stint) *watermark {
+	w := &watermark{Task: s.Task, Nominal: s.After.UnixNano(), Generation: s.Generation}
+	if !s.Last.IsZero() {
+		w.Last = s.Last.UnixNano()
+	}
+	return w
+}
+
+func (w *watermark) stint() *fleet.Stint {
+	s := &fleet.Stint{Task: w.Task, Generation: w.Generation, After: time.Unix(0, w.Nominal).UTC()}
+	if w.Last != 0 {
+		s.Last = time.Unix(0, w.Last).UTC()
+	}
+	return s
 }
 
 type acknowledged struct {
@@ -71,6 +92,7 @@ type checkpoint struct {
 	Open         []runEntry              `cbor:"3,keyasint,omitempty"` // sorted by run id
 	Acknowledged uint64                  `cbor:"4,keyasint,omitempty"`
 	LastRun      uint64                  `cbor:"5,keyasint,omitempty"`
+	Counted      map[fleet.TaskID]uint64 `cbor:"6,keyasint,omitempty"`
 }
 
 // lastOf returns the last nominal instant that the run accounts for.
@@ -92,6 +114,9 @@ func appendFrame(buf []byte, sequence uint64, r record) ([]byte, error) {
 	binary.LittleEndian.PutUint32(buf[start:], crc32.Checksum(buf[start+4:], castagnoli))
 	return buf, nil
 }
+
+// travels reports whether the collectors are to have a record of this kind.
+func travels(kind byte) bool { return kind == kindRun || kind == kindWatermark }
 
 func (r *record) parts() (byte, any) {
 	switch {

@@ -33,7 +33,7 @@ const (
 type segment struct {
 	path    string
 	first   uint64 // sequence of its first record, the checkpoint
-	lastRun uint64 // sequence of its newest record of a run; zero: none
+	lastRun uint64 // sequence of its newest record that travels; zero: none
 	size    int64  // of the file
 }
 

@@ -18,8 +18,9 @@ const orderMemory = 7 * 24 * time.Hour
 type state struct {
 	next         uint64 // sequence of the next record; the first is 1
 	acknowledged uint64
-	lastRun      uint64 // sequence of the newest record of a run; what the outbox ends with
+	lastRun      uint64 // sequence of the newest record that travels; what the outbox ends with
 	decided      map[fleet.TaskID]int64
+	counted      map[fleet.TaskID]uint64 // the generation that tasks are due under now
 	orders       map[fleet.OrderID]int64
 	open         map[fleet.RunID]runEntry
 }
@@ -28,6 +29,7 @@ func newState() *state {
 	return &state{
 		next:    1,
 		decided: map[fleet.TaskID]int64{},
+		counted: map[fleet.TaskID]uint64{},
 		orders:  map[fleet.OrderID]int64{},
 		open:    map[fleet.RunID]runEntry{},
 	}
@@ -57,7 +59,7 @@ func (s *state) step(sequence uint64, r record) {
 	case r.run != nil:
 		s.stepRun(sequence, *r.run)
 	case r.watermark != nil:
-		s.decide(r.watermark.Task, r.watermark.Nominal)
+		s.stepWatermark(sequence, r.watermark)
 	case r.acknowledged != nil:
 		s.acknowledged = max(s.acknowledged, r.acknowledged.Sequence)
 	case r.checkpoint != nil:
@@ -80,16 +82,20 @@ func (s *state) stepRun(sequence uint64, run runEntry) {
 	s.open[run.Run.ID] = run
 }
 
+func (s *state) stepWatermark(sequence uint64, w *watermark) {
+	s.lastRun = sequence
+	s.decide(w.Task, w.Nominal)
+	if w.Generation == 0 {
+		delete(s.counted, w.Task)
+	} else {
+		s.counted[w.Task] = w.Generation
+	}
+}
+
 func (s *state) decide(task fleet.TaskID, nominal int64) {
 	if last, known := s.decided[task]; !known || nominal > last {
 		s.decided[task] = nominal
 	}
-}
-
-// newest reports whether a record of a run still says something: its outcome,
-// or where it stands now.
-func (s *state) newest(sequence uint64, run *runEntry) bool {
-	return run.Run.State.Terminal() || s.open[run.Run.ID].Sequence == sequence
 }
 
 // checkpoint writes the state down. Orders decided longer than orderMemory
@@ -103,13 +109,17 @@ func (s *state) checkpoint(now time.Time) *checkpoint {
 		Open:         s.openRuns(),
 		Acknowledged: s.acknowledged,
 		LastRun:      s.lastRun,
+		Counted:      maps.Clone(s.counted),
 	}
 }
 
 func (s *state) restore(c *checkpoint) {
 	s.acknowledged = max(s.acknowledged, c.Acknowledged)
 	s.lastRun = c.LastRun
-	s.decided, s.orders = maps.Clone(c.Decided), maps.Clone(c.Orders)
+	s.decided, s.orders, s.counted = maps.Clone(c.Decided), maps.Clone(c.Orders), maps.Clone(c.Counted)
+	if s.counted == nil {
+		s.counted = map[fleet.TaskID]uint64{}
+	}
 	if s.decided == nil {
 		s.decided = map[fleet.TaskID]int64{}
 	}

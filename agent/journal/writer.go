@@ -175,6 +175,9 @@ func (j *Journal) writeSome(batch []request) []request {
 func (j *Journal) admit(r record) (owed bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if r.watermark != nil && len(j.active.held) > 0 {
+		return false, ErrFull // not before the outcomes of instants that it follows
+	}
 	if err := j.state.allows(r); err != nil || r.run == nil {
 		return false, err
 	}
@@ -228,7 +231,7 @@ func (j *Journal) accept(bytes int64, written []staged) {
 	current := &j.segments[len(j.segments)-1]
 	for _, s := range written {
 		j.state.step(s.sequence, s.record)
-		if s.record.run != nil {
+		if s.record.run != nil || s.record.watermark != nil {
 			current.lastRun = s.sequence
 			j.signal()
 		}
@@ -261,7 +264,7 @@ func (j *Journal) refuse(r request, err error) {
 // reason in a row become one range, so that a long outage of the disk costs few
 // records per task.
 func (j *Journal) hold(r record) {
-	for i := len(j.active.held) - 1; i >= 0; i-- {
+	for i := len(j.active.held) - 1; i >= 0 && r.run != nil && j.active.held[i].run != nil; i-- {
 		earlier := &j.active.held[i].run.Run
 		if earlier.Task != r.run.Run.Task || earlier.Order != "" {
 			continue
@@ -397,5 +400,5 @@ func (r *record) begins() bool {
 
 // settles reports whether the record must never be dropped.
 func (r *record) settles() bool {
-	return r.run != nil && !r.begins()
+	return r.run != nil && !r.begins() || r.watermark != nil
 }

@@ -13,6 +13,7 @@ type forgetful struct{}
 
 func (forgetful) LastDecided(fleet.TaskID) (time.Time, bool) { return time.Time{}, false }
 func (forgetful) OrderDecided(fleet.OrderID) bool            { return false }
+func (forgetful) Counted(fleet.TaskID) uint64                { return 0 }
 
 // tenThousand is a plan of tasks due every ten minutes, at 600 different
 // seconds.

@@ -60,6 +60,7 @@ type day struct {
 
 	plan     []fleet.Assignment
 	outcomes map[fleet.TaskID]map[int64]fleet.RunState
+	stints   map[fleet.TaskID][]fleet.Stint
 	running  map[fleet.RunID]*process
 	tally    tally
 }
@@ -76,6 +77,7 @@ func newDay(t *testing.T, seed uint64) *day {
 		start:    time.Date(2026, 3, 28, 12, 0, 0, 0, time.UTC), // Berlin's clocks go forward in the night
 		memory:   newMemory(),
 		outcomes: map[fleet.TaskID]map[int64]fleet.RunState{},
+		stints:   map[fleet.TaskID][]fleet.Stint{},
 		running:  map[fleet.RunID]*process{},
 	}
 	for i := range 12 {
@@ -270,6 +272,8 @@ func (d *day) carryOut(a Action) {
 		d.tally.begun++
 	case Settle:
 		d.outcome(a.Run, a.Run.State)
+	case Count:
+		d.stints[a.Stint.Task] = append(d.stints[a.Stint.Task], a.Stint)
 	case Cancel:
 		if p := d.running[a.Run]; p != nil {
 			p.ends = min(p.ends, d.passed+time.Second)
@@ -305,6 +309,9 @@ func (d *day) outcome(run fleet.Run, state fleet.RunState) {
 	if last, known := d.memory.LastDecided(run.Task); known && !run.Due.After(last) {
 		d.t.Errorf("%s: %s %s at or before %s, which was decided", run.Task, state, run.Due, last)
 	}
+	if stints := d.stints[run.Task]; len(stints) == 0 || !run.Due.After(stints[len(stints)-1].After) {
+		d.t.Errorf("%s: %s is before the stint that was told last", run.Task, run.Due)
+	}
 	seen := d.outcomes[run.Task]
 	clock := d.clock(run.Task)
 	count := 0
@@ -332,6 +339,22 @@ func (d *day) clock(id fleet.TaskID) fleet.Clock {
 	return clock
 }
 
+// counted is how many instants were due up to the last one decided, going by
+// nothing but the stints.
+func (d *day) counted(id fleet.TaskID, clock fleet.Clock) (n int) {
+	stints := d.stints[id]
+	for i, stint := range stints {
+		until := d.memory.decided[id]
+		if i+1 < len(stints) {
+			until = stints[i+1].Last
+		}
+		if stint.Generation != 0 {
+			n += clock.Count(stint.After, until)
+		}
+	}
+	return n
+}
+
 // count walks all due instants and compares.
 func (d *day) count() tally {
 	for _, a := range d.plan {
@@ -356,6 +379,9 @@ func (d *day) count() tally {
 			case state == fleet.RunMissed:
 				d.tally.missed++
 			}
+		}
+		if counted := d.counted(id, clock); counted != len(seen) {
+			d.t.Fatalf("seed %d, %s: %d due by the stints, %d with an outcome", d.seed, id, counted, len(seen))
 		}
 		if due != len(seen)+len(waiting) {
 			d.t.Fatalf("seed %d, %s: %d due, %d with an outcome, %d waiting", d.seed, id, due, len(seen), len(waiting))

@@ -165,6 +165,7 @@ func (s *State) giveUp(now time.Time, t *task, i item, reason fleet.Reason) {
 
 func (s *State) begin(now time.Time, t *task, i item) {
 	s.flush(now, t)
+	s.countBefore(now, t, i.nominal)
 	occurrence := fleet.Occurrence{Task: t.id, Scope: s.host, Nominal: i.nominal}
 	s.start(now, t, Due{Run: RunID(occurrence), Assignment: t.assignment, Nominal: i.nominal})
 }

@@ -51,7 +51,7 @@ func (ClockJumped) event() {}
 func (Mark) event()        {}
 func (Stopping) event()    {}
 
-// Action is something to do: Begin, Settle, Pass, Cancel or Wake. Those of one
+// Action is something to do: Begin, Settle, Count, Cancel or Wake. Those of one
 // task are to be made durable in the order in which they come.
 type Action interface{ action() }
 
@@ -83,11 +83,9 @@ type Begin struct{ Due Due }
 // become a run.
 type Settle struct{ Run fleet.Run }
 
-// Pass says that no instant of the task up to Until is due on this host.
-type Pass struct {
-	Task  fleet.TaskID
-	Until time.Time
-}
+// Count says from when on a task is due on this host, and under which
+// generation. No instant up to there is due any more.
+type Count struct{ Stint fleet.Stint }
 
 // Cancel says that a run is to be stopped.
 type Cancel struct {
@@ -102,6 +100,6 @@ type Wake struct{ At time.Time }
 
 func (Begin) action()  {}
 func (Settle) action() {}
-func (Pass) action()   {}
+func (Count) action()  {}
 func (Cancel) action() {}
 func (Wake) action()   {}

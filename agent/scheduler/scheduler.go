@@ -25,8 +25,8 @@ type Starter interface {
 type Recorder interface {
 	// Settle records an outcome.
 	Settle(ctx context.Context, run fleet.Run) error
-	// Pass records that no instant of the task up to until is due.
-	Pass(ctx context.Context, task fleet.TaskID, until time.Time) error
+	// Count records from when on a task is due, and that nothing up to there is.
+	Count(ctx context.Context, stint fleet.Stint) error
 }
 
 // Config is what a Scheduler works with.
@@ -220,8 +220,8 @@ func taskOf(a Action) (id fleet.TaskID, wake bool) {
 		return a.Due.Task(), false
 	case Settle:
 		return a.Run.Task, false
-	case Pass:
-		return a.Task, false
+	case Count:
+		return a.Stint.Task, false
 	case Cancel:
 		return a.Task, false
 	}
@@ -245,9 +245,9 @@ func (s *Scheduler) do(ctx context.Context, a Action) {
 			return
 		}
 		log.Info("run "+string(r.State), "task", r.Task, "due", r.Due, "instants", r.Instants(), "reason", r.Reason)
-	case Pass:
-		if err := s.cfg.Recorder.Pass(ctx, a.Task, a.Until); err != nil {
-			log.Error("watermark not recorded", "task", a.Task, "until", a.Until, "error", err)
+	case Count:
+		if err := s.cfg.Recorder.Count(ctx, a.Stint); err != nil {
+			log.Error("stint not recorded", "task", a.Stint.Task, "generation", a.Stint.Generation, "after", a.Stint.After, "error", err)
 		}
 	case Cancel:
 		log.Info("run cancelled", "task", a.Task, "run", a.Run, "reason", a.Reason)

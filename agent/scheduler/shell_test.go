@@ -68,8 +68,8 @@ func (h *hands) Settle(ctx context.Context, run fleet.Run) error {
 	return nil
 }
 
-func (h *hands) Pass(_ context.Context, task fleet.TaskID, until time.Time) error {
-	h.write(Pass{task, until})
+func (h *hands) Count(_ context.Context, stint fleet.Stint) error {
+	h.write(Count{stint})
 	return nil
 }
 

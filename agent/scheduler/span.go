@@ -62,6 +62,7 @@ func (s *State) settle(now time.Time, t *task, these instants, state fleet.RunSt
 	if len(t.waiting) > 0 && these.first.After(t.waiting[0].nominal) {
 		s.drop(now, t, fleet.SkippedReplaced)
 	}
+	s.countBefore(now, t, these.first)
 	kind := kind{state, reason, t.assignment.Generation}
 	if t.open.kind != kind {
 		s.flush(now, t)

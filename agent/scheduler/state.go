@@ -13,6 +13,9 @@ type Memory interface {
 	// LastDecided returns the last nominal instant of the task that was begun,
 	// settled or passed over, and false when none was.
 	LastDecided(task fleet.TaskID) (time.Time, bool)
+	// Counted returns the generation that the task is due under since the last
+	// stint; zero: there was none, or it is not due.
+	Counted(task fleet.TaskID) uint64
 	// OrderDecided reports whether the order was carried out or settled.
 	OrderDecided(order fleet.OrderID) bool
 }
@@ -118,6 +121,9 @@ func (s *State) advanceTask(now time.Time, t *task) {
 	default:
 		s.pass(now, t)
 	}
+	if len(t.waiting) == 0 {
+		s.countBefore(now, t, farFuture)
+	}
 	s.flushOld(now, t)
 	s.arm(now, t)
 }
@@ -192,7 +198,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	if t.planned {
 		s.advanceTask(now, t) // under what was in force until now
 	}
-	old := t.assignment
+	old, last := t.assignment, t.seen
 	t.assignment = a
 	switch {
 	case same: // paused or resumed
@@ -202,6 +208,9 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		t.seen = later(t.seen, wall(a.Since))
 		t.received = now
 		s.changed(t, old)
+		if old.Task.On.Clocked() || a.Task.On.Clocked() {
+			s.count(now, t, fleet.Stint{Task: id, Generation: a.Generation, After: t.seen, Last: last})
+		}
 	default:
 		t.planned = true
 		t.reload(s.host)
@@ -227,7 +236,8 @@ func (s *State) begins(now time.Time, t *task) {
 	on := &t.assignment.Task.On
 	decided, known := s.memory.LastDecided(t.id)
 	t.seen, t.received = wall(decided), time.Time{}
-	if !on.Clocked() {
+	counted := s.memory.Counted(t.id)
+	if !on.Clocked() && counted == 0 {
 		return
 	}
 	switch {
@@ -236,13 +246,38 @@ func (s *State) begins(now time.Time, t *task) {
 		t.seen = later(t.seen, now)
 	case known:
 		t.seen = later(t.seen, since)
-		return
+		if counted == t.assignment.Generation && t.seen.Equal(decided) {
+			return // where it left off
+		}
 	case since.IsZero() || on.At == nil && now.Sub(since) > newcomer:
 		t.seen = now
 	default:
 		t.seen, t.received = since, now
 	}
-	s.do(Pass{Task: t.id, Until: t.seen})
+	stint := fleet.Stint{Task: t.id, Generation: t.assignment.Generation, After: t.seen}
+	if counted != 0 {
+		stint.Last = wall(decided)
+	}
+	s.count(now, t, stint)
+}
+
+// count gives a stint out: at once, or as soon as what waits from before it has
+// its outcome, for the order on disk is the order of the instants.
+func (s *State) count(now time.Time, t *task, stint fleet.Stint) {
+	t.stints = append(t.stints, stint)
+	if len(t.waiting) == 0 {
+		s.countBefore(now, t, farFuture)
+	}
+}
+
+// countBefore gives out the stints that began before an instant, which is the
+// next to have an outcome.
+func (s *State) countBefore(now time.Time, t *task, nominal time.Time) {
+	for len(t.stints) > 0 && t.stints[0].After.Before(nominal) {
+		s.flush(now, t)
+		s.do(Count{t.stints[0]})
+		t.stints = t.stints[1:]
+	}
 }
 
 // remove takes a task out of the plan. Its runs go on, a daemon's is stopped.
@@ -252,6 +287,9 @@ func (s *State) remove(now time.Time, t *task) {
 	s.flush(now, t)
 	if t.assignment.Task.On.Daemon {
 		s.cancelAll(t, "the task is no longer assigned to this host")
+	}
+	if t.assignment.Task.On.Clocked() {
+		s.count(now, t, fleet.Stint{Task: t.id, After: t.seen, Last: t.seen})
 	}
 	t.planned = false
 	s.heap.remove(t)

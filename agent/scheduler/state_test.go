@@ -20,17 +20,20 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 // memory is a journal in a map.
 type memory struct {
 	decided map[fleet.TaskID]time.Time
+	counted map[fleet.TaskID]uint64
 	orders  map[fleet.OrderID]bool
 }
 
 func newMemory() *memory {
-	return &memory{map[fleet.TaskID]time.Time{}, map[fleet.OrderID]bool{}}
+	return &memory{map[fleet.TaskID]time.Time{}, map[fleet.TaskID]uint64{}, map[fleet.OrderID]bool{}}
 }
 
 func (m *memory) LastDecided(task fleet.TaskID) (time.Time, bool) {
 	at, known := m.decided[task]
 	return at, known
 }
+
+func (m *memory) Counted(task fleet.TaskID) uint64 { return m.counted[task] }
 
 func (m *memory) OrderDecided(order fleet.OrderID) bool { return m.orders[order] }
 
@@ -56,8 +59,9 @@ func (m *memory) note(a Action) {
 		} else {
 			advance(a.Run.Task, a.Run.Due)
 		}
-	case Pass:
-		advance(a.Task, a.Until)
+	case Count:
+		advance(a.Stint.Task, a.Stint.After)
+		m.counted[a.Stint.Task] = a.Stint.Generation
 	}
 }
 
@@ -141,8 +145,15 @@ func say(a Action) string {
 			text += " for " + string(a.Run.Order)
 		}
 		return text
-	case Pass:
-		return "pass " + hour(a.Until)
+	case Count:
+		text := "pass " + hour(a.Stint.After)
+		if a.Stint.Generation != 1 {
+			text += fmt.Sprint(" to generation ", a.Stint.Generation)
+		}
+		if !a.Stint.Last.IsZero() {
+			text += ", last " + hour(a.Stint.Last)
+		}
+		return text
 	case Cancel:
 		return "cancel: " + a.Reason
 	case Wake:
@@ -261,7 +272,7 @@ func TestMissed(t *testing.T) {
 	}
 	away := func(t *testing.T, booted string) *story {
 		s := tell(t, "11:00:00")
-		s.memory.decided["default/t"] = noon.Add(-10 * time.Minute)
+		s.memory.decided["default/t"], s.memory.counted["default/t"] = noon.Add(-10*time.Minute), 1
 		s.restart("12:00:40", booted)
 		return s
 	}
@@ -324,7 +335,7 @@ func TestMissed(t *testing.T) {
 	})
 	t.Run("a month of seconds is one row", func(t *testing.T) {
 		s := tell(t, "11:00:00")
-		s.memory.decided["default/t"] = noon.AddDate(0, -1, 0)
+		s.memory.decided["default/t"], s.memory.counted["default/t"] = noon.AddDate(0, -1, 0), 1
 		s.restart("12:00:00.7", "")
 		long := every(time.Second, nil)
 		long.Since = noon.AddDate(-1, 0, 0)
@@ -399,7 +410,7 @@ func TestPlanChanges(t *testing.T) {
 		s.at("11:59:31", plan(every(90*time.Second, nil)), "pass 11:59:00", "wake 12:00:00")
 		s.at("12:00:00", Tick{}, "begin 12:00:00", "wake 12:01:30")
 		s.at("12:00:10", plan(every(90*time.Second, nil), other), "pass 12:00:10", "wake 12:01:30")
-		s.at("12:00:20", plan(every(90*time.Second, nil)), "wake 12:01:30")
+		s.at("12:00:20", plan(every(90*time.Second, nil)), "pass 12:00:10 to generation 0, last 12:00:10", "wake 12:01:30")
 	})
 	t.Run("a new generation counts from its acceptance", func(t *testing.T) {
 		s := tell(t, "11:59:30")
@@ -408,13 +419,27 @@ func TestPlanChanges(t *testing.T) {
 		next := given(func(a *fleet.Assignment) {
 			a.Generation, a.Since, a.Task.On.Cron = 2, noon.Add(-30*time.Second), "*/15 * * * * *"
 		})
-		s.at("12:00:32", plan(next), "missed spec_late 12:00:15", "skipped overlap 12:00:30", "wake 12:00:45")
+		s.at("12:00:32", plan(next), "pass 12:00:00 to generation 2, last 12:00:00", "missed spec_late 12:00:15", "skipped overlap 12:00:30", "wake 12:00:45")
+	})
+	t.Run("a new generation counts after what waited under the old one", func(t *testing.T) {
+		queued := func(generation uint64) Event {
+			return plan(given(func(a *fleet.Assignment) {
+				a.Generation, a.Task.Limits.Overlap = generation, fleet.OverlapQueue
+			}))
+		}
+		s := tell(t, "11:59:30")
+		s.at("11:59:31", queued(1), "pass 11:59:00", "wake 12:00:00")
+		s.at("12:00:00", Tick{}, "begin 12:00:00", "wake 12:01:00")
+		s.at("12:01:00", Tick{}, "wake 12:02:00")
+		s.at("12:01:30", queued(2), "wake 12:02:00")
+		s.at("12:02:00", Tick{}, "skipped replaced 12:01:00", "wake 12:03:00")
+		s.at("12:02:30", s.ends(0), "pass 12:01:00 to generation 2, last 12:01:00", "begin 12:02:00", "wake 12:03:00")
 	})
 	t.Run("a task that is gone leaves its run alone", func(t *testing.T) {
 		s := tell(t, "11:59:30")
 		s.at("11:59:31", plan(given(nil)), "pass 11:59:00", "wake 12:00:00")
 		s.at("12:00:00", Tick{}, "begin 12:00:00", "wake 12:01:00")
-		s.at("12:00:30", plan())
+		s.at("12:00:30", plan(), "pass 12:00:00 to generation 0, last 12:00:00")
 		s.at("12:02:30", s.ends(0))
 		if len(s.state.tasks) != 0 {
 			t.Error("the task is still known")

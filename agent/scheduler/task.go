@@ -24,9 +24,10 @@ type task struct {
 	hasNext  bool
 
 	running     []running
-	waiting     []item    // instants that have come and wait for a run to end, oldest first
-	open        span      // outcomes decided and not yet given out
-	flushed     time.Time // when one was given out, and which kind
+	waiting     []item        // instants that have come and wait for a run to end, oldest first
+	stints      []fleet.Stint // what is due from then on, to be given out when nothing from before waits
+	open        span          // outcomes decided and not yet given out
+	flushed     time.Time     // when one was given out, and which kind
 	flushedKind kind
 
 	backoff time.Duration // of a daemon

@@ -38,7 +38,10 @@ func (u *Uplink) sendRuns(ctx context.Context) {
 			u.wait(ctx, linger, nil, nil)
 			continue
 		}
-		records = within(records, batchBytes)
+		if fit := within(records, batchBytes); len(fit) < len(records) {
+			limit = len(fit) // asked again: cut here, it might lack what the rest of it says
+			continue
+		}
 		fits := true
 		u.persist(ctx, nil, func(ctx context.Context) error {
 			after, fits, err = u.deliver(ctx, records)

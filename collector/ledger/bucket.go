@@ -33,6 +33,9 @@ const (
 	inPresumed
 	inHours
 	inKept
+	inAccounts
+	inStints
+	inGenerations
 	inLeases
 	inRequests
 	inRequestExpiry
@@ -73,6 +76,9 @@ var bucketNames = [buckets]string{
 	inPresumed:         "runs_presumed",   // run → 1, while its outcome is not its host's word
 	inHours:            "hours",           // hour since 1970 → runs and failures first seen in it
 	inKept:             "runs_kept",       // task → how many runs it has
+	inAccounts:         "accounts",        // task.host → accountRow
+	inStints:           "stints",          // task.host.instant → stintRow
+	inGenerations:      "generations",     // task.generation → fleet.Task, its name and trigger only
 	inLeases:           "leases",          // task.run → fleet.Lease
 	inRequests:         "requests",        // idempotency key → requestRow
 	inRequestExpiry:    "requests_expiry", // instant.key

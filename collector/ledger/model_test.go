@@ -275,6 +275,14 @@ func randomRuns(random *rand.Rand, at time.Time) *RecordRuns {
 		for range random.IntN(6) {
 			sequence += uint64(random.IntN(4)) // zero: out of order
 			n := random.IntN(200)
+			if random.IntN(4) == 0 {
+				stint := &fleet.Stint{Task: "default/foo", Generation: uint64(random.IntN(3)), After: noon.Add(time.Duration(n) * time.Minute)}
+				if random.IntN(2) == 0 {
+					stint.Last = stint.After
+				}
+				batch.Records = append(batch.Records, api.RunRecord{Sequence: sequence, Stint: stint})
+				continue
+			}
 			run := testRun(n, fleet.NewTaskID("", []string{"foo", "foo2"}[n%2]), states[random.IntN(len(states))])
 			run.ID, run.Host = runID(n*60_000, host), hostID(host)
 			if n%7 == 0 {

@@ -174,4 +174,5 @@ func removeRuns(c *change, runs []fleet.Run) {
 	for task, n := range sorted(less) {
 		addKept(c, task, n)
 	}
+	forgetRuns(c, runs)
 }

@@ -67,7 +67,12 @@ func (b *HostBatch) record(c *change, tally *tally) Receipt {
 			continue
 		}
 		receipt.Acknowledged = b.Records[i].Sequence
-		changed, why := recordRun(c, b.Host, &b.Records[i].Run, tally)
+		changed, why := b.Records[i].Stint != nil, ""
+		if changed {
+			why = recordStint(c, b.Host, b.Records[i].Stint, tally)
+		} else {
+			changed, why = recordRun(c, b.Host, &b.Records[i].Run, tally)
+		}
 		switch {
 		case why != "":
 			receipt.Refused++

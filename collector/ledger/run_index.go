@@ -61,6 +61,7 @@ func writeRun(c *change, old, next *fleet.Run, known bool, tally *tally) {
 		}
 	}
 	tally.count(old, next, known)
+	tally.book(c, old, next, known)
 }
 
 // removeRun removes a run and its keys.
@@ -89,15 +90,20 @@ func madeAt(id []byte) (time.Time, bool) {
 // tally sums up what one command does to the counts, so that each is written
 // once.
 type tally struct {
-	hours map[uint64]hourCount
-	kept  map[fleet.TaskID]int
-	open  int
+	hours    map[uint64]hourCount
+	kept     map[fleet.TaskID]int
+	open     int
+	accounts map[accountKey]*accountRow
+	daemons  map[string]bool // by generation key: no schedule says when it is due
 }
 
 type hourCount struct{ runs, failed int }
 
 func newTally() *tally {
-	return &tally{hours: map[uint64]hourCount{}, kept: map[fleet.TaskID]int{}}
+	return &tally{
+		hours: map[uint64]hourCount{}, kept: map[fleet.TaskID]int{},
+		accounts: map[accountKey]*accountRow{}, daemons: map[string]bool{},
+	}
 }
 
 func (t *tally) count(old, next *fleet.Run, known bool) {
@@ -151,6 +157,7 @@ func (t *tally) write(c *change) {
 		count.failed = max(0, count.failed+more.failed)
 		c.put(inHours, bigEndian(hour), count.bytes())
 	}
+	t.writeAccounts(c)
 	for task, more := range sorted(t.kept) {
 		if more != 0 {
 			addKept(c, task, more)

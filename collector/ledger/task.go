@@ -140,6 +140,7 @@ func noTask(id fleet.TaskID) *fleet.Error {
 func putTask(c *change, task taskRow) {
 	id := task.Task.ID()
 	c.put(inTasks, key(string(id)), encode(task))
+	keepGeneration(c, &task)
 	c.notify(Tasks)
 	index := c.index
 	c.after(func(l *Ledger) {

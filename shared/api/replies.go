@@ -319,10 +319,12 @@ type RunBatch struct {
 	Records []RunRecord     `json:"records"`
 }
 
-// RunRecord is one change of one run with its place in the journal.
+// RunRecord is one change of one run with its place in the journal, or word of
+// what is due from then on.
 type RunRecord struct {
-	Sequence uint64    `json:"sequence"` // from 1
-	Run      fleet.Run `json:"run"`
+	Sequence uint64       `json:"sequence"` // from 1
+	Run      fleet.Run    `json:"run,omitzero"`
+	Stint    *fleet.Stint `json:"stint,omitempty"` // set: there is no run
 }
 
 // RunReceipt answers a RunBatch: everything up to Acknowledged is committed

@@ -76,6 +76,10 @@ func nanos(t *time.Time) int64 {
 	return t.UnixNano()
 }
 
+// Nanos returns an instant in nanoseconds since 1970: zero for none, and 1 for
+// one that cannot be told, so that Plausible refuses it.
+func Nanos(t time.Time) int64 { return nanos(&t) }
+
 // Plausible reports whether an instant may belong to a run: from 1971 to 2200.
 func Plausible(t *time.Time) bool { return t.Year() > 1970 && t.Year() <= 2200 }
 
