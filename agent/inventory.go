@@ -80,6 +80,7 @@ func (v *inventory) scan(ctx context.Context, scanner *discover.Scanner) {
 	for i := range told.Jobs {
 		told.Jobs[i].Evidence = nil // which goes with the sightings
 	}
+	fit(told, reportRoom)
 	v.up.SetReport(told)
 	v.seen.scanned(&report)
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,10 +201,14 @@ func accountOf(fields []string, uid uint32) account {
 	return a
 }
 
+// userNames are what other services may call a user. What stands where a user
+// was forgotten, as PGPASSWORD=secret, is none.
+var userNames = regexp.MustCompile(`^[\pL\pN_][\pL\pN_.@\\+-]{0,255}\$?$`)
+
 // known reports whether the host knows a user, as far as can be said.
 func (u *users) known(name string) bool {
 	_, ok := u.uids[name]
-	return ok || u.open
+	return ok || u.open && userNames.MatchString(name)
 }
 
 // uid returns a user's number.

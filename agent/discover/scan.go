@@ -241,6 +241,7 @@ func (c *Scanner) findParts(ctx context.Context, t *tree, source string, parts [
 			return
 		}
 		out := c.within(ctx, t, p.name, min(left, maxPart), p.find)
+		out.share(p.name, amount{})
 		out.from(source + "\x00" + p.name)
 		all.add(out)
 	}

@@ -44,6 +44,9 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	if !t.isRead() && len(file.Jobs) <= len(file.Problems) {
 		return // it does not even look like a table
 	}
+	if !t.system && t.owner != "root" {
+		defer out.share(t.source, out.amount())
+	}
 	verdict := s.fileVerdict(out, file, look, t)
 	var env environment
 	managed := readMarks(content, jobLines(file))
@@ -162,7 +165,7 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 	out.jobs = append(out.jobs, job)
 	out.level()
 	out.asides[len(out.jobs)-1] = aside{schedule: schedule, location: location}
-	if call, ok := callOf(j); ok && t.isRead() {
+	if call, ok := callOf(j); ok && t.isRead() && (t.system || t.owner == "root") {
 		call.job, call.schedule, call.location = job, schedule, location
 		out.calls = append(out.calls, call)
 	}
