@@ -2,11 +2,14 @@ package discover
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +27,9 @@ type Watcher struct {
 
 	due   chan struct{}
 	homes atomic.Bool // somebody looks for directories in homes, which may hang
+
+	mu     sync.Mutex
+	wanted map[string]map[string]bool // names in a watched directory; empty: all
 }
 
 // defaultQuiet is longer than an editor needs to write a file, and short enough
@@ -90,6 +96,9 @@ func (w *Watcher) watch(ctx context.Context, changes chan<- struct{}) {
 		case err := <-notices.Errors: // an overflow: something changed
 			logger.Debug("a notice of changed crontabs was lost", "error", err)
 		case event := <-notices.Events:
+			if !w.wants(event.Name) {
+				continue
+			}
 			if event.Has(fsnotify.Create) && soon == nil { // it may be a directory: watched before the scan it calls for
 				soon = time.After(orDuration(w.Quiet, defaultQuiet) / 2)
 			}
@@ -111,12 +120,7 @@ func (w *Watcher) add(notices *fsnotify.Watcher) {
 		return
 	}
 	defer t.release()
-	watch := func(name string) {
-		if p, err := t.lookup(name, true); err == nil {
-			_ = notices.Add(filepath.Join(root, p.path)) // what cannot be watched is scanned by the clock
-			p.Close()
-		}
-	}
+	watch := func(name string) { w.addNearest(notices, t, root, name) }
 	for _, src := range sources {
 		for _, name := range src.watch {
 			watch(name)
@@ -133,10 +137,55 @@ func (w *Watcher) add(notices *fsnotify.Watcher) {
 		defer w.homes.Store(false)
 		defer t.release()
 		running := &scan{tree: t, live: root == "/"}
-		for _, name := range homeWatches(t, running.unmounted(context.Background())) {
+		away := running.unmounted(context.Background())
+		for _, name := range append(homeWatches(t, away), firstUnits(t, away)...) {
 			watch(name)
 		}
 	}()
+}
+
+// addNearest watches a directory, or the nearest above it that is there, in
+// which the next one down is waited for.
+func (w *Watcher) addNearest(notices *fsnotify.Watcher, t *tree, root, name string) {
+	for below := ""; ; below, name = path.Base(name), path.Dir(name) {
+		p, err := t.lookup(name, true)
+		if err == nil {
+			dir := filepath.Join(root, p.path)
+			p.Close()
+			w.want(dir, below)
+			_ = notices.Add(dir) // what cannot be watched is scanned by the clock
+			return
+		}
+		if !errors.Is(err, fs.ErrNotExist) || name == "/" {
+			return
+		}
+	}
+}
+
+// want notes a name of interest in a watched directory; empty: all are.
+func (w *Watcher) want(dir, name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wanted == nil {
+		w.wanted = make(map[string]map[string]bool)
+	}
+	switch names := w.wanted[dir]; {
+	case name == "":
+		w.wanted[dir] = map[string]bool{}
+	case names == nil:
+		w.wanted[dir] = map[string]bool{name: true}
+	case len(names) > 0:
+		names[name] = true
+	}
+}
+
+// wants reports whether a notice is of interest. A home is watched for
+// ".config" to be made, not for all that its user does.
+func (w *Watcher) wants(name string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names, watched := w.wanted[filepath.Dir(name)]
+	return !watched || len(names) == 0 || names[filepath.Base(name)]
 }
 
 // maxUnitWatches bounds the directories of units that are watched, of the
@@ -180,6 +229,18 @@ func homeWatches(t *tree, away func(home string) bool) []string {
 		}
 	}
 	return list[:min(len(list), maxUnitWatches)]
+}
+
+// firstUnits are the directories in which users would put their first units.
+func firstUnits(t *tree, away func(home string) bool) []string {
+	var list []string
+	users := readUsers(context.Background(), t)
+	for i := range users.accounts[:min(len(users.accounts), maxManagers)] {
+		if home := users.accounts[i].home; home != "" && !away(home) && len(list) < maxUnitWatches {
+			list = append(list, path.Join(home, ".config/systemd/user"))
+		}
+	}
+	return list
 }
 
 func orDuration(d, otherwise time.Duration) time.Duration {

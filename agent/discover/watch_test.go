@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // TestBurst plays changes at given instants and looks when scans are due.
@@ -106,6 +108,35 @@ func TestWatchSeesChanges(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestNearestIsWatched: of a directory that is not there yet, the nearest one
+// above is watched, and only for the next one down.
+func TestNearestIsWatched(t *testing.T) {
+	root := plant(t, "-- var/x --\n-- home/ann/.bash_history --\n-- etc/x --\n")
+	tree, err := openTree(root)
+	must(t, err)
+	defer tree.release()
+	notices, err := fsnotify.NewWatcher()
+	must(t, err)
+	defer notices.Close()
+	w := NewWatcher(root)
+	for _, name := range []string{"/var/spool/cron/crontabs", "/home/ann/.config/systemd/user", "/home/ann/.local/share", "/etc/systemd/system", "/etc", "/etc/cron.d"} {
+		w.addNearest(notices, tree, root, name)
+	}
+	got := notices.WatchList()
+	slices.Sort(got)
+	if want := []string{root + "/etc", root + "/home/ann", root + "/var"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for name, want := range map[string]bool{
+		"/var/spool": true, "/var/log": false, "/home/ann/.config": true, "/home/ann/.local": true, "/home/ann/.bash_history": false,
+		"/etc/passwd": true, "/etc/systemd": true,
+	} {
+		if w.wants(root+name) != want {
+			t.Errorf("%s is wanted: %t", name, !want)
+		}
 	}
 }
 
