@@ -52,10 +52,11 @@ var arrows = map[string][]string{
 
 	// the collector's rooms
 	"collector/ledger":   {"shared/api", "shared/compact", "shared/fleet"},
+	"collector/account":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica":  {"collector/ledger", "shared/fleet"},
 	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
-	"collector/httpd":    {"collector/findings", "collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging", "shared/takeover", "shared/compact"},
+	"collector/httpd":    {"collector/account", "collector/findings", "collector/ledger", "shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/logging", "shared/takeover", "shared/compact"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",

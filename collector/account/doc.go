@@ -1,0 +1,16 @@
+// Package account tells what became of everything that was due, so that nothing
+// is lost without a word:
+//
+//	due = ran + skipped + missed + unknown + pending
+//
+// The left side never looks at a record. It is the number of instants that the
+// schedules of a task's generations have within the stints that its hosts told
+// of, plus the orders that were given. The right side is what the records of
+// runs add up to. Both are kept beyond the runs that are forgotten.
+//
+//	stints × schedules ──► due(…, last word of the host] ─┐
+//	                       due(last word, now] ─► pending │ difference
+//	records ─► ran, skipped, missed, unknown, open ───────┘
+//
+// Proof does the same instant by instant, and names what is wrong.
+package account
