@@ -121,7 +121,7 @@ func (f *found) identify() {
 }
 
 func secretless(job *fleet.Job) (string, bool) {
-	return mask.Constant(job.Command, job.Kind == fleet.KindCron)
+	return mask.ConstantOf(job)
 }
 
 // sorted puts what was found into an order that is the same for the same tree,

@@ -105,7 +105,7 @@ func (f *finder) word(c *command, start, end, limit, depth int) {
 // readers take a password from their input when one of their words says so.
 var readers = map[string]string{
 	"-S": "sudo", "--stdin": "", "--password-stdin": "", "--passphrase-fd": "", "stdin": "", "fd:0": "", "chpasswd": "", "kinit": "",
-	"cryptsetup": "", "smbpasswd": "", "su": "",
+	"cryptsetup": "", "smbpasswd": "", "su": "", "passwd": "",
 }
 
 // operandOrProgram looks at a word that is neither setting nor option.
@@ -114,6 +114,9 @@ func (f *finder) operandOrProgram(c *command, text string, from, to int) {
 		return // a setting before the program
 	}
 	program := strings.TrimSuffix(base(text), ":") // as programs begin what they complain of
+	if _, known := programs[program]; !known {
+		program = strings.TrimRight(program, "0123456789.-") // mysqldump-8.0
+	}
 	if with, reads := readers[text]; reads && (with == "" || with == c.program) {
 		f.piped(c)
 	} else if _, reads := readers[program]; reads && c.first {
@@ -124,7 +127,7 @@ func (f *finder) operandOrProgram(c *command, text string, from, to int) {
 		c.flags, c.operand, c.program = flags, operands[program], program
 	case c.first || program == "sudo" || program == "echo" || program == "printf":
 		c.program = program
-		c.isEcho = program == "echo" || program == "printf"
+		c.isEcho = program == "echo" || program == "printf" || program == "yes"
 	case c.operand != nothing && !strings.HasPrefix(text, "-"):
 		f.part(c.operand, from, to, 0)
 		c.operand = nothing
@@ -198,6 +201,9 @@ func (f *finder) part(what how, start, end, depth int) bool {
 		return false
 	}
 	from, to := start+at+1, end
+	if from == to && what == afterColon && looksRandom(text[:at]) { // a token in the user's place
+		f.add(start, start+at)
+	}
 	if i := strings.LastIndexByte(f.text[from:to], '@'); what == afterSlash && i >= 0 {
 		to = from + i
 	}
@@ -241,7 +247,7 @@ func (f *finder) named(c *command, from, to, limit, depth int, quoted bool) bool
 
 // option looks at -x, -xvalue and --name.
 func (f *finder) option(c *command, text string, from, to, depth int) bool {
-	if len(text) < 2 || text[0] != '-' {
+	if len(text) < 2 || text[0] != '-' && text[0] != '/' {
 		return false
 	}
 	for _, flag := range c.flags {
@@ -260,7 +266,7 @@ func (f *finder) option(c *command, text string, from, to, depth int) bool {
 		f.piped(c)
 	}
 	name := strings.TrimLeft(text, "-")
-	if len(name) < 3 || strings.ContainsAny(name, "=:/") {
+	if len(name) < 2 || len(name) < 3 && name != "pw" || strings.ContainsAny(name, "=:/") {
 		return false
 	}
 	switch strengthOf(name) {

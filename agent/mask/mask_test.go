@@ -45,6 +45,13 @@ func TestSecretsAreMasked(t *testing.T) {
 		"aws configure set aws_secret_access_key «abcDEF/ghi+1»",
 		// short options of programs that are known
 		"mysqldump -u root -p«hunter2» --all-databases",
+		"/opt/mysql/bin/mysqldump-8.0 -p«hunter2» shop",
+		"azcopy sync 'https://a.blob.core.windows.net/c?sv=2020&sig=«Zm9v/YmFy»&se=2027' /x",
+		"curl -u «0123456789abcdef01234567»: https://api.example.org",
+		"xfreerdp /u:ann /p:«hunter2» /v:h",
+		"app --pw «hunter2»",
+		"echo «hunter2» | passwd ann",
+		"yes «hunter2» | passwd ann",
 		"/usr/bin/mysqldump -uroot -p'«hunter 2»' shop",
 		"/usr/bin/mysqldump -uroot '-p«hunter2»' shop",
 		"flock -n /tmp/l ionice -c3 mariadb-dump -p«hunter2» shop",
@@ -344,5 +351,16 @@ func BenchmarkConstant(b *testing.B) {
 		if _, any := Constant(text, true); any {
 			b.Fatal("it holds no secret")
 		}
+	}
+}
+
+// TestForgottenUser: in a crontab where a user was forgotten the program stands
+// in its place, and what follows is masked as that program's.
+func TestForgottenUser(t *testing.T) {
+	job := fleet.Job{Kind: fleet.KindCron, User: "mysqldump", Command: "-phunter2 shop"}
+	told := New(make([]byte, KeySize)).Report(&fleet.Report{Jobs: []fleet.Job{job}}).Jobs[0]
+	constant, _ := ConstantOf(&job)
+	if strings.Contains(told.Command, "hunter2") || told.User != "mysqldump" || constant != "-p<redacted> shop" {
+		t.Errorf("told %+v, constant %q", told, constant)
 	}
 }

@@ -46,6 +46,20 @@ func Constant(command string, crontab bool) (string, bool) {
 	return masked(command, crontab, constant)
 }
 
+// ConstantOf is [Constant] for the command of a job.
+func ConstantOf(job *fleet.Job) (string, bool) { return maskedOf(job, constant) }
+
+func maskedOf(job *fleet.Job, mark func(string) string) (string, bool) {
+	crontab := job.Kind == fleet.KindCron
+	if crontab && strings.HasPrefix(job.Command, "-") { // the program stands where a user was forgotten
+		whole, any := masked(job.User+" "+job.Command, crontab, mark)
+		if rest, ok := strings.CutPrefix(whole, job.User+" "); ok {
+			return rest, any
+		}
+	}
+	return masked(job.Command, crontab, mark)
+}
+
 // maxRounds bounds how often a text is gone over. What is masked may show what
 // stands beside it in another light; a text made to go on like that for ever
 // is masked as a whole.
@@ -147,7 +161,8 @@ func (m *Masker) Report(report *fleet.Report) *fleet.Report {
 }
 
 func (m *Masker) job(job fleet.Job) fleet.Job {
-	job.Command, _ = masked(job.Command, job.Kind == fleet.KindCron, m.mark)
+	job.Command, _ = maskedOf(&job, m.mark)
+	job.User, _ = m.Text(job.User)
 	job.Env = m.Env(job.Env)
 	job.ManagedBy, _ = m.Text(job.ManagedBy)
 	job.Verdict.Why, _ = m.Text(job.Verdict.Why)

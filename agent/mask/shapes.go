@@ -28,6 +28,9 @@ var paths = []string{
 	"webhook.office.com/webhookb2/", "outlook.office.com/webhook/", "api.telegram.org/bot",
 }
 
+// signatures are parameters of addresses that let in whoever has the address.
+var signatures = []string{"sig=", "Signature=", "X-Amz-Signature=", "X-Goog-Signature="}
+
 // firsts are the bytes tokens begin with.
 var firsts = func() (is [256]bool) {
 	for _, t := range tokens {
@@ -72,7 +75,27 @@ func (f *finder) shapes() {
 			at = end
 		}
 	}
+	f.signed()
 	f.privateKeys()
+}
+
+// signed finds the signatures of addresses.
+func (f *finder) signed() {
+	for at := 0; ; {
+		i := strings.IndexAny(f.text[at:], "?&")
+		if i < 0 {
+			return
+		}
+		at += i + 1
+		for _, name := range signatures {
+			if value, ok := strings.CutPrefix(f.text[at:], name); ok {
+				from := at + len(name)
+				if to := from + stretch(value, " \t\n\"'`<>;&|)"); from < to && isSecret(f.text[from:to], strong) {
+					f.add(from, to)
+				}
+			}
+		}
+	}
 }
 
 // stretch returns how much of text comes before one of the stops.

@@ -21,6 +21,10 @@ import (
 // maxBlob bounds the header of one package, in bytes; rpm's own bound is 256 MiB.
 const maxBlob = 64 << 20
 
+// maxDirs bounds the directories of one package; kernels and fonts have some
+// thousands.
+const maxDirs = 1 << 18
+
 // Source is a database that is open.
 type Source struct {
 	File io.ReaderAt
@@ -114,6 +118,9 @@ func readHeader(blob []byte, within func(dir string) bool, add func(name, file s
 	var dirs []string // empty: not wanted
 	wanted := false
 	for dir := range h.list(tagDirNames) {
+		if len(dirs) == maxDirs {
+			return
+		}
 		text := string(dir)
 		if !within(text) {
 			text = ""

@@ -279,3 +279,28 @@ func FuzzHeader(f *testing.F) {
 		readHeader(blob, func(string) bool { return true }, func(string, string) {})
 	})
 }
+
+// TestNoRoom: a row of nothing but columns and a header of nothing but
+// directories take little memory, however many there are.
+func TestNoRoom(t *testing.T) {
+	const n = 8 << 20
+	row := append([]byte{0x84, 0x80, 0x80, 0x04}, bytes.Repeat([]byte{8}, n)...) // the head has n+4 bytes
+	if columns := record(row); len(columns) == 0 || len(columns) > maxColumns {
+		t.Errorf("%d columns", len(columns))
+	}
+	entry := func(tag, kind, offset, count uint32) []byte {
+		var b []byte
+		for _, number := range []uint32{tag, kind, offset, count} {
+			b = binary.BigEndian.AppendUint32(b, number)
+		}
+		return b
+	}
+	data := append([]byte("name\x00"), make([]byte, n)...)
+	blob := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 2), uint32(len(data)))
+	blob = append(append(append(blob, entry(tagName, typeString, 0, 1)...), entry(tagDirNames, typeStringList, 5, n)...), data...)
+	asked := 0
+	readHeader(blob, func(string) bool { asked++; return true }, func(string, string) {})
+	if asked == 0 || asked > maxDirs {
+		t.Errorf("asked for %d directories", asked)
+	}
+}

@@ -163,7 +163,10 @@ func (s *sqlite) local(size int64) int64 {
 	return least
 }
 
-// record cuts a row into its columns; nil where it is broken.
+// maxColumns is how many columns of a row are looked at: those of the schema.
+const maxColumns = 5
+
+// record cuts a row into its first columns; nil where it is broken.
 func record(row []byte) [][]byte {
 	size, n := varint(row)
 	if n == 0 || size < uint64(n) || size > uint64(len(row)) {
@@ -171,7 +174,7 @@ func record(row []byte) [][]byte {
 	}
 	kinds, data := row[n:size], row[size:]
 	var columns [][]byte
-	for len(kinds) > 0 {
+	for len(kinds) > 0 && len(columns) < maxColumns {
 		kind, n := varint(kinds)
 		if n == 0 {
 			return nil
