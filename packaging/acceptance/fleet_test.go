@@ -20,7 +20,7 @@ import (
 
 // cluster is a set of real collectors and agents on loopback addresses of its own.
 type cluster struct {
-	t          *testing.T
+	t          testing.TB
 	dir        string
 	net        int      // the second octet of its addresses: 127.net.x.y
 	addresses  []string // of the collectors' APIs
@@ -31,7 +31,7 @@ type cluster struct {
 
 // program is one running process that can be killed and started again.
 type program struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	args []string
 	log  string
@@ -41,7 +41,7 @@ type program struct {
 
 var networks atomic.Int32
 
-func binary(t *testing.T, name string) string {
+func binary(t testing.TB, name string) string {
 	t.Helper()
 	dir := os.Getenv("FLEETCRON_BIN")
 	if dir == "" {
@@ -52,7 +52,7 @@ func binary(t *testing.T, name string) string {
 
 // newCluster starts the collectors and the agents and waits until a leader
 // answers and every agent is alive.
-func newCluster(t *testing.T, collectors, agents int) *cluster {
+func newCluster(t testing.TB, collectors, agents int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), net: 100 + int(networks.Add(1)) + os.Getpid()%100}
 	c.begin(collectors)

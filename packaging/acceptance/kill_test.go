@@ -173,7 +173,7 @@ func count(mu *sync.Mutex, m map[fleet.TaskID]uint64) int {
 }
 
 // readProbe returns how often each occurrence was started.
-func readProbe(t *testing.T, path string) map[string]int {
+func readProbe(t testing.TB, path string) map[string]int {
 	t.Helper()
 	file, err := os.Open(path)
 	if os.IsNotExist(err) {
