@@ -242,6 +242,21 @@ func TestWhatTheHostSees(t *testing.T) {
 	)
 }
 
+func TestAnExposedFileIsToldOnce(t *testing.T) {
+	exposed := func(job *api.JobView) { job.Risks = []fleet.Risk{{Kind: fleet.FindExposed, Why: "everybody may read it"}} }
+	f := one(
+		newJob("/bin/a --token x", from("/etc/cron.d/two", 1), exposed), newJob("/bin/b --token x", from("/etc/cron.d/two", 2), exposed),
+		newJob("/bin/c --token x", from("/etc/cron.d/one", 4), exposed),
+	)
+	list := expect(t, f,
+		"warning exposed web-1 /etc/cron.d/one:4: everybody may read it",
+		"warning exposed web-1 /etc/cron.d/two:0: everybody may read it",
+	)
+	if want := "chmod o-r /etc/cron.d/two  # on web-1"; list[1].Fix != want || list[0].Job == "" || list[1].Job != "" {
+		t.Errorf("%+v", list)
+	}
+}
+
 func TestWhatIsMute(t *testing.T) {
 	for command, want := range map[string]bool{
 		"/bin/x": true, "/bin/x >/dev/null 2>&1": true, "/bin/x &> /dev/null": true, "/bin/x >>/var/log/x.log 2>&1": false, "/bin/x | logger -t x": false,

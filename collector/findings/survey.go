@@ -73,6 +73,7 @@ func newSurvey(host *Host, inventory Inventory, known *almanac, now time.Time) *
 	s.ignored(host, jobs)
 	s.problems(host, untold(inventory.Problems, jobs))
 	s.stale(host, jobs)
+	s.exposed(host, jobs)
 	for i := range jobs {
 		s.risks(host, &jobs[i])
 		s.failed(host, &jobs[i])
@@ -158,8 +159,35 @@ func identity(parts ...string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// alone is every risk that is told for each job; secrets are gathered.
-var alone = []fleet.FindingKind{fleet.FindPercent, fleet.FindPath, fleet.FindWritable, fleet.FindExposed}
+// alone is every risk that is told for each job; secrets are gathered, and
+// what others may read is told of the file.
+var alone = []fleet.FindingKind{fleet.FindPercent, fleet.FindPath, fleet.FindWritable}
+
+// exposed adds one finding for each file in which others can read secrets.
+func (s *survey) exposed(host *Host, jobs []api.JobView) {
+	type file struct{ source, why string }
+	with := map[file][]*api.JobView{}
+	var order []file
+	for i := range jobs {
+		for _, risk := range jobs[i].Risks {
+			if risk.Kind != fleet.FindExposed {
+				continue
+			}
+			in := file{jobs[i].Source, risk.Why}
+			if with[in] == nil {
+				order = append(order, in)
+			}
+			with[in] = append(with[in], &jobs[i])
+		}
+	}
+	for _, in := range order {
+		job := with[in][0]
+		if len(with[in]) > 1 {
+			job = &api.JobView{Job: fleet.Job{Source: in.source}}
+		}
+		s.add(s.about(fleet.FindExposed, host, job, in.why, in.why))
+	}
+}
 
 // risks adds what the host saw to be wrong with a job that runs.
 func (s *survey) risks(host *Host, job *api.JobView) {

@@ -42,7 +42,7 @@ var table = map[fleet.FindingKind]entry{
 	fleet.FindCollision:  {fleet.Notice, "They compete for processor, memory and disk, and each takes longer than alone.", fixSpread},
 	fleet.FindDST:        {fleet.Notice, "On the day on which the clock changes its work is left out, or done twice.", fixDST},
 	fleet.FindNoSignal:   {fleet.Notice, "It has no MAILTO that gets its output, no log and no monitor URL: nobody hears of a failure.", fixAdopt},
-	fleet.FindClockSkew:  {fleet.Warning, "Jobs start at the wrong time, certificates fail, and instants of this host cannot be compared with others.", fixClock},
+	fleet.FindClockSkew:  {fleet.Warning, "Jobs start at the wrong time, certificates fail, and instants of this host cannot be compared with others. The collector that the host asks compares the clocks, and no other tells of it.", fixClock},
 	fleet.FindSilentHost: {fleet.Warning, "What is shown of it is as old as that. Its jobs may run, or the host may be down.", fixSilent},
 	fleet.FindAdoption:   {fleet.Warning, "Until it is settled, look which of the two runs: the line on the host, or the task.", fixAdoption},
 }

@@ -26,7 +26,8 @@ type foundTask struct {
 	// Masked says that the host kept a secret to itself: a placeholder stands
 	// in its place.
 	Masked bool `json:"masked,omitempty"`
-	// Mind is what its hosts say is wrong with it though it runs, sorted.
+	// Mind is what its hosts say is wrong with it though it runs, or special
+	// about its starts, sorted.
 	Mind []string `json:"mind,omitempty"`
 }
 
@@ -148,12 +149,17 @@ func (e *exporter) add(job *api.JobView) {
 	}
 	group.From = append(group.From, originOf(job))
 	group.Masked = group.Masked || masked.MatchString(job.Command) || anyMasked(job.Env)
+	group.mind(job.Verdict.Why) // of one that runs: what is special about its starts
 	for _, risk := range job.Risks {
-		if !slices.Contains(group.Mind, risk.Why) {
-			group.Mind = append(group.Mind, risk.Why)
-		}
+		group.mind(risk.Why)
 	}
 	group.Task.Where.Hosts = append(group.Task.Where.Hosts, hostPattern(job, host))
+}
+
+func (t *foundTask) mind(why string) {
+	if why != "" && !slices.Contains(t.Mind, why) {
+		t.Mind = append(t.Mind, why)
+	}
 }
 
 // finish sorts and names what there is.

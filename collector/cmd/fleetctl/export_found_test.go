@@ -154,3 +154,29 @@ func TestExportFoundIsAlwaysValid(t *testing.T) {
 		}
 	})
 }
+
+func TestExportFoundTellsWhatIsSpecial(t *testing.T) {
+	timer := func(j *api.JobView) {
+		j.Kind, j.Source, j.Line, j.Schedule, j.Unit = fleet.KindTimer, "/etc/systemd/system/drain.timer", 0, "*-*-* 04:00:00", "queue.service"
+		j.Verdict.Why = "delayed at random by up to 5m"
+	}
+	answer := exportFound(exportHosts("web-1"), []api.JobView{lineOn(1, "web-1", "", "/opt/drain", timer)}, nil)
+	if len(answer.Tasks) != 1 {
+		t.Fatalf("%+v", answer)
+	}
+	text, err := answer.Tasks[0].text()
+	if err != nil || !strings.Contains(string(text), "# mind: delayed at random by up to 5m\n") || !strings.Contains(string(text), "queue.service") {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestAJobInAContainerSaysSo(t *testing.T) {
+	job := fleet.Job{Source: "/etc/crontabs/root", Line: 3}
+	if got := foundIn(&job); got != "/etc/crontabs/root:3" {
+		t.Error(got)
+	}
+	job.Container = "0123456789abcdef0123456789abcdef"
+	if got := foundIn(&job); !strings.HasPrefix(got, "/etc/crontabs/root:3 in container 0123456789abcdef") {
+		t.Error(got)
+	}
+}

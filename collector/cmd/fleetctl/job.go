@@ -224,7 +224,7 @@ func drawElsewhere(p *program, jobs []api.JobView) error {
 	t := p.table(column{title: "JOB"}, column{title: "USER"}, column{title: "SCHEDULE"}, column{title: "RUNS", paint: paintState}, column{title: "SOURCE", shrinks: true})
 	for i := range jobs {
 		job := &jobs[i]
-		t.row(jobRef(job.HostName, job.ID), job.User, job.Schedule, runsText(job), placeText(job.Source, job.Line))
+		t.row(jobRef(job.HostName, job.ID), job.User, job.Schedule, runsText(job), foundIn(&job.Job))
 	}
 	return t.write(p.stdout)
 }

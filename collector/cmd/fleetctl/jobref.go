@@ -77,6 +77,14 @@ func jobsOf(ctx context.Context, client *api.Client, host string) ([]api.JobView
 	return jobs, err
 }
 
+// foundIn says where a job stands, and in which container if in one.
+func foundIn(job *fleet.Job) string {
+	if job.Container == "" {
+		return placeText(job.Source, job.Line)
+	}
+	return placeText(job.Source, job.Line) + " in container " + cut(job.Container, 24)
+}
+
 // placeText says where something stands: a file, and its line where it has lines.
 func placeText(source string, line int) string {
 	if line > 0 {

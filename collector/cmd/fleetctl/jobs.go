@@ -175,7 +175,7 @@ func drawJobs(p *program, jobs []api.JobView, at time.Time) error {
 		if len(job.Next) > 0 && job.Verdict.Runs {
 			next = p.instant(firstAfter(job.Next, at))
 		}
-		t.row(job.HostName, job.User, job.Schedule, next, runsText(job), job.Command, placeText(job.Source, job.Line),
+		t.row(job.HostName, job.User, job.Schedule, next, runsText(job), job.Command, foundIn(&job.Job),
 			string(job.Kind), whyText(p, job), lastSeen(p, job.Evidence), overdueText(p, job),
 			job.Owner, job.Package, job.ManagedBy, string(job.ID))
 	}
