@@ -243,7 +243,9 @@ func TestWhatTheHostSees(t *testing.T) {
 }
 
 func TestAnExposedFileIsToldOnce(t *testing.T) {
-	exposed := func(job *api.JobView) { job.Risks = []fleet.Risk{{Kind: fleet.FindExposed, Why: "everybody may read it"}} }
+	exposed := func(job *api.JobView) {
+		job.Risks = []fleet.Risk{{Kind: fleet.FindExposed, Why: "everybody may read it"}}
+	}
 	f := one(
 		newJob("/bin/a --token x", from("/etc/cron.d/two", 1), exposed), newJob("/bin/b --token x", from("/etc/cron.d/two", 2), exposed),
 		newJob("/bin/c --token x", from("/etc/cron.d/one", 4), exposed),
