@@ -74,6 +74,10 @@ var (
 	descProblems  = describe("problems", "Lines and files that scans could not take as they stand.")
 	descTasks     = describe("tasks", "Tasks given, by state.", "state")
 	descOpen      = describe("runs_open", "Runs without an outcome.")
+	descDue       = describe("occurrences_due", "Instants that were due by schedules and orders.")
+	descOutcomes  = describe("occurrences_total", "Instants by what became of them.", "state")
+	descPending   = describe("occurrences_pending", "Instants that were due and have no outcome yet.")
+	descAccount   = describe("occurrences_difference", "Instants that were due and are neither pending nor have an outcome; anything but 0 is a fault.")
 	descIndex     = describe("ledger_index", "Index of the last entry applied.")
 	descTerm      = describe("raft_term", "Current term.")
 	descApplied   = describe("raft_applied_index", "Last entry handed to the ledger.")
@@ -88,7 +92,7 @@ var (
 func (c ledgerCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descHosts, descJobs, descBroken, descProblems, descTasks, descOpen, descIndex, descTerm,
-		descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
+		descDue, descOutcomes, descPending, descAccount, descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
 	} {
 		out <- desc
 	}
@@ -109,6 +113,14 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descTasks, float64(totals.Tasks-totals.Paused), string(fleet.TaskEnabled))
 	gauge(descTasks, float64(totals.Paused), string(fleet.TaskPaused))
 	gauge(descOpen, float64(totals.Open))
+	if sum, known := c.s.accountSum(); known {
+		gauge(descDue, float64(sum.Due))
+		gauge(descPending, float64(sum.Pending))
+		gauge(descAccount, float64(sum.Difference))
+		for state, n := range map[fleet.RunState]int{fleet.RunRan: sum.Ran, fleet.RunSkipped: sum.Skipped, fleet.RunMissed: sum.Missed, fleet.RunUnknown: sum.Unknown} {
+			out <- prometheus.MustNewConstMetric(descOutcomes, prometheus.CounterValue, float64(n), string(state))
+		}
+	}
 	index, _ := c.s.Ledger.Applied()
 	gauge(descIndex, float64(index))
 	status := c.s.Replica.Status()

@@ -25,6 +25,8 @@ func (s *Server) routes() []Route {
 		{get, api.PathTaskHosts, ReadFleet, here, none, "", "ResolvedList", answer(parseTask, s.taskHosts)},
 		{get, api.PathRuns, ReadFleet, here, none, "", "RunList", answer(query, s.Runs)},
 		{get, api.PathRun, ReadFleet, here, none, "", "RunView", answer(parseRun, s.run)},
+		{get, api.PathAccount, ReadFleet, here, none, "", "AccountLineList", answer(query, s.Account)},
+		{get, api.PathProof, ReadFleet, here, none, "", "Proof", answer(query, s.proof)},
 		{get, api.PathRunOutput, ReadOutput, here, none, "", "", s.serveOutput},
 		{get, api.PathUpcoming, ReadFleet, here, none, "", "UpcomingList", answer(query, s.Upcoming)},
 		{get, api.PathDensity, ReadFleet, here, none, "", "Density", answer(query, s.Density)},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/account"
 	"github.com/fleetcron/fleetcron/collector/findings"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -112,6 +113,8 @@ type Server struct {
 	packer   *packer
 	agenda   *agenda
 	findings *findings.Engine
+	book     *account.Book
+	sum      accountSum
 	turns    turns
 	peers    *http.Transport
 
@@ -132,6 +135,7 @@ func New(deps Deps) (*Server, error) {
 		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger),
 		peers: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * api.MaxWait},
 	}
+	s.book = account.New(deps.Ledger)
 	s.findings = findings.New(lookout{s})
 	deps.Ledger.OnHost(s.findings.Mark)
 	if s.HasFinding == nil {

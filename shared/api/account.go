@@ -60,7 +60,6 @@ const (
 	FaultNotDue   FaultKind = "not_due"  // a record tells of an instant that was not due
 	FaultMiscount FaultKind = "miscount" // a range counts another number of instants than were due in it
 	FaultSum      FaultKind = "sum"      // the totals are not those of the records
-	FaultHeldBack FaultKind = "untold"   // the host has decided it and has nothing left to deliver, and no record came
 )
 
 // AccountFault is one thing that is wrong with an account.
@@ -82,8 +81,6 @@ type Proof struct {
 	Records    int            `json:"records"`
 	Pending    int            `json:"pending"`
 	Difference int            `json:"difference"`
-	Heard      int            `json:"heard"`  // hosts whose own journal was asked
-	Silent     int            `json:"silent"` // hosts that could not be asked; what they delivered counts
 	Faults     []AccountFault `json:"faults"` // the first of them
 	More       int            `json:"more"`   // faults that are left out
 	Index      uint64         `json:"index"`
