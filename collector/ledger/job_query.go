@@ -17,6 +17,7 @@ func (l *Ledger) Jobs(id fleet.HostID) (jobs []api.JobView, err error) {
 		if err != nil {
 			return err
 		}
+		jobs = make([]api.JobView, 0, host.Jobs)
 		return eachRow(r, inJobs, prefix(string(id)), func(_ []byte, job jobRow) bool {
 			job.Job.Evidence = seen[job.Job.ID]
 			jobs = append(jobs, l.jobView(host, &job))

@@ -58,7 +58,7 @@ func BenchmarkSearch(b *testing.B) {
 		begun := time.Now()
 		before := inUse()
 		x := New(f)
-		if err := x.follow(); err != nil {
+		if err := x.CatchUp(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		load, size := time.Since(begun), inUse()-before

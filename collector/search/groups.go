@@ -3,6 +3,7 @@ package search
 import (
 	"cmp"
 	"container/heap"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -33,7 +34,7 @@ func (x *Index) Groups(q api.JobQuery) (api.List[api.JobGroup], error) {
 		return list, err
 	}
 	list.Index, _ = x.source.Applied()
-	if err := x.follow(); err != nil {
+	if err := x.CatchUp(context.Background()); err != nil {
 		return list, err
 	}
 	x.mu.RLock()
@@ -53,25 +54,34 @@ func (x *Index) Groups(q api.JobQuery) (api.List[api.JobGroup], error) {
 type counts struct{ jobs, hosts []uint32 }
 
 func (x *Index) count(m *match) counts {
-	n := len(x.words.prints.texts)
-	c := counts{make([]uint32, n), make([]uint32, n)}
-	last := make([]uint32, n) // the block that was counted last, from 1
-	for i, b := range x.blocks {
-		if !m.block(b) {
-			continue
-		}
-		for j := range b.rows {
-			r := &b.rows[j]
-			if !m.row(b, r) {
-				continue
-			}
-			c.jobs[r.print]++
-			if last[r.print] != uint32(i+1) {
-				last[r.print] = uint32(i + 1)
-				c.hosts[r.print]++
-			}
+	parts := x.parts()
+	all := make([]counts, len(parts))
+	spread(parts, func(part int, blocks []*block) { all[part] = x.countIn(blocks, m.scan()) })
+	for _, more := range all[1:] {
+		for number, jobs := range more.jobs {
+			all[0].jobs[number] += jobs
+			all[0].hosts[number] += more.hosts[number]
 		}
 	}
+	return all[0]
+}
+
+func (x *Index) countIn(blocks []*block, s *scan) counts {
+	n := len(x.words.prints.texts)
+	c := counts{make([]uint32, n), make([]uint32, n)}
+	last := make([]uint32, n) // how many blocks there were when it was counted last
+	seen, current := uint32(0), (*block)(nil)
+	s.each(blocks, func(b *block, r *row) {
+		if b != current {
+			current = b
+			seen++
+		}
+		c.jobs[r.print]++
+		if last[r.print] != seen {
+			last[r.print] = seen
+			c.hosts[r.print]++
+		}
+	})
 	return c
 }
 
@@ -142,12 +152,13 @@ func (x *Index) describe(m *match, page []rank) []api.JobGroup {
 		places[r.number] = uint32(i + 1)
 		groups[i] = api.JobGroup{Fingerprint: r.print, Jobs: int(r.jobs), Hosts: int(r.hosts), HostNames: []string{}}
 	}
+	scan := m.scan()
 	for _, b := range x.blocks {
 		if !m.block(b) {
 			continue
 		}
 		for i := range b.rows {
-			if r := &b.rows[i]; places[r.print] != 0 && m.row(b, r) {
+			if r := &b.rows[i]; places[r.print] != 0 && scan.row(b, r) {
 				x.words.describe(&groups[places[r.print]-1], b, r)
 			}
 		}

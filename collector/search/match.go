@@ -1,5 +1,10 @@
 package search
 
+import (
+	"runtime"
+	"sync"
+)
+
 // match is a filter resolved against the texts there are: rows are compared by
 // number.
 type match struct {
@@ -11,8 +16,8 @@ type match struct {
 
 // test is a term as it is asked of rows.
 type test struct {
-	holds rowTest
-	not   bool
+	rows rowTests
+	not  bool
 }
 
 // resolve looks the texts up. Call it with the index locked.
@@ -28,6 +33,34 @@ func (f *filter) resolve(x *Index) *match {
 	return m
 }
 
+// scan is a match as one goroutine asks it.
+type scan struct {
+	*match
+	holds []rowTest // of tests
+}
+
+func (m *match) scan() *scan {
+	s := &scan{m, make([]rowTest, len(m.tests))}
+	for i := range m.tests {
+		s.holds[i] = m.tests[i].rows()
+	}
+	return s
+}
+
+// each visits the rows of blocks that match, in their order.
+func (s *scan) each(blocks []*block, visit func(*block, *row)) {
+	for _, b := range blocks {
+		if !s.block(b) {
+			continue
+		}
+		for i := range b.rows {
+			if r := &b.rows[i]; s.row(b, r) {
+				visit(b, r)
+			}
+		}
+	}
+}
+
 // block reports whether rows of the host can match.
 func (m *match) block(b *block) bool {
 	if m.none || m.exactHost != "" && m.exactHost != b.name && m.exactHost != string(b.id) {
@@ -37,14 +70,36 @@ func (m *match) block(b *block) bool {
 }
 
 // row reports whether the row of the block matches.
-func (m *match) row(b *block, r *row) bool {
-	if m.fingerprint != "" && r.print != m.print {
+func (s *scan) row(b *block, r *row) bool {
+	if s.fingerprint != "" && r.print != s.print {
 		return false
 	}
-	for i := range m.tests {
-		if m.tests[i].holds(b, r) == m.tests[i].not {
+	for i, holds := range s.holds {
+		if holds(b, r) == s.tests[i].not {
 			return false
 		}
 	}
 	return true
+}
+
+// worthwhile is how many blocks are worth a goroutine of their own.
+const worthwhile = 500
+
+// parts cuts the blocks into parts that follow each other, one for each core.
+func (x *Index) parts() [][]*block {
+	parts := make([][]*block, max(1, min(runtime.GOMAXPROCS(0), len(x.blocks)/x.share)))
+	for i := range parts {
+		parts[i] = x.blocks[i*len(x.blocks)/len(parts) : (i+1)*len(x.blocks)/len(parts)]
+	}
+	return parts
+}
+
+// spread calls fn for each part at once.
+func spread(parts [][]*block, fn func(part int, blocks []*block)) {
+	var wait sync.WaitGroup
+	for part, blocks := range parts[1:] {
+		wait.Go(func() { fn(part+1, blocks) })
+	}
+	fn(0, parts[0])
+	wait.Wait()
 }

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"context"
 	"encoding/base64"
 	"regexp"
 	"slices"
@@ -25,7 +26,7 @@ func (x *Index) Query(q api.JobQuery) (api.List[api.JobView], error) {
 		return list, err
 	}
 	list.Index, _ = x.source.Applied()
-	if err := x.follow(); err != nil {
+	if err := x.CatchUp(context.Background()); err != nil {
 		return list, err
 	}
 	page, more, total := x.find(filter, after, pageSize(q.Page))
@@ -57,29 +58,35 @@ func (x *Index) find(f *filter, after cursor, limit int) (page []ref, more bool,
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	match := f.resolve(x)
-	for _, b := range x.blocks {
-		if !match.block(b) {
-			continue
-		}
-		order := 1 // of the block to the cursor
-		if after != (cursor{}) {
-			order = compareHosts(b, after)
-		}
-		for i := range b.rows {
-			r := &b.rows[i]
-			if !match.row(b, r) {
-				continue
-			}
-			total++
-			if more || order < 0 || order == 0 && x.cursor(b, r).compare(after) <= 0 {
-				continue
-			}
-			if more = len(page) == limit; !more {
-				page = append(page, ref{b.id, r.id, x.cursor(b, r)})
-			}
-		}
+	parts := x.parts()
+	pages, totals := make([][]ref, len(parts)), make([]int, len(parts))
+	spread(parts, func(part int, blocks []*block) {
+		pages[part], totals[part] = x.findIn(blocks, match.scan(), after, limit+1)
+	})
+	for part := range pages {
+		page = append(page, pages[part]...)
+		total += totals[part]
 	}
-	return page, more, total
+	more = len(page) > limit
+	return page[:min(limit, len(page))], more, total
+}
+
+// findIn returns the first refs after the cursor in some blocks, and how many
+// rows match there.
+func (x *Index) findIn(blocks []*block, s *scan, after cursor, limit int) (page []ref, total int) {
+	order, last := 1, (*block)(nil) // of the block to the cursor
+	s.each(blocks, func(b *block, r *row) {
+		if total++; len(page) == limit {
+			return
+		}
+		if b != last && after != (cursor{}) {
+			order, last = compareHosts(b, after), b
+		}
+		if order > 0 || order == 0 && x.cursor(b, r).compare(after) > 0 {
+			page = append(page, ref{b.id, r.id, x.cursor(b, r)})
+		}
+	})
+	return page, total
 }
 
 func pageSize(page api.Page) int {

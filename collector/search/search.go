@@ -25,11 +25,10 @@
 package search
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -51,12 +50,15 @@ type Source interface {
 type Index struct {
 	source  Source
 	overdue func(fleet.HostID, fleet.JobID) bool // nil: nothing is
+	share   int                                  // how many blocks one goroutine looks through, at least
 
 	marking sync.Mutex // guards marked
 	marked  map[fleet.HostID]bool
 	wake    chan struct{} // something is marked
 
 	following sync.Mutex // held while marked hosts are read and taken in, so that no older reading wins
+	loaded    atomic.Bool
+	readers   []func(fleet.HostID, *ledger.Host, []api.JobView)
 
 	mu     sync.RWMutex // guards what follows
 	blocks []*block     // by host name, then id
@@ -77,88 +79,21 @@ func newWords() words {
 // on. The jobs are read when it is first asked, or by Run.
 func New(source Source) *Index {
 	x := &Index{
-		source: source, marked: map[fleet.HostID]bool{}, wake: make(chan struct{}, 1),
+		source: source, share: worthwhile, marked: map[fleet.HostID]bool{}, wake: make(chan struct{}, 1),
 		hosts: map[fleet.HostID]*block{}, words: newWords(),
 	}
 	source.OnHost(x.mark)
-	for _, host := range source.AllHosts() {
+	hosts := source.AllHosts()
+	for _, host := range hosts {
 		x.mark(host.ID)
 	}
+	x.loaded.Store(len(hosts) == 0)
 	return x
 }
 
 // OverdueBy sets what decides whether a job is overdue. It is called before the
 // index is asked.
 func (x *Index) OverdueBy(overdue func(fleet.HostID, fleet.JobID) bool) { x.overdue = overdue }
-
-// mark notes that a host's description or inventory is another now. It
-// returns at once: the ledger waits for it.
-func (x *Index) mark(host fleet.HostID) {
-	x.marking.Lock()
-	x.marked[host] = true
-	x.marking.Unlock()
-	select {
-	case x.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run keeps the index up to date until ctx ends, so that those who ask need
-// not wait for it.
-func (x *Index) Run(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-x.wake:
-		}
-		if err := x.follow(); err != nil {
-			return err
-		}
-	}
-}
-
-// follow takes in every host that was marked before it was called.
-func (x *Index) follow() error {
-	x.following.Lock()
-	defer x.following.Unlock()
-	x.marking.Lock()
-	marked := x.marked
-	x.marked = map[fleet.HostID]bool{}
-	x.marking.Unlock()
-	for id := range marked {
-		if err := x.read(id); err != nil {
-			x.marking.Lock()
-			for id := range marked {
-				x.marked[id] = true
-			}
-			x.marking.Unlock()
-			return fmt.Errorf("search: read jobs of host %s: %w", id, err)
-		}
-	}
-	return nil
-}
-
-// read replaces what is known of one host.
-func (x *Index) read(id fleet.HostID) error {
-	host, found := x.source.Host(id)
-	var jobs []api.JobView
-	if found {
-		var err error
-		if jobs, err = x.source.Jobs(id); err != nil {
-			return err
-		}
-		slices.SortFunc(jobs, func(a, b api.JobView) int { return place(&a).compare(place(&b)) })
-	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.remove(id)
-	if found {
-		x.insert(host, jobs)
-	}
-	x.compact()
-	return nil
-}
 
 func (x *Index) insert(host *ledger.Host, jobs []api.JobView) {
 	b := &block{id: host.ID, name: host.Name, folded: fold(host.Name), labels: host.Labels, rows: make([]row, len(jobs))}

@@ -302,12 +302,16 @@ func TestIndexFollows(t *testing.T) {
 }
 
 // TestAgainstNaive compares random queries with the plain way of answering
-// them, while hosts come, change and go, and pages are walked to the end.
+// them, while hosts come, change and go, and pages are walked to the end; on
+// one core or several.
 func TestAgainstNaive(t *testing.T) {
 	for seed := range uint64(30) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		f := newFleet()
 		x := New(f)
+		if seed%3 > 0 {
+			x.share = int(seed % 3)
+		}
 		for range 40 {
 			for range 1 + random.IntN(5) {
 				x.mark(changeHost(f, random))

@@ -17,20 +17,27 @@ type field struct {
 	// holds reports whether a job that the index does not hold has the value.
 	holds func(value string, host *ledger.Host, job *api.JobView) bool
 	// rows resolves the value against the texts there are.
-	rows func(x *Index, value string) rowTest
+	rows func(x *Index, value string) rowTests
 }
 
-// rowTest reports whether a row of a block has a value. It belongs to one query.
-type rowTest func(*block, *row) bool
+// rowTest reports whether a row of a block has a value. It belongs to one
+// goroutine of one query, and rowTests makes one for each.
+type (
+	rowTest  func(*block, *row) bool
+	rowTests func() rowTest
+)
+
+// stateless is a test that all goroutines share.
+func stateless(test rowTest) rowTests { return func() rowTest { return test } }
 
 // fields is everything that a term can ask about. The first has no name: it is
 // asked by text as it stands.
 var fields = []field{
 	{"", nil, phraseOf, phraseRows},
 	{"user", nil, func(value string, _ *ledger.Host, job *api.JobView) bool { return fold(job.User) == value },
-		func(x *Index, value string) rowTest {
+		func(x *Index, value string) rowTests {
 			found := x.words.users.equal(value)
-			return func(_ *block, r *row) bool { return found.has(r.user) }
+			return stateless(func(_ *block, r *row) bool { return found.has(r.user) })
 		}},
 	{"host", nil, func(value string, host *ledger.Host, _ *api.JobView) bool {
 		return strings.Contains(fold(host.Name), value) || value == string(host.ID)
@@ -38,21 +45,21 @@ var fields = []field{
 	{"schedule", nil, func(value string, _ *ledger.Host, job *api.JobView) bool {
 		return strings.Contains(fold(job.Schedule), value)
 	},
-		func(x *Index, value string) rowTest {
+		func(x *Index, value string) rowTests {
 			found := x.words.schedules.containing(value)
-			return func(_ *block, r *row) bool { return found.has(r.schedule) }
+			return stateless(func(_ *block, r *row) bool { return found.has(r.schedule) })
 		}},
 	{"source", nil, func(value string, _ *ledger.Host, job *api.JobView) bool {
 		return strings.Contains(fold(job.Source), value)
 	},
-		func(x *Index, value string) rowTest {
+		func(x *Index, value string) rowTests {
 			found := x.words.sources.containing(value)
-			return func(_ *block, r *row) bool { return found.has(r.source) }
+			return stateless(func(_ *block, r *row) bool { return found.has(r.source) })
 		}},
 	{"kind", checkKind, func(value string, _ *ledger.Host, job *api.JobView) bool { return string(job.Kind) == value },
-		func(_ *Index, value string) rowTest {
+		func(_ *Index, value string) rowTests {
 			kind := int8(slices.Index(kinds, fleet.JobKind(value)))
-			return func(_ *block, r *row) bool { return r.kind == kind }
+			return stateless(func(_ *block, r *row) bool { return r.kind == kind })
 		}},
 	{"owner", nil, func(value string, _ *ledger.Host, job *api.JobView) bool {
 		return value == nobody && job.Owner == "" || job.Owner != "" && fold(job.Owner) == value
@@ -63,16 +70,16 @@ var fields = []field{
 	{"package", nil, func(value string, _ *ledger.Host, job *api.JobView) bool {
 		return value == nobody && job.Package == "" || job.Package != "" && fold(job.Package) == value
 	},
-		func(x *Index, value string) rowTest {
+		func(x *Index, value string) rowTests {
 			if value == nobody {
 				value = ""
 			}
 			found := x.words.packages.equal(value)
-			return func(_ *block, r *row) bool { return found.has(r.pack) }
+			return stateless(func(_ *block, r *row) bool { return found.has(r.pack) })
 		}},
 	{"is", checkIs, func(_ string, _ *ledger.Host, job *api.JobView) bool { return job.Overdue != nil },
-		func(x *Index, _ string) rowTest {
-			return func(b *block, r *row) bool { return x.overdue != nil && x.overdue(b.id, r.id) }
+		func(x *Index, _ string) rowTests {
+			return stateless(func(b *block, r *row) bool { return x.overdue != nil && x.overdue(b.id, r.id) })
 		}},
 }
 
@@ -124,17 +131,21 @@ func phraseOf(value string, host *ledger.Host, job *api.JobView) bool {
 	return false
 }
 
-func phraseRows(x *Index, value string) rowTest {
+func phraseRows(x *Index, value string) rowTests {
 	commands, sources, users := x.words.commands.containing(value), x.words.sources.containing(value), x.words.users.containing(value)
-	inHost := perHost(func(b *block) bool { return strings.Contains(b.folded, value) })
-	return func(b *block, r *row) bool {
-		return commands.has(r.command) || sources.has(r.source) || users.has(r.user) || inHost(b)
+	return func() rowTest {
+		inHost := perHost(func(b *block) bool { return strings.Contains(b.folded, value) })
+		return func(b *block, r *row) bool {
+			return commands.has(r.command) || sources.has(r.source) || users.has(r.user) || inHost(b)
+		}
 	}
 }
 
-func hostRows(_ *Index, value string) rowTest {
-	named := perHost(func(b *block) bool { return strings.Contains(b.folded, value) || value == string(b.id) })
-	return func(b *block, _ *row) bool { return named(b) }
+func hostRows(_ *Index, value string) rowTests {
+	return func() rowTest {
+		named := perHost(func(b *block) bool { return strings.Contains(b.folded, value) || value == string(b.id) })
+		return func(b *block, _ *row) bool { return named(b) }
+	}
 }
 
 // perHost asks once for all rows of a block in a row.
@@ -151,7 +162,7 @@ func perHost(ask func(*block) bool) func(*block) bool {
 
 // ownerRows asks who answers for commands now: annotations change without a
 // change of any host.
-func ownerRows(x *Index, value string) rowTest {
+func ownerRows(x *Index, value string) rowTests {
 	found := newSet(len(x.words.prints.texts))
 	for _, said := range x.source.AllAnnotations() {
 		if said.Owner == "" || value != nobody && fold(said.Owner) != value {
@@ -161,7 +172,7 @@ func ownerRows(x *Index, value string) rowTest {
 			found.add(number)
 		}
 	}
-	return func(_ *block, r *row) bool { return found.has(r.print) != (value == nobody) }
+	return stateless(func(_ *block, r *row) bool { return found.has(r.print) != (value == nobody) })
 }
 
 func verdictIs(value string, runs bool, code string) bool {
@@ -174,13 +185,13 @@ func verdictIs(value string, runs bool, code string) bool {
 	return !runs && code == value
 }
 
-func verdictRows(x *Index, value string) rowTest {
+func verdictRows(x *Index, value string) rowTests {
 	found := x.words.codes.equal(value)
-	return func(_ *block, r *row) bool {
+	return stateless(func(_ *block, r *row) bool {
 		switch value {
 		case "runs", "broken":
 			return r.runs == (value == "runs")
 		}
 		return !r.runs && found.has(r.code)
-	}
+	})
 }
