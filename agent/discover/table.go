@@ -28,6 +28,10 @@ type table struct {
 
 func (t *table) isRead() bool { return t.unread.Code == "" }
 
+// maxUserJobs bounds one user's table: its jobs shall not crowd out those of
+// others.
+const maxUserJobs = 5000
+
 // table reads one crontab in a directory.
 func (s *scan) table(ctx context.Context, out *found, dir *directory, name string, t table) {
 	content, look, err := s.open(ctx, dir, name, t, out.buffer)
@@ -51,6 +55,10 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	var env environment
 	managed := readMarks(content, jobLines(file))
 	for i := range file.Jobs {
+		if i == maxUserJobs && !t.system && t.owner != "root" {
+			out.problem(t.source, file.Jobs[i].Line, "", fmt.Sprintf("it holds %d jobs; of one user's no more than %d are told", len(file.Jobs), maxUserJobs))
+			break
+		}
 		n := len(out.jobs)
 		s.job(out, &file.Jobs[i], t, verdict, &env)
 		if len(out.jobs) > n {
@@ -74,7 +82,8 @@ func jobLines(file *crontab.File) []int {
 
 // open looks a table up, follows a link within the tree and reads it. A link
 // that the daemon refuses, or that others than root may have made, is not
-// followed: it could make the report tell what its maker may not read.
+// followed: it could make the report tell what its maker may not read. So
+// could a hard link.
 func (s *scan) open(ctx context.Context, dir *directory, name string, t table, buffer []byte) ([]byte, *seen, error) {
 	p, err := dir.lookup(name, false)
 	if err != nil {
@@ -97,12 +106,16 @@ func (s *scan) open(ctx context.Context, dir *directory, name string, t table, b
 		defer target.Close()
 		p, look.stat = target, target.stat
 	}
+	if !t.system && p.stat.Nlink > 1 && p.kind() == unix.S_IFREG && (!look.named || p.stat.Uid != look.owner) {
+		return nil, nil, errHardLink
+	}
 	content, err := p.read(ctx, buffer)
 	return content, look, err
 }
 
 var (
 	errUserLink  = errors.New("a user's table must not be a symbolic link (cron says: CAN'T OPEN)")
+	errHardLink  = errors.New("the file has another hard link and does not belong to its user, who may not be allowed to read it, so it is not read")
 	errLinkOwner = errors.New("the symbolic link does not belong to root, so it is not followed (cron says: WRONG SYMLINK OWNER)")
 )
 
