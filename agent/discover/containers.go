@@ -49,7 +49,7 @@ func containerTables(ctx context.Context, s *scan, out *found) {
 		list = list[:maxContainers]
 	}
 	for _, c := range list {
-		out.parts = append(out.parts, part{name: "container:" + c.label, find: func(ctx context.Context, out *found) { s.container(ctx, out, c) }})
+		out.parts = append(out.parts, part{name: "container:" + c.label, first: !c.alien, find: func(ctx context.Context, out *found) { s.container(ctx, out, c) }})
 	}
 }
 
@@ -63,16 +63,28 @@ func runningContainers(ctx context.Context, host *tree, proc string) []container
 		return nil
 	}
 	var list []container
+	aliens := 0
 	for _, pid := range processes(ctx, proc) {
+		if ctx.Err() != nil {
+			return nil // it is a hang of the source's
+		}
 		p, ok := cronProcess(proc, pid)
 		if !ok || slices.Contains(ours, p.mount) || p.root.dev == uint64(home.Dev) && p.root.ino == home.Ino {
 			continue
 		}
-		if slices.ContainsFunc(list, func(c container) bool { return c.root == p.root }) {
-			continue
+		same := slices.IndexFunc(list, func(c container) bool { return c.root == p.root })
+		if same >= 0 && p.user.uid >= list[same].user.uid || same < 0 && p.user.uid != 0 && aliens > maxContainers {
+			continue // one with fewer rights in the same container, or one of a crowd
 		}
 		label, alien := p.label(ctx, host)
-		list = append(list, container{p, label, alien})
+		if alien {
+			aliens++
+		}
+		if one := (container{p, label, alien}); same >= 0 {
+			list[same] = one
+		} else {
+			list = append(list, one)
+		}
 	}
 	slices.SortStableFunc(list, func(a, b container) int {
 		switch {

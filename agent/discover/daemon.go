@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +67,7 @@ func (d daemon) down(ctx context.Context, t *tree) bool {
 			if string(bytes.TrimSpace(comm)) != known {
 				continue
 			}
-			if theirs, known := processRoom(proc, name); !ok || !known || ours == theirs {
+			if theirs, known := processRoom(proc, name); (!ok || !known || ours == theirs) && !ofUser(ctx, t, name) {
 				return false
 			}
 		}
@@ -80,4 +81,15 @@ func processRoom(proc *directory, name string) (string, bool) {
 	buffer := make([]byte, 64)
 	n, err := unix.Readlinkat(proc.fd, name+"/ns/pid", buffer)
 	return string(buffer[:max(n, 0)]), err == nil
+}
+
+// ofUser reports whether a process is surely not root's: anybody may give a
+// process of theirs a daemon's name.
+func ofUser(ctx context.Context, t *tree, name string) bool {
+	for line := range bytes.Lines(text(ctx, t, path.Join("/proc", name, "status"))) {
+		if ids, ok := bytes.CutPrefix(line, []byte("Uid:")); ok {
+			return !slices.ContainsFunc(bytes.Fields(ids), func(id []byte) bool { return string(id) == "0" })
+		}
+	}
+	return false
 }

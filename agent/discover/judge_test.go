@@ -375,6 +375,8 @@ func TestDaemonDown(t *testing.T) {
 	}{
 		{"runs", proc + "-- proc/12/comm --\ncron\n", false},
 		{"does not", proc + "-- proc/12/comm --\ncrond-like\n", true},
+		{"a user's", proc + "-- proc/12/comm --\ncron\n-- proc/12/status --\nName:\tcron\nUid:\t1000\t1000\t1000\t1000\n", true},
+		{"root's", proc + "-- proc/12/comm --\ncron\n-- proc/12/status --\nUid:\t0\t0\t0\t0\n", false},
 		{"hidden", "-- proc/7/comm --\nbash\n", false},
 		{"no /proc", "-- etc/x --\n", false},
 	} {

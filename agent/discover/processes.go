@@ -187,11 +187,13 @@ func (p *process) label(ctx context.Context, host *tree) (label string, alien bo
 		line = strings.TrimRight(line, "\n")
 		if ids := containerID.FindAllStringSubmatch(line, -1); ids != nil {
 			id := ids[len(ids)-1][1]
-			label = id[:12]
-			if name := containerName(ctx, host, id); !alien && plainLabel.MatchString(name) {
-				label = name
+			if alien {
+				return id[:12], true
 			}
-			return label, alien
+			if name := containerName(ctx, host, id); plainLabel.MatchString(name) {
+				return name, false
+			}
+			return id[:12], false
 		}
 		if names := machineNames.FindStringSubmatch(line); names != nil && !alien {
 			if name := strings.ReplaceAll(names[1], `\x2d`, "-"); plainLabel.MatchString(name) {

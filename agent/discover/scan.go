@@ -38,6 +38,10 @@ type part struct {
 	find  func(context.Context, *found)
 }
 
+// maxHanging bounds the parts of a source that are left hanging: each holds a
+// thread, and users can make ever more of them.
+const maxHanging = 64
+
 // maxPart is what one part may take of the time that all parts of a source have.
 const maxPart = 2 * time.Second
 
@@ -86,6 +90,7 @@ type Scanner struct {
 	opt      Options
 	sources  []source
 	hangs    map[string]<-chan struct{} // closed when the reader at last comes back
+	parts    map[string]string          // the sources of the parts among them
 	packages *packages                  // nil before the first scan
 	bus      *bus
 	last     lastGood
@@ -101,7 +106,7 @@ type Scanner struct {
 func NewScanner(root string, opt Options) *Scanner {
 	opt.Next = cmp.Or(opt.Next, 5)
 	opt.Timeout = cmp.Or(opt.Timeout, 10*time.Second)
-	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{}), bus: systemBus(), memos: make(map[string]*memo), settled: settledAfter}
+	return &Scanner{root: root, opt: opt, sources: sources, hangs: make(map[string]<-chan struct{}), parts: make(map[string]string), bus: systemBus(), memos: make(map[string]*memo), settled: settledAfter}
 }
 
 // Rename gives the host another name in the reports to come.
@@ -232,19 +237,47 @@ func (c *Scanner) findParts(ctx context.Context, t *tree, source string, parts [
 	})
 	until := time.Now().Add(c.opt.Timeout)
 	for i, p := range parts {
-		left := time.Until(until)
-		if left <= 0 {
-			all.problem(source, 0, "", fmt.Sprintf("%d places were not looked at: others took all the time there is, %s", len(parts)-i, c.opt.Timeout))
+		left, why := time.Until(until), ""
+		switch {
+		case left <= 0:
+			why = fmt.Sprintf("others took all the time there is, %s", c.opt.Timeout)
+		case !p.first && c.hanging(source) >= maxHanging:
+			why = fmt.Sprintf("reading %d others hangs", maxHanging)
+		}
+		if why != "" {
+			all.problem(source, 0, "", fmt.Sprintf("%d places were not looked at: %s", len(parts)-i, why))
 			for _, p := range parts[i:] {
 				all.hung = append(all.hung, source+"\x00"+p.name)
 			}
 			return
 		}
 		out := c.within(ctx, t, p.name, min(left, maxPart), p.find)
+		if done := c.hangs[p.name]; done != nil {
+			c.parts[p.name] = source
+		}
 		out.share(p.name, amount{})
 		out.from(source + "\x00" + p.name)
 		all.add(out)
 	}
+}
+
+// hanging counts the parts of a source that hang, and forgets those that do no
+// more.
+func (c *Scanner) hanging(source string) int {
+	n := 0
+	for name, of := range c.parts {
+		select {
+		case <-c.hangs[name]:
+			delete(c.hangs, name)
+		default:
+		}
+		if c.hangs[name] == nil {
+			delete(c.parts, name)
+		} else if of == source {
+			n++
+		}
+	}
+	return n
 }
 
 // bounded runs a reader within the time of a source.
