@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	var plans *scheduler.Scheduler // made below, before anything can end
 	runs, err := runner.New(runner.Config{
-		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log,
+		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian,
 		Ended: func(run *fleet.Run) { plans.Ended(run.Task, run.ID) },
 	})
 	if err != nil {
@@ -162,6 +162,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	log.Info("agent ending", "running", len(runs.Running()))
 	return err
 }
+
+// Guard is the life of a guardian, which an agent starts to be the parent of
+// its commands: it survives the agent and knows how each of them ended.
+func Guard() error { return runner.Guard() }
 
 // lastMoment is how long an agent that ends waits for runs that end as well.
 const lastMoment = 2 * time.Second

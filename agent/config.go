@@ -24,8 +24,9 @@ type Config struct {
 	Gossip     Gossip            `yaml:"gossip"`
 	Log        logging.Config    `yaml:"log"`
 
-	Version string        `yaml:"-"` // of the program
-	Reloads <-chan Config `yaml:"-"` // configurations to take in while running; nil: none
+	Version  string        `yaml:"-"` // of the program
+	Reloads  <-chan Config `yaml:"-"` // configurations to take in while running; nil: none
+	Guardian []string      `yaml:"-"` // program and argv of the commands' guardian; empty: none
 }
 
 // Gossip configures how this host is seen, and how it hears of news.

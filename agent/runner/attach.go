@@ -3,6 +3,7 @@ package runner
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -33,22 +34,38 @@ func (r *Runner) takeUp(c *companion, noted []byte) {
 		r.giveUp(c, fleet.RunUnknown, fleet.UnknownHostDied, "the host was restarted while it ran")
 		return
 	}
+	if c.handle.Guard != nil {
+		if !r.outlast(c) {
+			return // and the next agent does this
+		}
+		r.consult(c)
+	}
 	files, err := r.openCaptures(c)
 	if c.handle.PID == 0 {
 		// The files are made right before the process. Both survive the agent,
-		// so without files there was no process.
-		if errors.Is(err, os.ErrNotExist) {
+		// so without files there was no process. Neither was there one that a
+		// guardian, which ended in good order, does not know.
+		if errors.Is(err, os.ErrNotExist) || c.handle.Guard != nil && r.sealed(c) {
 			r.giveUp(c, fleet.RunMissed, fleet.MissedAgentDown, "the agent ended before the command was started")
 			return
 		}
 		r.findProcess(c)
+	}
+	if errors.Is(err, os.ErrNotExist) && c.handle.Guard != nil && c.handle.PID != 0 {
+		// Empty files serve another run as soon as an outcome is on disk; this
+		// disk says that none is, and the guardian knows more than the files.
+		files, err = r.renewCaptures(c)
 	}
 	if err != nil {
 		r.giveUp(c, fleet.RunUnknown, fleet.UnknownAgentDied, "its output cannot be opened: "+err.Error())
 		return
 	}
 	c.captures = files
-	c.process = attach(c.handle.PID, c.handle.Start)
+	if c.handle.Guard != nil && c.handle.PID != 0 {
+		c.process = r.stranger(c)
+	} else {
+		c.process = attach(c.handle.PID, c.handle.Start)
+	}
 	if c.process == nil {
 		defer files.close()
 		r.giveUp(c, fleet.RunUnknown, fleet.UnknownAgentDied, "it ended while no agent was watching, its exit status is not known")
@@ -59,6 +76,63 @@ func (r *Runner) takeUp(c *companion, noted []byte) {
 	}
 	r.log.Info("run found again", "run", c.run.ID, "task", c.run.Task, "pid", c.handle.PID)
 	r.accompany(c)
+}
+
+// outlast waits until the guardian of a run that was begun and no more can no
+// longer start it. It is false when the runner is closing.
+func (r *Runner) outlast(c *companion) bool {
+	if c.handle.PID != 0 || r.guards(c) {
+		return true
+	}
+	by := attach(c.handle.Guard.PID, c.handle.Guard.Start)
+	if by == nil {
+		return true
+	}
+	defer by.release()
+	for wait := time.Millisecond; !r.sealed(c); wait = min(2*wait, time.Second) {
+		select {
+		case <-by.gone:
+			return true
+		case <-time.After(wait):
+		case <-r.closing:
+			return false
+		}
+	}
+	return true
+}
+
+// sealed reports whether the run's guardian has said that it starts nothing
+// more.
+func (r *Runner) sealed(c *companion) bool {
+	_, is := findStatus(r.bookOf(c), sealed, &handle{Boot: c.handle.Boot})
+	return is
+}
+
+// guards reports whether the run's guardian is the one of this runner.
+func (r *Runner) guards(c *companion) bool {
+	r.guarding.Lock()
+	defer r.guarding.Unlock()
+	return r.guard != nil && r.guard.keeper == *c.handle.Guard
+}
+
+// consult takes from the guardian's book what the agent had no time to record.
+func (r *Runner) consult(c *companion) {
+	if s, noted := findStatus(r.bookOf(c), c.run.ID, &c.handle); noted {
+		started := s.Started
+		c.handle.PID, c.handle.Start = s.PID, s.Start
+		c.run.PID, c.run.Started = s.PID, &started
+	}
+}
+
+// bookOf returns the book that a run stands in.
+func (r *Runner) bookOf(c *companion) string {
+	return filepath.Join(r.config.Dir, booksName, filepath.Base(c.handle.Guard.Book))
+}
+
+// stranger accompanies a run that the guardian of another agent has started.
+func (r *Runner) stranger(c *companion) *process {
+	by := attach(c.handle.Guard.PID, c.handle.Guard.Start)
+	return accompanyStranger(c.handle.PID, c.handle.Start, by, c.lookUp(r.bookOf(c)))
 }
 
 // findProcess looks for the process of a run whose start was not recorded.
@@ -78,6 +152,19 @@ func (r *Runner) giveUp(c *companion, state fleet.RunState, reason fleet.Reason,
 		c.noteOutput(r)
 	}
 	r.settle(c)
+}
+
+// renewCaptures makes those files of a run that are not there any more.
+func (r *Runner) renewCaptures(c *companion) (captures, error) {
+	dir := taskDir(r.config.Dir, c.run.Task)
+	for _, stream := range []string{Stdout, Stderr} {
+		file, err := os.OpenFile(streamPath(dir, c.run.ID, stream), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return captures{}, err
+		}
+		file.Close()
+	}
+	return r.openCaptures(c)
 }
 
 func (r *Runner) openCaptures(c *companion) (captures, error) {

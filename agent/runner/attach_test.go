@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +18,12 @@ import (
 
 // TestMain lets the test program be an agent that can be killed.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "guardian" {
+		if err := Guard(); err != nil {
+			panic(err)
+		}
+		return
+	}
 	if os.Getenv("RUNNER_TEST_AGENT") != "" {
 		beAnAgent(os.Getenv("RUNNER_TEST_AGENT"))
 		return
@@ -47,10 +52,11 @@ type told struct{ w io.Writer }
 type line struct {
 	Run    fleet.Run
 	Handle []byte
+	Begun  []byte `json:"-"` // the handle that its begin had
 }
 
 func (t told) Record(_ context.Context, run fleet.Run, handle []byte) error {
-	text, err := json.Marshal(line{run, handle})
+	text, err := json.Marshal(line{Run: run, Handle: handle})
 	if err != nil {
 		return err
 	}
@@ -59,7 +65,7 @@ func (t told) Record(_ context.Context, run fleet.Run, handle []byte) error {
 }
 
 func beAnAgent(dir string) {
-	r, err := New(Config{Dir: dir, Recorder: told{os.Stdout}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r, err := New(Config{Dir: dir, Recorder: told{os.Stdout}, Guardian: guardedBy, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		panic(err)
 	}
@@ -73,15 +79,15 @@ func beAnAgent(dir string) {
 	select {} // until it is killed
 }
 
-// killedAgent starts spec in an agent of its own, and kills that one with -9
-// as soon as the run has come to the state. It returns the last record.
-func killedAgent(t *testing.T, b *bench, spec Spec, state fleet.RunState) line {
+// startAgent starts spec in an agent of its own. The function it returns reads
+// its records up to the one of a state.
+func startAgent(t *testing.T, b *bench, spec Spec) (agent *exec.Cmd, upTo func(fleet.RunState) line) {
 	t.Helper()
 	text, err := json.Marshal(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
-	agent := exec.Command(os.Args[0])
+	agent = exec.Command(os.Args[0])
 	agent.Env = append(os.Environ(), "RUNNER_TEST_AGENT="+b.config.Dir, "RUNNER_TEST_SPEC="+string(text))
 	agent.Stderr = os.Stderr
 	stdout, err := agent.StdoutPipe()
@@ -91,12 +97,29 @@ func killedAgent(t *testing.T, b *bench, spec Spec, state fleet.RunState) line {
 	if err := agent.Start(); err != nil {
 		t.Fatal(err)
 	}
+	records := json.NewDecoder(stdout)
 	var last line
-	for records := json.NewDecoder(stdout); last.Run.State != state; {
-		if err := records.Decode(&last); err != nil {
-			t.Fatal(err)
+	return agent, func(state fleet.RunState) line {
+		for last.Run.State != state {
+			begun := last.Begun
+			last = line{}
+			if err := records.Decode(&last); err != nil {
+				t.Fatal(err)
+			}
+			if last.Begun = begun; begun == nil {
+				last.Begun = last.Handle
+			}
 		}
+		return last
 	}
+}
+
+// killedAgent starts spec in an agent of its own, and kills that one with -9
+// as soon as the run has come to the state. It returns the last record.
+func killedAgent(t *testing.T, b *bench, spec Spec, state fleet.RunState) line {
+	t.Helper()
+	agent, upTo := startAgent(t, b, spec)
+	last := upTo(state)
 	if err := agent.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +153,7 @@ func TestACommandSurvivesItsAgent(t *testing.T) {
 	<-b.found
 	write(t, hold, "\n", 0o600)
 	got := b.wait()
-	if got.State != fleet.RunUnknown || got.Reason != fleet.UnknownAgentDied || !strings.Contains(got.Detail, "ran on to its end") {
+	if got.State != fleet.RunRan || got.Exit == nil || *got.Exit != 5 {
 		t.Errorf("%s %s: %s", got.State, got.Reason, got.Detail)
 	}
 	if got.PID != pid[0] || got.Ended == nil || got.Stdout != 13 {
@@ -157,7 +180,7 @@ func TestARunThatWasFoundAgainCanBeStopped(t *testing.T) {
 	mustBeGone(t, all)
 }
 
-func TestAStartThatWasNotRecordedIsFoundByItsEnvironment(t *testing.T) {
+func TestAStartThatWasNotRecordedIsFound(t *testing.T) {
 	b := newBench(t)
 	spec, started, hold := held(t, b, `echo $$ > $STARTED; read x < $HOLD`)
 	last := killedAgent(t, b, spec, fleet.RunRunning)
@@ -174,7 +197,7 @@ func TestAStartThatWasNotRecordedIsFoundByItsEnvironment(t *testing.T) {
 		t.Errorf("found %d, want %d", running.PID, pid[0])
 	}
 	write(t, hold, "\n", 0o600)
-	if got := b.wait(); got.State != fleet.RunUnknown {
+	if got := b.wait(); !got.Succeeded() {
 		t.Errorf("%+v", got)
 	}
 }
@@ -198,6 +221,17 @@ func TestARunWhoseEndIsNotOnDiskIsNeverCalledMissed(t *testing.T) {
 	}
 	begun := b.memory.records[0]
 	b.Attach(begun, b.memory.handles[begun.ID])
+	if got := b.wait(); !got.Succeeded() {
+		t.Errorf("it ran, and the next agent says %s %s: %s", got.State, got.Reason, got.Detail)
+	}
+	// Without what its guardian wrote there are still its files.
+	begun.ID = b.memory.records[0].ID
+	h, err := decodeHandle(b.memory.handles[begun.ID])
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Guard = nil
+	b.Attach(begun, h.encode())
 	if got := b.wait(); got.State != fleet.RunUnknown || got.Reason != fleet.UnknownAgentDied {
 		t.Errorf("it ran, and the next agent says %s %s: %s", got.State, got.Reason, got.Detail)
 	}
@@ -264,9 +298,7 @@ func TestClosingLeavesCommandsRunning(t *testing.T) {
 		t.Errorf("an outcome although it goes on: %+v", got)
 	default:
 	}
+	left := whole(t, pid[0])
 	write(t, hold, "\n", 0o600)
-	// A dying agent leaves its children to init; this test has to reap its own.
-	if _, err := unix.Wait4(pid[0], nil, 0, nil); err != nil {
-		t.Error(err)
-	}
+	<-left.gone
 }

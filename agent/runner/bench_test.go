@@ -56,29 +56,32 @@ func BenchmarkStart(b *testing.B) {
 			}
 		})
 	})
-	b.Run("runner", func(b *testing.B) {
-		ended := make(chan fleet.Run, workers)
-		bench := newBench(b, func(c *Config) {
-			c.Recorder, c.Ended = nowhere{}, func(run *fleet.Run) { ended <- *run }
-		})
-		ctx, stop := context.WithCancel(b.Context())
-		var sweeping sync.WaitGroup
-		sweeping.Go(func() { _ = bench.Run(ctx) })
-		specs := make([]Spec, b.N)
-		for n := range specs {
-			specs[n] = bench.spec(fleet.Command{Argv: []string{program}})
+	b.Run("guarded", func(b *testing.B) { benchmarkRuns(b, program) })
+	b.Run("unguarded", func(b *testing.B) { benchmarkRuns(b, program, alone) })
+}
+
+func benchmarkRuns(b *testing.B, program string, change ...func(*Config)) {
+	ended := make(chan fleet.Run, workers)
+	bench := newBench(b, append(change, func(c *Config) {
+		c.Recorder, c.Ended = nowhere{}, func(run *fleet.Run) { ended <- *run }
+	})...)
+	ctx, stop := context.WithCancel(b.Context())
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { _ = bench.Run(ctx) })
+	specs := make([]Spec, b.N)
+	for n := range specs {
+		specs[n] = bench.spec(fleet.Command{Argv: []string{program}})
+	}
+	b.ResetTimer()
+	each(b, func(n int) {
+		bench.begin(specs[n])
+		if run := <-ended; !run.Succeeded() {
+			b.Errorf("%s: %s", run.State, run.Detail)
 		}
-		b.ResetTimer()
-		each(b, func(n int) {
-			bench.begin(specs[n])
-			if run := <-ended; !run.Succeeded() {
-				b.Errorf("%s: %s", run.State, run.Detail)
-			}
-		})
-		b.StopTimer()
-		stop()
-		sweeping.Wait()
 	})
+	b.StopTimer()
+	stop()
+	sweeping.Wait()
 }
 
 // each calls do b.N times from as many goroutines as there are workers.

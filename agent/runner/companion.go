@@ -16,6 +16,7 @@ type companion struct {
 	run      fleet.Run
 	handle   handle
 	process  *process
+	guard    *guardian // that started it for this agent; nil: another one, or none
 	captures captures
 	settled  bool // has an outcome
 
@@ -40,7 +41,11 @@ type ending struct {
 
 // family is everything that the run has started.
 func (c *companion) family() family {
-	return family{run: c.run.ID, leader: c.process.pid, start: c.process.start}
+	all := family{run: c.run.ID, leader: c.process.pid, start: c.process.start}
+	if c.handle.Guard != nil {
+		all.others = []int{c.handle.Guard.PID}
+	}
+	return all
 }
 
 // accompany waits for a run's end, enforces its limits and settles it. When
@@ -57,7 +62,9 @@ func (r *Runner) accompany(c *companion) {
 	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
 	c.noteStatus(end)
 	c.noteOutput(r)
-	if r.settle(c) {
+	durable := r.settle(c)
+	r.unguard(c, durable)
+	if durable {
 		r.done(c.captures.out, c.captures.err)
 	} else { // the files stay until the outcome is on disk: no files means not started
 		c.captures.close()
@@ -65,19 +72,23 @@ func (r *Runner) accompany(c *companion) {
 }
 
 func (r *Runner) await(c *companion) (ending, bool) {
-	var timeout <-chan time.Time
-	if c.handle.Timeout > 0 {
-		timer := time.NewTimer(time.Until(c.run.Started.Add(c.handle.Timeout)))
-		defer timer.Stop()
-		timeout = timer.C
+	timer := time.NewTimer(time.Hour)
+	timer.Stop() // a guardian enforces the limit, until there is none
+	defer timer.Stop()
+	lost := c.process.lost
+	if lost == nil {
+		lost = closed
 	}
+	timeout := timer.C
 	look := time.NewTimer(firstLook)
 	defer look.Stop()
 	pace := newPace()
 	var end ending
 	var stopped chan int
 	gone := c.process.gone
+	stopping := false
 	stop := func() {
+		stopping = true
 		stopped = make(chan int, 1)
 		gone, timeout = nil, nil // from here on the end is when all are gone
 		go func() { stopped <- c.family().stop(c.handle.Grace) }()
@@ -87,16 +98,24 @@ func (r *Runner) await(c *companion) (ending, bool) {
 		case <-gone:
 			return end, true
 		case end.left = <-stopped:
-			return end, true
+			if end.left > 0 {
+				return end, true
+			}
+			gone, stopped = c.process.gone, nil // what is said about its end is on its way
+		case <-lost:
+			lost = nil
+			if c.handle.Timeout > 0 && !stopping {
+				timer.Reset(time.Until(c.run.Started.Add(c.handle.Timeout)))
+			}
 		case <-timeout:
-			if c.process.exited() {
+			if stopping || c.process.exited() {
 				continue
 			}
 			end.timedOut = true
 			end.why = fmt.Sprintf("still running %s after its start, stopped", time.Since(*c.run.Started).Round(time.Millisecond))
 			stop()
 		case why := <-c.cancel:
-			if stopped == nil && !c.process.exited() {
+			if !stopping && !c.process.exited() {
 				end.cancelled, end.why = true, why
 				stop()
 			}
@@ -130,16 +149,51 @@ func (p *pace) next(stdout, stderr int64, err error) time.Duration {
 	return p.wait
 }
 
-// noteStatus reaps the process and writes down how it ended.
+// unguard tells the guardian that it may forget the run, whose outcome is on
+// disk; what another guardian wrote about one that is not is kept.
+func (r *Runner) unguard(c *companion, durable bool) {
+	switch {
+	case c.guard != nil:
+		c.guard.leave(c.run.ID)
+		if durable {
+			c.guard.forget(c.run.ID)
+		}
+	case c.handle.Guard != nil && !durable:
+		r.mu.Lock()
+		r.books[c.handle.Guard.Book] = true
+		r.mu.Unlock()
+	}
+}
+
+// noteStatus writes down how the process ended, and reaps a child.
 func (c *companion) noteStatus(end ending) {
 	c.run.State = fleet.RunRan
+	if c.process.exited() && c.process.end != nil {
+		c.noteEnd(c.process.end, &end)
+	} else if !c.process.child {
+		c.noteUnwatched(end)
+	} else {
+		c.noteChild(end)
+	}
 	if end.left > 0 {
 		c.run.Detail += fmt.Sprintf("; %d of its processes cannot be killed, they wait for a device", end.left)
 	}
-	if !c.process.child {
-		c.noteUnwatched(end)
-		return
+}
+
+// noteEnd settles a run whose end a guardian saw.
+func (c *companion) noteEnd(s *status, end *ending) {
+	c.process.release()
+	ended := s.Ended
+	c.run.Ended = &ended
+	c.noteWait(s.Wait)
+	end.left = max(end.left, s.Left)
+	if s.TimedOut && !end.cancelled {
+		c.run.TimedOut = true
+		c.run.Detail = fmt.Sprintf("still running %s after its start, stopped", c.handle.Timeout)
 	}
+}
+
+func (c *companion) noteChild(end ending) {
 	if end.left > 0 && !c.process.exited() { // its end may never come
 		c.run.Signal = "SIGKILL"
 		go func() { <-c.process.gone; _, _ = c.process.reap() }()
@@ -147,27 +201,31 @@ func (c *companion) noteStatus(end ending) {
 	}
 	<-c.process.gone
 	status, err := c.process.reap()
-	switch {
-	case err != nil:
+	if err != nil {
 		c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
 		c.run.Detail = "its exit status was taken by another: " + err.Error()
-	case status.Signaled():
-		c.run.Signal = signalName(status.Signal())
-	default:
-		code := status.ExitStatus()
-		c.run.Exit = &code
+		return
 	}
+	c.noteWait(status)
 }
 
-// noteUnwatched settles a run whose process was the child of an agent that
-// died: its exit status went to init.
+func (c *companion) noteWait(status syscall.WaitStatus) {
+	if status.Signaled() {
+		c.run.Signal = signalName(status.Signal())
+		return
+	}
+	code := status.ExitStatus()
+	c.run.Exit = &code
+}
+
+// noteUnwatched settles a run whose end nobody saw who could tell how it was.
 func (c *companion) noteUnwatched(end ending) {
 	c.process.release()
 	if end.timedOut || end.cancelled {
 		return
 	}
 	c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
-	c.run.Detail = "the agent was restarted while the command ran; it ran on to its end, its exit status is not known"
+	c.run.Detail = "it ended while neither an agent nor a guardian was watching, its exit status is not known"
 }
 
 func (c *companion) noteOutput(r *Runner) {

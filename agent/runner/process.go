@@ -24,11 +24,22 @@ type process struct {
 	// any other process is looked at once a second.
 	pidfd *os.File
 	gone  chan struct{} // closed when it has exited; a child is then not reaped yet
+
+	// lost is closed when no guardian enforces its time limit any more, nil
+	// where there is none.
+	lost     <-chan struct{}
+	end      *status       // what a guardian wrote down about its end, before gone; nil: nothing
+	released chan struct{} // closed when nobody waits any more
+}
+
+func newProcess(pid int, start uint64) *process {
+	return &process{pid: pid, start: start, gone: make(chan struct{}), released: make(chan struct{})}
 }
 
 // accompany begins to wait for a process whose pidfd is fd, or -1.
 func accompany(pid int, start uint64, fd int, child bool) *process {
-	p := &process{pid: pid, start: start, child: child, gone: make(chan struct{})}
+	p := newProcess(pid, start)
+	p.child = child
 	if fd >= 0 {
 		_ = unix.SetNonblock(fd, true) // makes os.NewFile poll it; cannot fail on an open descriptor
 		p.pidfd = os.NewFile(uintptr(fd), "pidfd")
@@ -99,6 +110,7 @@ func (p *process) exited() bool {
 
 // release stops waiting. The process goes on.
 func (p *process) release() {
+	close(p.released)
 	if p.pidfd != nil {
 		p.pidfd.Close()
 	}

@@ -35,6 +35,10 @@ type Config struct {
 	KeepRuns  int              // runs of a task whose output is kept; zero: 20
 	KeepBytes int64            // of all output together; zero: 1 GiB
 	Accounts  string           // directory of passwd and group; empty: /etc
+	// Guardian is the program, and its argv, that calls Guard to be the parent
+	// of the commands. Empty: the runner is that itself, and what ends while no
+	// agent runs has no known exit status.
+	Guardian []string
 }
 
 // Spec is one run to carry out.
@@ -61,10 +65,15 @@ type Runner struct {
 	sweep     chan struct{} // much output has come together
 	work      sync.WaitGroup
 
+	guarding  sync.Mutex
+	guard     *guardian // of the runs that begin now; nil: none yet
+	unguarded time.Time // until then no guardian is started
+
 	mu      sync.Mutex
 	running map[fleet.RunID]*companion
 	touched map[fleet.TaskID]bool // that ended a run since the last sweep
 	unswept int64                 // bytes of output since the last sweep of all
+	books   map[string]bool       // that hold outcomes which are not on disk yet
 }
 
 // handle is how a process is found again by a later agent.
@@ -76,6 +85,8 @@ type handle struct {
 	Timeout time.Duration `json:"timeout,omitempty"` // zero: none
 	Grace   time.Duration `json:"grace"`
 	Quota   int64         `json:"quota"` // of each stream
+
+	Guard *keeper `json:"guard,omitempty"` // nil: the agent itself was the parent
 }
 
 func (h *handle) encode() []byte {
@@ -100,7 +111,7 @@ func New(config Config) (*Runner, error) {
 	if config.Accounts == "" {
 		config.Accounts = "/etc"
 	}
-	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(config.Dir, booksName), 0o700); err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
 	boot, err := bootID()
@@ -128,7 +139,7 @@ func New(config Config) (*Runner, error) {
 		config: config, log: config.Logger, boot: boot, null: null, spares: spares,
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1),
-		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{},
+		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
 	}, nil
 }
 
@@ -137,6 +148,11 @@ func New(config Config) (*Runner, error) {
 func (r *Runner) Close() error {
 	close(r.closing)
 	r.work.Wait()
+	r.guarding.Lock()
+	defer r.guarding.Unlock()
+	if r.guard != nil { // which hears thereby that it is on its own
+		r.guard.orders.conn.Close()
+	}
 	return errors.Join(r.spares.close(), r.null.Close())
 }
 
@@ -166,6 +182,9 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
+	}
+	if c.guard = r.guardian(); c.guard != nil {
+		c.handle.Guard = &c.guard.keeper
 	}
 	c.run.State = fleet.RunBegun
 	if err := r.config.Recorder.Record(ctx, c.run, c.handle.encode()); err != nil {
@@ -244,7 +263,7 @@ func (r *Runner) leave(c *companion) {
 // carryOut takes a run that has begun to its outcome.
 func (r *Runner) carryOut(spec Spec, c *companion) {
 	if failed := r.start(spec, c); failed != nil {
-		c.run.State, c.run.Reason, c.run.Detail = fleet.RunMissed, failed.reason, failed.detail
+		c.run.State, c.run.Reason, c.run.Detail = fleet.Reasons[failed.reason], failed.reason, failed.detail
 		r.settle(c)
 		return
 	}

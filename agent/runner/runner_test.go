@@ -73,6 +73,9 @@ type bench struct {
 	n      int
 }
 
+// guardedBy is this program as a guardian.
+var guardedBy = []string{"/proc/self/exe", "fleetcron-agent", "guardian"}
+
 func newBench(t testing.TB, change ...func(*Config)) *bench {
 	t.Helper()
 	b := &bench{
@@ -80,7 +83,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 		memory: &memory{handles: map[fleet.RunID][]byte{}, running: make(chan fleet.Run, 10000)},
 	}
 	config := Config{
-		Dir: filepath.Join(b.dir, "output"), Recorder: b.memory,
+		Dir: filepath.Join(b.dir, "output"), Recorder: b.memory, Guardian: guardedBy,
 		Ended:  func(run *fleet.Run) { b.ended <- *run },
 		Logger: slog.New(found{slog.DiscardHandler, b.found}),
 	}
@@ -152,7 +155,14 @@ func (b *bench) output(id fleet.RunID, stream string) string {
 func code(n int) *int { return &n }
 
 func TestHowARunEnds(t *testing.T) {
-	b := newBench(t)
+	t.Run("guarded", func(t *testing.T) { testHowARunEnds(t, newBench(t)) })
+	t.Run("unguarded", func(t *testing.T) { testHowARunEnds(t, newBench(t, alone)) })
+}
+
+// alone lets the runner itself be the parent of the commands.
+func alone(c *Config) { c.Guardian = nil }
+
+func testHowARunEnds(t *testing.T, b *bench) {
 	for _, test := range []struct {
 		name    string
 		command fleet.Command

@@ -47,30 +47,80 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	}
 	argv := words(spec.Execute.Command)
 	dir := workingDir(spec.Execute.Dir, user.home)
-	pidfd := -1
-	attr := &syscall.ProcAttr{
-		Dir:   dir,
-		Env:   environment(&spec, user),
-		Files: []uintptr{input.Fd(), files[0].Fd(), files[1].Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: credential, PidFD: &pidfd},
+	order := &launch{
+		Run: spec.Run.ID, Argv: argv, Env: environment(&spec, user), Dir: dir, Credential: credential,
+		Nice: spec.Limits.Nice, Timeout: c.handle.Timeout, Grace: c.handle.Grace, Exposed: r.protected,
 	}
-	pid, err := forkNice(argv, attr, spec.Limits.Nice)
-	started := time.Now().UTC()
+	var started time.Time
+	if c.guard != nil {
+		started, err = r.startGuarded(c, order, input, files[0], files[1])
+	} else {
+		started, err = r.startChild(c, order, input, files[0], files[1])
+	}
 	files[0].Close()
 	files[1].Close()
+	if errors.Is(err, errGuardian) { // the files stay: it may have been started
+		captures.close()
+		return &failure{fleet.UnknownAgentDied, "the guardian of the commands died while it started this one"}
+	}
 	if err != nil {
 		r.done(captures.out, captures.err)
 		return explain(err, argv[0], dir, user.name, spec.Limits.Nice)
 	}
-	r.resetOOM(pid)
+	c.captures = captures
+	c.handle.PID, c.handle.Start = c.process.pid, c.process.start
+	c.run.PID, c.run.Started = c.process.pid, &started
+	return nil
+}
+
+// startGuarded lets the guardian start the process.
+func (r *Runner) startGuarded(c *companion, order *launch, files ...*os.File) (time.Time, error) {
+	how, ended := c.guard.launch(order, files...)
+	if how.err != nil {
+		c.guard.leave(order.Run)
+		if !errors.Is(how.err, errGuardian) {
+			return time.Time{}, how.err
+		}
+		s, noted := findStatus(c.guard.path, order.Run, &c.handle)
+		if !noted {
+			s, noted = startedNow(order.Run)
+		}
+		if !noted {
+			return time.Time{}, how.err
+		}
+		how.status = s
+	}
+	c.process = accompanyGuarded(&how.status, ended, c.guard, c.lookUp(c.guard.path))
+	return how.status.Started, nil
+}
+
+// startedNow finds the process of a run that nobody had time to note.
+func startedNow(run fleet.RunID) (status, bool) {
+	s, found := processOf(string(run))
+	return status{Run: run, PID: s.pid, Start: s.start, Started: time.Now().UTC()}, found
+}
+
+// startChild makes the process a child of the agent.
+func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (time.Time, error) {
+	pidfd := -1
+	attr := &syscall.ProcAttr{
+		Dir: order.Dir, Env: order.Env, Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true, Credential: order.Credential, PidFD: &pidfd},
+	}
+	pid, err := forkNice(order.Argv, attr, order.Nice)
+	started := time.Now().UTC()
+	if err != nil {
+		return started, err
+	}
+	if order.Exposed {
+		resetOOM(pid)
+	}
 	stat, err := readStat(pid)
 	if err != nil {
-		r.log.Error("process entry not readable, the run cannot be found again after a restart", "run", spec.Run.ID, "error", err)
+		r.log.Error("process entry not readable, the run cannot be found again after a restart", "run", order.Run, "error", err)
 	}
-	c.captures, c.process = captures, accompany(pid, stat.start, pidfd, true)
-	c.handle.PID, c.handle.Start = pid, stat.start
-	c.run.PID, c.run.Started = pid, &started
-	return nil
+	c.process = accompany(pid, stat.start, pidfd, true)
+	return started, nil
 }
 
 // input is what a command reads: a pipe that holds all of the text already, so
@@ -101,10 +151,8 @@ func (r *Runner) input(text string) (*os.File, error) {
 
 // resetOOM takes the agent's own protection from being killed for memory off
 // the command again.
-func (r *Runner) resetOOM(pid int) {
-	if r.protected {
-		_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0) // it has ended already: fine
-	}
+func resetOOM(pid int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid), []byte("0"), 0) // it has ended already: fine
 }
 
 // workingDir is what the task says, or the user's home, or the root where the

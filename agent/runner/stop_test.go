@@ -54,6 +54,11 @@ func mustBeGone(t *testing.T, pids []int) {
 }
 
 func TestStoppingEndsEverythingItStarted(t *testing.T) {
+	t.Run("guarded", func(t *testing.T) { testStopping(t) })
+	t.Run("unguarded", func(t *testing.T) { testStopping(t, alone) })
+}
+
+func testStopping(t *testing.T, change ...func(*Config)) {
 	const short = 50 * time.Millisecond // for those that do not act on TERM
 	for _, test := range []struct {
 		name   string
@@ -70,7 +75,7 @@ func TestStoppingEndsEverythingItStarted(t *testing.T) {
 		{"stopped", `echo $$ > $F; kill -STOP $$; sleep 1000`, time.Hour, "SIGTERM", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newBench(t)
+			b := newBench(t, change...)
 			path, line := fifo(t)
 			spec := b.spec(sh(test.script))
 			spec.Execute.Env = map[string]string{"F": path}
@@ -134,6 +139,11 @@ func TestARunEndsWithItsMainProcess(t *testing.T) {
 }
 
 func TestNobodyEscapesAStop(t *testing.T) {
+	t.Run("guarded", func(t *testing.T) { testEscapes(t) })
+	t.Run("unguarded", func(t *testing.T) { testEscapes(t, alone) })
+}
+
+func testEscapes(t *testing.T, change ...func(*Config)) {
 	for _, test := range []struct{ name, script string }{
 		{"a session of its own", `setsid sh -c 'echo $$ > $F; exec sleep 1000' & wait`},
 		{"without a parent", `(setsid sh -c 'echo $$ > $F; exec sleep 1000' &) ; while :; do sleep 1000; done`},
@@ -141,7 +151,7 @@ func TestNobodyEscapesAStop(t *testing.T) {
 		{"and ignores TERM", `trap '' TERM; (setsid sh -c 'echo $$ > $F; sleep 1000; sleep 1000' &) ; sleep 1000; sleep 1000`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := newBench(t)
+			b := newBench(t, change...)
 			path, line := fifo(t)
 			spec := b.spec(sh(test.script))
 			spec.Execute.Env = map[string]string{"F": path}

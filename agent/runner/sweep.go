@@ -75,7 +75,7 @@ func (r *Runner) taskDirs() []string {
 	}
 	var dirs []string
 	for _, entry := range entries {
-		if entry.Name() != spareName {
+		if !strings.HasPrefix(entry.Name(), ".") {
 			dirs = append(dirs, filepath.Join(r.config.Dir, entry.Name()))
 		}
 	}
@@ -83,6 +83,7 @@ func (r *Runner) taskDirs() []string {
 }
 
 func (r *Runner) sweepTouched() {
+	r.sweepBooks()
 	r.mu.Lock()
 	touched := r.touched
 	r.touched = map[fleet.TaskID]bool{}

@@ -32,7 +32,7 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-agent",
 		Short: "find the scheduled jobs of this host, and run the tasks it was given",
 	}
-	root.AddCommand(newRun(), newScan(), newStatus())
+	root.AddCommand(newRun(), newScan(), newStatus(), newGuardian())
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 
@@ -42,6 +42,7 @@ func configure(command *cobra.Command) func() (agent.Config, error) {
 	return program.Configure(command, configFile, func() agent.Config {
 		cfg := agent.DefaultConfig()
 		cfg.Version = version
+		cfg.Guardian = []string{"/proc/self/exe", "fleetcron-agent", "guardian"}
 		return cfg
 	})
 }
@@ -71,6 +72,15 @@ configuration stays.`,
 		return agent.Run(command.Context(), cfg, log)
 	}
 	return command
+}
+
+// newGuardian is for the agent itself, which starts this program once more to
+// be the parent of the commands. An upgrade of the program leaves it as it is.
+func newGuardian() *cobra.Command {
+	return &cobra.Command{
+		Use: "guardian", Args: cobra.NoArgs, Hidden: true,
+		RunE: func(*cobra.Command, []string) error { return agent.Guard() },
+	}
 }
 
 func newScan() *cobra.Command {

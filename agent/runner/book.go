@@ -1,0 +1,139 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// slotBytes is the size of one place in a book. It divides a page, so that a
+// place is written whole or not at all.
+const slotBytes = 512
+
+// status is what a guardian knows about one run: that it was started, and from
+// Ended on how it ended.
+type status struct {
+	Run      fleet.RunID        `json:"run"`
+	Boot     string             `json:"boot"`
+	PID      int                `json:"pid"`
+	Start    uint64             `json:"start"`
+	Started  time.Time          `json:"started"`
+	Ended    time.Time          `json:"ended,omitzero"` // zero: it goes on
+	Wait     syscall.WaitStatus `json:"wait,omitempty"`
+	TimedOut bool               `json:"timed_out,omitempty"`
+	Left     int                `json:"left,omitempty"` // processes that could not be ended
+}
+
+// over reports whether the run has ended.
+func (s *status) over() bool { return !s.Ended.IsZero() }
+
+// encode returns a whole place: checksum, content, blanks, line feed.
+func (s *status) encode() ([]byte, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > slotBytes-10 {
+		return nil, fmt.Errorf("status of run %.40q does not fit into %d bytes", s.Run, slotBytes)
+	}
+	slot := bytes.Repeat([]byte{' '}, slotBytes)
+	copy(slot, fmt.Sprintf("%08x ", crc32.ChecksumIEEE(text)))
+	copy(slot[9:], text)
+	slot[slotBytes-1] = '\n'
+	return slot, nil
+}
+
+// errNoStatus says that a place holds no status, or one that was cut.
+var errNoStatus = errors.New("no status")
+
+// decodeStatus reads one place.
+func decodeStatus(slot []byte) (status, error) {
+	if len(slot) != slotBytes || slot[8] != ' ' || slot[slotBytes-1] != '\n' {
+		return status{}, errNoStatus
+	}
+	text := bytes.TrimRight(slot[9:slotBytes-1], " ")
+	if string(slot[:8]) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) {
+		return status{}, errNoStatus
+	}
+	var s status
+	if err := json.Unmarshal(text, &s); err != nil || s.Run == "" || s.Boot == "" || s.PID <= 0 {
+		return status{}, errNoStatus
+	}
+	return s, nil
+}
+
+// findStatus looks a run up in a book. Boot, and pid and start time where they
+// are known, must be those of the handle.
+func findStatus(path string, run fleet.RunID, h *handle) (status, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return status{}, false
+	}
+	for ; len(text) >= slotBytes; text = text[slotBytes:] {
+		s, err := decodeStatus(text[:slotBytes])
+		if err == nil && s.Run == run && s.Boot == h.Boot && (h.PID == 0 || h.PID == s.PID && h.Start == s.Start) {
+			return s, true
+		}
+	}
+	return status{}, false
+}
+
+// book is the file of a guardian: one place for each run that it has started
+// and whose outcome its agent has not on disk yet. It is not synced: a status
+// matters to the next agent of the same boot, and is checked before it counts.
+// The first place says whether the book is sealed.
+type book struct {
+	file   *os.File
+	free   []int64
+	places int64
+	held   map[fleet.RunID]int64
+}
+
+func newBook(file *os.File) book {
+	return book{file: file, places: 1, held: map[fleet.RunID]int64{}}
+}
+
+// sealed stands for the run in the first place of a book when its guardian
+// starts nothing any more: a run that is not in it then was not started.
+const sealed fleet.RunID = "sealed"
+
+// seal writes that nothing more begins.
+func (b *book) seal(boot string) error {
+	b.held[sealed] = 0
+	return b.write(&status{Run: sealed, Boot: boot, PID: os.Getpid()})
+}
+
+// write puts a status where the run has its place, or into the next free one.
+func (b *book) write(s *status) error {
+	slot, err := s.encode()
+	if err != nil {
+		return err
+	}
+	place, held := b.held[s.Run]
+	switch {
+	case held:
+	case len(b.free) > 0:
+		place, b.free = b.free[len(b.free)-1], b.free[:len(b.free)-1]
+	default:
+		place = b.places
+		b.places++
+	}
+	b.held[s.Run] = place
+	_, err = b.file.WriteAt(slot, place*slotBytes)
+	return err
+}
+
+// forget gives the place of a run to another one.
+func (b *book) forget(run fleet.RunID) {
+	if place, held := b.held[run]; held {
+		delete(b.held, run)
+		b.free = append(b.free, place)
+	}
+}

@@ -1,0 +1,240 @@
+package runner
+
+import (
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors that a guardian is born with, besides the first three.
+const (
+	agentFD = 3 // a socket to its agent
+	bookFD  = 4 // its book
+)
+
+// guard is a guardian from the inside: the parent of every command, which
+// survives its agent.
+type guard struct {
+	boot    string
+	others  []int // itself and its agent
+	notices *notices
+	alarm   *alarm
+	born    chan struct{} // holds one when there may be a child again
+
+	// mu is held across a fork and the noting of it, so that no end is seen
+	// before its beginning.
+	mu    sync.Mutex
+	book  book
+	wards map[int]*ward // by pid
+	left  *sync.Cond    // on mu: a ward went
+}
+
+// ward is a run that a guardian has started and that goes on.
+type ward struct {
+	status
+	grace    time.Duration
+	stopping bool // its time is over
+	stopped  bool // and all that it started is gone, or cannot be killed
+}
+
+// Guard is the life of a guardian: it starts what its agent orders, enforces
+// the time limits, and writes down how each run ended. When the agent is gone
+// it starts nothing any more and ends after the last of its runs.
+func Guard() error {
+	_ = unix.CloseRange(agentFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC)
+	unix.CloseOnExec(agentFD)
+	unix.CloseOnExec(bookFD)
+	_ = os.WriteFile("/proc/self/comm", []byte("fleetcron-guard"), 0) // what ps shows
+	debug.SetGCPercent(25)                                            // it is there for long and does little
+	// Whoever ends a host signals everybody; the commands end, and only then
+	// is there nothing left to write down. Ignoring would be inherited.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("guardian: adopt what commands leave behind: %w", err)
+	}
+	g, conn, err := newGuard()
+	if err != nil {
+		return fmt.Errorf("guardian: %w", err)
+	}
+	go g.notices.run()
+	go g.reap()
+	go g.alarm.run()
+	g.notices.tell(notice{Ready: true})
+	served := g.serve(newArrivals(conn))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.book.seal(g.boot); err != nil {
+		return fmt.Errorf("guardian: %w", err)
+	}
+	for len(g.wards) > 0 {
+		g.left.Wait()
+	}
+	return served
+}
+
+func newGuard() (*guard, *net.UnixConn, error) {
+	boot, err := bootID()
+	if err != nil {
+		return nil, nil, err
+	}
+	socket := os.NewFile(agentFD, "agent")
+	defer socket.Close()
+	conn, err := net.FileConn(socket)
+	if err != nil {
+		return nil, nil, err
+	}
+	agent, is := conn.(*net.UnixConn)
+	if !is {
+		return nil, nil, errors.New("descriptor 3 is no socket of an agent")
+	}
+	g := &guard{
+		boot: boot, others: []int{os.Getpid(), os.Getppid()}, notices: newNotices(agent), born: make(chan struct{}, 1),
+		book: newBook(os.NewFile(bookFD, "book")), wards: map[int]*ward{},
+	}
+	g.left = sync.NewCond(&g.mu)
+	g.alarm, err = newAlarm(g.timeOver)
+	return g, agent, err
+}
+
+// serve carries out orders until the agent is gone.
+func (g *guard) serve(from *arrivals) error {
+	decode := gob.NewDecoder(from)
+	for {
+		var next order
+		if err := decode.Decode(&next); err != nil {
+			return nil
+		}
+		if next.Forget != "" {
+			g.mu.Lock()
+			g.book.forget(next.Forget)
+			g.mu.Unlock()
+		}
+		if next.Launch == nil {
+			continue
+		}
+		files, err := from.three()
+		if err != nil {
+			return err
+		}
+		g.launch(next.Launch, files)
+	}
+}
+
+// launch starts one process and notes it down.
+func (g *guard) launch(l *launch, files []*os.File) {
+	attr := &syscall.ProcAttr{
+		Dir: l.Dir, Env: l.Env, Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true, Credential: l.Credential},
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	pid, err := forkNice(l.Argv, attr, l.Nice)
+	// The agent lends these files to others again as soon as it hears of an end.
+	for _, file := range files {
+		file.Close()
+	}
+	if err != nil {
+		g.notices.tell(notice{Failed: refusalOf(l.Run, err)})
+		return
+	}
+	if l.Exposed {
+		resetOOM(pid)
+	}
+	stat, _ := readStat(pid) // it is not reaped yet, so it is there
+	w := &ward{status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()}, grace: l.Grace}
+	g.wards[pid] = w
+	if l.Timeout > 0 {
+		g.alarm.set(pid, l.Timeout)
+	}
+	g.note(w)
+	select {
+	case g.born <- struct{}{}:
+	default:
+	}
+}
+
+// note writes a status into the book, then tells the agent.
+func (g *guard) note(w *ward) {
+	if err := g.book.write(&w.status); err != nil {
+		fmt.Fprintf(os.Stderr, "guardian: run %s not noted: %v\n", w.Run, err) // the agent hears of it nevertheless
+	}
+	told := w.status
+	g.notices.tell(notice{Status: &told})
+}
+
+// reap waits for children: commands, and what they left behind.
+func (g *guard) reap() {
+	for {
+		switch err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil); {
+		case err == nil:
+			g.reapAll()
+		case errors.Is(err, unix.ECHILD):
+			<-g.born
+		}
+	}
+}
+
+func (g *guard) reapAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for {
+		var wait syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &wait, syscall.WNOHANG, nil)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			return
+		}
+		if w, known := g.wards[pid]; known {
+			w.Wait, w.Ended = wait, time.Now().UTC()
+			g.settle(w)
+		}
+	}
+}
+
+// settle lets a ward go that has ended, and all that it started with it where
+// it was stopped.
+func (g *guard) settle(w *ward) {
+	if !w.over() || w.stopping && !w.stopped {
+		return
+	}
+	g.alarm.unset(w.PID)
+	delete(g.wards, w.PID)
+	g.note(w)
+	g.left.Broadcast()
+}
+
+// timeOver stops a run that is at its time limit.
+func (g *guard) timeOver(pid int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w, known := g.wards[pid]
+	if !known || w.over() {
+		return
+	}
+	w.stopping, w.TimedOut = true, true
+	all := family{run: w.Run, leader: w.PID, start: w.Start, others: g.others}
+	go func() {
+		left := all.stop(w.grace)
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		w.stopped, w.Left = true, left
+		if left > 0 && !w.over() { // its end may never come
+			w.Wait, w.Ended = syscall.WaitStatus(unix.SIGKILL), time.Now().UTC()
+		}
+		if w.over() { // else it ends in this very moment
+			g.settle(w)
+		}
+	}()
+}

@@ -1,0 +1,198 @@
+package runner
+
+import (
+	"bufio"
+	"encoding/gob"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// order is what an agent tells its guardian: to start a run, whose three files
+// come along as descriptors, or that the outcome of one is on disk.
+type order struct {
+	Launch *launch
+	Forget fleet.RunID
+}
+
+// launch is a process to start.
+type launch struct {
+	Run        fleet.RunID
+	Argv       []string
+	Env        []string
+	Dir        string
+	Credential *syscall.Credential
+	Nice       int
+	Timeout    time.Duration // zero: none
+	Grace      time.Duration
+	Exposed    bool // takes the agent's protection from the killer for memory off
+}
+
+// notice is what a guardian tells its agent: that it is there, that a run was
+// started or was not, or that one has ended.
+type notice struct {
+	Ready  bool
+	Failed *refusal
+	Status *status
+}
+
+// refusal is a start that the kernel refused.
+type refusal struct {
+	Run   fleet.RunID
+	Errno syscall.Errno
+	Nice  bool // it was the niceness that was refused
+}
+
+// err gives back the error that the start ended with.
+func (r *refusal) err() error {
+	if r.Nice {
+		return niceError{r.Errno}
+	}
+	return r.Errno
+}
+
+func refusalOf(run fleet.RunID, err error) *refusal {
+	r := &refusal{Run: run, Errno: syscall.EIO}
+	errors.As(err, &r.Errno)
+	_, r.Nice = errors.AsType[niceError](err)
+	return r
+}
+
+// arrivals reads what comes over a connection, and keeps the files that come
+// along until they are asked for.
+type arrivals struct {
+	conn  *net.UnixConn
+	files []*os.File
+	oob   []byte
+}
+
+func newArrivals(conn *net.UnixConn) *arrivals {
+	return &arrivals{conn: conn, oob: make([]byte, syscall.CmsgSpace(3*4))}
+}
+
+// Read is one read. Files that come along are closed on exec from the start.
+func (a *arrivals) Read(into []byte) (int, error) {
+	n, oobn, _, _, err := a.conn.ReadMsgUnix(into, a.oob)
+	if oobn > 0 {
+		messages, parsed := syscall.ParseSocketControlMessage(a.oob[:oobn])
+		for i := range messages {
+			fds, bad := syscall.ParseUnixRights(&messages[i])
+			for _, fd := range fds {
+				a.files = append(a.files, os.NewFile(uintptr(fd), "stream"))
+			}
+			parsed = errors.Join(parsed, bad)
+		}
+		err = errors.Join(err, parsed)
+	}
+	if n <= 0 && err == nil {
+		err = net.ErrClosed // the other side has ended
+	}
+	return max(0, n), err
+}
+
+// three returns the files that belong to the order just read.
+func (a *arrivals) three() ([]*os.File, error) {
+	if len(a.files) < 3 {
+		return nil, errors.New("an order came without its files")
+	}
+	files := a.files[:3:3]
+	a.files = a.files[3:]
+	return files, nil
+}
+
+// orders is the agent's way to its guardian; methods may be called from any
+// goroutine.
+type orders struct {
+	conn *net.UnixConn
+
+	mu     sync.Mutex
+	encode *gob.Encoder
+	buffer *[]byte
+}
+
+// sink collects what a gob encoder writes.
+type sink struct{ to *[]byte }
+
+func (s sink) Write(text []byte) (int, error) {
+	*s.to = append(*s.to, text...)
+	return len(text), nil
+}
+
+func newOrders(conn *net.UnixConn) *orders {
+	o := &orders{conn: conn, buffer: new([]byte)}
+	o.encode = gob.NewEncoder(sink{o.buffer})
+	return o
+}
+
+// send sends an order, and files with its first bytes.
+func (o *orders) send(what order, files ...*os.File) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	*o.buffer = (*o.buffer)[:0]
+	if err := o.encode.Encode(&what); err != nil {
+		return err
+	}
+	var rights []byte
+	if len(files) > 0 {
+		fds := make([]int, len(files))
+		for i, file := range files {
+			fds[i] = int(file.Fd())
+		}
+		rights = syscall.UnixRights(fds...)
+	}
+	n, _, err := o.conn.WriteMsgUnix(*o.buffer, rights, nil)
+	if err == nil && n < len(*o.buffer) { // more than the socket holds at once
+		_, err = o.conn.Write((*o.buffer)[n:])
+	}
+	return err
+}
+
+// notices is a guardian's way to its agent. Telling never waits: an agent that
+// is frozen must not freeze its guardian.
+type notices struct {
+	conn *net.UnixConn
+
+	mu      sync.Mutex
+	waiting []notice
+	wake    chan struct{} // holds one while something waits
+}
+
+func newNotices(conn *net.UnixConn) *notices {
+	return &notices{conn: conn, wake: make(chan struct{}, 1)}
+}
+
+func (n *notices) tell(what notice) {
+	n.mu.Lock()
+	n.waiting = append(n.waiting, what)
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends until the agent no longer listens. What is told then is in the
+// book, where the next agent looks.
+func (n *notices) run() {
+	buffered := bufio.NewWriter(n.conn)
+	encode := gob.NewEncoder(buffered)
+	for range n.wake {
+		n.mu.Lock()
+		news := n.waiting
+		n.waiting = nil
+		n.mu.Unlock()
+		for i := range news {
+			if encode.Encode(&news[i]) != nil {
+				return
+			}
+		}
+		if buffered.Flush() != nil {
+			return
+		}
+	}
+}
