@@ -177,6 +177,7 @@ func (t *tally) count(c *comparison, co *cohort) {
 	}
 	t.seen = t.seen[:0]
 	for _, host := range co.hosts {
+		c.pace.step()
 		rows := c.surveys[host.ID].rows
 		for i := range rows {
 			number := rows[i].number

@@ -20,6 +20,7 @@ type comparison struct {
 	owners    map[string]string // by fingerprint
 	almanac   *almanac
 	now       time.Time
+	pace      *pace
 
 	prints prints
 	list   []found
@@ -50,6 +51,7 @@ func (c *comparison) compare() result {
 			c.list = append(c.list, s.own...)
 			c.overdue(host, s)
 		}
+		c.pace.step()
 	}
 	c.unexpected()
 	c.adopted()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -48,6 +49,8 @@ type Engine struct {
 	presence map[fleet.HostID]observed
 	almanac  *almanac
 
+	waiting atomic.Int32 // how many wait for the first look
+
 	mu        sync.RWMutex // guards what follows
 	result    result
 	byID      map[string]int // place in the result's list
@@ -87,10 +90,14 @@ func (e *Engine) Stir() {
 func (e *Engine) Run(ctx context.Context) error {
 	for {
 		began := time.Now()
-		if err := e.Look(ctx, began); err != nil {
+		gently := &pace{waiting: &e.waiting, since: began}
+		e.looking.Lock()
+		err := e.lookAt(ctx, began, gently)
+		e.looking.Unlock()
+		if err != nil {
 			return err
 		}
-		if !pause(ctx, max(rest, 10*time.Since(began))) {
+		if !pause(ctx, max(rest, 10*(time.Since(began)-gently.rested))) {
 			return nil
 		}
 		select {
@@ -119,11 +126,16 @@ func pause(ctx context.Context, span time.Duration) bool {
 func (e *Engine) Look(ctx context.Context, now time.Time) error {
 	e.looking.Lock()
 	defer e.looking.Unlock()
+	return e.lookAt(ctx, now, nil)
+}
+
+// lookAt looks at a pace. It needs looking.
+func (e *Engine) lookAt(ctx context.Context, now time.Time, gently *pace) error {
 	e.marking.Lock()
 	marked := e.marked
 	e.marked = map[fleet.HostID]bool{}
 	e.marking.Unlock()
-	if err := e.look(ctx, marked, now); err != nil {
+	if err := e.look(ctx, marked, now, gently); err != nil {
 		e.marking.Lock()
 		for host := range marked {
 			e.marked[host] = true
@@ -137,8 +149,8 @@ func (e *Engine) Look(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (e *Engine) look(ctx context.Context, marked map[fleet.HostID]bool, now time.Time) error {
-	c := comparison{surveys: e.surveys, almanac: e.almanac, now: now}
+func (e *Engine) look(ctx context.Context, marked map[fleet.HostID]bool, now time.Time, gently *pace) error {
+	c := comparison{surveys: e.surveys, almanac: e.almanac, now: now, pace: gently}
 	var err error
 	if c.hosts, err = e.source.Hosts(); err != nil {
 		return fmt.Errorf("read hosts: %w", err)
@@ -148,7 +160,7 @@ func (e *Engine) look(ctx context.Context, marked map[fleet.HostID]bool, now tim
 		host := &c.hosts[i]
 		there[host.ID] = true
 		e.observe(host, now)
-		if err := e.survey(ctx, host, marked[host.ID], now); err != nil {
+		if err := e.survey(ctx, host, marked[host.ID], now, gently); err != nil {
 			return err
 		}
 	}
@@ -170,7 +182,7 @@ func (e *Engine) look(ctx context.Context, marked map[fleet.HostID]bool, now tim
 }
 
 // survey reads a host anew where that is due.
-func (e *Engine) survey(ctx context.Context, host *Host, marked bool, now time.Time) error {
+func (e *Engine) survey(ctx context.Context, host *Host, marked bool, now time.Time, gently *pace) error {
 	known := e.surveys[host.ID]
 	if known != nil && !marked && now.Sub(known.taken) < keep {
 		return nil
@@ -183,6 +195,7 @@ func (e *Engine) survey(ctx context.Context, host *Host, marked bool, now time.T
 		return fmt.Errorf("read jobs of host %s: %w", host.ID, err)
 	}
 	e.surveys[host.ID] = newSurvey(host, inventory, e.almanac, now)
+	gently.step()
 	return nil
 }
 

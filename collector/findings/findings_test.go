@@ -393,6 +393,12 @@ func TestOutliers(t *testing.T) {
 		"notice outlier web-3 /etc/cron.d/x:3: of the 10 hosts of env=prod only web-3 has it",
 		"notice outlier web-7: 9 of 10 hosts of env=prod have it, web-7 does not",
 	)
+	calls := map[int][]api.JobView{}
+	for n := range 10 {
+		calls[n] = []api.JobView{newJob("/opt/rotate", managed, loud), newJob("cd / && run-parts --report /etc/cron.hourly", func(job *api.JobView) { job.Package = "" })}
+	}
+	calls[3] = calls[3][:1] // of another distribution
+	expect(t, fleetOf(calls, "role=web"))
 	four := map[int][]api.JobView{1: jobs[1], 2: jobs[2], 3: jobs[4], 7: jobs[7]}
 	expect(t, fleetOf(four, "role=web")) // too few to be a kind
 }

@@ -16,6 +16,8 @@ const (
 	settling = 10 * time.Minute   // after its first report a host may still be set up
 	// stampede is how many hosts must do the same at one instant to be told of.
 	stampede = 20
+	// stride is how many commands are one step of the work.
+	stride = 256
 )
 
 // holder is one job of one host.
@@ -114,6 +116,7 @@ func (c *comparison) eachRow(visit func(holder)) {
 				visit(holder{host, r})
 			}
 		}
+		c.pace.step()
 	}
 }
 
@@ -143,10 +146,14 @@ func (c *comparison) gather() {
 		}
 		c.everywhere(holders)
 		c.dst(holders)
+		if number%stride == 0 {
+			c.pace.step()
+		}
 	}
 	for i, kind := range gathered {
 		for host, own := range alone[i] {
 			c.rest(kind.kind, host, own, kind.rest)
+			c.pace.step()
 		}
 	}
 }

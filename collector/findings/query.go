@@ -92,13 +92,23 @@ func (e *Engine) Finding(ctx context.Context, id string) (fleet.Finding, error) 
 
 // first looks, unless the engine has done so already.
 func (e *Engine) first(ctx context.Context) error {
-	e.mu.RLock()
-	known := !e.evaluated.IsZero()
-	e.mu.RUnlock()
-	if known {
+	if e.looked() {
 		return nil
 	}
-	return e.Look(ctx, time.Now())
+	e.waiting.Add(1)
+	defer e.waiting.Add(-1)
+	e.looking.Lock()
+	defer e.looking.Unlock()
+	if e.looked() { // while this waited
+		return nil
+	}
+	return e.lookAt(ctx, time.Now(), nil)
+}
+
+func (e *Engine) looked() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return !e.evaluated.IsZero()
 }
 
 func checkQuery(q api.FindingQuery) error {

@@ -46,7 +46,7 @@ const (
 	runs      mark = 1 << iota // and is due at instants
 	stands                     // the host's scheduler would run it
 	answered                   // a package or configuration management answers for it
-	shipped                    // by a package
+	shipped                    // by a package, or the line of a distribution that calls others
 	secret                     // has a secret in its command or environment
 	mute                       // nobody would hear of its failure
 	shifts                     // a change of the clock skips or doubles it
@@ -101,11 +101,11 @@ func newRow(host *Host, job *api.JobView, known *almanac) row {
 	set(runs, due && page.due)
 	set(stands, job.Enabled && job.Verdict.Runs)
 	set(answered, job.Package != "" || job.ManagedBy != "" || isCall(&job.Job))
-	set(shipped, job.Package != "")
+	set(shipped, job.Package != "" || isCall(&job.Job))
 	set(adopted, job.Adopted != "")
 	set(secret, slices.ContainsFunc(job.Risks, func(risk fleet.Risk) bool { return risk.Kind == fleet.FindSecret }))
 	set(scattered, strings.Contains(job.Verdict.Why, "random"))
-	if r.is(stands) && !r.is(shipped) && !isCall(&job.Job) {
+	if r.is(stands) && !r.is(shipped) {
 		set(mute, isMute(&job.Job))
 		set(shifts, r.is(runs) && !known.dstOf(when).harmless())
 	}
