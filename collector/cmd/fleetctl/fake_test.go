@@ -98,6 +98,8 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"GET " + api.PathRuns:        f.listRuns,
 		"GET " + api.PathRun:         func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
 		"GET " + api.PathUpcoming:    f.upcoming,
+		"GET " + api.PathAccount:     f.account,
+		"GET " + api.PathProof:       f.proof,
 		"GET " + api.PathCollectors:  f.cluster,
 		"POST " + api.PathResolve:    f.resolve,
 		"POST " + api.PathTasks:      f.change(f.putTask),

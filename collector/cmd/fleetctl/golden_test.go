@@ -159,6 +159,10 @@ func TestGolden(t *testing.T) {
 		{"pins-none", []string{"pins"}, 0},
 		{"export-found", []string{"export", "--found"}, 0},
 		{"export-found-json", []string{"export", "--found", "--host", "db-1", "-o", "json"}, 0},
+		{"account", []string{"account", "data/nightly-backup"}, 0},
+		{"account-json", []string{"account", "data/nightly-backup", "--since", "24h", "-o", "json"}, 0},
+		{"account-help", []string{"account", "--help"}, 0},
+		{"account-proof", []string{"account", "--prove", "--host", "db-1"}, 0},
 		{"version-help", []string{"version", "--help"}, 0},
 	}
 	for _, test := range tests {
@@ -177,6 +181,19 @@ func TestGolden(t *testing.T) {
 			checkHarmless(t, got, test.term > 0)
 			compare(t, filepath.Join("testdata", "golden", test.name+".txt"), got)
 		})
+	}
+}
+
+// TestADifferenceIsExitStatus1 holds what an account that is wrong looks like.
+func TestADifferenceIsExitStatus1(t *testing.T) {
+	for name, args := range map[string][]string{
+		"account-difference": {"account", "-o", "wide"}, "account-faults": {"account", "--prove", "-o", "wide"},
+	} {
+		stdout, stderr, code := newSession(t).run(args...)
+		if code != 1 || stderr != "" {
+			t.Errorf("%s: exit %d, %q", name, code, stderr)
+		}
+		compare(t, filepath.Join("testdata", "golden", name+".txt"), "$ fleetctl "+strings.Join(args, " ")+"\n"+stdout)
 	}
 }
 

@@ -76,7 +76,7 @@ func newRoot(p *program) *cobra.Command {
 		newPinCommand(p), newPinsCommand(p), newUnpinCommand(p), newAnnotateCommand(p), newAnnotationsCommand(p), newLossCommand(p), newAdoptCommand(p), newCollectorsCommand(p),
 		newTasksCommand(p), newAssignCommand(p), newUnassignCommand(p), newReleaseCommand(p), newApplyCommand(p), newDiffCommand(p),
 		newExportCommand(p), newValidateCommand(p), newPauseCommand(p), newResumeCommand(p),
-		newRunCommand(p), newRaiseCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p),
+		newRunCommand(p), newRaiseCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p), newAccountCommand(p),
 		newNextCommand(p), newVersionCommand(p), newManCommand(p),
 	)
 	root.InitDefaultHelpCmd()

@@ -40,6 +40,7 @@ func TestErrors(t *testing.T) {
 		{"never ran", []string{"logs", "everywhere"}, 3, "fleetctl: task default/everywhere has not run yet\nhint: fleetctl runs --task default/everywhere\n"},
 		{"bad state", []string{"runs", "--state", "done"}, 2, "fleetctl: --state \"done\": want pending, begun, running, ran, skipped, missed or unknown\n"},
 		{"bad since", []string{"runs", "--since", "lately"}, 2, "fleetctl: --since \"lately\": want how long ago, such as 24h or 7d, or an instant such as 2026-12-01T02:00:00Z\n"},
+		{"a proof of a day", []string{"account", "--prove", "--since", "24h"}, 2, "fleetctl: --prove looks at everything that is on record: it takes no --since and no --until\n"},
 		{"silent host", []string{"run", "everywhere"}, 5, "fleetctl: host web-東京 is silent\nhint: --queue lets it run when it is back\n"},
 		{"ended run", []string{"cancel", "01890000-0000-7000-8000-000000000001"}, 5, "fleetctl: run 01890000-0000-7000-8000-000000000001 has ended: ran\n"},
 		{"assign nothing", []string{"assign", "heartbeat"}, 2, "fleetctl: --to is missing: where shall default/heartbeat run?\nhint: --to role=db, --to host=db-3, --to net=10.0.0.0/8 or --to all\n"},
