@@ -52,6 +52,9 @@ func drawLoss(p *program, loss *api.Loss) error {
 		if err := t.write(p.stdout); err != nil {
 			return err
 		}
+		if alone > 0 {
+			p.note("fleetctl export --found --host %s --dir DIR writes them as task files, for another host to run", shellWord(loss.Host.Name))
+		}
 	}
 	if len(loss.Tasks) == 0 {
 		return nil
