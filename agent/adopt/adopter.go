@@ -204,7 +204,7 @@ func (a *Adopter) step(ctx context.Context, now time.Time) time.Time {
 		if ctx.Err() != nil {
 			return again
 		}
-		at := now.Add(time.Since(started))
+		at := now.Add(passed(started))
 		if next := a.do(ctx, at, id); next.After(at) && next.Before(again) {
 			again = next
 		}
@@ -235,6 +235,8 @@ func (a *Adopter) know(id fleet.TaskID) knowledge {
 func (a *Adopter) do(ctx context.Context, now time.Time, id fleet.TaskID) time.Time {
 	k := a.know(id)
 	switch decide(k) {
+	case rest:
+		return a.watch(ctx, now, k)
 	case begin:
 		return a.begin(ctx, now, k.wish)
 	case goBack:
@@ -306,16 +308,24 @@ func (a *Adopter) clocks(id fleet.TaskID, job *fleet.Job, host *fleet.Host) ([]t
 	return all, nil
 }
 
-// deadline returns a still for a window that closes at that time, counted from
-// now on by elapsed time, so that no step of the wall clock moves it.
+// passed is by how much the wall clock moved on: cron goes by that, also when
+// the host slept or somebody set it.
+func passed(since time.Time) time.Duration { return time.Now().Round(0).Sub(since.Round(0)) }
+
+// drift is by how much wall clock and elapsed time may differ by themselves.
+const drift = time.Second
+
+// deadline returns a still for a window that closes at that time. Where the wall
+// clock was set meanwhile, or the host slept, the window is another.
 func deadline(now, until time.Time) still {
 	began := time.Now()
 	return func() error {
-		if late := now.Add(time.Since(began)).Sub(until); late >= 0 {
+		elapsed, moved := time.Since(began), passed(began)
+		if (moved-elapsed).Abs() > drift || !now.Add(max(elapsed, moved)).Before(until) {
 			return errLate
 		}
 		return nil
 	}
 }
 
-var errLate = fleet.Errorf(fleet.Unavailable, "the disk took so long that the next due instant is too near")
+var errLate = fleet.Errorf(fleet.Unavailable, "the disk took so long, or the clock moved so far, that the next due instant is too near")

@@ -85,11 +85,12 @@ type guard struct{ after, before time.Duration }
 
 // guards: cron reads its tables at the turn of each minute, before it starts
 // what is due, and is done within seconds; systemd may be as late as its
-// AccuracySec, one minute by default.
+// AccuracySec, one minute by default, and to be told of a change takes it up to
+// half a minute, twice.
 var guards = map[fleet.JobKind]guard{
 	fleet.KindCron:     {after: 10 * time.Second, before: 10 * time.Second},
 	fleet.KindRunParts: {after: time.Minute, before: 10 * time.Second},
-	fleet.KindTimer:    {after: 2 * time.Minute, before: 10 * time.Second},
+	fleet.KindTimer:    {after: 2 * time.Minute, before: time.Minute},
 }
 
 // window says whether the hand-over may be made now and until when; if not,
@@ -112,4 +113,16 @@ func (g guard) window(now time.Time, clocks ...takeover.Next) (until time.Time, 
 		}
 	}
 	return until, open
+}
+
+// opens reports whether the window opens at all within the next instants.
+func (g guard) opens(now time.Time, clocks ...takeover.Next) bool {
+	for range 100 {
+		until, open := g.window(now, clocks...)
+		if open {
+			return true
+		}
+		now = until
+	}
+	return false
 }

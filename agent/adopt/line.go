@@ -44,6 +44,9 @@ func commentOut(f *file, job *fleet.Job, host *fleet.Host, task fleet.TaskID) (c
 	c := change{
 		Way: byComment, Dir: path.Clean(dir), Name: name, Beside: beside(task), Before: f, Line: bytes.Clone(line), Mark: mark(task),
 	}
+	if _, times := whole(f.Content, c.marked()); times > 0 {
+		return change{}, fleet.Errorf(fleet.Refused, "the file holds the comment that the line would become already").WithHint("delete the line that begins with %q", strings.TrimSpace(string(c.Mark)))
+	}
 	c.After = slices.Concat(f.Content[:stretch.Start], c.Mark, f.Content[stretch.Start:])
 	if !onlyWithout(before, crontab.Parse(c.After, opt), found) {
 		return change{}, fleet.Errorf(fleet.Refused, "as a comment the line would change what cron makes of the rest of the file")
@@ -95,12 +98,22 @@ func printable(text string) string {
 
 // at returns where the text begins a line of the content, and how often it does.
 func at(content, text []byte) (where, times int) {
+	return find(content, text, func([]byte) bool { return true })
+}
+
+// whole is at for text that must be all of its line, which may have lost its
+// end or been given one.
+func whole(content, line []byte) (where, times int) {
+	return find(content, bytes.TrimSuffix(line, []byte("\n")), func(rest []byte) bool { return len(rest) == 0 || rest[0] == '\n' })
+}
+
+func find(content, text []byte, fits func(rest []byte) bool) (where, times int) {
 	for from := 0; from <= len(content); {
 		i := bytes.Index(content[from:], text)
 		if i < 0 {
 			break
 		}
-		if i += from; i == 0 || content[i-1] == '\n' {
+		if i += from; (i == 0 || content[i-1] == '\n') && fits(content[i+len(text):]) {
 			where, times = i, times+1
 		}
 		from = i + 1
@@ -113,8 +126,8 @@ func (c *change) marked() []byte { return slices.Concat(c.Mark, c.Line) }
 
 // stateOf says what the line is in a file with that content.
 func (c *change) stateOf(content []byte) state {
-	_, marked := at(content, c.marked())
-	_, plain := at(content, c.Line)
+	_, marked := whole(content, c.marked())
+	_, plain := whole(content, c.Line)
 	switch {
 	case marked == 1:
 		return quiet
@@ -164,7 +177,7 @@ func (h hands) restoreLine(c *change, still still) error {
 	}
 	next := *c.Before
 	if !bytes.Equal(now.Content, c.After) || !now.alike(c.Before) {
-		where, times := at(now.Content, c.marked())
+		where, times := whole(now.Content, c.marked())
 		if times != 1 {
 			return errFileChanged
 		}
@@ -194,13 +207,44 @@ func (h hands) replace(c *change, before, next *file, still still) error {
 		return errors.Join(err, h.disk.remove(c.Dir, c.Beside))
 	}
 	if err := h.stands(c, before, next); err != nil {
-		if back := h.disk.swap(c.Dir, c.Name, c.Beside); back != nil {
-			return errors.Join(err, back)
-		}
-		return errors.Join(err, h.disk.remove(c.Dir, c.Beside))
+		return errors.Join(err, h.undo(c, next))
 	}
 	_ = h.disk.remove(c.Dir, c.Beside) // the change is made, and cron passes over what is left
 	return nil
+}
+
+// tries is how many edits of the same moment are looked for.
+const tries = 16
+
+// undo swaps back. Whoever else wrote meanwhile wrote last, and theirs stands in
+// the end: what comes out of each swap must be what the one before put in.
+func (h hands) undo(c *change, ours *file) error {
+	last := ours.Content
+	for range tries {
+		into, err := h.disk.look(c.Dir, c.Beside)
+		if errors.Is(err, fs.ErrNotExist) { // a file system that cannot swap: theirs stands
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = h.disk.swap(c.Dir, c.Name, c.Beside)
+		if errors.Is(err, fs.ErrNotExist) { // they deleted it
+			return h.disk.remove(c.Dir, c.Beside)
+		}
+		if err != nil {
+			return err
+		}
+		out, err := h.disk.look(c.Dir, c.Beside)
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(out.Content, last) {
+			return h.disk.remove(c.Dir, c.Beside)
+		}
+		last = into.Content
+	}
+	return fleet.Errorf(fleet.Unavailable, "somebody writes %s/%s again and again; the version before lies in %s beside it", c.Dir, c.Name, c.Beside)
 }
 
 // ready makes sure, as late as possible, that what was written is whole, that

@@ -86,6 +86,9 @@ func openFolder(dir string, log *slog.Logger) (folder, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return folder{}, fmt.Errorf("open adoptions: %w", err)
 	}
+	if err := syncDirectory(filepath.Dir(dir)); err != nil { // or power may fail and the directory with all in it be gone
+		return folder{}, fmt.Errorf("open adoptions: %w", err)
+	}
 	return folder{dir, log}, nil
 }
 

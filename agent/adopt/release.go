@@ -35,7 +35,7 @@ func (a *Adopter) goBack(ctx context.Context, now time.Time, k knowledge) time.T
 	switch {
 	case err != nil:
 		return a.getStuck(ctx, r, err)
-	case seen == loud: // somebody was faster
+	case seen == loud && r.Change.Unit == "": // somebody was faster
 		return a.back(ctx, r, now)
 	case seen == other:
 		return a.getStuck(ctx, r, r.Change.gone())
@@ -55,27 +55,32 @@ func (a *Adopter) goBack(ctx context.Context, now time.Time, k knowledge) time.T
 }
 
 // bringBack undoes the change of a record that is on disk as an intent. The
-// task is taken from the scheduler before, and given back if it fails.
+// task is taken from the scheduler as late as can be, when all that takes time
+// is done, and given back if the rest fails.
 func (a *Adopter) bringBack(ctx context.Context, now time.Time, r record, still still) time.Time {
-	a.mu.Lock()
-	a.records[r.Task] = &r
-	a.mu.Unlock()
 	whole := context.WithoutCancel(ctx)
-	err := a.cfg.Arm(whole)
-	if err != nil { // it may still run the task: not now
-		a.log.Warn("scheduler not reached, release waits", "task", r.Task, "error", err)
-		err = errLate
-	} else {
-		err = a.hands.restore(whole, &r.Change, still)
+	disarmed := func() error {
+		if err := still(); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		a.records[r.Task] = &r
+		a.mu.Unlock()
+		if err := a.cfg.Arm(whole); err != nil { // it may still run the task: not now
+			a.log.Warn("scheduler not reached, release waits", "task", r.Task, "error", err)
+			return errLate
+		}
+		return still()
 	}
-	if errors.Is(err, errLate) || errors.Is(err, errFileChanged) { // all is as it was: another try
-		again := r
-		again.Phase = silent
-		_ = a.put(&again) // logged there; the intent on disk is looked at after a crash
+	err := a.hands.restore(whole, &r.Change, disarmed)
+	seen, since, lost := a.hands.look(&r.Change)
+	if again(err) && lost == nil && seen != loud { // all is as it was
+		back := r
+		back.Phase = silent
+		_ = a.put(&back) // logged there; the intent on disk is looked at after a crash
 		a.rearm(ctx)
 		return now.Add(busyWait)
 	}
-	seen, since, lost := a.hands.look(&r.Change)
 	if err == nil && lost == nil && seen != loud {
 		err = r.Change.gone()
 	}
@@ -89,6 +94,31 @@ func (a *Adopter) bringBack(ctx context.Context, now time.Time, r record, still 
 		since = now
 	}
 	return a.back(ctx, r, since)
+}
+
+// watchEvery is how often a job that is in a task's hands is looked at.
+const watchEvery = 10 * time.Second
+
+// putBackByHand says why an adoption is over that nobody released.
+const putBackByHand = "it was put back on the host, not by a release"
+
+// watch looks whether a silent job is still silent: an editor may have had the
+// table open all the time, or somebody takes the mark away. Then both would run
+// it, and the task is the one that can be stopped.
+func (a *Adopter) watch(ctx context.Context, now time.Time, k knowledge) time.Time {
+	if k.record == nil || !k.record.armed() {
+		return time.Time{}
+	}
+	seen, _, err := a.hands.look(&k.record.Change)
+	switch {
+	case err != nil || seen != loud:
+		return now.Add(watchEvery)
+	case k.record.Change.Unit != "": // systemd has to be told, too
+		return a.goBack(ctx, now, k)
+	}
+	r := *k.record
+	r.Why = putBackByHand
+	return a.back(ctx, r, now)
 }
 
 // back notes that the host's scheduler runs the job again.
@@ -164,12 +194,17 @@ func (a *Adopter) rebuild(ctx context.Context, now time.Time, wish *fleet.Adopti
 		return now.Add(patience)
 	}
 	r := record{Task: wish.Task, Asked: wish.Asked, Job: wish.Job, Found: wish.Job, Began: now.UTC(), Handed: wish.Handed, Phase: silent, Host: sight.Host}
+	if r.Handed.IsZero() { // it was not told any more
+		r.Handed = now.UTC()
+	}
 	r.Change = a.remembered(wish)
 	if wish.State == fleet.AdoptionReleasing { // answered below or by what follows
 		r.Asked = time.Time{}
 	}
 	seen, _, err := a.hands.look(&r.Change)
 	switch {
+	case err == nil && seen == other && r.Change.untouched() && (wish.Handed.IsZero() || there(&sight, wish) >= 0): // it never began, or is over
+		r.Phase, r.Back = restored, now.UTC()
 	case err == nil && seen == quiet && r.Change.Way == byMask: // anybody may have masked it
 		r.Phase, r.Why = stuck, "the host has lost its record of the adoption: systemctl unmask "+r.Change.Unit+" by hand, then release it again"
 	case err != nil || seen == other:
@@ -208,6 +243,26 @@ func (a *Adopter) remembered(wish *fleet.Adoption) change {
 		c.Line = lineWith(f.Content, job)
 	}
 	return c
+}
+
+// untouched reports whether the file, when it was read, held no comment that
+// the task left.
+func (c *change) untouched() bool {
+	if c.Way != byComment {
+		return false
+	}
+	_, times := at(c.Before.Content, c.Mark)
+	return times == 0
+}
+
+// silentAlready reports whether the job that a scan does not find any more was
+// silenced for this very task: the host lost its record before it was told.
+func (a *Adopter) silentAlready(sight *Sight, wish *fleet.Adoption) bool {
+	c := a.remembered(wish)
+	if seen, _, err := a.hands.look(&c); err != nil || seen != quiet || c.Way == byMask || there(sight, wish) >= 0 {
+		return false
+	}
+	return c.Way != byComment || bytes.Contains(c.Line, []byte(wish.Job.Command)) || strings.Contains(wish.Job.Command, masked)
 }
 
 // lineWith returns the first line that holds the text and is no comment.

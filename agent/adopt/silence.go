@@ -24,9 +24,12 @@ func (a *Adopter) begin(ctx context.Context, now time.Time, wish *fleet.Adoption
 		a.log.Warn("host not looked at, adoption waits", "task", wish.Task, "error", err)
 		return now.Add(patience)
 	}
-	now = now.Add(time.Since(began))
+	now = now.Add(passed(began))
 	r := record{Task: wish.Task, Asked: wish.Asked, Host: sight.Host, Job: wish.Job, Generation: a.generation(wish.Task)}
 	found, err := a.examine(&sight, wish)
+	if err != nil && a.silentAlready(&sight, wish) {
+		return a.rebuild(ctx, now, wish)
+	}
 	if err != nil {
 		a.refuse(r, err)
 		return time.Time{}
@@ -38,6 +41,10 @@ func (a *Adopter) begin(ctx context.Context, now time.Time, wish *fleet.Adoption
 		return time.Time{}
 	}
 	until, open := guards[found.Kind].window(now, clocks...)
+	if !open && !guards[found.Kind].opens(now, clocks...) {
+		a.refuse(r, fleet.Errorf(fleet.Refused, "its instants are so close to each other that there is no safe moment between them"))
+		return time.Time{}
+	}
 	if !open {
 		return until
 	}
@@ -70,12 +77,11 @@ func (a *Adopter) generation(id fleet.TaskID) uint64 {
 func (a *Adopter) hush(ctx context.Context, now time.Time, r record, still still) time.Time {
 	began := time.Now()
 	err := a.hands.silence(context.WithoutCancel(ctx), &r.Change, still)
-	if errors.Is(err, errLate) || errors.Is(err, errFileChanged) { // all is as it was: another try
-		a.forget(r.Task)
-		return now.Add(busyWait)
-	}
 	seen, since, lost := a.hands.look(&r.Change)
 	switch {
+	case again(err) && lost == nil && seen != quiet: // all is as it was: another try
+		a.forget(r.Task)
+		return now.Add(busyWait)
 	case lost != nil || err == nil && seen != quiet:
 		a.log.Error("adoption not found as it was left", "task", r.Task, "error", errors.Join(err, lost))
 		return now.Add(patience) // the intent stands; it will be looked at again
@@ -94,6 +100,9 @@ func (a *Adopter) hush(ctx context.Context, now time.Time, r record, still still
 	a.rearm(ctx)
 	return time.Time{}
 }
+
+// again reports whether to try once more is the answer to an error.
+func again(err error) bool { return errors.Is(err, errLate) || errors.Is(err, errFileChanged) }
 
 // refuse ends an adoption before it began: nothing on the host is changed.
 func (a *Adopter) refuse(r record, why error) {
@@ -117,7 +126,7 @@ func (a *Adopter) examine(sight *Sight, wish *fleet.Adoption) (*fleet.Job, error
 	if !a.cfg.Allowed {
 		return nil, fleet.Errorf(fleet.Refused, "the host forbids it").WithHint("its root allows it with `adoption: allowed` in /etc/fleetcron/agent.yaml")
 	}
-	n := slices.IndexFunc(sight.Masked.Jobs, func(j fleet.Job) bool { return j.ID == wish.Job.ID })
+	n := there(sight, wish)
 	if n < 0 || n >= len(sight.Found.Jobs) || sight.Found.Jobs[n].ID != wish.Job.ID {
 		return nil, fleet.Errorf(fleet.Refused, "the job is no longer there").WithHint("fleetctl history shows what became of it")
 	}
@@ -136,6 +145,11 @@ func (a *Adopter) examine(sight *Sight, wish *fleet.Adoption) (*fleet.Job, error
 		return nil, fleet.Errorf(fleet.Refused, "the file belongs to package %s, whose next upgrade would ask about the change or undo it", found.Package).WithHint("--force does it all the same")
 	}
 	return found, nil
+}
+
+// there returns which of the jobs that a scan found the wish is about; -1: none.
+func there(sight *Sight, wish *fleet.Adoption) int {
+	return slices.IndexFunc(sight.Masked.Jobs, func(j fleet.Job) bool { return j.ID == wish.Job.ID })
 }
 
 // anySchedule stands in where a task's own schedule does not matter.
