@@ -93,7 +93,7 @@ func newJobsCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "jobs [HOST:JOB]", GroupID: groupFound, Args: arguments(0, 1),
 		Short:             "List the jobs found on hosts, or everything about one",
-		Long:              "List the jobs found on hosts, or everything about one: whether it runs and why not, what\nis wrong with it, what the host says about its last run, whose it is, what changed about\nit, and where else the same command stands. JOB is its id, the beginning of it, or where\nit stands, as in db-1:/etc/cron.d/backup:7.",
+		Long:              "List the jobs found on hosts, or everything about one: whether it runs and why not, what\nis wrong with it, what the host says about its last run, whose it is, what changed about\nit, and where else the same command stands. JOB is its id, the beginning of it, or where\nit stands, as in db-1:/etc/cron.d/backup:7.\n\nAmong them are timers of users and what cron runs inside containers, which is said where\nthey stand. RUNS is yes, no, overdue, adopted (its task runs instead) or stale: its file\ncan no longer be read, and it is shown as it was. LAST is the evidence of the host itself:\nits start seen, its end too, or only a stamp.",
 		Example:           "  fleetctl jobs --host db-1\n  fleetctl jobs --verdict broken -o wide\n  fleetctl jobs --overdue\n  fleetctl jobs --changed-since 24h --label role=db\n  fleetctl jobs --at \"2026-11-01 12:00\" --host db-1\n  fleetctl jobs db-1:/etc/cron.d/backup:7\n  fleetctl jobs --group\n  fleetctl jobs --problems --host db-1",
 		ValidArgsFunction: p.jobArgument,
 	}
