@@ -28,10 +28,6 @@ type table struct {
 
 func (t *table) isRead() bool { return t.unread.Code == "" }
 
-// maxUserJobs bounds one user's table: its jobs shall not crowd out those of
-// others.
-const maxUserJobs = 5000
-
 // table reads one crontab in a directory.
 func (s *scan) table(ctx context.Context, out *found, dir *directory, name string, t table) {
 	content, look, err := s.open(ctx, dir, name, t, out.buffer)
@@ -55,10 +51,6 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	var env environment
 	managed := readMarks(content, jobLines(file))
 	for i := range file.Jobs {
-		if i == maxUserJobs && !t.system && t.owner != "root" {
-			out.problem(t.source, file.Jobs[i].Line, "", fmt.Sprintf("it holds %d jobs; of one user's no more than %d are told", len(file.Jobs), maxUserJobs))
-			break
-		}
 		n := len(out.jobs)
 		s.job(out, &file.Jobs[i], t, verdict, &env)
 		if len(out.jobs) > n {

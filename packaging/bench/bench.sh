@@ -8,3 +8,7 @@ go test -timeout 40m -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-1s}
 	./shared/cron ./shared/calendar ./agent/discover ./agent/evidence ./agent/journal ./agent/runner ./agent/scheduler \
 	./collector/findings ./collector/ledger ./collector/search ./collector/replica ./collector/httpd ./web \
 	./packaging/bench 2>&1 | grep -vE '^(goos|goarch|pkg|cpu):|no test files'
+# How long an edit on a host takes until the collector's clients have it, with
+# the real programs.
+FLEETCRON_BIN=$PWD/bin go test -timeout 10m -tags acceptance -run '^$' -bench "${BENCH:-.}" -benchtime 20x ./packaging/acceptance 2>&1 |
+	grep -vE '^(goos|goarch|pkg|cpu):|^\{'
