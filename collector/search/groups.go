@@ -71,15 +71,16 @@ func (x *Index) countIn(blocks []*block, s *scan) counts {
 	c := counts{make([]uint32, n), make([]uint32, n)}
 	last := make([]uint32, n) // how many blocks there were when it was counted last
 	seen, current := uint32(0), (*block)(nil)
-	s.each(blocks, func(b *block, r *row) {
+	s.each(blocks, func(b *block, n int) {
+		print := b.rows[n].print
 		if b != current {
 			current = b
 			seen++
 		}
-		c.jobs[r.print]++
-		if last[r.print] != seen {
-			last[r.print] = seen
-			c.hosts[r.print]++
+		c.jobs[print]++
+		if last[print] != seen {
+			last[print] = seen
+			c.hosts[print]++
 		}
 	})
 	return c
@@ -157,25 +158,25 @@ func (x *Index) describe(m *match, page []rank) []api.JobGroup {
 		if !m.block(b) {
 			continue
 		}
-		for i := range b.rows {
-			if r := &b.rows[i]; places[r.print] != 0 && scan.row(b, r) {
-				x.words.describe(&groups[places[r.print]-1], b, r)
+		for n := range b.rows {
+			if place := places[b.rows[n].print]; place != 0 && scan.row(b, n) {
+				x.words.describe(&groups[place-1], b, n)
 			}
 		}
 	}
 	return groups
 }
 
-func (w *words) describe(g *api.JobGroup, b *block, r *row) {
+func (w *words) describe(g *api.JobGroup, b *block, n int) {
 	if g.Command == "" {
-		g.Command = w.commands.text(r.command)
+		g.Command = w.commands.text(b.rows[n].command)
 	}
 	// Blocks come in the order of their names.
-	if n := len(g.HostNames); n < maxHostNames && (n == 0 || g.HostNames[n-1] != b.name) {
+	if named := len(g.HostNames); named < maxHostNames && (named == 0 || g.HostNames[named-1] != b.name) {
 		g.HostNames = append(g.HostNames, b.name)
 	}
-	g.Schedules = addSorted(g.Schedules, w.schedules.text(r.schedule), maxSchedules)
-	g.Users = addSorted(g.Users, w.users.text(r.user), maxUsers)
+	g.Schedules = addSorted(g.Schedules, w.schedules.text(b.rest[n].schedule), maxSchedules)
+	g.Users = addSorted(g.Users, w.users.text(b.rows[n].user), maxUsers)
 }
 
 // addSorted adds a text to a sorted list of at most limit distinct ones.

@@ -48,14 +48,14 @@ func (m *match) scan() *scan {
 }
 
 // each visits the rows of blocks that match, in their order.
-func (s *scan) each(blocks []*block, visit func(*block, *row)) {
+func (s *scan) each(blocks []*block, visit func(b *block, n int)) {
 	for _, b := range blocks {
 		if !s.block(b) {
 			continue
 		}
-		for i := range b.rows {
-			if r := &b.rows[i]; s.row(b, r) {
-				visit(b, r)
+		for n := range b.rows {
+			if s.row(b, n) {
+				visit(b, n)
 			}
 		}
 	}
@@ -69,13 +69,13 @@ func (m *match) block(b *block) bool {
 	return !m.labelled || m.label.Matches(b.labels)
 }
 
-// row reports whether the row of the block matches.
-func (s *scan) row(b *block, r *row) bool {
-	if s.fingerprint != "" && r.print != s.print {
+// row reports whether the n-th row of the block matches.
+func (s *scan) row(b *block, n int) bool {
+	if s.fingerprint != "" && b.rows[n].print != s.print {
 		return false
 	}
 	for i, holds := range s.holds {
-		if holds(b, r) == s.tests[i].not {
+		if holds(b, n) == s.tests[i].not {
 			return false
 		}
 	}

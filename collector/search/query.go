@@ -75,15 +75,15 @@ func (x *Index) find(f *filter, after cursor, limit int) (page []ref, more bool,
 // rows match there.
 func (x *Index) findIn(blocks []*block, s *scan, after cursor, limit int) (page []ref, total int) {
 	order, last := 1, (*block)(nil) // of the block to the cursor
-	s.each(blocks, func(b *block, r *row) {
+	s.each(blocks, func(b *block, n int) {
 		if total++; len(page) == limit {
 			return
 		}
 		if b != last && after != (cursor{}) {
 			order, last = compareHosts(b, after), b
 		}
-		if order > 0 || order == 0 && x.cursor(b, r).compare(after) > 0 {
-			page = append(page, ref{b.id, r.id, x.cursor(b, r)})
+		if order > 0 || order == 0 && x.cursor(b, n).compare(after) > 0 {
+			page = append(page, ref{b.id, b.rest[n].id, x.cursor(b, n)})
 		}
 	})
 	return page, total
@@ -220,8 +220,8 @@ func place(job *api.JobView) cursor {
 	return cursor{source: job.Source, line: job.Line, job: job.ID}
 }
 
-func (x *Index) cursor(b *block, r *row) cursor {
-	return cursor{b.name, b.id, x.words.sources.text(r.source), int(r.line), r.id}
+func (x *Index) cursor(b *block, n int) cursor {
+	return cursor{b.name, b.id, x.words.sources.text(b.rows[n].source), int(b.rest[n].line), b.rest[n].id}
 }
 
 func (c cursor) compare(d cursor) int {

@@ -96,9 +96,9 @@ func New(source Source) *Index {
 func (x *Index) OverdueBy(overdue func(fleet.HostID, fleet.JobID) bool) { x.overdue = overdue }
 
 func (x *Index) insert(host *ledger.Host, jobs []api.JobView) {
-	b := &block{id: host.ID, name: host.Name, folded: fold(host.Name), labels: host.Labels, rows: make([]row, len(jobs))}
+	b := &block{id: host.ID, name: host.Name, folded: fold(host.Name), labels: host.Labels, rows: make([]row, len(jobs)), rest: make([]rest, len(jobs))}
 	for i := range jobs {
-		b.rows[i] = x.words.row(&jobs[i].Job)
+		b.rows[i], b.rest[i] = x.words.use(&jobs[i].Job)
 	}
 	at, _ := slices.BinarySearchFunc(x.blocks, b, compareBlocks)
 	x.blocks = slices.Insert(x.blocks, at, b)
@@ -114,7 +114,7 @@ func (x *Index) remove(id fleet.HostID) {
 	at, _ := slices.BinarySearchFunc(x.blocks, b, compareBlocks)
 	x.blocks = slices.Delete(x.blocks, at, at+1)
 	for i := range b.rows {
-		x.words.release(&b.rows[i])
+		x.words.release(&b.rows[i], &b.rest[i])
 	}
 }
 
@@ -122,15 +122,15 @@ func (x *Index) remove(id fleet.HostID) {
 func (x *Index) compact() {
 	for _, c := range []struct {
 		texts **texts
-		field func(*row) *uint32
+		field func(*block, int) *uint32
 	}{
-		{&x.words.commands, func(r *row) *uint32 { return &r.command }},
-		{&x.words.sources, func(r *row) *uint32 { return &r.source }},
-		{&x.words.users, func(r *row) *uint32 { return &r.user }},
-		{&x.words.schedules, func(r *row) *uint32 { return &r.schedule }},
-		{&x.words.prints, func(r *row) *uint32 { return &r.print }},
-		{&x.words.packages, func(r *row) *uint32 { return &r.pack }},
-		{&x.words.codes, func(r *row) *uint32 { return &r.code }},
+		{&x.words.commands, func(b *block, i int) *uint32 { return &b.rows[i].command }},
+		{&x.words.sources, func(b *block, i int) *uint32 { return &b.rows[i].source }},
+		{&x.words.users, func(b *block, i int) *uint32 { return &b.rows[i].user }},
+		{&x.words.prints, func(b *block, i int) *uint32 { return &b.rows[i].print }},
+		{&x.words.schedules, func(b *block, i int) *uint32 { return &b.rest[i].schedule }},
+		{&x.words.packages, func(b *block, i int) *uint32 { return &b.rest[i].pack }},
+		{&x.words.codes, func(b *block, i int) *uint32 { return &b.rest[i].code }},
 	} {
 		if !(*c.texts).wasteful() {
 			continue
@@ -138,7 +138,7 @@ func (x *Index) compact() {
 		fresh := newTexts()
 		for _, b := range x.blocks {
 			for i := range b.rows {
-				number := c.field(&b.rows[i])
+				number := c.field(b, i)
 				*number = fresh.use((*c.texts).text(*number))
 			}
 		}
@@ -153,6 +153,7 @@ type block struct {
 	folded string // the name, for searching
 	labels map[string]string
 	rows   []row // by source, line, id
+	rest   []rest
 }
 
 func compareBlocks(a, b *block) int {
@@ -162,31 +163,35 @@ func compareBlocks(a, b *block) int {
 	return strings.Compare(string(a.id), string(b.id))
 }
 
-// row is one job.
-type row struct {
-	id                                     fleet.JobID
-	command, source, user, schedule, print uint32
-	pack, code                             uint32
-	line                                   int32
-	kind                                   int8 // in kinds; -1: another
-	runs                                   bool
+// row is what most questions ask of a job. There are many: it is kept small, so
+// that few bytes are looked through.
+type row struct{ command, source, user, print uint32 }
+
+// rest is what few questions ask of a job.
+type rest struct {
+	id                   fleet.JobID
+	schedule, pack, code uint32
+	line                 int32
+	kind                 int8 // in kinds; -1: another
+	runs                 bool
 }
 
-func (w *words) row(job *fleet.Job) row {
+func (w *words) use(job *fleet.Job) (row, rest) {
 	return row{
-		id: job.ID, line: int32(job.Line), kind: int8(slices.Index(kinds, job.Kind)), runs: job.Verdict.Runs,
-		command: w.commands.use(job.Command), source: w.sources.use(job.Source), user: w.users.use(job.User),
-		schedule: w.schedules.use(job.Schedule), print: w.prints.use(job.Fingerprint),
-		pack: w.packages.use(job.Package), code: w.codes.use(string(job.Verdict.Code)),
-	}
+			command: w.commands.use(job.Command), source: w.sources.use(job.Source),
+			user: w.users.use(job.User), print: w.prints.use(job.Fingerprint),
+		}, rest{
+			id: job.ID, line: int32(job.Line), kind: int8(slices.Index(kinds, job.Kind)), runs: job.Verdict.Runs,
+			schedule: w.schedules.use(job.Schedule), pack: w.packages.use(job.Package), code: w.codes.use(string(job.Verdict.Code)),
+		}
 }
 
-func (w *words) release(r *row) {
+func (w *words) release(r *row, more *rest) {
 	w.commands.release(r.command)
 	w.sources.release(r.source)
 	w.users.release(r.user)
-	w.schedules.release(r.schedule)
 	w.prints.release(r.print)
-	w.packages.release(r.pack)
-	w.codes.release(r.code)
+	w.schedules.release(more.schedule)
+	w.packages.release(more.pack)
+	w.codes.release(more.code)
 }

@@ -20,10 +20,10 @@ type field struct {
 	rows func(x *Index, value string) rowTests
 }
 
-// rowTest reports whether a row of a block has a value. It belongs to one
+// rowTest reports whether the n-th row of a block has a value. It belongs to one
 // goroutine of one query, and rowTests makes one for each.
 type (
-	rowTest  func(*block, *row) bool
+	rowTest  func(b *block, n int) bool
 	rowTests func() rowTest
 )
 
@@ -37,7 +37,7 @@ var fields = []field{
 	{"user", nil, func(value string, _ *ledger.Host, job *api.JobView) bool { return fold(job.User) == value },
 		func(x *Index, value string) rowTests {
 			found := x.words.users.equal(value)
-			return stateless(func(_ *block, r *row) bool { return found.has(r.user) })
+			return stateless(func(b *block, n int) bool { return found.has(b.rows[n].user) })
 		}},
 	{"host", nil, func(value string, host *ledger.Host, _ *api.JobView) bool {
 		return strings.Contains(fold(host.Name), value) || value == string(host.ID)
@@ -47,19 +47,19 @@ var fields = []field{
 	},
 		func(x *Index, value string) rowTests {
 			found := x.words.schedules.containing(value)
-			return stateless(func(_ *block, r *row) bool { return found.has(r.schedule) })
+			return stateless(func(b *block, n int) bool { return found.has(b.rest[n].schedule) })
 		}},
 	{"source", nil, func(value string, _ *ledger.Host, job *api.JobView) bool {
 		return strings.Contains(fold(job.Source), value)
 	},
 		func(x *Index, value string) rowTests {
 			found := x.words.sources.containing(value)
-			return stateless(func(_ *block, r *row) bool { return found.has(r.source) })
+			return stateless(func(b *block, n int) bool { return found.has(b.rows[n].source) })
 		}},
 	{"kind", checkKind, func(value string, _ *ledger.Host, job *api.JobView) bool { return string(job.Kind) == value },
 		func(_ *Index, value string) rowTests {
 			kind := int8(slices.Index(kinds, fleet.JobKind(value)))
-			return stateless(func(_ *block, r *row) bool { return r.kind == kind })
+			return stateless(func(b *block, n int) bool { return b.rest[n].kind == kind })
 		}},
 	{"owner", nil, func(value string, _ *ledger.Host, job *api.JobView) bool {
 		return value == nobody && job.Owner == "" || job.Owner != "" && fold(job.Owner) == value
@@ -75,11 +75,11 @@ var fields = []field{
 				value = ""
 			}
 			found := x.words.packages.equal(value)
-			return stateless(func(_ *block, r *row) bool { return found.has(r.pack) })
+			return stateless(func(b *block, n int) bool { return found.has(b.rest[n].pack) })
 		}},
 	{"is", checkIs, func(_ string, _ *ledger.Host, job *api.JobView) bool { return job.Overdue != nil },
 		func(x *Index, _ string) rowTests {
-			return stateless(func(b *block, r *row) bool { return x.overdue != nil && x.overdue(b.id, r.id) })
+			return stateless(func(b *block, n int) bool { return x.overdue != nil && x.overdue(b.id, b.rest[n].id) })
 		}},
 }
 
@@ -135,7 +135,8 @@ func phraseRows(x *Index, value string) rowTests {
 	commands, sources, users := x.words.commands.containing(value), x.words.sources.containing(value), x.words.users.containing(value)
 	return func() rowTest {
 		inHost := perHost(func(b *block) bool { return strings.Contains(b.folded, value) })
-		return func(b *block, r *row) bool {
+		return func(b *block, n int) bool {
+			r := &b.rows[n]
 			return commands.has(r.command) || sources.has(r.source) || users.has(r.user) || inHost(b)
 		}
 	}
@@ -144,7 +145,7 @@ func phraseRows(x *Index, value string) rowTests {
 func hostRows(_ *Index, value string) rowTests {
 	return func() rowTest {
 		named := perHost(func(b *block) bool { return strings.Contains(b.folded, value) || value == string(b.id) })
-		return func(b *block, _ *row) bool { return named(b) }
+		return func(b *block, _ int) bool { return named(b) }
 	}
 }
 
@@ -172,7 +173,7 @@ func ownerRows(x *Index, value string) rowTests {
 			found.add(number)
 		}
 	}
-	return stateless(func(_ *block, r *row) bool { return found.has(r.print) != (value == nobody) })
+	return stateless(func(b *block, n int) bool { return found.has(b.rows[n].print) != (value == nobody) })
 }
 
 func verdictIs(value string, runs bool, code string) bool {
@@ -187,11 +188,11 @@ func verdictIs(value string, runs bool, code string) bool {
 
 func verdictRows(x *Index, value string) rowTests {
 	found := x.words.codes.equal(value)
-	return stateless(func(_ *block, r *row) bool {
+	return stateless(func(b *block, n int) bool {
 		switch value {
 		case "runs", "broken":
-			return r.runs == (value == "runs")
+			return b.rest[n].runs == (value == "runs")
 		}
-		return !r.runs && found.has(r.code)
+		return !b.rest[n].runs && found.has(b.rest[n].code)
 	})
 }
