@@ -255,6 +255,15 @@ func (f *fake) Loss(_ context.Context, host string) (api.Loss, error) {
 	return loss, f.err
 }
 
+func (f *fake) Account(_ context.Context, q api.AccountQuery) (api.List[api.AccountLine], error) {
+	f.note(q)
+	line := api.AccountLine{Task: aTask, Due: 30, Ran: 20, OK: 15, Failed: 5, Skipped: 4, Missed: 3, Unknown: 1, Pending: 2}
+	if f.text == "lost" {
+		line.Ran, line.OK, line.Difference = 18, 13, 2
+	}
+	return fakeList(f, q.Page, line)
+}
+
 func (f *fake) Pins(context.Context) (api.List[api.PinView], error) {
 	return fakeList(f, api.Page{}, api.PinView{Pin: fleet.Pin{Name: f.text, Labels: "*"}, Unexpected: f.n})
 }

@@ -21,6 +21,7 @@ type Source interface {
 	TaskHosts(ctx context.Context, id fleet.TaskID) ([]api.Resolved, error)
 	Runs(ctx context.Context, query api.RunQuery) (api.List[api.RunView], error)
 	Run(ctx context.Context, id fleet.RunID) (api.RunView, error)
+	Account(ctx context.Context, query api.AccountQuery) (api.List[api.AccountLine], error)
 	// Output writes one stream ("stdout" or "stderr") of a run. An Unavailable
 	// error means that the host cannot be asked now.
 	Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error

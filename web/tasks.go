@@ -46,6 +46,7 @@ type taskPage struct {
 	Behind   int            // hosts that do not run the current generation yet
 	Runs     []api.RunView
 	Beats    []beat
+	Account  []accountRow    // what became of what was due; empty: nothing was
 	Adoption *fleet.Adoption // how it was made of a found job; nil: it was not
 }
 
@@ -124,6 +125,9 @@ func (s *site) task(v *visit) (view, error) {
 	body := &taskPage{
 		listing: l, Task: task, Hosts: hosts[rows[0]:rows[1]],
 		Runs: runs.Items[:min(shownTaskRuns, len(runs.Items))], Beats: beats(runs.Items[:min(maxBeats, len(runs.Items))]),
+	}
+	if body.Account, err = s.account(v, id); err != nil {
+		return view{}, err
 	}
 	if body.Adoption, err = s.adoption(v, id); err != nil {
 		return view{}, err

@@ -11,6 +11,11 @@
 //	                                                                   ▼
 //	        Outbox(after) ◄─ segments on disk ─ Acknowledge(seq) removes them
 //
+// A stint says from when on a task is due. It travels like the records of runs
+// and among them, so that whoever has heard of an instant has heard of all that
+// were due before it. For that a record that a later one made superfluous still
+// travels, unless both do at once.
+//
 // A segment begins with a checkpoint of the state: what was last decided per
 // task and which runs are open. Whatever comes before may therefore go as soon
 // as it is acknowledged, and a damaged segment costs at most its own records.

@@ -100,6 +100,27 @@ func (c *cluster) checkBeats(probe string) {
 			t.Errorf("%s ran %d times", occurrence, times)
 		}
 	}
+	c.proveAccount()
+}
+
+// proveAccount waits until the account holds: nothing that was due is missing
+// and nothing is doubled, going by schedules and records alone.
+func (c *cluster) proveAccount() {
+	c.t.Helper()
+	var said string
+	c.eventually("the account to hold", func(context.Context) error {
+		out, code := c.fleetctl("account", "--prove")
+		if said = out; code != 0 || !strings.Contains(out, "difference 0") {
+			return fmt.Errorf("exit %d: %s", code, out)
+		}
+		return nil
+	})
+	if strings.HasPrefix(said, "0 accounts") || strings.Contains(said, " 0 instants") {
+		c.t.Errorf("nothing was proven: %s", said)
+	}
+	if out, code := c.fleetctl("account"); code != 0 || !strings.Contains(out, "DIFFERENCE") {
+		c.t.Errorf("exit %d: %s", code, out)
+	}
 }
 
 // compare checks one host: the ledger's instants follow each other without a
@@ -140,7 +161,8 @@ func (c *cluster) compare(ctx context.Context, host fleet.HostID, started map[st
 		switch ran := started[occurrence] > 0; {
 		case !known:
 			return fmt.Errorf("%s has no record", occurrence)
-		case state == fleet.RunUnknown: // its agent was killed in between: either may be true
+		case state == fleet.RunUnknown: // agents were killed, but not their guardians
+			return fmt.Errorf("%s ended in a way that nobody knows", occurrence)
 		case ran && state != fleet.RunRan:
 			return fmt.Errorf("%s ran, its record says %s", occurrence, state)
 		case !ran && state == fleet.RunRan:
