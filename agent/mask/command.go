@@ -99,6 +99,9 @@ func (f *finder) word(c *command, start, end, limit, depth int) {
 	}
 	if !done && depth < maxDepth {
 		f.within(start, end, depth)
+		if q := f.quoteAt(start, end, depth); q != "" && !quoted && strings.ContainsAny(text, " \t") {
+			f.commands(start+len(q), end, depth+1) // 'a 'b' c': quotes within quotes, as they are meant
+		}
 	}
 }
 
@@ -113,7 +116,7 @@ func (f *finder) operandOrProgram(c *command, text string, from, to int) {
 	if c.first && strings.IndexByte(text, '=') > 0 {
 		return // a setting before the program
 	}
-	program := strings.TrimSuffix(base(text), ":") // as programs begin what they complain of
+	program := strings.TrimSuffix(base(strings.TrimLeft(text, `"'`)), ":") // as programs begin what they complain of
 	if _, known := programs[program]; !known {
 		program = strings.TrimRight(program, "0123456789.-") // mysqldump-8.0
 	}

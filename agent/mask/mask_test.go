@@ -50,6 +50,9 @@ func TestSecretsAreMasked(t *testing.T) {
 		"curl -u «0123456789abcdef01234567»: https://api.example.org",
 		"xfreerdp /u:ann /p:«hunter2» /v:h",
 		"app --pw «hunter2»",
+		"net ads join -U ann%«hunter2»",
+		"bash -c 'sshpass -p '«hunter2»' ssh u@h'",
+		"x \"mysqldump -p«hunter2» shop",
 		"echo «hunter2» | passwd ann",
 		"yes «hunter2» | passwd ann",
 		"/usr/bin/mysqldump -uroot -p'«hunter 2»' shop",
@@ -362,5 +365,24 @@ func TestForgottenUser(t *testing.T) {
 	constant, _ := ConstantOf(&job)
 	if strings.Contains(told.Command, "hunter2") || told.User != "mysqldump" || constant != "-p<redacted> shop" {
 		t.Errorf("told %+v, constant %q", told, constant)
+	}
+}
+
+// TestSecretsAreNotRepeated: of a line that is no job the command is found, and
+// what is said about a job or a line repeats no secret of it.
+func TestSecretsAreNotRepeated(t *testing.T) {
+	report := fleet.Report{
+		Jobs: []fleet.Job{{
+			Kind: fleet.KindTimer, Command: "backup --password hunter2", Schedule: "OnCalendar=x --password hunter2",
+			Verdict: fleet.Verdict{Why: `there is no "hunter2"`}, Risks: []fleet.Risk{{Why: `"hunter2" is open`}},
+		}},
+		Problems: []fleet.Problem{
+			{Source: "/etc/cron.d/x", Text: "0 99 * * * root zip -P hunter2 x", Reason: `"hunter2" is not known`},
+			{Source: "/etc/cron.d/x", Text: "@dayly root zip -P hunter2 x"},
+			{Source: "/etc/anacrontab", Text: "x 5 daily zip -P hunter2 x"},
+		},
+	}
+	if told := fmt.Sprint(*New(make([]byte, KeySize)).Report(&report)); strings.Contains(told, "hunter2") {
+		t.Error(told)
 	}
 }

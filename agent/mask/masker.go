@@ -149,27 +149,80 @@ func (m *Masker) Report(report *fleet.Report) *fleet.Report {
 	}
 	out.Problems = make([]fleet.Problem, len(report.Problems))
 	for i, p := range report.Problems {
-		if ofCrontab(p.Source) {
-			p.Text, _ = m.Command(p.Text)
-		} else {
-			p.Text, _ = m.Text(p.Text)
-		}
-		p.Reason, _ = m.Text(p.Reason)
-		out.Problems[i] = p
+		out.Problems[i] = m.problem(p)
 	}
 	return &out
 }
 
+// fieldsBefore are how many fields may stand before the command of a line.
+var fieldsBefore = [...]int{1, 2, 3, 5, 6}
+
+// problem masks a line as a whole, and what may be the command in it as one.
+func (m *Masker) problem(p fleet.Problem) fleet.Problem {
+	seen := seen{m: m}
+	crontab := ofCrontab(p.Source)
+	p.Text, _ = masked(p.Text, crontab, seen.mark)
+	for _, n := range fieldsBefore {
+		at := afterFields(p.Text, n)
+		command, _ := masked(p.Text[at:], crontab, seen.mark)
+		p.Text = p.Text[:at] + command
+	}
+	p.Reason = seen.text(p.Reason)
+	return p
+}
+
+// afterFields is where a text goes on after its first fields.
+func afterFields(text string, n int) int {
+	at := 0
+	for ; n > 0; n-- {
+		at += len(text[at:]) - len(strings.TrimLeft(text[at:], " \t"))
+		if end := strings.IndexAny(text[at:], " \t"); end >= 0 {
+			at += end
+		} else {
+			return len(text)
+		}
+	}
+	return at
+}
+
+// seen remembers the secrets of one job or problem: what is said about it may
+// repeat one of them where nothing tells that it is one.
+type seen struct {
+	m       *Masker
+	secrets []string
+}
+
+// leastRepeated is how long a secret must be to be looked for elsewhere: a
+// shorter one may be a part of any word.
+const leastRepeated = 5
+
+func (s *seen) mark(secret string) string {
+	if len(secret) >= leastRepeated {
+		s.secrets = append(s.secrets, secret)
+	}
+	return s.m.mark(secret)
+}
+
+func (s *seen) text(text string) string {
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, s.m.mark(secret))
+	}
+	text, _ = s.m.Text(text)
+	return text
+}
+
 func (m *Masker) job(job fleet.Job) fleet.Job {
-	job.Command, _ = maskedOf(&job, m.mark)
+	seen := seen{m: m}
+	job.Command, _ = maskedOf(&job, seen.mark)
 	job.User, _ = m.Text(job.User)
+	job.Schedule, _ = m.Text(job.Schedule) // of a timer it may be any text
 	job.Env = m.Env(job.Env)
 	job.ManagedBy, _ = m.Text(job.ManagedBy)
-	job.Verdict.Why, _ = m.Text(job.Verdict.Why)
+	job.Verdict.Why = seen.text(job.Verdict.Why)
 	if len(job.Risks) > 0 {
 		job.Risks = append([]fleet.Risk(nil), job.Risks...)
 		for i := range job.Risks {
-			job.Risks[i].Why, _ = m.Text(job.Risks[i].Why)
+			job.Risks[i].Why = seen.text(job.Risks[i].Why)
 		}
 	}
 	if job.Evidence != nil {

@@ -38,7 +38,7 @@ var programs = map[string][]flag{
 	"sshpass": mongo, "mongo": mongo, "mongosh": mongo, "mongodump": mongo, "mongorestore": mongo, "mongoexport": mongo, "mongoimport": mongo,
 	"mongostat": mongo, "mongotop": mongo, "rabbitmqadmin": littleP, "cqlsh": littleP, "login": littleP, "ncftpput": littleP, "ncftpget": littleP,
 	"ldapsearch": ldap, "ldapadd": ldap, "ldapmodify": ldap, "ldapdelete": ldap, "ldappasswd": ldap, "ldapwhoami": ldap, "ldapcompare": ldap,
-	"smbclient": samba, "rpcclient": samba, "smbget": samba, "smbmap": littleP, "smbcacls": samba, "smbspool": samba,
+	"smbclient": samba, "rpcclient": samba, "smbget": samba, "smbmap": littleP, "smbcacls": samba, "smbspool": samba, "net": samba, "wbinfo": {{"-a", true, true, afterPercent}},
 	"zip": zip, "unzip": zip, "zipcloak": zip, "7z": sevenZip, "7za": sevenZip, "7zr": sevenZip, "7zz": sevenZip, "rar": rar, "unrar": rar,
 	"curl": curl, "http": httpie, "https": httpie,
 	"sqlcmd": bigP, "bcp": bigP, "isql": bigP, "osql": bigP, "tsql": bigP, "ipmitool": bigP, "mosquitto_pub": bigP, "mosquitto_sub": bigP,
@@ -51,7 +51,7 @@ var programs = map[string][]flag{
 }
 
 // onlyFirst are those whose names are words of other meanings, too.
-var onlyFirst = set("http", "https", "exp", "imp", "zip", "isql", "bcp")
+var onlyFirst = set("http", "https", "exp", "imp", "zip", "isql", "bcp", "net")
 
 // operands are the programs whose first operand holds a secret.
 var operands = map[string]how{
