@@ -1,5 +1,5 @@
 // Package account tells what became of everything that was due, so that nothing
-// is lost without a word:
+// is lost without a word.
 //
 //	due = ran + skipped + missed + unknown + pending
 //
