@@ -175,6 +175,24 @@ func putAdoption(c *change, row fleet.Adoption) {
 	c.after(func(l *Ledger) { l.memory.putAdoption(&row) })
 }
 
+// forgetAdoptions removes adoptions that are over, with the history of found
+// jobs of their time.
+func (cmd *Prune) forgetAdoptions(c *change) {
+	for _, k := range c.keys(inAdoptions, nil) {
+		row, _ := stored[fleet.Adoption](c, inAdoptions, k)
+		if stands(&row) || !row.At.Before(cmd.ChangesBefore) {
+			continue
+		}
+		c.delete(inAdoptions, k)
+		c.notify(Adoptions)
+		c.after(func(l *Ledger) { l.memory.dropAdoption(row.Task) })
+	}
+}
+
+func (m *memory) dropAdoption(task fleet.TaskID) {
+	m.adoptions = slices.DeleteFunc(slices.Clone(m.adoptions), func(a *fleet.Adoption) bool { return a.Task == task })
+}
+
 func (m *memory) putAdoption(row *fleet.Adoption) {
 	next := slices.Clone(m.adoptions)
 	at, found := slices.BinarySearchFunc(next, row.Task, func(a *fleet.Adoption, id fleet.TaskID) int { return cmp.Compare(a.Task, id) })

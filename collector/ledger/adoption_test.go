@@ -93,3 +93,23 @@ func TestAdoptionThereAndBack(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
+
+// TestAdoptionsThatAreOverAreForgotten, and no others, however old.
+func TestAdoptionsThatAreOverAreForgotten(t *testing.T) {
+	l := newLedger(t)
+	l.must(&RegisterHost{Host: testHost(1), At: noon}, adopt("stands", 1, 1), adopt("over", 1, 2), adopt("fresh", 1, 3))
+	l.must(l.settled("default/stands", fleet.AdoptionAdopted, 1), l.settled("default/over", fleet.AdoptionRefused, 1))
+	late := l.settled("default/fresh", fleet.AdoptionRefused, 1)
+	late.At = noon.Add(time.Hour)
+	l.must(late, &Prune{At: noon.Add(time.Hour)})
+	if all, _ := l.Adoptions(); len(all) != 3 {
+		t.Errorf("without a bound %d of 3 are left", len(all))
+	}
+	l.must(&Prune{At: noon.Add(time.Hour), ChangesBefore: noon.Add(30 * time.Minute)})
+	for task, stays := range map[fleet.TaskID]bool{"default/stands": true, "default/over": false, "default/fresh": true} {
+		if _, err := l.Adoption(task); (err == nil) != stays {
+			t.Errorf("%s: %v", task, err)
+		}
+	}
+	l.must(adopt("over", 1, 2))
+}

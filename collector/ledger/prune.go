@@ -19,7 +19,8 @@ type Prune struct {
 	RunsBefore time.Time `json:"runs_before"`  // runs whose id was made before go; zero: none for their age
 	RunsOfTask int       `json:"runs_of_task"` // of each task only so many of the newest stay; zero: all
 	Limit      int       `json:"limit"`        // runs to remove at most, and as many changes of jobs; zero: 5000
-	// ChangesBefore is from when on the history of found jobs stays; zero: all.
+	// ChangesBefore is from when on the history of found jobs stays, and the
+	// adoptions that are over; zero: all.
 	ChangesBefore time.Time `json:"changes_before,omitzero"`
 }
 
@@ -48,6 +49,7 @@ func (cmd *Prune) apply(c *change) any {
 	pruned.Runs = cmd.removeOld(c, limit)
 	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)
 	pruned.Changes = cmd.forgetChanges(c, limit)
+	cmd.forgetAdoptions(c)
 	pruned.More = pruned.Runs == limit || pruned.Changes >= limit
 	if pruned.Runs > 0 {
 		c.notify(Runs)
