@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -58,7 +59,7 @@ func (s *Server) Collisions(ctx context.Context, q api.CollisionQuery) (api.List
 			list.Next = sealCursor(fmt.Sprintf("%d %d", last.starts, span.at(last.minute).Unix()))
 		}
 		for i, crowd := range all.crowds(span, minutes) {
-			list.Items = append(list.Items, api.Collision{At: span.at(minutes[i].minute), Starts: minutes[i].starts, Hosts: len(crowd.hosts), Sample: []api.Upcoming{}})
+			list.Items = append(list.Items, api.Collision{At: span.at(minutes[i].minute), Starts: minutes[i].starts, Hosts: crowd.size(), Sample: []api.Upcoming{}})
 			page = append(page, crowd.first)
 		}
 		return nil
@@ -109,35 +110,88 @@ func openFull(cursor string, span window) (f full, err error) {
 	return f, nil
 }
 
-// crowd is who starts something in a minute.
+// crowd is who starts something.
 type crowd struct {
-	hosts map[fleet.HostID]bool
-	first []due
+	hosts []uint64 // a set of their numbers
+	first []due    // the first few, in their order
 }
 
-// crowds looks at what starts in some minutes of a window.
+// numbers gives hosts numbers, in the order in which they are met.
+type numbers map[fleet.HostID]int
+
+func (n numbers) of(host fleet.HostID) int {
+	number, known := n[host]
+	if !known {
+		number = len(n)
+		n[host] = number
+	}
+	return number
+}
+
+// crowds looks at what starts in some minutes of a window. Who starts at an
+// instant of a schedule starts at its others, too, and is looked at once.
 func (all sown) crowds(span window, minutes []full) []crowd {
-	crowds, at := make([]crowd, len(minutes)), map[int]int{}
+	crowds, at, known := make([]crowd, len(minutes)), map[int]int{}, numbers{}
 	for i, one := range minutes {
-		crowds[i].hosts, at[one.minute] = map[fleet.HostID]bool{}, i
+		at[one.minute] = i
 	}
 	all.unfold(span.from, span.until, func(one *stem) {
+		var own *crowd
 		for instant, ok := one.next(span.from.Add(-1)); ok && instant.Before(span.until); instant, ok = one.next(instant) {
-			if i, wanted := at[int(instant.Sub(span.from)/time.Minute)]; wanted {
-				one.bears(instant, crowds[i].add)
+			i, wanted := at[int(instant.Sub(span.from)/time.Minute)]
+			if !wanted {
+				continue
 			}
+			if own == nil {
+				own = new(crowd)
+				one.bears(instant, func(one due) { own.add(one, known.of(one.host)) })
+			}
+			crowds[i].join(own, instant)
 		}
 	})
 	return crowds
 }
 
-// add notes a start; the first few are kept in their order.
-func (c *crowd) add(one due) {
-	c.hosts[one.host] = true
+// size returns how many hosts there are.
+func (c *crowd) size() (n int) {
+	for _, word := range c.hosts {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// add notes a start on the host with a number.
+func (c *crowd) add(one due, number int) {
+	c.reach(number/64 + 1)
+	c.hosts[number/64] |= 1 << (number % 64)
+	c.show(one)
+}
+
+// show keeps a start if it is one of the first few.
+func (c *crowd) show(one due) {
 	if n := len(c.first); n == sampleStarts && one.compare(c.first[n-1]) >= 0 {
 		return
 	}
 	at, _ := slices.BinarySearchFunc(c.first, one, due.compare)
 	c.first = slices.Insert(c.first, at, one)
 	c.first = c.first[:min(len(c.first), sampleStarts)]
+}
+
+// reach makes the set at least that many words long.
+func (c *crowd) reach(words int) {
+	if missing := words - len(c.hosts); missing > 0 {
+		c.hosts = append(c.hosts, make([]uint64, missing)...)
+	}
+}
+
+// join adds those who start at an instant.
+func (c *crowd) join(other *crowd, at time.Time) {
+	c.reach(len(other.hosts))
+	for i, word := range other.hosts {
+		c.hosts[i] |= word
+	}
+	for _, one := range other.first {
+		one.at = at
+		c.show(one)
+	}
 }
