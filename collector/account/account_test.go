@@ -152,8 +152,11 @@ func (l *life) order() {
 	l.orders++
 	id := fleet.OrderID(fmt.Sprint("o", l.orders))
 	order := fleet.Order{ID: id, Kind: fleet.OrderRun, Host: host, Task: task, Run: l.id(l.now), Due: l.now, Expires: l.now.Add(time.Hour)}
-	l.apply(&ledger.PutOrders{Orders: []fleet.Order{order}, At: l.now})
-	if l.rand.IntN(3) > 0 { // otherwise it expires
+	known := l.rand.IntN(3) > 0
+	if known { // otherwise the host gave it itself
+		l.apply(&ledger.PutOrders{Orders: []fleet.Order{order}, At: l.now})
+	}
+	if !known || l.rand.IntN(3) > 0 { // otherwise it expires
 		exit := 0
 		l.tell(api.RunRecord{Run: fleet.Run{ID: order.Run, Task: task, Generation: l.generation, Host: host, Due: order.Due, Order: id, State: fleet.RunRan, Exit: &exit}})
 	}

@@ -107,8 +107,8 @@ func (t *tally) unclocked(c *change, run *fleet.Run) bool {
 }
 
 // order counts an order that was not there before as due.
-func (t *tally) order(c *change, order *fleet.Order) {
-	t.account(c, order.Task, order.Host).Ordered++
+func (t *tally) order(c *change, task fleet.TaskID, host fleet.HostID) {
+	t.account(c, task, host).Ordered++
 }
 
 // recordStint takes in from when on a task is due on a host. It says why that

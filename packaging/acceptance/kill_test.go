@@ -115,7 +115,7 @@ func (c *cluster) proveAccount() {
 		}
 		return nil
 	})
-	if strings.HasPrefix(said, "0 accounts") || strings.Contains(said, " 0 instants") {
+	if strings.HasPrefix(said, "0 accounts") {
 		c.t.Errorf("nothing was proven: %s", said)
 	}
 	if out, code := c.fleetctl("account"); code != 0 || !strings.Contains(out, "DIFFERENCE") {

@@ -95,6 +95,7 @@ func TestTasksRunWhenSomethingHappens(t *testing.T) {
 	if _, err := c.client.Raise(t.Context(), "nobody-waits", nil, ""); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("an event that nobody waits for: %v", err)
 	}
+	c.proveAccount()
 }
 
 // TestAMaximumHoldsInTheWholeFleet lets four hosts run a task of which two may
@@ -133,4 +134,5 @@ limits: {fleet: 2, timeout: 10s, overlap: queue}
 	if at != 0 {
 		t.Errorf("%d have not ended", at)
 	}
+	c.proveAccount()
 }
