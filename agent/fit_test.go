@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -57,6 +58,17 @@ func TestFitLeavesAlone(t *testing.T) {
 	for _, room := range []int{reportRoom, 800} {
 		if fit(&report, room); len(report.Jobs) != 2 || len(report.Problems) != 1 {
 			t.Errorf("with room for %d: %v", room, report)
+		}
+	}
+}
+
+// TestRest: a scan that takes long is not made all the time.
+func TestRest(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		50 * time.Millisecond: 0, time.Second: 4 * time.Second, time.Minute: maxRest,
+	} {
+		if got := rest(took); got != want {
+			t.Errorf("after %s: %s, want %s", took, got, want)
 		}
 	}
 }

@@ -32,6 +32,8 @@ func (v *inventory) Run(ctx context.Context) error {
 	due := discover.Watch(ctx, v.cfg.Root)
 	v.scan(ctx, scanner)
 	watched := time.After(watchTime)
+	open := due                 // nil while the last scan is rested from
+	var rested <-chan time.Time // nil while there is no need to
 	for {
 		var again <-chan time.Time // nil while the last scan needs no second look
 		if wait := scanner.Again(); wait > 0 {
@@ -47,12 +49,33 @@ func (v *inventory) Run(ctx context.Context) error {
 			v.scan(ctx, scanner)
 		case <-watched: // what changed after the first scan and before the watch began
 			v.scan(ctx, scanner)
-		case <-due:
+		case <-rested:
+			open, rested = due, nil
+		case <-open:
+			begin := time.Now()
 			v.describe(ctx)
 			scanner.Rename(v.host.Name)
 			v.scan(ctx, scanner)
+			if wait := rest(time.Since(begin)); wait > 0 {
+				open, rested = nil, time.After(wait)
+			}
 		}
 	}
+}
+
+const (
+	quickScan = 250 * time.Millisecond
+	maxRest   = 30 * time.Second
+)
+
+// rest is how long no change calls for another scan after one that took long:
+// any user can go on changing what is watched, and shall not keep a processor
+// busy with it.
+func rest(took time.Duration) time.Duration {
+	if took < quickScan {
+		return 0
+	}
+	return min(4*took, maxRest)
 }
 
 // describe tells when an address, the name or anything else of the host changed.

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // fakeProcess adds a process to a made up /proc.
@@ -75,4 +77,21 @@ func TestCrowdThatHangs(t *testing.T) {
 			t.Errorf("%d are still thought to hang", len(c.hangs))
 		}
 	})
+}
+
+// TestManagerOfALink: no user leads a scan to the comments of a file of root's.
+func TestManagerOfALink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a link away")
+	}
+	root := plant(t, "-- root/secret 0600 --\n# Ansible managed\n-- home/eve/a.timer -> /root/secret --\n-- etc/a.timer -> /root/secret --\n")
+	must(t, os.Lchown(root+"/home/eve/a.timer", 1234, 1234))
+	tree, err := openTree(root)
+	must(t, err)
+	defer tree.release()
+	s := &scan{tree: tree, host: readHost(t.Context(), tree)}
+	opinions := s.judge(t.Context(), []subject{{kind: fleet.KindTimer, source: "/home/eve/a.timer"}, {kind: fleet.KindTimer, source: "/etc/a.timer"}})
+	if opinions[0].manager != "" || opinions[1].manager == "" {
+		t.Errorf("managers %q and %q", opinions[0].manager, opinions[1].manager)
+	}
 }

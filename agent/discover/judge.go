@@ -89,7 +89,7 @@ func (s *scan) judge(ctx context.Context, list []subject) []opinion {
 func (j *judge) one(s *subject, o *opinion) {
 	o.verdict = runs
 	if s.kind == fleet.KindTimer && path.IsAbs(s.source) {
-		if file := j.ways.file(s.source); file.err == nil && j.tree.root(file.uid) {
+		if file := j.ways.file(s.source); file.err == nil && file.only(j.tree.root) {
 			o.manager = manager(file.head(maxHead))
 		}
 	}

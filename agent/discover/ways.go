@@ -278,6 +278,16 @@ func (t *target) steps(yield func(*step) bool) {
 	yield(&t.step)
 }
 
+// only reports whether owners of one kind alone decide which file it is.
+func (t *target) only(are func(uid uint32) bool) bool {
+	for s := range t.steps {
+		if !are(s.uid) {
+			return false
+		}
+	}
+	return true
+}
+
 // missing reports whether there is surely no such file.
 func (t *target) missing() bool {
 	return errors.Is(t.err, unix.ENOENT) || errors.Is(t.err, unix.ENOTDIR)
