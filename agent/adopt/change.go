@@ -169,7 +169,7 @@ func maskOf(job *fleet.Job, task fleet.TaskID) change {
 		return change{Way: byMask, Dir: systemUnits, Name: unit, Unit: unit}
 	}
 	text := fmt.Sprintf(dropIn, task, strings.TrimSuffix(unit, ".timer"), unit)
-	return change{Way: byDropIn, Dir: systemUnits + "/" + unit + ".d", Name: dropInName, Mark: []byte(text), Unit: unit}
+	return change{Way: byDropIn, Dir: systemUnits + "/" + unit + ".d", Name: dropInName, Beside: beside(task), Mark: []byte(text), Unit: unit}
 }
 
 func (h hands) lookTimer(c *change) (state, time.Time, error) {
@@ -194,7 +194,7 @@ func (h hands) silenceTimer(ctx context.Context, c *change, still still) error {
 		err = h.disk.symlink(c.Dir, c.Name, "/dev/null")
 	} else {
 		if err = h.disk.mkdir(systemUnits, path.Base(c.Dir)); err == nil {
-			err = h.disk.create(c.Dir, c.Name, &file{Content: c.Mark, Mode: 0o644})
+			err = h.dropIn(c)
 		}
 	}
 	if err == nil && h.systemd != nil {
@@ -206,6 +206,14 @@ func (h hands) silenceTimer(ctx context.Context, c *change, still still) error {
 		return errors.Join(err, h.unmask(ctx, c))
 	}
 	return nil
+}
+
+// dropIn writes the drop-in in one step: systemd might read half of it.
+func (h hands) dropIn(c *change) error {
+	if err := h.disk.create(c.Dir, c.Beside, &file{Content: c.Mark, Mode: 0o644}); err != nil {
+		return err
+	}
+	return h.disk.move(c.Dir, c.Beside, c.Dir, c.Name)
 }
 
 func (h hands) restoreTimer(ctx context.Context, c *change, still still) error {
@@ -222,6 +230,9 @@ func (h hands) unmask(ctx context.Context, c *change) error {
 		return err
 	}
 	if c.Way == byDropIn {
+		if err := h.disk.remove(c.Dir, c.Beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		_ = h.disk.rmdir(systemUnits, path.Base(c.Dir)) // others may have a drop-in there
 	}
 	if h.systemd == nil {

@@ -155,6 +155,9 @@ type world struct {
 	source string
 	every  cron.Schedule
 
+	lag     time.Duration // how late the host's scheduler looks at an instant
+	systemd *units        // nil: none runs here
+
 	here      bool       // a scan sees the job whatever the file holds
 	shown     *fleet.Job // as it may leave the host; nil: as it is
 	forbidden bool
@@ -170,7 +173,7 @@ func newWorld(t *testing.T, job fleet.Job, content string, mode os.FileMode) *wo
 	root := t.TempDir()
 	w := &world{
 		t: t, now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), job: job, source: filepath.Join(root, job.Source),
-		host: fleet.Host{ID: testHost, Name: "db-1", Cron: "debian", Timezone: "UTC"}, runs: map[time.Time][]string{}, down: map[time.Time]bool{},
+		host: fleet.Host{ID: testHost, Name: "db-1", Cron: "debian", Timezone: "UTC"}, runs: map[time.Time][]string{}, down: map[time.Time]bool{}, lag: cronLag,
 	}
 	w.disk = &weak{tree: tree{root}, power: &power{left: -1}, now: &w.now, changed: map[string]time.Time{}}
 	kept, err := openFolder(filepath.Join(t.TempDir(), "adopt"), slog.New(slog.DiscardHandler))
@@ -213,6 +216,9 @@ func (w *world) look(context.Context) (Sight, error) {
 // cronRuns says whether the host's own scheduler would run the job, from the
 // files alone.
 func (w *world) cronRuns() bool {
+	if w.systemd != nil {
+		return w.systemd.active
+	}
 	content, err := os.ReadFile(w.source)
 	if err != nil {
 		return false
@@ -248,7 +254,7 @@ func (w *world) arm(context.Context) error {
 // start brings an agent up; it may lose power at once.
 func (w *world) start() {
 	w.guard(func() {
-		agent, err := open(context.Background(), Config{Look: w.look, Arm: w.arm, Allowed: !w.forbidden, Logger: slog.New(slog.DiscardHandler)}, w.disk, w.disk)
+		agent, err := open(context.Background(), Config{Look: w.look, Arm: w.arm, Allowed: !w.forbidden, Systemd: w.manager(), Logger: slog.New(slog.DiscardHandler)}, w.disk, w.disk)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -276,6 +282,9 @@ func (w *world) guard(fn func()) {
 				panic(failed)
 			}
 			w.agent, w.known = nil, false
+			if w.systemd != nil && w.systemd.reboots {
+				w.systemd.boot()
+			}
 		}
 	}()
 	fn()
@@ -289,8 +298,8 @@ const cronLag = 4 * time.Second
 // agent, which comes back after a while when it is dead.
 func (w *world) second(random *rand.Rand) {
 	w.now = w.now.Add(time.Second)
-	due, ok := w.every.Next(w.now.Add(-cronLag - time.Second))
-	if isDue := ok && due.Equal(w.now.Add(-cronLag)); isDue {
+	due, ok := w.every.Next(w.now.Add(-w.lag - time.Second))
+	if isDue := ok && due.Equal(w.now.Add(-w.lag)); isDue {
 		if w.cronRuns() {
 			w.runs[due] = append(w.runs[due], "cron")
 		}
@@ -337,11 +346,67 @@ func (w *world) until(state fleet.AdoptionState, random *rand.Rand) {
 // two and never by both.
 func (w *world) exactlyOnce(from time.Time) {
 	w.t.Helper()
-	for due, ok := w.every.Next(from); ok && !due.After(w.now.Add(-cronLag-2*time.Second)); due, ok = w.every.Next(due) {
+	for due, ok := w.every.Next(from); ok && !due.After(w.now.Add(-w.lag-2*time.Second)); due, ok = w.every.Next(due) {
 		if by := w.runs[due]; len(by) != 1 {
 			w.t.Errorf("%s was run by %v (agent down: %v)", due.Format(time.TimeOnly), by, w.down[due])
 		}
 	}
+}
+
+// units is a systemd that knows one timer. What lies on disk counts for it from
+// a reload on, and a timer that runs goes on until it is stopped.
+type units struct {
+	w              *world
+	masked, active bool
+	reboots        bool // with each loss of power; else the agent alone dies
+}
+
+// accuracy is how late systemd may start what is due.
+const accuracy = time.Minute
+
+func (w *world) manager() Systemd {
+	if w.systemd == nil {
+		return nil
+	}
+	return w.systemd
+}
+
+func (u *units) boot() {
+	c := maskOf(&u.w.job, testTask)
+	now, _, err := hands{disk: u.w.disk}.lookTimer(&c)
+	u.masked = err != nil || now != loud
+	u.active = !u.masked
+}
+
+func (u *units) Reload(context.Context) error {
+	return u.w.disk.power.effect(func() error {
+		active := u.active
+		u.boot()
+		u.active = active
+		return nil
+	})
+}
+
+func (u *units) Stop(context.Context, string) error {
+	return u.w.disk.power.effect(func() error { u.active = false; return nil })
+}
+
+func (u *units) Start(context.Context, string) error {
+	return u.w.disk.power.effect(func() error {
+		if u.masked {
+			return errors.New("the unit is masked")
+		}
+		u.active = true
+		return nil
+	})
+}
+
+// timed is a world with a timer, of a package or of the host itself.
+func timed(t *testing.T, source string, reboots bool) *world {
+	w := timerWorld(t, source, "[Timer]\nOnCalendar=*:0/10\n")
+	w.lag, w.here = accuracy, false
+	w.systemd = &units{w: w, active: true, reboots: reboots}
+	return w
 }
 
 func lineJob() fleet.Job {
@@ -367,8 +432,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 	job := lineJob()
 	job.Line = 4
 	for name, make := range map[string]func(t *testing.T) *world{
-		"line":   func(t *testing.T) *world { return newWorld(t, job, table, 0o640) },
-		"script": func(t *testing.T) *world { return newWorld(t, scriptJob(), "#!/bin/sh\n", 0o755) },
+		"line":            func(t *testing.T) *world { return newWorld(t, job, table, 0o640) },
+		"script":          func(t *testing.T) *world { return newWorld(t, scriptJob(), "#!/bin/sh\n", 0o755) },
+		"timer":           func(t *testing.T) *world { return timed(t, "/usr/lib/systemd/system/rotate.timer", false) },
+		"timer, rebooted": func(t *testing.T) *world { return timed(t, "/usr/lib/systemd/system/rotate.timer", true) },
+		"own timer":       func(t *testing.T) *world { return timed(t, "/etc/systemd/system/rotate.timer", false) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			quiet := make(t)
@@ -458,6 +526,9 @@ func roundTrip(w *world, random *rand.Rand, each func()) int {
 		pass(30)
 	}
 	pass(90)
+	if w.systemd != nil { // whose timer comes more rarely
+		pass(1200)
+	}
 	w.exactlyOnce(from)
 	after, err := w.disk.tree.look(filepath.Dir(w.job.Source), filepath.Base(w.job.Source))
 	if err != nil {

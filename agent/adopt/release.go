@@ -22,7 +22,7 @@ func (a *Adopter) goBack(ctx context.Context, now time.Time, k knowledge) time.T
 	}
 	clocks, err := a.clocks(r.Task, &r.Found, &r.Host)
 	if err != nil {
-		return a.getStuck(ctx, r, err)
+		return a.getStuck(ctx, now, r, err)
 	}
 	until, open := guards[r.Found.Kind].window(now, clocks...)
 	if !open {
@@ -34,22 +34,22 @@ func (a *Adopter) goBack(ctx context.Context, now time.Time, k knowledge) time.T
 	seen, _, err := a.hands.look(&r.Change)
 	switch {
 	case err != nil:
-		return a.getStuck(ctx, r, err)
+		return a.getStuck(ctx, now, r, err)
 	case seen == loud && r.Change.Unit == "": // somebody was faster
 		return a.back(ctx, r, now)
 	case seen == other:
-		return a.getStuck(ctx, r, r.Change.gone())
+		return a.getStuck(ctx, now, r, r.Change.gone())
 	}
 	if r.Change.Way == byComment {
 		f, err := a.hands.disk.look(r.Change.Dir, r.Change.Name)
 		if err != nil {
-			return a.getStuck(ctx, r, err)
+			return a.getStuck(ctx, now, r, err)
 		}
 		r.Change.Now = f.Content
 	}
 	r.Phase, r.Began = restoring, now.UTC()
 	if err := a.shelf.save(&r); err != nil {
-		return a.getStuck(ctx, r, fmt.Errorf("its record cannot be written: %w", err))
+		return a.getStuck(ctx, now, r, fmt.Errorf("its record cannot be written: %w", err))
 	}
 	return a.bringBack(ctx, now, r, deadline(now, until))
 }
@@ -84,8 +84,8 @@ func (a *Adopter) bringBack(ctx context.Context, now time.Time, r record, still 
 	if err == nil && lost == nil && seen != loud {
 		err = r.Change.gone()
 	}
-	if lost != nil || seen != loud {
-		return a.getStuck(ctx, r, errors.Join(err, lost))
+	if lost != nil || seen != loud || err != nil && r.Change.Unit != "" { // systemd may not run it
+		return a.getStuck(ctx, now, r, errors.Join(err, lost))
 	}
 	if err != nil {
 		a.log.Warn("job released, though not all went well", "task", r.Task, "error", err)
@@ -131,12 +131,12 @@ func (a *Adopter) back(ctx context.Context, r record, since time.Time) time.Time
 }
 
 // getStuck notes that the job could not be put back: the task runs on.
-func (a *Adopter) getStuck(ctx context.Context, r record, why error) time.Time {
+func (a *Adopter) getStuck(ctx context.Context, now time.Time, r record, why error) time.Time {
 	r.Phase, r.Why = stuck, sentence(why)
 	_ = a.put(&r) // logged there; without it the same is found once more
 	a.log.Error("job not released, its task runs on", "task", r.Task, "job", r.Job.ID, "why", r.Why)
 	a.rearm(ctx)
-	return time.Time{}
+	return now.Add(watchEvery)
 }
 
 // gone says what a person can do when the place is not as it was left.
@@ -161,6 +161,10 @@ func (a *Adopter) settle(ctx context.Context, old *record) {
 	seen, since, lost := a.hands.look(&r.Change)
 	if err = errors.Join(err, lost); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.log.Error("adoption cannot be looked at", "task", r.Task, "error", err)
+		if lost == nil && r.Phase == restoring && r.Change.Unit != "" { // systemd may not run it
+			r.Phase, r.Why = stuck, sentence(err)
+			_ = a.put(&r) // logged there; it is found the same once more
+		}
 		return
 	}
 	if since.IsZero() || since.Before(r.Began) {
