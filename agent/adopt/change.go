@@ -73,7 +73,8 @@ func (h hands) look(c *change) (state, time.Time, error) {
 	return h.lookTimer(c)
 }
 
-// silence carries the change out. When it returns an error, all is as it was.
+// silence carries the change out. When it returns an error, all is as it was,
+// but for errHalf.
 func (h hands) silence(ctx context.Context, c *change, still still) error {
 	switch c.Way {
 	case byComment:
@@ -197,16 +198,23 @@ func (h hands) silenceTimer(ctx context.Context, c *change, still still) error {
 			err = h.dropIn(c)
 		}
 	}
+	var half error // unless it was told to stop, the timer goes on
 	if err == nil && h.systemd != nil {
 		if err = h.systemd.Reload(ctx); err == nil {
-			err = h.systemd.Stop(ctx, c.Unit)
+			err, half = h.systemd.Stop(ctx, c.Unit), errHalf
 		}
 	}
-	if err != nil {
-		return errors.Join(err, h.unmask(ctx, c))
+	if err == nil {
+		return nil
 	}
-	return nil
+	if undone := h.unmask(ctx, c); undone != nil {
+		return errors.Join(half, err, undone)
+	}
+	return err
 }
+
+// errHalf is of a timer that is neither off nor surely on.
+var errHalf = errors.New("systemd was told of one half")
 
 // dropIn writes the drop-in in one step: systemd might read half of it.
 func (h hands) dropIn(c *change) error {

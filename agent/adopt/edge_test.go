@@ -1,6 +1,7 @@
 package adopt
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -227,4 +228,27 @@ func TestReachable(t *testing.T) {
 			t.Errorf("%s every %s: %v", c.kind, c.every, got)
 		}
 	}
+}
+
+// deaf is a systemd that reads its units and does nothing else.
+type deaf struct{}
+
+func (deaf) Reload(context.Context) error        { return nil }
+func (deaf) Stop(context.Context, string) error  { return errDisk }
+func (deaf) Start(context.Context, string) error { return errDisk }
+
+// TestASystemdThatFailsTwice can neither stop the timer nor start it again: the
+// adoption is not over before it can.
+func TestASystemdThatFailsTwice(t *testing.T) {
+	w := timed(t, "/usr/lib/systemd/system/rotate.timer", false)
+	w.given = true
+	w.start()
+	w.agent.hands.systemd = deaf{}
+	w.pass(150)
+	if w.wish.State != fleet.AdoptionWanted || len(w.agent.Armed(w.assignments())) != 0 || len(w.inUnits()) != 0 {
+		t.Errorf("it is %s, %v is left", w.wish.State, w.inUnits())
+	}
+	w.agent.hands.systemd = w.systemd
+	w.until(fleet.AdoptionAdopted, rand.New(rand.NewPCG(1, 1)))
+	w.oneRunsIt(true)
 }

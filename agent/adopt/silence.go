@@ -82,7 +82,7 @@ func (a *Adopter) hush(ctx context.Context, now time.Time, r record, still still
 	case again(err) && lost == nil && seen != quiet: // all is as it was: another try
 		a.forget(r.Task)
 		return now.Add(busyWait)
-	case lost != nil || err == nil && seen != quiet:
+	case lost != nil || err == nil && seen != quiet || errors.Is(err, errHalf):
 		a.log.Error("adoption not found as it was left", "task", r.Task, "error", errors.Join(err, lost))
 		return now.Add(patience) // the intent stands; it will be looked at again
 	case seen != quiet:
