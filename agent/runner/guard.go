@@ -55,7 +55,7 @@ func Guard() error {
 	unix.CloseOnExec(agentFD)
 	unix.CloseOnExec(bookFD)
 	_ = os.WriteFile("/proc/self/comm", []byte("fleetcron-guard"), 0) // what ps shows
-	debug.SetGCPercent(25)                                            // it is there for long and does little
+	debug.SetGCPercent(50)                                            // it is there for long and does little
 	// Whoever ends a host signals everybody; the commands end, and only then
 	// is there nothing left to write down. Ignoring would be inherited.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)

@@ -60,6 +60,7 @@ type Runner struct {
 	null   *os.File
 	spares *spares
 
+	accounts  *accounts
 	protected bool // the kernel is told to spare the agent when memory runs out
 	closing   chan struct{}
 	sweep     chan struct{} // much output has come together
@@ -136,7 +137,7 @@ func New(config Config) (*Runner, error) {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
 	return &Runner{
-		config: config, log: config.Logger, boot: boot, null: null, spares: spares,
+		config: config, log: config.Logger, boot: boot, null: null, spares: spares, accounts: &accounts{dir: config.Accounts},
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1),
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},

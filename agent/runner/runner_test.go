@@ -359,7 +359,45 @@ func TestRunsAsAnotherUserWithItsGroups(t *testing.T) {
 	}
 }
 
-func from(dir string) accounts { return accounts{dir} }
+func from(dir string) *accounts { return &accounts{dir: dir} }
+
+func TestUsersComeAndGo(t *testing.T) {
+	dir := t.TempDir()
+	long := time.Now().Add(-time.Hour)
+	put := func(name, text string) {
+		write(t, filepath.Join(dir, name), text, 0o644)
+		if err := os.Chtimes(filepath.Join(dir, name), long, long); err != nil {
+			t.Fatal(err)
+		}
+		long = long.Add(time.Minute)
+	}
+	a := from(dir)
+	put("group", "")
+	put("passwd", "one:x:1001:1001::/:/bin/sh\n")
+	for range 2 {
+		if one, err := a.byName("one"); err != nil || one.uid != 1001 {
+			t.Errorf("%+v %v", one, err)
+		}
+		if _, err := a.byName("two"); err == nil {
+			t.Error("there is no two")
+		}
+	}
+	put("group", "more:x:7:two\n")
+	put("passwd", "two:x:1001:1001::/:/bin/sh\n")
+	if two, err := a.byName("two"); err != nil || len(two.groups) != 2 {
+		t.Errorf("%+v %v", two, err)
+	}
+	if _, err := a.byName("one"); err == nil {
+		t.Error("one is gone")
+	}
+	// Twice within one tick, and as long as before.
+	write(t, filepath.Join(dir, "passwd"), "two:x:1002:1001::/:/bin/sh\n", 0o644)
+	_, _ = a.byName("two")
+	write(t, filepath.Join(dir, "passwd"), "two:x:1003:1001::/:/bin/sh\n", 0o644)
+	if two, err := a.byName("two"); err != nil || two.uid != 1003 {
+		t.Errorf("%+v %v", two, err)
+	}
+}
 
 func TestTailIsValidText(t *testing.T) {
 	for _, test := range []struct{ name, in, want string }{

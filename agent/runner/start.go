@@ -26,7 +26,7 @@ func forkFailed(format string, args ...any) *failure {
 
 // start makes the process of a run and notes it in the companion.
 func (r *Runner) start(spec Spec, c *companion) *failure {
-	user, credential, err := accounts{r.config.Accounts}.become(spec.Execute.User, os.Geteuid())
+	user, credential, err := r.accounts.become(spec.Execute.User, os.Geteuid())
 	if err != nil {
 		return &failure{fleet.MissedNoUser, err.Error()}
 	}

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -24,13 +26,58 @@ type account struct {
 }
 
 // accounts reads users from the passwd and group files in a directory. They
-// are read anew for each run: users come and go.
-type accounts struct{ dir string }
+// are read anew when one of the files is another one than before: users come
+// and go.
+type accounts struct {
+	dir string
+
+	mu    sync.Mutex
+	seen  [2]os.FileInfo // of passwd and group when known was filled
+	known map[string]known
+}
+
+// known is what the files say of one user.
+type known struct {
+	account *account // nil: nothing
+	err     error
+}
+
+// look returns what was read of a user before, or reads it now.
+func (a *accounts) look(user string, read func() (*account, error)) (*account, error) {
+	var now [2]os.FileInfo
+	for i, name := range []string{"passwd", "group"} {
+		info, err := os.Stat(filepath.Join(a.dir, name))
+		// One that was written a moment ago may be written again within the
+		// same tick of its clock: what is read of it now is not kept.
+		if err == nil && time.Since(info.ModTime()) > time.Second {
+			now[i] = info
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !same(a.seen[0], now[0]) || !same(a.seen[1], now[1]) {
+		a.seen, a.known = now, map[string]known{}
+	}
+	found, is := a.known[user]
+	if !is {
+		found.account, found.err = read()
+		a.known[user] = found
+	}
+	return found.account, found.err
+}
+
+// same reports whether a file is as it was.
+func same(before, now os.FileInfo) bool {
+	return before != nil && now != nil && os.SameFile(before, now) && before.Size() == now.Size() &&
+		before.ModTime().Equal(now.ModTime())
+}
 
 // byName returns the account of that name, and an error that says what to do
 // where there is none.
-func (a accounts) byName(name string) (account, error) {
-	found, err := a.find(func(fields []string) bool { return fields[0] == name })
+func (a *accounts) byName(name string) (account, error) {
+	found, err := a.look("name "+name, func() (*account, error) {
+		return a.find(func(fields []string) bool { return fields[0] == name })
+	})
 	if err != nil {
 		return account{}, err
 	}
@@ -41,16 +88,18 @@ func (a accounts) byName(name string) (account, error) {
 }
 
 // byID returns the account of a number; one that has no entry gets by without.
-func (a accounts) byID(uid int) (account, error) {
+func (a *accounts) byID(uid int) (account, error) {
 	number := strconv.Itoa(uid)
-	found, err := a.find(func(fields []string) bool { return fields[2] == number })
+	found, err := a.look("number "+number, func() (*account, error) {
+		return a.find(func(fields []string) bool { return fields[2] == number })
+	})
 	if err != nil || found == nil {
 		return account{name: number, uid: uint32(uid), gid: uint32(os.Getgid()), home: "/"}, err
 	}
 	return *found, nil
 }
 
-func (a accounts) find(wanted func(fields []string) bool) (*account, error) {
+func (a *accounts) find(wanted func(fields []string) bool) (*account, error) {
 	var found *account
 	err := eachLine(filepath.Join(a.dir, "passwd"), func(line string) error {
 		// name:password:uid:gid:gecos:home:shell
@@ -73,7 +122,7 @@ func (a accounts) find(wanted func(fields []string) bool) (*account, error) {
 	return found, err
 }
 
-func (a accounts) groupsOf(user *account) ([]uint32, error) {
+func (a *accounts) groupsOf(user *account) ([]uint32, error) {
 	groups := []uint32{user.gid}
 	err := eachLine(filepath.Join(a.dir, "group"), func(line string) error {
 		// name:password:gid:member,member
@@ -116,7 +165,7 @@ func eachLine(path string, visit func(line string) error) error {
 }
 
 // become decides as whom a command runs. A nil credential means as the agent.
-func (a accounts) become(name string, self int) (account, *syscall.Credential, error) {
+func (a *accounts) become(name string, self int) (account, *syscall.Credential, error) {
 	if name == "" {
 		user, err := a.byID(self)
 		return user, nil, err
