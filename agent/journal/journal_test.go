@@ -111,6 +111,24 @@ func TestWhatIsRecordedSurvives(t *testing.T) {
 	}
 }
 
+// TestNothingIsHeardOfBeforeWhatWasDueEarlier reads the outbox in pieces: a begin
+// travels although its end is on disk, where the end is in a later piece. Left
+// out, its instant would be missing as long as those after it are known.
+func TestNothingIsHeardOfBeforeWhatWasDueEarlier(t *testing.T) {
+	j := open(t, t.TempDir(), Options{})
+	begun, skipped, ended := run(1, fleet.RunBegun), run(2, fleet.RunSkipped), run(1, fleet.RunRan)
+	for _, r := range []fleet.Run{begun, skipped, ended} {
+		put(t, j, r)
+	}
+	first, err := j.Outbox(0, 2)
+	if err != nil || len(first) != 2 || first[0].Run.State != fleet.RunBegun || first[1].Run.ID != skipped.ID {
+		t.Errorf("a piece of two: %+v, %v", first, err)
+	}
+	if all := outbox(t, j, 0); len(all) != 2 || all[0].Run.ID != skipped.ID || all[1].Run.State != fleet.RunRan {
+		t.Errorf("in one piece: %+v", all)
+	}
+}
+
 func TestOrdersAreRememberedAndDoNotMoveTheSchedule(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, Options{})
@@ -298,8 +316,12 @@ func TestOutcomesWaitInMemoryUntilThereIsSpace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if held := j.Stats().Held; held != 2 {
-		t.Errorf("%d outcomes held, want 2: an end, and one range of 100 misses", held)
+	stint := fleet.Stint{Task: run(1, "").Task, Generation: 2, After: run(5100, "").Due}
+	if err := j.Count(t.Context(), stint); !errors.Is(err, ErrFull) {
+		t.Errorf("a stint overtook the outcomes of instants before it: %v", err)
+	}
+	if held := j.Stats().Held; held != 3 {
+		t.Errorf("%d records held, want 3: an end, one range of 100 misses, and a stint", held)
 	}
 	before := j.Stats().Newest
 	disk.full.Store(false)
@@ -307,7 +329,10 @@ func TestOutcomesWaitInMemoryUntilThereIsSpace(t *testing.T) {
 		<-j.Changed()
 	}
 	got := outbox(t, j, before)
-	last := got[len(got)-1].Run
+	if told := got[len(got)-1].Stint; told == nil || *told != stint {
+		t.Errorf("the stint is not behind them: %+v", got[len(got)-1])
+	}
+	last := got[len(got)-2].Run
 	if last.Count != 100 || !last.Due.Equal(run(5001, "").Due) || !last.Until.Equal(run(5100, "").Due) {
 		t.Errorf("the range is %+v", last)
 	}

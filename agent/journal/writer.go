@@ -264,7 +264,12 @@ func (j *Journal) refuse(r request, err error) {
 // reason in a row become one range, so that a long outage of the disk costs few
 // records per task.
 func (j *Journal) hold(r record) {
-	for i := len(j.active.held) - 1; i >= 0 && r.run != nil && j.active.held[i].run != nil; i-- {
+	for i := len(j.active.held) - 1; i >= 0 && r.run != nil; i-- {
+		if stint := j.active.held[i].watermark; stint != nil && stint.Task == r.run.Run.Task {
+			break
+		} else if stint != nil {
+			continue
+		}
 		earlier := &j.active.held[i].run.Run
 		if earlier.Task != r.run.Run.Task || earlier.Order != "" {
 			continue

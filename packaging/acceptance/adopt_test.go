@@ -130,6 +130,7 @@ func TestAdoptAndRelease(t *testing.T) {
 	if out, code := e.fleetctl("tasks", "data/nightly"); code != 3 {
 		t.Errorf("the task is still there: exit %d\n%s", code, out)
 	}
+	e.proveAccount()
 	e.refusals()
 }
 
