@@ -66,6 +66,9 @@ func maskedOf(job *fleet.Job, mark func(string) string) (string, bool) {
 const maxRounds = 6
 
 func masked(text string, crontab bool, mark func(string) string) (string, bool) {
+	if innocent(text, crontab) {
+		return text, false
+	}
 	any := false
 	for range maxRounds {
 		spans := find(text, crontab)
@@ -127,7 +130,7 @@ func (m *Masker) setting(name, value string) (string, bool) {
 func SecretSettings(env map[string]string) []string {
 	var names []string
 	for name, value := range env {
-		if secretSetting(name, value) || len(find(value, false)) > 0 {
+		if secretSetting(name, value) || !innocent(value, false) && len(find(value, false)) > 0 {
 			names = append(names, name)
 		}
 	}
@@ -135,6 +138,9 @@ func SecretSettings(env map[string]string) []string {
 }
 
 func secretSetting(name, value string) bool {
+	if innocent(name, false) {
+		return false
+	}
 	strength := strengthOf(name)
 	return strength != harmless && isSecret(value, strength)
 }
