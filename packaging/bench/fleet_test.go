@@ -10,12 +10,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,77 +182,127 @@ func times(b *testing.B, n int, ask func(i int) error) (median, p99 float64) {
 	return took[n/2], took[n*99/100]
 }
 
+// targets is what is promised of a fleet of that size, on two cores that
+// nobody else uses.
+var targets = []struct {
+	name  string
+	most  float64
+	means string
+}{
+	{"resident-MiB", 1024, "memory, own and mapped"},
+	{"find-p99-ms", 20, "find, the slowest of a hundred"},
+	{"when-ms", 200, "when, over two hours"},
+	{"cold-ready-s", 10, "from cold to ready: find and when are answered"},
+	{"again-entries", 0, "raft entries of reports that say nothing new"},
+}
+
+// measured are the figures of one round, by their names.
+type measured map[string]float64
+
+// report tells each figure, and beside those that are promised the promise.
+// The load says what else the machine was doing.
+func (m measured) report(b *testing.B) {
+	b.Helper()
+	for name, figure := range m {
+		b.ReportMetric(figure, name)
+	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	b.Logf("load %s, %d cores", strings.Join(strings.Fields(string(load))[:2], " "), runtime.GOMAXPROCS(0))
+	for _, target := range targets {
+		verdict := "met"
+		if m[target.name] > target.most {
+			verdict = "MISSED"
+		}
+		b.Logf("%-6s %8.1f of at most %6.0f %-14s %s", verdict, m[target.name], target.most, target.name, target.means)
+	}
+}
+
 // BenchmarkFleet has 10,000 hosts of 50 jobs each report to one collector,
-// through HTTP, raft and the ledger, and reports what that takes and what the
-// questions about the fleet cost then. The targets: resident memory 1,024 MiB,
-// find p99 20 ms, when over two hours 200 ms, cold start 10 s, no entry for
-// reports that say nothing new.
+// through HTTP, raft and the ledger, and starts it again; then it asks about
+// the fleet: while the findings are first looked for (survey-), and afterwards.
+// Figures of time are those of the clock, so read them with the load; cold-cpu-s
+// is what the start takes of the cores, and find-cpu-ms one question with its
+// asker.
 func BenchmarkFleet(b *testing.B) {
 	for b.Loop() {
-		dir := b.TempDir()
+		dir, m := b.TempDir(), measured{}
 		h := open(b, dir)
 		begun := time.Now()
 		h.report(b, true)
-		b.ReportMetric(time.Since(begun).Seconds(), "report-s")
+		m["report-s"] = time.Since(begun).Seconds()
 		before, _ := h.book.Applied()
 		begun = time.Now()
 		h.report(b, false)
 		after, _ := h.book.Applied()
-		b.ReportMetric(time.Since(begun).Seconds(), "again-s")
-		b.ReportMetric(float64(after-before), "again-entries")
-		h.ask(b)
-		own, mapped := memory(b)
-		b.ReportMetric(own, "own-MiB")
-		b.ReportMetric(mapped, "mapped-MiB")
+		m["again-s"], m["again-entries"] = time.Since(begun).Seconds(), float64(after-before)
 		h.stop()
 		h.book, h.group, h.server = nil, nil, nil
 		debug.FreeOSMemory()
 
-		begun = time.Now()
+		begun, spent := time.Now(), processorTime(b)
 		h = open(b, dir)
-		for {
-			reply, err := http.Get(h.web.URL + api.PathReadyz)
-			if err == nil {
-				reply.Body.Close()
-				if reply.StatusCode == http.StatusOK {
-					break
-				}
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		b.ReportMetric(time.Since(begun).Seconds(), "cold-ready-s")
-		if _, err := h.client.Jobs(b.Context(), api.JobQuery{Text: "maintain"}); err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(time.Since(begun).Seconds(), "cold-find-s")
-		if _, err := h.client.Upcoming(b.Context(), api.UpcomingQuery{}); err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(time.Since(begun).Seconds(), "cold-when-s")
+		h.ready(b)
+		m["cold-ready-s"], m["cold-cpu-s"] = time.Since(begun).Seconds(), (processorTime(b) - spent).Seconds()
+		_, m["survey-find-p99-ms"] = h.find(b)
 		list, err := h.client.Findings(b.Context(), api.FindingQuery{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(time.Since(begun).Seconds(), "cold-findings-s")
-		b.ReportMetric(float64(list.Total), "findings")
-		own, mapped = memory(b)
-		b.ReportMetric(own, "cold-own-MiB")
-		b.ReportMetric(mapped, "cold-mapped-MiB")
+		m["cold-findings-s"], m["findings"] = time.Since(begun).Seconds(), float64(list.Total)
+		h.ask(b, m)
+		m["own-MiB"], m["mapped-MiB"] = memory(b)
+		m["resident-MiB"] = m["own-MiB"] + m["mapped-MiB"]
 		h.stop()
+		m.report(b)
 	}
 }
 
-// ask asks the questions about the fleet.
-func (h *house) ask(b *testing.B) {
+// ready waits until the collector says that it is ready.
+func (h *house) ready(b *testing.B) {
 	b.Helper()
-	ctx := b.Context()
+	for {
+		reply, err := http.Get(h.web.URL + api.PathReadyz)
+		if err != nil {
+			b.Fatal(err)
+		}
+		reply.Body.Close()
+		if reply.StatusCode == http.StatusOK {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// processorTime returns what this process took of the cores so far.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// finds is how often find asks.
+const finds = 300
+
+// find asks for jobs by texts of every kind.
+func (h *house) find(b *testing.B) (median, p99 float64) {
+	b.Helper()
 	texts := []string{"maintain --set 31", "package-07", "user:postgres host:db-", "web-0005", "a", "no such thing anywhere", "-user:root kind:cron", `verdict:broken`, "owner:none queue"}
-	median, p99 := times(b, 300, func(i int) error {
-		_, err := h.client.Jobs(ctx, api.JobQuery{Text: texts[i%len(texts)]})
+	return times(b, finds, func(i int) error {
+		_, err := h.client.Jobs(b.Context(), api.JobQuery{Text: texts[i%len(texts)]})
 		return err
 	})
-	b.ReportMetric(median, "find-p50-ms")
-	b.ReportMetric(p99, "find-p99-ms")
+}
+
+// ask asks the questions about the fleet.
+func (h *house) ask(b *testing.B, m measured) {
+	b.Helper()
+	ctx := b.Context()
+	spent := processorTime(b)
+	m["find-p50-ms"], m["find-p99-ms"] = h.find(b)
+	m["find-cpu-ms"] = (processorTime(b) - spent).Seconds() * 1000 / finds
 	from := time.Date(2030, 1, 7, 2, 0, 0, 0, time.UTC)
 	window := api.UpcomingQuery{From: from, Until: from.Add(2 * time.Hour)}
 	for name, change := range map[string]func(*api.UpcomingQuery){
@@ -265,13 +317,13 @@ func (h *house) ask(b *testing.B) {
 			}
 			return err
 		})
-		b.ReportMetric(median, name+"-ms")
+		m[name+"-ms"] = median
 	}
 	begun := time.Now()
 	if _, err := h.client.Density(ctx, api.DensityQuery{From: from}); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(time.Since(begun).Milliseconds()), "density-first-ms")
+	m["density-first-ms"] = float64(time.Since(begun).Milliseconds())
 	for name, ask := range map[string]func() error{
 		"density":    func() error { _, err := h.client.Density(ctx, api.DensityQuery{From: from}); return err },
 		"collisions": func() error { _, err := h.client.Collisions(ctx, api.CollisionQuery{From: from}); return err },
@@ -283,7 +335,7 @@ func (h *house) ask(b *testing.B) {
 		"findings": func() error { _, err := h.client.Findings(ctx, api.FindingQuery{}); return err },
 	} {
 		median, _ := times(b, 5, func(int) error { return ask() })
-		b.ReportMetric(median, name+"-ms")
+		m[name+"-ms"] = median
 	}
 }
 
