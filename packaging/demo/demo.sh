@@ -136,6 +136,20 @@ show run demo/hello --host web-1 --wait
 show runs --task demo/hello --limit 5
 run=$(fleetctl runs --task demo/hello --host web-1 --limit 20 -o json | grep -m1 -oE '"id": *"[0-9a-f-]{36}"' | cut -d'"' -f4)
 show logs "$run"
+
+say "kill -9 the agent of db-1, and start it again after a while"
+kill -9 "${pids[5]}"
+wait "${pids[5]}" 2>/dev/null || true
+sleep 11
+"$bin/fleetcron-agent" run --config "$work/a3.yaml" >> "$work/a3.log" 2>&1 &
+pids[5]=$!
+missed() { fleetctl runs --task demo/hello --host db-1 --state missed -o json | grep -q agent_down; }
+until_true missed
+show runs --task demo/hello --host db-1 --state missed --limit 1
+show account demo/hello
+show account --prove
+until_true five
+
 count=$work/roots/web/etc/cron.d/count
 cp -p "$count" "$work/count.before"
 show adopt web-1:/etc/cron.d/count:2 --task demo/count --dry-run
@@ -169,6 +183,8 @@ if $check; then
 	expect '/opt/sync/push|61' jobs --host old-files -o json --problems
 	expect 'hello from fleetcron' logs "$run"
 	expect 'c3' collectors
+	expect 'difference 0' account --prove
+	expect 'demo/hello +db-1 .* 0$' account demo/hello
 	fleetctl apply -f packaging/examples
 	expect 'data/nightly-backup' tasks --host db-1
 	fleetctl pause demo/hello
