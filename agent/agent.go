@@ -139,7 +139,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	})
 	taken.up = up
 	seen := newWitness(cfg, up, masker, log)
-	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, log: log, changed: make(chan Config)}
+	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, holds: taken.adopter.Holds, log: log, changed: make(chan Config)}
 
 	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(open), "saved_plan", saved != nil)
 	g, ctx := errgroup.WithContext(ctx)

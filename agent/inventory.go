@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"reflect"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/fleetcron/fleetcron/agent/mask"
 	"github.com/fleetcron/fleetcron/agent/uplink"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/takeover"
 )
 
 // inventory keeps the uplink's picture of this host true.
@@ -19,6 +21,7 @@ type inventory struct {
 	up      *uplink.Uplink
 	seen    *witness
 	masker  *mask.Masker
+	holds   func(task fleet.TaskID) bool // whether it runs in place of a job
 	log     *slog.Logger
 	changed chan Config
 }
@@ -100,10 +103,28 @@ func (v *inventory) scan(ctx context.Context, scanner *discover.Scanner) {
 		return
 	}
 	told := v.masker.Report(&report)
+	told.Problems = v.orphans(told.Problems)
 	for i := range told.Jobs {
 		told.Jobs[i].Evidence = nil // which goes with the sightings
 	}
 	fit(told, reportRoom)
 	v.up.SetReport(told)
 	v.seen.scanned(&report)
+}
+
+// orphans leaves of the lines that became comments those that nobody runs: the
+// host lost its state, or is a copy of another.
+func (v *inventory) orphans(problems []fleet.Problem) []fleet.Problem {
+	left := make([]fleet.Problem, 0, len(problems))
+	for _, p := range problems {
+		task, silent := takeover.CommentOf(p.Text)
+		if silent && v.holds(task) {
+			continue
+		}
+		if silent {
+			p.Reason = fmt.Sprintf("the line was made a comment for task %s, which this host does not have: nobody runs it; take the words before the line away", task)
+		}
+		left = append(left, p)
+	}
+	return left
 }

@@ -169,6 +169,15 @@ func (a *Adopter) Unsettled() []fleet.Adoption {
 	return words
 }
 
+// Holds reports whether the task runs in place of a job of this host, or is
+// about to. Before a collector's plan came nobody knows, and it is taken to.
+func (a *Adopter) Holds(task fleet.TaskID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.records[task]
+	return !a.fresh || a.wishes[task] != nil || r != nil && r.Phase != refused && r.Phase != restored
+}
+
 const (
 	// patience is how long what could not be looked at is left alone.
 	patience = time.Minute

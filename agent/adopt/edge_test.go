@@ -252,3 +252,23 @@ func TestASystemdThatFailsTwice(t *testing.T) {
 	w.until(fleet.AdoptionAdopted, rand.New(rand.NewPCG(1, 1)))
 	w.oneRunsIt(true)
 }
+
+// TestHolds: what a comment says is believed as long as nobody knows better.
+func TestHolds(t *testing.T) {
+	w := adopted(t, newWorld(t, oneLine(), "* * * * * root /bin/b\n", 0o644))
+	if !w.agent.Holds(testTask) || w.agent.Holds("data/other") {
+		t.Error("adopted, it holds another task than that")
+	}
+	w.agent.fresh = false
+	if !w.agent.Holds("data/other") {
+		t.Error("a plan from disk is believed")
+	}
+	w.agent.fresh = true
+	w.release(fleet.AdoptionReleased)
+	w.given = false
+	w.give()
+	w.pass(1)
+	if w.agent.Holds(testTask) {
+		t.Error("it holds what was released")
+	}
+}

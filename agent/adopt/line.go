@@ -13,11 +13,12 @@ import (
 	"github.com/fleetcron/fleetcron/agent/crontab"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/takeover"
 )
 
 // mark is what goes before a line to make it a comment that says what happened.
 // Whoever takes it away has the line back.
-func mark(task fleet.TaskID) []byte { return []byte("# fleetcron adopted " + string(task) + ": ") }
+func mark(task fleet.TaskID) []byte { return []byte(takeover.Comment(task)) }
 
 var (
 	errLineChanged = fleet.Errorf(fleet.Refused, "the line is not what it was when it was seen").WithHint("fleetctl jobs shows it as it is now; adopt that")

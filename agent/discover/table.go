@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/fleetcron/fleetcron/agent/crontab"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/takeover"
 )
 
 // table is a crontab to be read.
@@ -60,6 +62,23 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	if t.isRead() {
 		for _, p := range file.Problems {
 			out.problem(t.source, p.Line, p.Text, sentence(p.Reason, p.Term, s.host.cron))
+		}
+		silenced(out, t.source, content)
+	}
+}
+
+// silenced tells of lines that are comments because tasks run them. Who knows
+// the tasks knows whether that is so.
+func silenced(out *found, source string, content []byte) {
+	if !bytes.Contains(content, []byte(takeover.CommentStart)) {
+		return
+	}
+	number := 0
+	for line := range bytes.Lines(content) {
+		number++
+		text := strings.TrimRight(string(line), "\r\n")
+		if task, is := takeover.CommentOf(text); is {
+			out.problem(source, number, text, fmt.Sprintf("the line is a comment, because task %s runs in its place", task))
 		}
 	}
 }

@@ -34,7 +34,7 @@ var arrows = map[string][]string{
 	// the agent's rooms
 	"agent/adopt":     {"agent/crontab", "shared/cron", "shared/fleet", "shared/takeover"},
 	"agent/crontab":   {"shared/cron"},
-	"agent/discover":  {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet"},
+	"agent/discover":  {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet", "shared/takeover"},
 	"agent/rpmdb":     {},
 	"agent/evidence":  {"shared/cron", "shared/fleet"},
 	"agent/filewatch": {"shared/fleet"},
@@ -46,7 +46,7 @@ var arrows = map[string][]string{
 	// its wiring and its program
 	"agent": {
 		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
-		"shared/api", "shared/fleet", "shared/gossip", "shared/logging",
+		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/takeover",
 	},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},
 

@@ -13,6 +13,24 @@ import (
 // directory it was in, where run-parts passes over it.
 const SilentDir = ".fleetcron"
 
+// CommentStart is how the comment begins that an adopted line becomes.
+const CommentStart = "# fleetcron adopted "
+
+// Comment returns what goes before a line that is adopted. Whoever takes it
+// away has the line back.
+func Comment(task fleet.TaskID) string { return CommentStart + string(task) + ": " }
+
+// CommentOf returns the task that a comment of a table says it was adopted for.
+func CommentOf(line string) (fleet.TaskID, bool) {
+	rest, is := strings.CutPrefix(line, CommentStart)
+	name, _, told := strings.Cut(rest, ": ")
+	if !is || !told {
+		return "", false
+	}
+	id, err := fleet.ParseTaskID(name)
+	return id, err == nil && string(id) == name
+}
+
 // together is how many runs of a line that cron would let overlap may go on at
 // once. Cron itself has no bound.
 const together = 100
