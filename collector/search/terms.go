@@ -134,10 +134,18 @@ func phraseOf(value string, host *ledger.Host, job *api.JobView) bool {
 func phraseRows(x *Index, value string) rowTests {
 	commands, sources, users := x.words.commands.containing(value), x.words.sources.containing(value), x.words.users.containing(value)
 	return func() rowTest {
-		inHost := perHost(func(b *block) bool { return strings.Contains(b.folded, value) })
+		var last *block
+		var hits []bool
 		return func(b *block, n int) bool {
-			r := &b.rows[n]
-			return commands.has(r.command) || sources.has(r.source) || users.has(r.user) || inHost(b)
+			if b != last { // all rows of a block at once: this is what takes the time
+				last, hits = b, slices.Grow(hits[:0], len(b.rows))[:len(b.rows)]
+				inHost := strings.Contains(b.folded, value)
+				for i := range b.rows {
+					r := &b.rows[i]
+					hits[i] = inHost || commands.has(r.command) || sources.has(r.source) || users.has(r.user)
+				}
+			}
+			return hits[n]
 		}
 	}
 }
