@@ -106,7 +106,7 @@ func (p *starting) settings(words []shellWord) []shellWord {
 		if name == "PATH" || name == "HOME" {
 			p.path = nil
 			if words[0].plain && name == "PATH" {
-				p.path, p.from = searched(value), "the command sets"
+				p.path, p.from = p.searched(value), "the command sets"
 			}
 		}
 		words = words[1:]
@@ -126,6 +126,14 @@ func (p *starting) expand(word *shellWord) bool {
 		}
 	}
 	return false
+}
+
+// searched are the directories of a PATH. Most jobs of a host have the same.
+func (j *judge) searched(value string) []string {
+	if j.paths != value {
+		j.paths, j.dirs = value, searched(value)
+	}
+	return j.dirs
 }
 
 func searched(value string) []string {
@@ -329,6 +337,13 @@ var usualDirs = []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr
 func (p *starting) search(name string) (*target, fleet.Verdict) {
 	var bad *target
 	badName := ""
+	key := sought{name: name}
+	if len(p.path) > 0 {
+		key.dirs = &p.path[0]
+	}
+	if known := p.found[key]; known.file != nil {
+		return p.usable(known.file, known.name)
+	}
 	for _, dir := range p.path {
 		if !path.IsAbs(dir) {
 			continue // "$HOME/bin": cron expands nothing
@@ -339,7 +354,8 @@ func (p *starting) search(name string) (*target, fleet.Verdict) {
 		case file.err != nil:
 			return nil, runs
 		case file.kind() == unix.S_IFREG && file.mode&0o111 != 0:
-			return p.usable(file, path.Join(dir, name))
+			p.found[key] = located{file, path.Join(dir, name)}
+			return p.usable(file, p.found[key].name)
 		default:
 			bad, badName = file, path.Join(dir, name)
 		}

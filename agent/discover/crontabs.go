@@ -41,16 +41,29 @@ func dropIns(ctx context.Context, s *scan, out *found) {
 	defer dir.Close()
 	rule := s.host.tabNames()
 	names := s.names(out, dir)
-	out.jobs = slices.Grow(out.jobs, len(names))
-	for _, name := range names {
-		t := table{source: printable(dir.path + "/" + name), system: true}
-		switch {
-		case s.host.cron == Busybox:
-			t.unread = no(fleet.OtherwiseWrong, "busybox crond does not read /etc/cron.d (move its jobs to /etc/crontabs/root)")
-		case !rule.takes(name):
-			t.unread = rule.skips(name)
+	list := stretches(len(names))
+	parts := make([]*found, len(list))
+	for i := range parts {
+		parts[i] = new(found)
+	}
+	parts[0] = out
+	out.jobs = slices.Grow(out.jobs, 2*len(names))
+	spread(list, func(i int, of stretch) {
+		for _, name := range names[of.from:of.to] {
+			t := table{source: printable(dir.path + "/" + name), system: true}
+			switch {
+			case s.host.cron == Busybox:
+				t.unread = no(fleet.OtherwiseWrong, "busybox crond does not read /etc/cron.d (move its jobs to /etc/crontabs/root)")
+			case !rule.takes(name):
+				t.unread = rule.skips(name)
+			}
+			s.table(ctx, parts[i], dir, name, t)
 		}
-		s.table(ctx, out, dir, name, t)
+		parts[i].identify()
+	})
+	for _, part := range parts[1:] {
+		out.add(part)
+		out.calls = append(out.calls, part.calls...)
 	}
 }
 

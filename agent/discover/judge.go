@@ -22,6 +22,19 @@ type subject struct {
 	secret    bool // its command holds one
 }
 
+// sought is a command, and the first of the directories it is searched in:
+// equal lists of directories are the same list.
+type sought struct {
+	dirs *string
+	name string
+}
+
+// located is what was found.
+type located struct {
+	file *target
+	name string
+}
+
 // opinion is what comes of it.
 type opinion struct {
 	verdict fleet.Verdict // where it does not run after all
@@ -40,8 +53,11 @@ type judge struct {
 	access   *access
 	members  *groups
 	exposed  map[string]bool // sources whose secrets were told of
-	applets  bool            // its shell may know commands of which there is no file
-	complete bool            // the tree has a shell, so that it can be said what is missing
+	paths    string          // the PATH seen last, and its directories
+	dirs     []string
+	found    map[sought]located // commands that were searched for
+	applets  bool               // its shell may know commands of which there is no file
+	complete bool               // the tree has a shell, so that it can be said what is missing
 }
 
 // subjects lists the jobs that run as far as is known, and all timers.
@@ -61,29 +77,60 @@ func (f *found) subjects() []subject {
 
 // judge returns an opinion of each subject.
 func (s *scan) judge(ctx context.Context, list []subject) []opinion {
-	j := &judge{
-		scan: s, ways: newWays(ctx, s.tree, s.live, len(list)), accounts: make(map[string]*account, len(s.host.users.accounts)),
-		access: readAccess(ctx, s), exposed: make(map[string]bool),
-	}
-	defer j.ways.Close()
+	accounts := make(map[string]*account, len(s.host.users.accounts))
 	for i := range s.host.users.accounts {
 		a := &s.host.users.accounts[i]
-		j.accounts[a.name] = a
+		accounts[a.name] = a
 	}
+	access := readAccess(ctx, s)
+	opinions := make([]opinion, len(list))
+	parts := ofTables(stretches(len(list)), list)
+	judged := make([]int, len(parts))
+	spread(parts, func(i int, of stretch) {
+		j := &judge{scan: s, accounts: accounts, access: access, exposed: make(map[string]bool), found: make(map[sought]located)}
+		judged[i] = j.all(ctx, list[of.from:of.to], opinions[of.from:of.to])
+	})
+	for i, of := range parts {
+		if judged[i] < of.to-of.from {
+			return opinions[:of.from+judged[i]]
+		}
+	}
+	return opinions
+}
+
+// ofTables moves where stretches meet to where another crontab begins: what is
+// said once for each file is said once. Where none does there is one stretch.
+func ofTables(parts []stretch, list []subject) []stretch {
+	for i := 1; i < len(parts); i++ {
+		at := parts[i].from
+		for at < len(list) && (list[at-1].kind != fleet.KindCron || list[at].kind != fleet.KindCron || list[at-1].source == list[at].source) {
+			at++
+		}
+		if at >= parts[i].to {
+			return []stretch{{0, len(list)}}
+		}
+		parts[i-1].to, parts[i].from = at, at
+	}
+	return parts
+}
+
+// all judges jobs one after the other, and returns how many it came to.
+func (j *judge) all(ctx context.Context, list []subject, opinions []opinion) int {
+	j.ways = newWays(ctx, j.tree, j.live, len(list))
+	defer j.ways.Close()
 	for _, name := range []string{"/bin/sh", "/usr/bin/sh"} {
 		file := j.ways.file(name)
 		if file.err == nil && file.mode&0o111 != 0 {
 			j.complete, j.applets = true, j.applets || strings.HasPrefix(file.name, "busybox")
 		}
 	}
-	opinions := make([]opinion, len(list))
 	for i := range list {
 		if ctx.Err() != nil {
-			return opinions[:i]
+			return i
 		}
 		j.one(&list[i], &opinions[i])
 	}
-	return opinions
+	return len(list)
 }
 
 func (j *judge) one(s *subject, o *opinion) {
@@ -155,7 +202,7 @@ func (p *starting) verdict() fleet.Verdict {
 		p.path, p.from = fullPath, "the usual one"
 	}
 	if value, set := p.job.env["PATH"]; set {
-		p.path, p.from = searched(value), "set in "+p.job.source
+		p.path, p.from = p.searched(value), "set in "+p.job.source
 	}
 	if p.applets {
 		p.path = nil

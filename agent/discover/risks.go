@@ -162,11 +162,12 @@ func listed(names []string) string {
 // that others may read. Those of the environment are told of once for each
 // file.
 func (p *starting) secrets() (secret, exposed string) {
-	names := mask.SecretSettings(p.job.env)
-	slices.Sort(names)
-	once := p.job.source + "\x00" + strings.Join(names, "\x00")
-	if p.exposed[once] {
-		names = nil
+	names, once := mask.SecretSettings(p.job.env), ""
+	if len(names) > 0 {
+		slices.Sort(names)
+		if once = p.job.source + "\x00" + strings.Join(names, "\x00"); p.exposed[once] {
+			names = nil
+		}
 	}
 	switch {
 	case p.job.secret:

@@ -43,6 +43,9 @@ type shellReader struct {
 }
 
 func (r *shellReader) end(op string) {
+	if r.list == nil {
+		r.list = make([]simple, 0, 3)
+	}
 	if len(r.now) > 0 {
 		r.list = append(r.list, simple{r.now, op})
 	}

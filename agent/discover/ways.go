@@ -237,13 +237,21 @@ func (w *ways) file(name string) *target {
 }
 
 func (w *ways) last(name string, links []step) *target {
-	parent := w.dir(path.Dir(name), len(links))
-	base := path.Base(name)
+	slash := strings.LastIndexByte(name, '/')
+	dir, base := name[:max(slash, 1)], name[slash+1:]
+	parent := w.dir(dir, len(links))
 	t := &target{way: parent, name: base, links: links, err: parent.err}
 	if t.err != nil {
 		return t
 	}
-	at := path.Join(parent.real, base)
+	if base == "" { // a link to the root
+		t.err = errUnsure
+		return t
+	}
+	at := name
+	if parent.real != dir {
+		at = path.Join(parent.real, base)
+	}
 	if w.remote[at] || len(links) > maxLinks {
 		t.err = errUnsure
 		return t
