@@ -71,6 +71,7 @@ func Guard() error {
 	go g.alarm.run()
 	g.notices.tell(notice{Ready: true})
 	served := g.serve(newArrivals(conn))
+	conn.Close() // an agent that lives takes another guardian
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.book.seal(g.boot); err != nil {

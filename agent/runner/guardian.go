@@ -21,6 +21,9 @@ import (
 // whose names do not begin with a dot.
 const booksName = ".guardian"
 
+// wordsName is where guardians say what goes wrong with themselves.
+const wordsName = "errors"
+
 // keeper is how a guardian and its book are found again.
 type keeper struct {
 	PID   int    `json:"pid"`
@@ -62,7 +65,7 @@ func spawn(argv []string, dir string) (*guardian, error) {
 	}
 	defer book.Close()
 	// Its last words, should it panic.
-	words, err := os.OpenFile(filepath.Join(dir, "errors"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	words, err := os.OpenFile(filepath.Join(dir, wordsName), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +228,7 @@ func (r *Runner) guardian() *guardian {
 		return r.guard
 	}
 	if r.guard != nil {
-		r.log.Warn("guardian died, its commands go on, their exit status will not be known", "pid", r.guard.PID)
+		r.log.Warn("guardian died, its commands go on, their exit status will not be known", "pid", r.guard.PID, "last_words", r.lastWords())
 		r.guard.orders.conn.Close()
 		r.guard = nil
 	}
@@ -240,6 +243,17 @@ func (r *Runner) guardian() *guardian {
 	}
 	r.guard = g
 	return g
+}
+
+// lastWords returns what guardians wrote to stderr since they were asked last.
+func (r *Runner) lastWords() string {
+	path := filepath.Join(r.config.Dir, booksName, wordsName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	_ = os.Truncate(path, 0)
+	return validTail(text, 4096)
 }
 
 // sweepBooks removes the books of guardians that are gone, when no run that

@@ -102,7 +102,7 @@ func TestAgentsKilledAtEveryPoint(t *testing.T) {
 			b.Attach(last.Run, last.Handle)
 			got := b.wait()
 			text, _ := os.ReadFile(probe)
-			if words, _ := os.ReadFile(filepath.Join(b.config.Dir, booksName, "errors")); len(words) > 0 {
+			if words, _ := os.ReadFile(filepath.Join(b.config.Dir, booksName, wordsName)); len(words) > 0 {
 				t.Errorf("last words of a guardian: %s", words)
 			}
 			switch ran := strings.Count(string(text), "\n"); {

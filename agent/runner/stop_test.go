@@ -148,6 +148,7 @@ func testEscapes(t *testing.T, change ...func(*Config)) {
 		{"a session of its own", `setsid sh -c 'echo $$ > $F; exec sleep 1000' & wait`},
 		{"without a parent", `(setsid sh -c 'echo $$ > $F; exec sleep 1000' &) ; while :; do sleep 1000; done`},
 		{"children of one that lost its parent", `(setsid sh -c 'env -i F=$F sh -c "sleep 1000 & echo \$\$ \$! > \$F; wait"; sleep 1000' &) ; while :; do sleep 1000; done`},
+		{"one that starts others all the time", `trap '' TERM; echo $$ > $F; n=0; while [ $n -lt 200 ]; do (setsid sleep 1000 &); n=$((n+1)); done; sleep 1000`},
 		{"and ignores TERM", `trap '' TERM; (setsid sh -c 'echo $$ > $F; sleep 1000; sleep 1000' &) ; sleep 1000; sleep 1000`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -158,10 +159,14 @@ func testEscapes(t *testing.T, change ...func(*Config)) {
 			b.begin(spec)
 			escaped := pids(t, line())
 			b.Cancel(spec.Run.ID, "stop")
-			if got := b.wait(); got.State != fleet.RunRan || !got.Cancelled {
+			got := b.wait()
+			if got.State != fleet.RunRan || !got.Cancelled {
 				t.Errorf("%+v", got)
 			}
 			mustBeGone(t, escaped)
+			if left := (family{run: spec.Run.ID, leader: got.PID}).living(); len(left) != 0 {
+				t.Errorf("left over: %+v", left)
+			}
 		})
 	}
 }

@@ -27,7 +27,7 @@ func accompanyGuarded(s *status, ended <-chan status, g *guardian, book look) *p
 			close(p.gone)
 		case <-p.released:
 		case <-g.dead:
-			p.follow(nil, book)
+			p.followBy(attach(g.PID, g.Start), book) // it may have its last words to write
 		}
 	}()
 	return p
@@ -42,13 +42,15 @@ func accompanyStranger(pid int, start uint64, by *process, book look) *process {
 	if by != nil {
 		p.lost = by.gone
 	}
-	go func() {
-		p.follow(by, book)
-		if by != nil {
-			by.release()
-		}
-	}()
+	go p.followBy(by, book)
 	return p
+}
+
+func (p *process) followBy(by *process, book look) {
+	p.follow(by, book)
+	if by != nil {
+		by.release()
+	}
 }
 
 // closed is what is over from the beginning.
