@@ -246,3 +246,30 @@ func TestAgentKilledWhileItHandsOver(t *testing.T) {
 		t.Errorf("left beside it: %v, %v", names, err)
 	}
 }
+
+// TestALineThatIsSavedBack had been open in an editor all the time: the host's
+// own scheduler runs it again, so the task goes.
+func TestALineThatIsSavedBack(t *testing.T) {
+	e := newExample(t)
+	e.fleetctlMust("adopt", "host-1:"+string(e.job.ID), "--task", "data/nightly", "--wait")
+	beside := e.table + ".tmp~"
+	if err := os.WriteFile(beside, []byte(e.before.content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(beside, e.table); err != nil {
+		t.Fatal(err)
+	}
+	e.eventually("the adoption to be over", func(ctx context.Context) error {
+		adoption, err := e.client.Adoption(ctx, "data/nightly")
+		if err == nil && adoption.State != fleet.AdoptionReleased {
+			err = fmt.Errorf("it is %s", adoption.State)
+		}
+		return err
+	})
+	if out, code := e.fleetctl("tasks", "data/nightly"); code != 3 {
+		t.Errorf("the task is still there: exit %d\n%s", code, out)
+	}
+	if now := factsOf(t, e.table).content; now != e.before.content {
+		t.Errorf("the table is\n%s", now)
+	}
+}
