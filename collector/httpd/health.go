@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -39,10 +40,10 @@ func (s *Server) serveLivez(w http.ResponseWriter, _ *request) error {
 	return writeText(w, "text/plain; charset=utf-8", "ok\n")
 }
 
-// serveReadyz says whether requests should come here: a leader is known and
-// what is read is fresh.
+// serveReadyz says whether requests should come here: a leader is known, what
+// is read is fresh, and questions about the fleet are answered at once.
 func (s *Server) serveReadyz(w http.ResponseWriter, _ *request) error {
-	if err := s.ready(); err != nil {
+	if err := cmp.Or(s.ready(), s.loaded()); err != nil {
 		return err
 	}
 	return writeText(w, "text/plain; charset=utf-8", "ok\n")
@@ -63,6 +64,14 @@ func (s *Server) ready() error {
 	return nil
 }
 
+// loaded returns an error while the jobs of the fleet are being read.
+func (s *Server) loaded() error {
+	if s.Search.Loaded() {
+		return nil
+	}
+	return fleet.Errorf(fleet.Unavailable, "the jobs of the fleet are being read").WithCode("loading").WithHint("wait some seconds")
+}
+
 // component is one part of /health.
 type component struct {
 	Status  string         `json:"status"` // UP or DOWN
@@ -80,7 +89,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), checkLimit)
 	defer cancel()
 	all := health{Status: "UP", Components: map[string]component{}}
-	for _, check := range append([]Check{{"raft", s.checkRaft}, {"ledger", s.checkLedger}}, s.Checks...) {
+	for _, check := range append([]Check{{"raft", s.checkRaft}, {"ledger", s.checkLedger}, {"index", s.checkIndex}}, s.Checks...) {
 		details, err := check.Check(ctx)
 		part := component{Status: "UP", Details: details}
 		if err != nil {
@@ -124,6 +133,15 @@ func (s *Server) checkLedger(context.Context) (map[string]any, error) {
 		details["cluster"] = cluster.ID
 	}
 	return details, nil
+}
+
+// checkIndex asks for the jobs of the fleet, once they are read.
+func (s *Server) checkIndex(context.Context) (map[string]any, error) {
+	if err := s.loaded(); err != nil {
+		return nil, err
+	}
+	page, err := s.Search.Query(api.JobQuery{Page: api.Page{Limit: 1}})
+	return map[string]any{"jobs": page.Total}, err
 }
 
 func (s *Server) serveOpenAPI(w http.ResponseWriter, _ *request) error {

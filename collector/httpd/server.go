@@ -53,12 +53,19 @@ type Peer struct {
 	Term      uint64
 }
 
-// Search finds jobs.
+// Search finds jobs, and reads them for all who keep something of them: a
+// *search.Index that nobody has asked yet.
 type Search interface {
 	Query(query api.JobQuery) (api.List[api.JobView], error)
 	Groups(query api.JobQuery) (api.List[api.JobGroup], error)
 	// Matcher decides about jobs that the index does not hold.
 	Matcher(query api.JobQuery) (func(*ledger.Host, *api.JobView) bool, error)
+	// Share has a reader told of each host that is read.
+	Share(reader func(fleet.HostID, *ledger.Host, []api.JobView))
+	// CatchUp reads every host that changed before the call.
+	CatchUp(ctx context.Context) error
+	// Loaded reports whether the fleet is read, so that nobody has to wait.
+	Loaded() bool
 }
 
 // Presence says what gossip knows of a host; empty: nothing.
@@ -132,7 +139,7 @@ func New(deps Deps) (*Server, error) {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger),
+		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger, deps.Search),
 		peers: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * api.MaxWait},
 	}
 	s.book = account.New(deps.Ledger)

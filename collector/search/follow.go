@@ -24,8 +24,8 @@ func (x *Index) Share(reader func(fleet.HostID, *ledger.Host, []api.JobView)) {
 	x.readers = append(x.readers, reader)
 }
 
-// Loaded reports whether the hosts that there were at first are read. Until
-// then who asks waits.
+// Loaded reports whether the fleet is read: not so from the start on, and when
+// most of it became another at once, as by a restore. Until then who asks waits.
 func (x *Index) Loaded() bool { return x.loaded.Load() }
 
 // mark notes that a host's description or inventory is another now. It
@@ -65,6 +65,9 @@ func (x *Index) CatchUp(ctx context.Context) error {
 	marked := x.marked
 	x.marked = map[fleet.HostID]bool{}
 	x.marking.Unlock()
+	if len(marked) > max(worthwhile, len(x.source.AllHosts())/2) {
+		x.loaded.Store(false)
+	}
 	if err := x.readAll(ctx, slices.Sorted(maps.Keys(marked))); err != nil {
 		x.marking.Lock()
 		maps.Copy(x.marked, marked)

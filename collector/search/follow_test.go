@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
@@ -71,6 +72,25 @@ func TestAFleetIsReadOnce(t *testing.T) {
 	x.mark(gone)
 	if list, err = x.Query(api.JobQuery{}); err != nil || list.Total != 398 || told[gone] != nil {
 		t.Errorf("%d jobs after a host went, told %v, %v", list.Total, told[gone], err)
+	}
+}
+
+// TestARestoredFleetIsRead: a fleet that became another at once is read before
+// the index counts as loaded again; a host that changes is no such thing.
+func TestARestoredFleetIsRead(t *testing.T) {
+	source := newFleet()
+	x := New(source)
+	var loaded atomic.Bool
+	x.Share(func(fleet.HostID, *ledger.Host, []api.JobView) { loaded.Store(x.Loaded()) })
+	for n := range worthwhile + 1 {
+		x.mark(source.put(n, fmt.Sprintf("web-%03d", n), nil))
+	}
+	if err := x.CatchUp(t.Context()); err != nil || loaded.Load() || !x.Loaded() {
+		t.Errorf("%v: loaded %v while it read, then %v", err, loaded.Load(), x.Loaded())
+	}
+	x.mark(source.put(7, "web-seven", nil))
+	if err := x.CatchUp(t.Context()); err != nil || !loaded.Load() {
+		t.Errorf("%v: one host is not the fleet", err)
 	}
 }
 
