@@ -4,14 +4,13 @@ import (
 	"context"
 
 	"github.com/fleetcron/fleetcron/collector/httpd"
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/gossip"
 )
 
-// checks are the components of /health beside raft and ledger, which the API
-// looks at itself. Gossip with nobody is no fault: one collector alone has no
+// checks are the components of /health beside raft, ledger and index, which
+// the API looks at itself. Gossip with nobody is no fault: one collector alone has no
 // one to talk to.
-func checks(members func() []gossip.Member, find func(api.JobQuery) (api.List[api.JobView], error)) []httpd.Check {
+func checks(members func() []gossip.Member) []httpd.Check {
 	return []httpd.Check{
 		{Name: "gossip", Check: func(context.Context) (map[string]any, error) {
 			counts := map[gossip.Status]int{}
@@ -21,10 +20,6 @@ func checks(members func() []gossip.Member, find func(api.JobQuery) (api.List[ap
 			return map[string]any{
 				"alive": counts[gossip.StatusAlive], "failed": counts[gossip.StatusFailed], "left": counts[gossip.StatusLeft],
 			}, nil
-		}},
-		{Name: "search", Check: func(context.Context) (map[string]any, error) {
-			page, err := find(api.JobQuery{Page: api.Page{Limit: 1}})
-			return map[string]any{"jobs": page.Total}, err
 		}},
 	}
 }

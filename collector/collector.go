@@ -86,7 +86,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
-		Presence: hosts, Checks: checks(mesh.Members, index.Query), AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
+		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
 	})
 	if err != nil {
 		return err

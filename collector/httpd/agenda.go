@@ -5,26 +5,25 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 	"unique"
 
 	"github.com/fleetcron/fleetcron/collector/findings"
 	"github.com/fleetcron/fleetcron/collector/ledger"
+	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // agenda knows when found jobs are due, and given tasks. A fleet has many jobs
 // and few schedules, so jobs are kept by schedule, and one computation of an
-// instant serves all that share it. It follows the ledger when it is asked, and
-// in the background, reading again only the hosts whose inventory is another one.
+// instant serves all that share it. It reads no job itself: what the search reads
+// is told to it, too.
 type agenda struct {
-	ledger *ledger.Ledger
+	ledger  *ledger.Ledger
+	catchUp func(context.Context) error // has what changed be taken in
 
-	following sync.Mutex // held while changes are read and taken in
-	counting  sync.Mutex // guards the weeks of schedules
+	counting sync.Mutex // guards the weeks of schedules
 
 	mu        sync.RWMutex
-	known     []*ledger.Host // what was read
 	hosts     map[fleet.HostID]*agendaHost
 	schedules map[unique.Handle[findings.When]]*jobClock
 	given     []*ledger.HeldTask // what was read of the tasks
@@ -62,61 +61,23 @@ type jobClock struct {
 	week hourly // the last one asked for; guarded by the agenda's counting
 }
 
-func newAgenda(l *ledger.Ledger) *agenda {
-	return &agenda{ledger: l, hosts: map[fleet.HostID]*agendaHost{}, schedules: map[unique.Handle[findings.When]]*jobClock{}}
-}
-
-// run follows the ledger until ctx ends, so that those who ask need not wait.
-func (a *agenda) run(ctx context.Context) error {
-	for {
-		_, jobs := a.ledger.Watch(ledger.Jobs)
-		_, hosts := a.ledger.Watch(ledger.Hosts)
-		if err := a.catchUp(); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-jobs:
-		case <-hosts:
-		}
-		select { // many hosts report at once
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Second):
-		}
-	}
+func newAgenda(l *ledger.Ledger, search Search) *agenda {
+	a := &agenda{ledger: l, catchUp: search.CatchUp, hosts: map[fleet.HostID]*agendaHost{}, schedules: map[unique.Handle[findings.When]]*jobClock{}}
+	search.Share(a.take)
+	return a
 }
 
 // read calls fn with the agenda as it is now, which stays so until fn returns.
 func (a *agenda) read(fn func(*agenda) error) error {
-	if err := a.catchUp(); err != nil {
+	if err := a.catchUp(context.Background()); err != nil { // take is called for what changed
 		return err
 	}
+	a.mu.Lock()
+	a.followTasks()
+	a.mu.Unlock()
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return fn(a)
-}
-
-// catchUp takes in every change of the ledger.
-func (a *agenda) catchUp() error {
-	a.following.Lock()
-	defer a.following.Unlock()
-	hosts := a.ledger.AllHosts()
-	if !sameList(hosts, a.known) {
-		for _, host := range hosts {
-			if err := a.follow(host); err != nil {
-				return err
-			}
-		}
-		a.mu.Lock()
-		a.known = hosts
-		a.mu.Unlock()
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.followTasks()
-	return nil
 }
 
 func sameList[T any](a, b []*T) bool {
@@ -156,22 +117,33 @@ func newTaskClock(task fleet.Task) *taskClock {
 	return &taskClock{early, on}
 }
 
-// follow reads the host's jobs unless they are known.
-func (a *agenda) follow(host *ledger.Host) error {
-	known := a.hosts[host.ID] // changed by catchUp alone
-	if known != nil && known.Host == host {
-		return nil
-	}
-	if known != nil && known.Hash == host.Hash && known.Cron == host.Cron && known.Timezone == host.Timezone {
+// take takes in a host as it is now, with its jobs; nil: it is gone.
+func (a *agenda) take(id fleet.HostID, host *ledger.Host, jobs []api.JobView) {
+	a.mu.RLock()
+	known := a.hosts[id]
+	a.mu.RUnlock()
+	var next *agendaHost
+	switch {
+	case host == nil:
+	case known != nil && known.Hash == host.Hash && known.Cron == host.Cron && known.Timezone == host.Timezone:
 		a.mu.Lock()
 		known.Host = host
 		a.mu.Unlock()
-		return nil
+		return
+	default:
+		next = newAgendaHost(host, jobs)
 	}
-	jobs, err := a.ledger.Jobs(host.ID)
-	if err != nil {
-		return err
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known != nil {
+		a.forget(known)
 	}
+	if next != nil {
+		a.insert(next)
+	}
+}
+
+func newAgendaHost(host *ledger.Host, jobs []api.JobView) *agendaHost {
 	next := &agendaHost{Host: host, jobs: make([]agendaJob, 0, len(jobs))}
 	for i := range jobs {
 		if job := &jobs[i]; job.Enabled && job.Verdict.Runs {
@@ -182,13 +154,7 @@ func (a *agenda) follow(host *ledger.Host) error {
 			})
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if known != nil {
-		a.forget(known)
-	}
-	a.insert(next)
-	return nil
+	return next
 }
 
 // insert puts a host's jobs under their schedules. It needs mu.
@@ -210,7 +176,9 @@ func (a *agenda) insert(host *agendaHost) {
 	}
 }
 
+// forget takes a host's jobs away. It needs mu.
 func (a *agenda) forget(host *agendaHost) {
+	delete(a.hosts, host.ID)
 	for i := range host.jobs {
 		when := host.jobs[i].when
 		clock := a.schedules[when]

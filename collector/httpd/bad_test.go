@@ -302,7 +302,7 @@ func (panicky) Groups(api.JobQuery) (api.List[api.JobGroup], error) {
 }
 
 func TestAFaultOfOursIsLoggedAndNotTold(t *testing.T) {
-	h := newHouse(t, func(d *httpd.Deps) { d.Search = panicky{} })
+	h := newHouse(t, func(d *httpd.Deps) { d.Search = panicky{d.Search} })
 	p := decoded[api.Problem](t, h.do(t, http.MethodGet, api.PathJobs, "", api.HeaderRequestID, "request-7",
 		"Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), http.StatusInternalServerError)
 	if p.RequestID != "request-7" || strings.Contains(p.Detail, "boom") {

@@ -11,11 +11,13 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Follow keeps what takes long to work out fresh until ctx ends: the findings, and
-// when every job is due. Without it both are worked out when somebody asks.
+// Follow keeps what takes long to work out, the findings, fresh until ctx ends.
+// Without it they are worked out when somebody asks.
 func (s *Server) Follow(ctx context.Context) error {
+	if err := s.Search.CatchUp(ctx); err != nil && ctx.Err() == nil { // first what everyone asks for
+		return err
+	}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.agenda.run(ctx) })
 	g.Go(func() error { return s.findings.Run(ctx) })
 	g.Go(func() error {
 		for {
