@@ -61,6 +61,27 @@ func written(by string) *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\b(auto-?generated|generated|managed|created|written|maintained|controlled|deployed|installed|dropped off)\b.*\b(by|with|via|through) (the )?` + by)
 }
 
+// bannerBegins are, by the first two bytes of a banner's text, the third ones,
+// of each as many bits as tell the letters apart.
+var bannerBegins = func() (thirds [1 << 10]uint32) {
+	for i := range banners {
+		text := banners[i].text
+		thirds[int(text[0]&31)<<5|int(text[1]&31)] |= 1 << (text[2] & 31)
+	}
+	return thirds
+}()
+
+// marked reports whether any banner may stand in a comment: in most there is
+// none.
+func marked(lower []byte) bool {
+	for i := 0; i+2 < len(lower); i++ {
+		if bannerBegins[int(lower[i]&31)<<5|int(lower[i+1]&31)]>>(lower[i+2]&31)&1 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 const (
 	maxBannerBytes = 500 // of a comment that are looked at
 	maxMarkBytes   = 80  // of a job's name that are told
@@ -143,6 +164,9 @@ func (m *marks) set(line int, tools ...string) {
 
 // bannerOf returns the banner that a comment is, and the name it gives a job.
 func bannerOf(line, lower []byte) (*banner, string) {
+	if !marked(lower) {
+		return nil, ""
+	}
 	for i := range banners {
 		b := &banners[i]
 		if !bytes.Contains(lower, []byte(b.text)) {

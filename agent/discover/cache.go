@@ -3,6 +3,7 @@ package discover
 import (
 	"os"
 	"path"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -59,6 +60,16 @@ func (n *notes) add(one note) {
 	if !n.closed {
 		n.list = append(n.list, one)
 	}
+}
+
+// grow makes room for more.
+func (n *notes) grow(more int) {
+	if n == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list = slices.Grow(n.list, more)
 }
 
 func (n *notes) close() []note {

@@ -13,6 +13,7 @@ type seen struct {
 	tree   *tree
 	system bool
 	stat   unix.Stat_t // of the file itself, where the name is a link
+	path   string      // of the file in the tree; empty where the name is a link
 	owner  uint32      // the user of a user's table
 	named  bool        // the user has a number
 }

@@ -47,7 +47,8 @@ func dropIns(ctx context.Context, s *scan, out *found) {
 		parts[i] = new(found)
 	}
 	parts[0] = out
-	out.jobs = slices.Grow(out.jobs, 2*len(names))
+	out.jobs, out.asides = slices.Grow(out.jobs, 2*len(names)), slices.Grow(out.asides, 2*len(names))
+	s.tree.notes.grow(len(names))
 	spread(list, func(i int, of stretch) {
 		for _, name := range names[of.from:of.to] {
 			t := table{source: printable(dir.path + "/" + name), system: true}

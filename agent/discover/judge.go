@@ -20,6 +20,7 @@ type subject struct {
 	env       map[string]string
 	elsewhere bool // it runs in another root
 	secret    bool // its command holds one
+	table     *standing
 }
 
 // sought is a command, and the first of the directories it is searched in:
@@ -56,6 +57,8 @@ type judge struct {
 	paths    string          // the PATH seen last, and its directories
 	dirs     []string
 	found    map[sought]located // commands that were searched for
+	last     *target            // what the source of a job was taken for last
+	lastOf   string
 	applets  bool               // its shell may know commands of which there is no file
 	complete bool               // the tree has a shell, so that it can be said what is missing
 }
@@ -69,6 +72,7 @@ func (f *found) subjects() []subject {
 			list = append(list, subject{
 				index: i, runs: job.Verdict.Runs, kind: job.Kind, source: job.Source, user: job.User, command: job.Command, env: job.Env,
 				elsewhere: slices.Contains(f.elsewhere, job.Source), secret: f.asides[i].secret,
+				table: f.asides[i].table,
 			})
 		}
 	}

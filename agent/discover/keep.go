@@ -28,6 +28,13 @@ type aside struct {
 	origin   string // the source, and the part of it, that it was found in
 	schedule cron.Schedule
 	location *time.Location // nil: the schedule does not say when it comes
+	table    *standing      // of a table's job; nil: it was reached by a link
+}
+
+// standing is a file that was read, as it was then.
+type standing struct {
+	path string // in the tree, through no link
+	stat unix.Stat_t
 }
 
 // next tells the coming instants again where some of them have passed. The

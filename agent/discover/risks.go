@@ -79,12 +79,21 @@ func (p *starting) writable() string {
 	if p.job.kind == fleet.KindAt || !path.IsAbs(p.job.source) {
 		return ""
 	}
-	if file := p.ways.file(p.job.source); file.err == nil {
+	if file := p.source(); file.err == nil {
 		if why := p.firstOpen(file); why != "" {
 			return fmt.Sprintf("what %s runs stands in %s, but %s", p.job.user, p.job.source, why)
 		}
 	}
 	return ""
+}
+
+// source is the file that a job stands in: of a table what was seen of it when
+// it was read.
+func (p *starting) source() *target {
+	if p.last == nil || p.lastOf != p.job.source {
+		p.last, p.lastOf = p.ways.stood(p.job.source, p.job.table), p.job.source
+	}
+	return p.last
 }
 
 // firstOpen says which of the steps others may write, and who.
@@ -183,7 +192,7 @@ func (p *starting) secrets() (secret, exposed string) {
 	if !path.IsAbs(p.job.source) {
 		return secret, ""
 	}
-	file := p.ways.file(p.job.source)
+	file := p.source()
 	if file.err != nil {
 		return secret, ""
 	}

@@ -52,11 +52,15 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	verdict := s.fileVerdict(out, file, look, t)
 	var env environment
 	managed := readMarks(content, jobLines(file))
+	var stands *standing
+	if look.path != "" {
+		stands = &standing{look.path, look.stat}
+	}
 	for i := range file.Jobs {
 		n := len(out.jobs)
 		s.job(out, &file.Jobs[i], t, verdict, &env)
 		if len(out.jobs) > n {
-			out.jobs[n].ManagedBy = managed.at(file.Jobs[i].Line)
+			out.jobs[n].ManagedBy, out.asides[n].table = managed.at(file.Jobs[i].Line), stands
 		}
 	}
 	if t.isRead() {
@@ -101,7 +105,7 @@ func (s *scan) open(ctx context.Context, dir *directory, name string, t table, b
 		return nil, nil, err
 	}
 	defer p.Close()
-	look := &seen{tree: s.tree, system: t.system, stat: p.stat}
+	look := &seen{tree: s.tree, system: t.system, stat: p.stat, path: p.path}
 	look.owner, look.named = s.host.users.uid(t.owner)
 	if p.kind() == unix.S_IFLNK {
 		if s.host.cron == Debian && !t.system {
@@ -115,7 +119,7 @@ func (s *scan) open(ctx context.Context, dir *directory, name string, t table, b
 			return nil, nil, fmt.Errorf("symbolic link: %w", err)
 		}
 		defer target.Close()
-		p, look.stat = target, target.stat
+		p, look.stat, look.path = target, target.stat, ""
 	}
 	if !t.system && p.stat.Nlink > 1 && p.kind() == unix.S_IFREG && (!look.named || p.stat.Uid != look.owner) {
 		return nil, nil, errHardLink

@@ -274,6 +274,23 @@ func (w *ways) last(name string, links []step) *target {
 	return w.last(to, append(links[:len(links):len(links)], join(parent.steps, []step{t.step})...))
 }
 
+// stood is the file of that name where it is what was read before.
+func (w *ways) stood(name string, as *standing) *target {
+	if as == nil || as.path != name || w.files[name] != nil {
+		return w.file(name)
+	}
+	slash := strings.LastIndexByte(name, '/')
+	dir, base := name[:max(slash, 1)], name[slash+1:]
+	parent := w.dir(dir, 0)
+	if parent.err != nil || parent.real != dir || w.remote[name] {
+		return w.file(name)
+	}
+	w.tree.saw(dir, base, &as.stat, nil)
+	t := &target{way: parent, name: base, dev: as.stat.Dev, ino: as.stat.Ino}
+	t.step = step{name, as.stat.Uid, as.stat.Gid, as.stat.Mode}
+	return t
+}
+
 // steps yields all that lies on the way to a file, itself included.
 func (t *target) steps(yield func(*step) bool) {
 	for _, part := range [...][]step{t.links, t.way.steps} {
