@@ -139,13 +139,22 @@ func (r *shellReader) redirect() bool {
 	return ok
 }
 
+// wordSigns are the bytes that end a word or make it more than its text.
+var wordSigns = func() (is [256]bool) {
+	for _, c := range []byte(" \t\n;&|<>()\\'\"$`*?[{~") {
+		is[c] = true
+	}
+	return is
+}()
+
 // word reads a word up to a blank or an operator.
 func (r *shellReader) word() (shellWord, bool) {
-	if n := strings.IndexAny(r.text[r.at:], " \t\n;&|<>()\\'\"$`*?[{~"); n != 0 {
-		if n < 0 {
-			n = len(r.text) - r.at
-		}
-		if end := r.at + n; end == len(r.text) || strings.IndexByte(" \t\n;&|<>)", r.text[end]) >= 0 {
+	end := r.at
+	for end < len(r.text) && !wordSigns[r.text[end]] {
+		end++
+	}
+	if end > r.at {
+		if end == len(r.text) || strings.IndexByte(" \t\n;&|<>)", r.text[end]) >= 0 {
 			word := shellWord{r.text[r.at:end], true} // most are like that
 			r.at = end
 			return word, true
