@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -143,6 +144,18 @@ func (systemctl) ask(ctx context.Context, words ...string) error {
 
 // Reload reads all units anew.
 func (s systemctl) Reload(ctx context.Context) error { return s.ask(ctx, "daemon-reload") }
+
+// Active reports whether a unit is active.
+func (s systemctl) Active(ctx context.Context, unit string) (bool, error) {
+	err := s.ask(ctx, "is-active", "--quiet", "--", unit)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == notActive {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// notActive is the exit code by which systemctl says so.
+const notActive = 3
 
 // Stop stops a unit.
 func (s systemctl) Stop(ctx context.Context, unit string) error {

@@ -51,6 +51,8 @@ type Systemd interface {
 	Reload(ctx context.Context) error
 	Stop(ctx context.Context, unit string) error
 	Start(ctx context.Context, unit string) error
+	// Active reports whether the unit waits for its instants.
+	Active(ctx context.Context, unit string) (bool, error)
 }
 
 // hands carry changes out.
@@ -253,6 +255,16 @@ func (h hands) unmask(ctx context.Context, c *change) error {
 
 // stamps is where systemd keeps when persistent timers last came.
 const stamps = "/var/lib/systemd/timers"
+
+// stopped reports whether systemd does not start what the timer starts, whatever
+// its files say.
+func (h hands) stopped(ctx context.Context, c *change) (bool, error) {
+	if c.Unit == "" || h.systemd == nil {
+		return false, nil
+	}
+	active, err := h.systemd.Active(ctx, c.Unit)
+	return err == nil && !active, err
+}
 
 // tidyTimer goes back to the beginning of what was broken off: whether systemd
 // had been told cannot be read off any file.

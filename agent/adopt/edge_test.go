@@ -233,9 +233,10 @@ func TestReachable(t *testing.T) {
 // deaf is a systemd that reads its units and does nothing else.
 type deaf struct{}
 
-func (deaf) Reload(context.Context) error        { return nil }
-func (deaf) Stop(context.Context, string) error  { return errDisk }
-func (deaf) Start(context.Context, string) error { return errDisk }
+func (deaf) Reload(context.Context) error                 { return nil }
+func (deaf) Stop(context.Context, string) error           { return errDisk }
+func (deaf) Start(context.Context, string) error          { return errDisk }
+func (deaf) Active(context.Context, string) (bool, error) { return true, nil }
 
 // TestASystemdThatFailsTwice can neither stop the timer nor start it again: the
 // adoption is not over before it can.

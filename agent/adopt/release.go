@@ -157,6 +157,9 @@ func (c *change) gone() error {
 func (a *Adopter) settle(ctx context.Context, old *record) {
 	r := *old
 	whole := context.WithoutCancel(ctx)
+	if a.settleStopped(whole, r) {
+		return
+	}
 	err := a.hands.tidy(whole, &r.Change, r.Phase == silencing)
 	seen, since, lost := a.hands.look(&r.Change)
 	if err = errors.Join(err, lost); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -187,6 +190,26 @@ func (a *Adopter) settle(ctx context.Context, old *record) {
 	}
 	a.log.Info("adoption taken up again", "task", r.Task, "phase", string(r.Phase))
 	_ = a.put(&r) // logged there; it is found the same once more
+}
+
+// settleStopped settles what became of a timer that systemd had been told to
+// stop, or not yet to start: the instants since then are the task's.
+func (a *Adopter) settleStopped(ctx context.Context, r record) bool {
+	stopped, err := a.hands.stopped(ctx, &r.Change)
+	if err != nil || !stopped {
+		return false
+	}
+	seen, since, err := a.hands.look(&r.Change)
+	switch {
+	case err != nil || seen == other || r.Phase == silencing && seen == loud:
+		return false
+	case r.Phase == silencing:
+		r.Handed = later(since, r.Began)
+	}
+	r.Phase = silent // one that is to come back does so as from the beginning
+	a.log.Info("adoption taken up again", "task", r.Task, "phase", string(r.Phase))
+	_ = a.put(&r) // logged there; it is found the same once more
+	return true
 }
 
 // rebuild makes the record of an adoption that the collectors know of and this

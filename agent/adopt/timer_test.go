@@ -29,9 +29,10 @@ func (m *manager) ask(what string) error {
 	return nil
 }
 
-func (m *manager) Reload(context.Context) error               { return m.ask("reload") }
-func (m *manager) Stop(_ context.Context, unit string) error  { return m.ask("stop " + unit) }
-func (m *manager) Start(_ context.Context, unit string) error { return m.ask("start " + unit) }
+func (m *manager) Reload(context.Context) error                 { return m.ask("reload") }
+func (m *manager) Stop(_ context.Context, unit string) error    { return m.ask("stop " + unit) }
+func (m *manager) Active(context.Context, string) (bool, error) { return true, nil }
+func (m *manager) Start(_ context.Context, unit string) error   { return m.ask("start " + unit) }
 
 func timerWorld(t *testing.T, source, text string) *world {
 	t.Helper()
