@@ -30,7 +30,7 @@ func (x *Index) Query(q api.JobQuery) (api.List[api.JobView], error) {
 		return list, err
 	}
 	page, more, total := x.find(filter, after, pageSize(q.Page))
-	list.Total = total
+	list.Total, list.Items = total, make([]api.JobView, 0, len(page))
 	for _, ref := range page {
 		job, found, err := x.source.Job(ref.host, ref.job)
 		if err != nil {
