@@ -1,6 +1,10 @@
 package crontab
 
-import "github.com/fleetcron/fleetcron/shared/cron"
+import (
+	"slices"
+
+	"github.com/fleetcron/fleetcron/shared/cron"
+)
 
 // Options say whose text it is and who reads it.
 type Options struct {
@@ -110,6 +114,10 @@ func (j *Job) Env() map[string]string {
 // Settings returns how many settings stand before the job in its file. Jobs of
 // one file with the same number have the same environment.
 func (j *Job) Settings() int { return len(j.settings) }
+
+// SameSettings reports whether the settings before two jobs, perhaps of two
+// files, are the same ones.
+func (j *Job) SameSettings(other *Job) bool { return slices.Equal(j.settings, other.settings) }
 
 // EnvSize returns how many bytes the settings before the job have, names and
 // values, without building the map.

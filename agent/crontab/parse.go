@@ -129,6 +129,9 @@ func (p *parser) job(end int, job Job) {
 	if !p.System {
 		job.User = p.Owner
 	}
+	if p.file.Jobs == nil {
+		p.file.Jobs = make([]Job, 0, 2) // most files have one or two
+	}
 	p.file.Jobs = append(p.file.Jobs, job)
 	p.limit(l)
 }

@@ -116,7 +116,7 @@ func (c *Scanner) look(ctx context.Context, s *scan, src source, recalled bool) 
 	if len(out.hung) > 0 {
 		c.glance = newGlance(s.tree) // the other is in use
 	} else if list, ok := settled(out.notes, begin, c.settled); ok && out.whole() && ctx.Err() == nil {
-		out.notes, out.buffer = nil, nil
+		out.notes, out.buffer, out.env = nil, nil, environment{}
 		c.memos[src.name] = &memo{notes: list, made: begin, now: s.now, host: s.host, out: out}
 	}
 	return out, len(out.calls) == 0 && (last == nil || len(last.out.calls) == 0)

@@ -31,6 +31,7 @@ type found struct {
 	bytes     int
 	left      int    // jobs left out for want of room
 	buffer    []byte // of the file read last
+	env       environment
 }
 
 func (f *found) problem(source string, line int, text, reason string) {
@@ -115,8 +116,7 @@ func (f *found) identify() {
 			shell, _, _ := cron.Percent(job.Command) // what else is masked is its input
 			_, *secret = mask.Constant(shell, false)
 		}
-		job.Fingerprint = fleet.CommandFingerprint(command)
-		job.ID = fleet.NewJobID(job.Kind, job.Source, job.User, command, 0)
+		job.ID, job.Fingerprint = fleet.Identity(job.Kind, job.Source, job.User, command)
 	}
 }
 

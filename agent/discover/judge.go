@@ -59,8 +59,9 @@ type judge struct {
 	found    map[sought]located // commands that were searched for
 	last     *target            // what the source of a job was taken for last
 	lastOf   string
-	applets  bool // its shell may know commands of which there is no file
-	complete bool // the tree has a shell, so that it can be said what is missing
+	harmless map[string]string // the environment last seen to hold no secret
+	applets  bool              // its shell may know commands of which there is no file
+	complete bool              // the tree has a shell, so that it can be said what is missing
 }
 
 // subjects lists the jobs that run as far as is known, and all timers.

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -171,8 +172,14 @@ func listed(names []string) string {
 // that others may read. Those of the environment are told of once for each
 // file.
 func (p *starting) secrets() (secret, exposed string) {
-	names, once := mask.SecretSettings(p.job.env), ""
-	if len(names) > 0 {
+	var names []string
+	if !maps.Equal(p.job.env, p.harmless) {
+		names = mask.SecretSettings(p.job.env)
+	}
+	once := ""
+	if len(names) == 0 {
+		p.harmless = p.job.env
+	} else {
 		slices.Sort(names)
 		if once = p.job.source + "\x00" + strings.Join(names, "\x00"); p.exposed[once] {
 			names = nil

@@ -50,7 +50,6 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 		defer out.share(t.source, out.amount())
 	}
 	verdict := s.fileVerdict(out, file, look, t)
-	var env environment
 	managed := readMarks(content, jobLines(file))
 	var stands *standing
 	if look.path != "" {
@@ -58,7 +57,7 @@ func (s *scan) table(ctx context.Context, out *found, dir *directory, name strin
 	}
 	for i := range file.Jobs {
 		n := len(out.jobs)
-		s.job(out, &file.Jobs[i], t, verdict, &env)
+		s.job(out, &file.Jobs[i], t, verdict)
 		if len(out.jobs) > n {
 			out.jobs[n].ManagedBy, out.asides[n].table = managed.at(file.Jobs[i].Line), stands
 		}
@@ -100,13 +99,22 @@ func jobLines(file *crontab.File) []int {
 // followed: it could make the report tell what its maker may not read. So
 // could a hard link.
 func (s *scan) open(ctx context.Context, dir *directory, name string, t table, buffer []byte) ([]byte, *seen, error) {
+	look := &seen{tree: s.tree, system: t.system}
+	look.owner, look.named = s.host.users.uid(t.owner)
+	if fd := dir.begin(name, &look.stat); fd >= 0 {
+		defer unix.Close(fd)
+		if look.path = dir.real + "/" + name; s.hardLinked(look) {
+			return nil, nil, errHardLink
+		}
+		content, err := readWhole(ctx, fd, look.stat.Size, buffer)
+		return content, look, err
+	}
 	p, err := dir.lookup(name, false)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer p.Close()
-	look := &seen{tree: s.tree, system: t.system, stat: p.stat, path: p.path}
-	look.owner, look.named = s.host.users.uid(t.owner)
+	look.stat, look.path = p.stat, p.path
 	if p.kind() == unix.S_IFLNK {
 		if s.host.cron == Debian && !t.system {
 			return nil, nil, errUserLink
@@ -121,11 +129,17 @@ func (s *scan) open(ctx context.Context, dir *directory, name string, t table, b
 		defer target.Close()
 		p, look.stat, look.path = target, target.stat, ""
 	}
-	if !t.system && p.stat.Nlink > 1 && p.kind() == unix.S_IFREG && (!look.named || p.stat.Uid != look.owner) {
+	if s.hardLinked(look) {
 		return nil, nil, errHardLink
 	}
 	content, err := p.read(ctx, buffer)
 	return content, look, err
+}
+
+// hardLinked reports whether a user's table may be a file that its user may
+// not read.
+func (s *scan) hardLinked(look *seen) bool {
+	return !look.system && look.stat.Nlink > 1 && look.stat.Mode&unix.S_IFMT == unix.S_IFREG && (!look.named || look.stat.Uid != look.owner)
 }
 
 var (
@@ -165,7 +179,7 @@ func (s *scan) fileVerdict(out *found, file *crontab.File, look *seen, t table) 
 }
 
 // job adds a job of a table to what is found.
-func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, env *environment) {
+func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict) {
 	schedule, zone, location := s.clock(j)
 	job := fleet.Job{
 		Kind: fleet.KindCron, Source: t.source, Line: j.Line, User: printable(j.User),
@@ -188,8 +202,8 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 	if !out.room(len(job.Command) + j.EnvSize()) {
 		return
 	}
-	job.Env = env.at(j)
-	job.Latin1 = env.latin1 || !utf8.ValidString(j.Command)
+	job.Env = out.env.at(j)
+	job.Latin1 = out.env.latin1 || !utf8.ValidString(j.Command)
 	out.jobs = append(out.jobs, job)
 	out.level()
 	out.asides[len(out.jobs)-1] = aside{schedule: schedule, location: location}
@@ -199,18 +213,19 @@ func (s *scan) job(out *found, j *crontab.Job, t table, verdict fleet.Verdict, e
 	}
 }
 
-// environment is what a file sets, made once for the jobs that share it.
+// environment is what a file sets, made once for the jobs that share it, in
+// that file or the ones after it.
 type environment struct {
-	settings int
-	set      map[string]string
-	latin1   bool // it holds bytes that are no UTF-8
+	of     *crontab.Job // nil: nothing is set
+	set    map[string]string
+	latin1 bool // it holds bytes that are no UTF-8
 }
 
 func (e *environment) at(j *crontab.Job) map[string]string {
-	if j.Settings() == e.settings {
+	if e.of == nil && j.Settings() == 0 || e.of != nil && e.of.SameSettings(j) {
 		return e.set
 	}
-	e.settings, e.set, e.latin1 = j.Settings(), j.Env(), false
+	e.of, e.set, e.latin1 = j, j.Env(), false
 	for name, value := range e.set {
 		if !utf8.ValidString(name) || !utf8.ValidString(value) {
 			e.latin1 = true

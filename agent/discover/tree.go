@@ -1,10 +1,11 @@
 package discover
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"slices"
@@ -211,6 +212,14 @@ var errKinds = map[uint32]error{
 	unix.S_IFLNK:  errors.New("it is a symbolic link"),
 }
 
+// readWhole reads a file that is open.
+func readWhole(ctx context.Context, fd int, size int64, buffer []byte) ([]byte, error) {
+	if size > maxFileBytes {
+		return nil, errTooLarge(size)
+	}
+	return readAll(ctx, fd, size, buffer)
+}
+
 // read returns the content of a regular file that is still the one looked up,
 // in the room of buffer if that is enough.
 func (p *place) read(ctx context.Context, buffer []byte) ([]byte, error) {
@@ -329,6 +338,27 @@ type directory struct {
 	file *os.File
 	fd   int // of file
 	stat unix.Stat_t
+	// plain are the names that were listed as regular files.
+	plain map[string]bool
+}
+
+// begin opens a name that was listed as a regular file and still is one, which
+// spares looking it up. What is anything else must not be opened untried: it
+// could be a device. It returns -1 where nothing was opened.
+func (d *directory) begin(name string, stat *unix.Stat_t) int {
+	if !d.plain[name] || d.tree.guarded || d.tree.trouble != nil {
+		return -1
+	}
+	fd, err := unix.Openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1
+	}
+	if err := unix.Fstat(fd, stat); err != nil || stat.Mode&unix.S_IFMT != unix.S_IFREG {
+		unix.Close(fd)
+		return -1
+	}
+	d.tree.saw(d.real, name, stat, nil)
+	return fd
 }
 
 // openDir opens a directory, links followed within the tree.
@@ -357,16 +387,58 @@ func (d *directory) Close() { d.file.Close() }
 // are more than are looked at.
 func (d *directory) names() (names []string, more bool, err error) {
 	d.tree.listed(d.real, &d.stat)
-	names, err = d.file.Readdirnames(maxNames + 1)
-	if err == io.EOF {
-		err = nil
-	}
+	names, err = d.list(maxNames + 1)
 	if more = len(names) > maxNames; more {
 		names = names[:maxNames]
 	}
 	slices.Sort(names)
 	return names, more, err
 }
+
+// list reads at most so many names as they come, and which of them are regular
+// files where the file system says so.
+func (d *directory) list(most int) (names []string, err error) {
+	d.plain = make(map[string]bool)
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := unix.ReadDirent(d.fd, buffer)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return names, err
+		}
+		for rest := buffer[:n]; len(rest) > direntName; {
+			size := int(binary.NativeEndian.Uint16(rest[direntSize:]))
+			if size <= direntName || size > len(rest) {
+				return names, errListing
+			}
+			name, kind := rest[direntName:size], rest[direntKind]
+			if end := bytes.IndexByte(name, 0); end >= 0 {
+				name = name[:end]
+			}
+			rest = rest[size:]
+			if text := string(name); text != "." && text != ".." {
+				names = append(names, text)
+				if kind == unix.DT_REG {
+					d.plain[text] = true
+				}
+			}
+			if len(names) == most {
+				return names, nil
+			}
+		}
+	}
+}
+
+// Where the parts of an entry stand in what getdents64 fills in.
+const (
+	direntSize = 16 // two bytes, in the machine's order
+	direntKind = 18
+	direntName = 19 // up to a NUL
+)
+
+var errListing = errors.New("the kernel's list of its names cannot be read")
 
 // lookup finds a name in the directory, a link followed or not. The place must
 // be closed before the directory.

@@ -136,12 +136,27 @@ type Report struct {
 // NewJobID derives the id of a job. The ordinal tells apart jobs of one source
 // with the same user and command, in the order of their lines, from 0.
 func NewJobID(kind JobKind, source, user, command string, ordinal int) JobID {
+	id, _ := identity(kind, source, user, command, ordinal, false)
+	return id
+}
+
+// Identity returns what [NewJobID] and [CommandFingerprint] do, at less cost.
+func Identity(kind JobKind, source, user, command string) (JobID, string) {
+	return identity(kind, source, user, command, 0, true)
+}
+
+func identity(kind JobKind, source, user, command string, ordinal int, also bool) (id JobID, fingerprint string) {
 	var buffer [512]byte // most jobs fit: nothing is allocated
 	text := buffer[:0]
-	for _, part := range []string{string(kind), source, user, NormalCommand(command)} {
+	for _, part := range [...]string{string(kind), source, user} {
 		text = append(append(text, part...), 0)
 	}
-	return JobID(digest(append(text, byte(ordinal>>8), byte(ordinal))))
+	begin := len(text)
+	text = append(text, NormalCommand(command)...)
+	if also {
+		fingerprint = digest(text[begin:])
+	}
+	return JobID(digest(append(text, 0, byte(ordinal>>8), byte(ordinal)))), fingerprint
 }
 
 // digest returns 16 hex digits of the text's SHA-256.
