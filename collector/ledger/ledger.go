@@ -17,7 +17,7 @@ import (
 )
 
 // format is the number of the file's layout; a file of another one is refused.
-const format = 1
+const format = 2 // 1 held found jobs under long names, and none of their history
 
 // lockWait is how long Open waits for another process to let go of the file.
 const lockWait = time.Second
