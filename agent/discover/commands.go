@@ -56,7 +56,12 @@ var trifles = set("sleep", "echo", "printf", "date", "logger", "mkdir", "touch",
 
 // shell judges a command that a shell reads.
 func (p *starting) shell(text string, depth int) fleet.Verdict {
-	list, _ := readShell(text)
+	var list []simple
+	if depth == 0 {
+		list = p.outer.again(text)
+	} else {
+		list, _ = readShell(text) // while the outer one is gone through
+	}
 	first := true
 	for i := range list {
 		c := &list[i]

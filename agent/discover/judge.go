@@ -59,6 +59,8 @@ type judge struct {
 	found    map[sought]located // commands that were searched for
 	last     *target            // what the source of a job was taken for last
 	lastOf   string
+	now      starting          // what is looked at
+	outer    shellReader       // of its command
 	harmless map[string]string // the environment last seen to hold no secret
 	applets  bool              // its shell may know commands of which there is no file
 	complete bool              // the tree has a shell, so that it can be said what is missing
@@ -151,7 +153,8 @@ func (j *judge) one(s *subject, o *opinion) {
 	if s.kind == fleet.KindCron || s.kind == fleet.KindAt {
 		o.verdict, o.aside = j.access.of(s, j.host.cron)
 	}
-	p := &starting{judge: j, job: s, home: s.env["HOME"]}
+	p := &j.now
+	*p = starting{judge: j, job: s, home: s.env["HOME"], files: p.files[:0]}
 	if a := j.accounts[s.user]; a != nil {
 		p.user, p.known = *a, true
 		if !path.IsAbs(p.home) {

@@ -26,7 +26,7 @@ const (
 // cannot be told without being a shell: what then comes out is what stood
 // before it.
 func readShell(text string) (list []simple, whole bool) {
-	r := shellReader{text: text}
+	r := shellReader{text: text, list: make([]simple, 0, 3), words: make([]shellWord, 0, 8)}
 	if len(text) > maxShellText {
 		return nil, false
 	}
@@ -38,32 +38,30 @@ type shellReader struct {
 	text  string
 	at    int
 	list  []simple
-	now   []shellWord
-	words int
+	words []shellWord // of all commands
+	begin int         // of the words of the command that is read
+}
+
+// again is what readShell does, in the room of what was read before, which is
+// then no more.
+func (r *shellReader) again(text string) []simple {
+	*r = shellReader{text: text, list: r.list[:0], words: r.words[:0]}
+	if len(text) <= maxShellText {
+		r.read()
+	}
+	return r.list
 }
 
 func (r *shellReader) end(op string) {
-	if r.list == nil {
-		r.list = make([]simple, 0, 3)
+	if n := len(r.words); n > r.begin {
+		r.list = append(r.list, simple{r.words[r.begin:n:n], op})
+		r.begin = n
 	}
-	if len(r.now) > 0 {
-		r.list = append(r.list, simple{r.now, op})
-	}
-	r.now = nil
-}
-
-// add makes room for the words of most commands at once.
-func (r *shellReader) add(word shellWord) {
-	if r.now == nil {
-		r.now = make([]shellWord, 0, 4)
-	}
-	r.now = append(r.now, word)
-	r.words++
 }
 
 func (r *shellReader) read() bool {
 	for r.at < len(r.text) {
-		if len(r.list) >= maxSimple || r.words >= maxShellWords {
+		if len(r.list) >= maxSimple || len(r.words) >= maxShellWords {
 			return false
 		}
 		rest := r.text[r.at:]
@@ -104,7 +102,7 @@ func (r *shellReader) read() bool {
 			if !ok {
 				return false
 			}
-			r.add(word)
+			r.words = append(r.words, word)
 		}
 	}
 	r.end("")
