@@ -80,6 +80,29 @@ func TestInnocentKnowsTheTables(t *testing.T) {
 			t.Errorf("%s is let through", name)
 		}
 	}
+	names := append([]string{"key", "auth", "api_key"}, endings...)
+	for _, table := range []map[string]bool{nouns, glued} {
+		for name := range table {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		for _, text := range []string{name, "x --" + name + " hunter2", "x " + strings.ToUpper(name) + "=hunter2", "put " + name + " hunter2"} {
+			if innocent(text, false) {
+				t.Errorf("%q is let through", text)
+			}
+		}
+	}
+	for _, text := range []string{"x -H 'cookie: hunter2'", "x Bearer hunter2", "x '&sig=hunter2", "echo hunter2 | x --stdin", "yes hunter2|x", "printf x | x"} {
+		if innocent(text, false) {
+			t.Errorf("%q is let through", text)
+		}
+	}
+	for _, name := range signatures {
+		if innocent("x ?"+name+"hunter2", false) {
+			t.Errorf("%s is let through", name)
+		}
+	}
 	for _, row := range tokens {
 		if row.least < shortestToken {
 			t.Errorf("%s may be %d bytes short", row.begin, row.least)
