@@ -180,7 +180,7 @@ func TestAHangingHome(t *testing.T) {
 		}
 		look("well", false, 0)
 		hangs.Store(true)
-		look("hanging", true, maxPart)
+		look("hanging", true, partTime(10*time.Second))
 		look("still hanging", true, 0)
 		hangs.Store(false)
 		close(mount)

@@ -42,8 +42,9 @@ type part struct {
 // thread, and users can make ever more of them.
 const maxHanging = 64
 
-// maxPart is what one part may take of the time that all parts of a source have.
-const maxPart = 2 * time.Second
+// partTime is what one part may take of the time that all parts of a source
+// have: a fifth of it, and 2 s in any case.
+func partTime(all time.Duration) time.Duration { return max(2*time.Second, all/5) }
 
 // sources is every place there is. Rows below may use what rows above found.
 var sources = []source{
@@ -251,7 +252,7 @@ func (c *Scanner) findParts(ctx context.Context, t *tree, source string, parts [
 			}
 			return
 		}
-		out := c.within(ctx, t, p.name, min(left, maxPart), p.find)
+		out := c.within(ctx, t, p.name, min(left, partTime(c.opt.Timeout)), p.find)
 		if done := c.hangs[p.name]; done != nil {
 			c.parts[p.name] = source
 		}
