@@ -55,7 +55,7 @@ root() {
 	mkdir -p "$1"/{bin,etc,dev,proc,tmp,usr/bin,usr/sbin,var/lib/dpkg/info,var/lib/dpkg/updates,var/log}
 	: > "$1/var/lib/dpkg/status"
 	cp "$(command -v busybox)" "$1/bin/busybox"
-	for applet in sh rm rmdir test; do ln -s busybox "$1/bin/$applet"; done
+	for applet in sh rm rmdir test grep find; do ln -s busybox "$1/bin/$applet"; done
 	printf 'root:x:0:0:root:/root:/bin/sh\n' > "$1/etc/passwd"
 	printf 'root:x:0:\n' > "$1/etc/group"
 	printf '#!/bin/sh\necho "$@" >> /tmp/useradd\n' > "$1/usr/sbin/useradd"
@@ -79,7 +79,9 @@ debs -i "$work"/new/*.deb
 expect "deb upgrade brings the new version" grep -q '9\.9\.9' <(chroot "$work/deb" /usr/bin/fleetctl version)
 expect "deb upgrade keeps the edited config" grep -q '# edited' "$work/deb/etc/fleetcron/agent.yaml"
 expect "deb upgrade keeps the state" test -e "$work/deb/var/lib/fleetcron/journal"
+mkdir -p "$work/deb/etc/cron.d" && echo '# fleetcron adopted ops/x: 5 4 * * * root /bin/x' > "$work/deb/etc/cron.d/x"
 debs -r fleetcron-agent fleetcron-collector fleetctl
+expect "deb remove tells which jobs nothing runs any more" grep -q 'took over in: /etc/cron.d/x' "$work/dpkg.log"
 expect "deb remove keeps the config" test -e "$work/deb/etc/fleetcron/agent.yaml"
 expect "deb remove keeps the state" test -e "$work/deb/var/lib/fleetcron/journal"
 expect "deb remove takes the programs" test ! -e "$work/deb/usr/bin/fleetctl"
