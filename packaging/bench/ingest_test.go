@@ -17,6 +17,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/httpd"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/collector/replica"
+	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
@@ -38,7 +39,7 @@ func BenchmarkIngest(b *testing.B) {
 	}
 	defer book.Close()
 	group := single(b, book)
-	server, err := httpd.New(httpd.Deps{Ledger: book, Search: nothing{}, Replica: proposer{group}, ParseTask: taskfile.ParseOne})
+	server, err := httpd.New(httpd.Deps{Ledger: book, Search: search.New(book), Replica: proposer{group}, ParseTask: taskfile.ParseOne})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -173,12 +174,6 @@ func (f *forgetful) Cluster() (ledger.Cluster, bool, error) {
 	id, _ := f.id.Load().(string)
 	return ledger.Cluster{ID: id}, id != "", nil
 }
-
-// nothing finds nothing: the benchmark does not search.
-type nothing struct{ httpd.Search }
-
-func (nothing) Query(api.JobQuery) (list api.List[api.JobView], err error)   { return list, nil }
-func (nothing) Groups(api.JobQuery) (list api.List[api.JobGroup], err error) { return list, nil }
 
 // proposer is the group of one in the words of the API.
 type proposer struct{ *replica.Replica }
