@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 )
 
@@ -198,6 +199,7 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 		})
 	}
 	c.silent("all that the collector keeps", kept.String())
+	c.silent("a snapshot of the ledger, which is what a backup carries", snapshotOf(t, filepath.Join(c.dir, "c1", "ledger.db")))
 	if stat, err := os.Stat(filepath.Join(c.dir, "a1", "mask.key")); err != nil || stat.Mode().Perm() != 0o600 {
 		t.Errorf("the key of the masks: %v", err)
 	}
@@ -206,6 +208,26 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 	}
 	out := c.must(binary(t, "fleetcron-agent"), "scan", "--masked", "--state-dir", c.dir+"/a1", "--root", c.dir+"/root1", "-o", "json")
 	c.silent("scan --masked", out)
+}
+
+// snapshotOf writes down everything in a ledger that no collector holds.
+func snapshotOf(t *testing.T, path string) string {
+	t.Helper()
+	book, err := ledger.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	snapshot, err := book.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	var text strings.Builder
+	if _, err := snapshot.WriteTo(&text); err != nil {
+		t.Fatal(err)
+	}
+	return text.String()
 }
 
 // silent reports whether a text has no secret in it, but what is beside them.
