@@ -83,6 +83,10 @@ func (s *Server) hook(ctx context.Context, in causeIn) (api.Ordered, error) {
 	})
 }
 
+// maxCarried bounds the bytes of payload that one raft entry carries: each host
+// gets a copy with its order.
+const maxCarried = 4 << 20
+
 // caused orders the runs that a cause asks for, all or none.
 func (s *Server) caused(ctx context.Context, in causeIn, cause string, find func() ([]*ledger.HeldTask, error)) (api.Ordered, error) {
 	if result, found, err := s.remembered(in.change); found || err != nil {
@@ -104,6 +108,10 @@ func (s *Server) caused(ctx context.Context, in causeIn, cause string, find func
 	}
 	if len(orders) == 0 {
 		return api.Ordered{}, &fleet.Error{Kind: fleet.Invalid, Code: api.CodeUnmatched, Message: "the tasks that wait for it match no host", Hint: "fleetctl hosts"}
+	}
+	if most := maxCarried / len(orders); len(in.payload) > most {
+		return api.Ordered{}, fleet.Errorf(fleet.TooLarge, "the payload of %d bytes goes to %d hosts; with so many it may have %d", len(in.payload), len(orders), most).
+			WithHint("put the data where the hosts can fetch it, and say where in the payload")
 	}
 	return s.ordered(s.propose(ctx, in.change, &ledger.PutOrders{Orders: orders, At: now}))
 }

@@ -10,6 +10,26 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
+// TestAPayloadForManyHostsIsSmall keeps an event for a whole fleet from becoming
+// an entry that no collector can carry.
+func TestAPayloadForManyHostsIsSmall(t *testing.T) {
+	h := newHouse(t)
+	const hosts = 300
+	for n := range hosts {
+		h.addHost(t, n, nil)
+	}
+	h.giveTask(t, `{"task":"w","on":{"event":"e"},"run":{"command":"true"},"where":{"labels":"*"}}`)
+	raise := func(bytes int) *http.Response {
+		return h.do(t, "POST", "/v1/events/e", `"`+strings.Repeat("x", bytes-2)+`"`, "Content-Type", api.MediaJSON)
+	}
+	if reply := raise(16 << 10); reply.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("16 KiB for %d hosts: %d %s", hosts, reply.StatusCode, text(t, reply))
+	}
+	if ordered := decoded[api.Ordered](t, raise(8<<10), http.StatusOK); len(ordered.Orders) != hosts {
+		t.Errorf("%d orders", len(ordered.Orders))
+	}
+}
+
 const narrowTask = `{"task":"narrow","on":{"manual":true},"run":{"command":"true"},"where":{"labels":"*"},"limits":{"fleet":2,"timeout":"1m"}}`
 
 // TestAPlaceGoesFromRunToRun lets many runs wait for few places, and ends those
