@@ -21,7 +21,7 @@ func TestSecretsAreMasked(t *testing.T) {
 		"wget ftp://u:«pa/ss»@host/dir",
 		"curl 'https://h/x?user=a&token=«abc123»&page=2'",
 		"curl \"https://h/x?api_key=«k»\"",
-		"curl -X POST https://hooks.slack.com/services/«T000/B000/XXXX1»",
+		"curl -X POST https://hooks.slack.com/services/«T000/B000/AbCd1»",
 		"curl https://api.telegram.org/bot«12345:AAbb/sendMessage» -d chat_id=7",
 		"DATABASE_URL=mysql://u:«p»@h/db app",
 		"app --dsn='«root:s3cret@tcp(db:3306)/x»'",
