@@ -131,16 +131,17 @@ type line struct {
 // enter waits for the turn until end, and returns what ends it.
 func (t *turns) enter(ctx context.Context, task fleet.TaskID, end time.Time) (leave func(), err error) {
 	l := t.join(task)
+	leave = func() { <-l.turn; t.quit(task, l) }
+	select {
+	case l.turn <- struct{}{}:
+		return leave, nil // nobody is before us: even who does not wait may ask
+	default:
+	}
 	timer := time.NewTimer(max(0, time.Until(end)))
 	defer timer.Stop()
 	select {
 	case l.turn <- struct{}{}:
-		return func() { <-l.turn; t.quit(task, l) }, nil
-	default:
-	}
-	select {
-	case l.turn <- struct{}{}:
-		return func() { <-l.turn; t.quit(task, l) }, nil
+		return leave, nil
 	case <-timer.C:
 		err = fleet.Errorf(fleet.Conflict, "others wait for a place of %s, too", task).WithCode(api.CodeNoPlace)
 	case <-ctx.Done():
