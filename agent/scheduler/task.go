@@ -63,7 +63,7 @@ func (s *State) changed(t *task, old *fleet.Assignment) {
 	if !was.On.Daemon && !is.On.Daemon {
 		return
 	}
-	if was.On.Daemon != is.On.Daemon || !reflect.DeepEqual(was.Run, is.Run) || was.Limits != is.Limits {
+	if was.On.Daemon != is.On.Daemon || !reflect.DeepEqual(was.Run, is.Run) || !reflect.DeepEqual(was.Limits, is.Limits) {
 		t.backoff, t.restart = 0, time.Time{}
 		s.cancelAll(t, "the task was changed")
 	}

@@ -44,6 +44,10 @@ const (
 	PathTask        = "/v1/tasks/{namespace}/{name}"
 	PathTaskHosts   = "/v1/tasks/{namespace}/{name}/hosts"
 	PathTaskRun     = "/v1/tasks/{namespace}/{name}/run"
+	PathTaskStart   = "/v1/tasks/{namespace}/{name}/start" // of a supervised command, as are stop and restart
+	PathTaskStop    = "/v1/tasks/{namespace}/{name}/stop"
+	PathTaskRestart = "/v1/tasks/{namespace}/{name}/restart"
+	PathTaskReset   = "/v1/tasks/{namespace}/{name}/reset" // its breaker
 	PathTaskHook    = "/v1/hooks/{namespace}/{name}"
 	PathEvent       = "/v1/events/{event}"
 	PathResolve     = "/v1/resolve"
@@ -65,6 +69,10 @@ const (
 	PathAdoptions   = "/v1/adoptions"
 	PathAdoption    = "/v1/adoptions/{namespace}/{name}" // of the task
 	PathJobDiff     = "/v1/hosts/{host}/jobs/{job}/diff" // what adopting it would change there
+	PathStandings   = "/v1/standings"
+	PathCalendars   = "/v1/calendars"
+	PathCalendar    = "/v1/calendars/{calendar}"
+	PathHostLive    = "/v1/hosts/{host}/live"
 	PathHostLoss    = "/v1/hosts/{host}/loss"
 	PathCollectors  = "/v1/collectors"
 	PathCollector   = "/v1/collectors/{collector}"
@@ -77,6 +85,7 @@ const (
 	PathAgentPlan   = "/v1/agents/{host}/plan"
 	PathAgentRuns   = "/v1/agents/{host}/runs"
 	PathAgentApply  = "/v1/agents/{host}/applied"
+	PathAgentStands = "/v1/agents/{host}/standings"
 	PathAgentAsks   = "/v1/agents/{host}/asks"
 	PathAgentAnswer = "/v1/agents/{host}/asks/{ask}" // … to here
 	PathLivez       = "/livez"

@@ -349,6 +349,8 @@ type Ask struct {
 	// Adopt asks what that adoption would change, and not for output; the
 	// answer is a JobDiff.
 	Adopt *fleet.Adoption `json:"adopt,omitempty"`
+	// Live asks what goes on there at this moment; the answer is a Live.
+	Live bool `json:"live,omitempty"`
 }
 
 // JobDiff is what silencing a job would change on its host: a unified diff with
@@ -368,3 +370,61 @@ const (
 	DefaultWait   = 30 * time.Second
 	MaxWait       = 5 * time.Minute
 )
+
+// Stands is the body of PUT …/standings by an agent: every standing that its
+// host has, and the orders that it carried out. What is not in it is gone.
+type Stands struct {
+	Standings []fleet.Standing `json:"standings"`
+	Done      []fleet.OrderID  `json:"done,omitempty"` // of start, stop, restart and reset
+}
+
+// StandingView is a standing with its host.
+type StandingView struct {
+	fleet.Standing
+	Host     fleet.HostID   `json:"host"`
+	HostName string         `json:"host_name"`
+	Presence fleet.Presence `json:"presence"`
+	Told     time.Time      `json:"told"` // when the host said so
+}
+
+// Live is what goes on on a host, told by its agent when it was asked.
+type Live struct {
+	At      time.Time     `json:"at"` // by the host's clock
+	Runs    []LiveRun     `json:"runs"`
+	Waiting []LiveWaiting `json:"waiting"`
+	Slots   int           `json:"slots"` // that runs may take at once; daemons take none
+	Taken   int           `json:"taken"`
+}
+
+// LiveRun is a run that goes on.
+type LiveRun struct {
+	Run          fleet.RunID       `json:"run"`
+	Task         fleet.TaskID      `json:"task"`
+	PID          int               `json:"pid"`
+	Started      time.Time         `json:"started"`
+	Attempt      int               `json:"attempt,omitempty"`
+	Processes    int               `json:"processes"`          // it and all that it started
+	Sample       *Sample           `json:"sample,omitempty"`   // nil: none yet
+	Samples      []Sample          `json:"samples,omitempty"`  // of the last minutes, oldest first
+	Beat         *time.Time        `json:"beat,omitempty"`     // the last heartbeat or progress
+	Progress     *float64          `json:"progress,omitempty"` // 0–100
+	Message      string            `json:"message,omitempty"`  // what the command says that it does
+	Health       fleet.HealthState `json:"health,omitempty"`
+	HealthDetail string            `json:"health_detail,omitempty"`
+}
+
+// Sample is what a run and all that it started used at an instant.
+type Sample struct {
+	At     time.Time   `json:"at"`
+	CPU    float64     `json:"cpu"`    // processors, since the sample before
+	Memory fleet.Bytes `json:"memory"` // resident
+	Files  int         `json:"files"`  // open descriptors
+}
+
+// LiveWaiting is a run that is due and has not begun.
+type LiveWaiting struct {
+	Run  fleet.RunID  `json:"run"`
+	Task fleet.TaskID `json:"task"`
+	Due  time.Time    `json:"due"`
+	Why  string       `json:"why"` // a sentence for people
+}

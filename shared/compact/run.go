@@ -34,6 +34,11 @@ type Run struct {
 	Stderr     int64          `cbor:"21,keyasint,omitempty"`
 	Dropped    int64          `cbor:"22,keyasint,omitempty"`
 	Tail       string         `cbor:"23,keyasint,omitempty"`
+	Again      int64          `cbor:"24,keyasint,omitempty"`
+	CPU        int64          `cbor:"25,keyasint,omitempty"` // nanoseconds
+	Memory     int64          `cbor:"26,keyasint,omitempty"`
+	Read       int64          `cbor:"27,keyasint,omitempty"`
+	Written    int64          `cbor:"28,keyasint,omitempty"`
 }
 
 // Of returns the run in its few bytes.
@@ -44,7 +49,8 @@ func Of(r *fleet.Run) Run {
 		State: r.State, Reason: r.Reason, Detail: r.Detail,
 		Started: nanos(r.Started), Ended: nanos(r.Ended), PID: r.PID, Exit: r.Exit, Signal: r.Signal,
 		TimedOut: r.TimedOut, Cancelled: r.Cancelled,
-		Stdout: r.Stdout, Stderr: r.Stderr, Dropped: r.Dropped, Tail: r.Tail,
+		Stdout: r.Stdout, Stderr: r.Stderr, Dropped: r.Dropped, Tail: r.Tail, Again: nanos(r.Again),
+		CPU: int64(r.Used.CPU), Memory: int64(r.Used.Memory), Read: int64(r.Used.Read), Written: int64(r.Used.Written),
 	}
 }
 
@@ -60,7 +66,8 @@ func (r *Run) Whole() fleet.Run {
 		State: r.State, Reason: r.Reason, Detail: r.Detail,
 		Started: instant(r.Started), Ended: instant(r.Ended), PID: r.PID, Exit: r.Exit, Signal: r.Signal,
 		TimedOut: r.TimedOut, Cancelled: r.Cancelled,
-		Stdout: r.Stdout, Stderr: r.Stderr, Dropped: r.Dropped, Tail: r.Tail,
+		Stdout: r.Stdout, Stderr: r.Stderr, Dropped: r.Dropped, Tail: r.Tail, Again: instant(r.Again),
+		Used: fleet.Used{CPU: fleet.Duration(r.CPU), Memory: fleet.Bytes(r.Memory), Read: fleet.Bytes(r.Read), Written: fleet.Bytes(r.Written)},
 	}
 }
 

@@ -19,10 +19,16 @@ type OrderKind string
 const (
 	OrderRun    OrderKind = "run"
 	OrderCancel OrderKind = "cancel"
+
+	OrderStart   OrderKind = "start"   // of a supervised command: it is wanted again, whatever it was
+	OrderStop    OrderKind = "stop"    // it is stopped, until somebody starts it
+	OrderRestart OrderKind = "restart" // stopped and started anew, its count of restarts at zero
+	OrderReset   OrderKind = "reset"   // the breaker is closed, its failures are forgotten
 )
 
-// Order is a person's wish to run a task on one host now, or to cancel a run.
-// It ends when the agent reports the run, or when it expires.
+// Order is a person's wish about a task on one host: to run it now, to cancel a
+// run, or to start, stop, restart or reset it. It ends when the agent reports
+// the run, or that it carried the order out, or when it expires.
 type Order struct {
 	ID      OrderID   `json:"id"`
 	Kind    OrderKind `json:"kind"`
@@ -55,6 +61,7 @@ type Plan struct {
 	Assignments []Assignment `json:"assignments"`
 	Orders      []Order      `json:"orders"`
 	Adoptions   []Adoption   `json:"adoptions,omitempty"` // wanted, adopted, releasing and stuck ones of this host
+	Calendars   []Calendar   `json:"calendars,omitempty"` // those that the assignments name, by name
 }
 
 // Applied tells the collectors which generation of each task a host runs.

@@ -57,7 +57,9 @@ const (
 	SkippedReplaced  Reason = "replaced" // its place in the queue went to a later one
 	SkippedCancelled Reason = "cancelled"
 	SkippedExpired   Reason = "expired"
-	SkippedAway      Reason = "away" // none of the host's addresses is in the task's networks any more
+	SkippedBreaker   Reason = "breaker_open"
+	SkippedBlackout  Reason = "blackout" // within a window of one of the task's calendars
+	SkippedAway      Reason = "away"     // none of the host's addresses is in the task's networks any more
 
 	MissedAgentDown  Reason = "agent_down"
 	MissedHostDown   Reason = "host_down"
@@ -68,6 +70,19 @@ const (
 	MissedSpecLate   Reason = "spec_late" // the task reached the host after the instant
 	MissedNoUser     Reason = "no_user"
 	MissedNoLease    Reason = "no_lease" // no place in the fleet came free in time, or nobody was there to grant it
+	// MissedPrecondition: what the task waits for was not there in time.
+	MissedPrecondition Reason = "precondition"
+	// MissedLimits: a limit of the task cannot be kept on this host.
+	MissedLimits Reason = "limits"
+	// MissedLoad: the agent's slots or its rate of starts left no turn in time.
+	MissedLoad Reason = "load_shed"
+
+	// Reasons why a command that ran ended as it did.
+	RanExhausted Reason = "retries_exhausted" // and no attempt is left
+	RanUnhealthy Reason = "unhealthy"         // stopped: its probes failed
+	RanStalled   Reason = "stalled"           // stopped: it reported no progress
+	RanUsage     Reason = "usage"             // stopped: it used more than Restart.When allows
+	RanMemory    Reason = "out_of_memory"     // killed by the kernel for memory
 
 	UnknownAgentDied Reason = "agent_died" // the agent ended between begin and end, and nobody saw the end
 	UnknownHostDied  Reason = "host_died"  // the host rebooted in between
@@ -80,6 +95,9 @@ var Reasons = map[Reason]RunState{
 	MissedAgentDown: RunMissed, MissedHostDown: RunMissed, MissedDeadline: RunMissed,
 	MissedClockJump: RunMissed, MissedJournal: RunMissed, MissedForkFailed: RunMissed,
 	MissedSpecLate: RunMissed, MissedNoUser: RunMissed, MissedNoLease: RunMissed,
+	SkippedBreaker: RunSkipped, SkippedBlackout: RunSkipped,
+	MissedPrecondition: RunMissed, MissedLimits: RunMissed, MissedLoad: RunMissed,
+	RanExhausted: RunRan, RanUnhealthy: RunRan, RanStalled: RunRan, RanUsage: RunRan, RanMemory: RunRan,
 	UnknownAgentDied: RunUnknown, UnknownHostDied: RunUnknown,
 }
 
@@ -97,8 +115,12 @@ type Run struct {
 	// Until, both included, that share one outcome. Count zero means one.
 	Until   *time.Time `json:"until,omitempty"`
 	Count   int        `json:"count,omitempty"`
-	Order   OrderID    `json:"order,omitempty"` // set when a person ordered it
-	Attempt int        `json:"attempt,omitempty"`
+	Order   OrderID    `json:"order,omitempty"`   // set when a person ordered it
+	Attempt int        `json:"attempt,omitempty"` // from 1; zero: nothing was attempted
+	// Again is set on an attempt that failed and is followed by another one:
+	// when that is to begin. It is set on the other as well, while that waits.
+	// The outcome of the occurrence is that of its last attempt.
+	Again *time.Time `json:"again,omitempty"`
 
 	State     RunState   `json:"state"`
 	Reason    Reason     `json:"reason,omitempty"`
@@ -113,8 +135,22 @@ type Run struct {
 	Stdout    int64      `json:"stdout_bytes,omitempty"` // written by the command
 	Stderr    int64      `json:"stderr_bytes,omitempty"`
 	Dropped   int64      `json:"dropped_bytes,omitempty"` // of both, beyond the quota
-	Tail      string     `json:"tail,omitempty"`          // the last output of a failed run, at most MaxTail bytes
+	Used      Used       `json:"used,omitzero"`
+	Tail      string     `json:"tail,omitempty"` // the last output of a failed run, at most MaxTail bytes
 }
+
+// Used is what a run and the children that it waited for used; what is zero is
+// not known.
+type Used struct {
+	CPU     Duration `json:"cpu,omitempty"`           // user and system
+	Memory  Bytes    `json:"memory,omitempty"`        // the most that was resident at once
+	Read    Bytes    `json:"read_bytes,omitempty"`    // from storage
+	Written Bytes    `json:"written_bytes,omitempty"` // to storage
+}
+
+// Attempted reports whether another attempt of the same occurrence follows, so
+// that this run's outcome is not the occurrence's.
+func (r *Run) Attempted() bool { return r.State.Terminal() && r.Again != nil }
 
 // Occurrence returns the occurrence that the run belongs to.
 func (r *Run) Occurrence() Occurrence {

@@ -17,13 +17,22 @@ type Task struct {
 	Run         Execute `json:"run"`
 	Where       Where   `json:"where"`
 	Limits      Limits  `json:"limits,omitzero"`
+
+	WaitFor WaitFor `json:"wait_for,omitzero"` // what must be there before a run begins
+	Retry   Retry   `json:"retry,omitzero"`
+	Breaker Breaker `json:"breaker,omitzero"`
+	Restart Restart `json:"restart,omitzero"` // of daemon and startup
+	Health  Health  `json:"health,omitzero"`  // of daemon and startup
+	// Needs names daemons of the same namespace and host that are up before
+	// this daemon is started, and are stopped after it.
+	Needs []string `json:"needs,omitempty"`
 }
 
 // ID returns the task's identity.
 func (t *Task) ID() TaskID { return NewTaskID(t.Namespace, t.Name) }
 
 // Trigger says when a task is due. Exactly one of Cron, Every, At, Event, File,
-// Webhook, Manual and Daemon is set.
+// Webhook, Startup, Manual and Daemon is set.
 type Trigger struct {
 	Cron   string     `json:"cron,omitempty"`   // five fields as vixie, six seconds-first, or an @word
 	Every  Duration   `json:"every,omitempty"`  // at anchor + k × period; at least 1s
@@ -37,8 +46,10 @@ type Trigger struct {
 	// has been still for a second.
 	File    string `json:"file,omitempty"`
 	Webhook bool   `json:"webhook,omitempty"` // when its own address is called
-	Manual  bool   `json:"manual,omitempty"`  // only when a person orders it
-	Daemon  bool   `json:"daemon,omitempty"`  // one instance, always; restarted with backoff
+	// Startup is due once per boot of the host, or once per start of its agent.
+	Startup Startup `json:"startup,omitempty"`
+	Manual  bool    `json:"manual,omitempty"` // only when a person orders it
+	Daemon  bool    `json:"daemon,omitempty"` // one instance, always; restarted with backoff
 
 	Timezone string     `json:"timezone,omitempty"` // IANA name; of Cron only; empty: UTC
 	Spread   Duration   `json:"spread,omitempty"`   // each host is this much late at most, always by the same amount
@@ -46,10 +57,33 @@ type Trigger struct {
 	Starts   *time.Time `json:"starts,omitempty"`   // not due before
 	Ends     *time.Time `json:"ends,omitempty"`     // not due from then on
 	Missed   Missed     `json:"missed,omitzero"`
+	// AfterEnd counts the period of Every from the end of the run before; the
+	// first run is due one period after the task reached the host.
+	AfterEnd bool `json:"after_end,omitempty"`
+	// Blackout names calendars: what is due within one of their windows is
+	// skipped. What a person orders is not.
+	Blackout []string `json:"blackout,omitempty"`
 }
 
+// Startup is boot or agent.
+type Startup string
+
+// The startups there are.
+const (
+	StartupBoot  Startup = "boot"  // once per boot id, when the agent starts first after it
+	StartupAgent Startup = "agent" // at each start of the agent
+)
+
 // Clocked reports whether the clock alone says when the task is due.
-func (o *Trigger) Clocked() bool { return o.Cron != "" || o.Every != 0 || o.At != nil }
+func (o *Trigger) Clocked() bool {
+	return o.Cron != "" || o.Every != 0 && !o.AfterEnd || o.At != nil
+}
+
+// Supervised reports whether the task's command is to stay up: it is started
+// again when it ends, as Restart says.
+func (t *Task) Supervised() bool {
+	return t.On.Daemon || t.On.Startup != "" && t.Restart.Policy != "" && t.Restart.Policy != RestartNever
+}
 
 // Missed says what happens to instants that were not begun in time.
 type Missed struct {
@@ -77,7 +111,26 @@ type Execute struct {
 	Dir     string            `json:"dir,omitempty"`  // empty: the user's home
 	Env     map[string]string `json:"env,omitempty"`
 	Stdin   string            `json:"stdin,omitempty"` // what the command reads; empty: nothing, its input ends at once
+	// Shell says how a command that is one text is read; empty: plain.
+	Shell  Shell    `json:"shell,omitempty"`
+	Group  string   `json:"group,omitempty"`  // empty: the user's own
+	Groups []string `json:"groups,omitempty"` // instead of those that the user is in; empty: those
+	// Login lets the user's login shell read its profile first, and gives the
+	// command the environment that comes of it.
+	Login      bool   `json:"login,omitempty"`
+	Umask      string `json:"umask,omitempty"`        // octal, such as "0027"; empty: "0022"
+	NoNewPrivs bool   `json:"no_new_privs,omitempty"` // nothing that it executes gains rights: no setuid, no file capabilities
+	PrivateTmp bool   `json:"private_tmp,omitempty"`  // /tmp and /var/tmp of its own, gone after the run
 }
+
+// Shell is plain or strict.
+type Shell string
+
+// The shells there are.
+const (
+	ShellPlain  Shell = "plain"  // /bin/sh -c
+	ShellStrict Shell = "strict" // /bin/bash -euo pipefail -c: the first failure ends it, in a pipe too
+)
 
 // Where says on which hosts a task runs. Every part that is set must match;
 // within Hosts and within Networks one match is enough.
@@ -112,6 +165,29 @@ type Limits struct {
 	Wait   Duration `json:"wait,omitempty"`   // for a lease, then it is missed; zero: DefaultLeaseWait
 	Nice   int      `json:"nice,omitempty"`   // -20..19
 	Output Bytes    `json:"output,omitempty"` // kept per run and stream; zero: DefaultOutput
+
+	// Stall stops a run that reports neither heartbeat nor progress for so
+	// long; zero: it need not report any.
+	Stall Duration `json:"stall,omitempty"`
+	Keep  Keep     `json:"keep,omitzero"` // how much output of past runs
+
+	// What the kernel holds the run and all that it starts to, by a cgroup of
+	// its own. A host that cannot do that does not begin the run, and says so.
+	Memory    Bytes   `json:"memory,omitempty"`    // zero: no bound
+	CPU       float64 `json:"cpu,omitempty"`       // processors; zero: no bound
+	Processes int     `json:"processes,omitempty"` // threads included; zero: no bound
+	IOWeight  int     `json:"io_weight,omitempty"` // 1–10000; zero: 100
+
+	IONice  string            `json:"ionice,omitempty"`  // idle, or best-effort with a level: "best-effort:7"; empty: of the niceness
+	Rlimits map[string]uint64 `json:"rlimits,omitempty"` // by the names of getrlimit(2) in lower case without RLIMIT_, soft and hard
+}
+
+// Keep bounds the output that is kept of a task's past runs on a host, beyond
+// what the agent's own settings say. Zero: as the agent's settings say.
+type Keep struct {
+	Runs int      `json:"runs,omitempty"`
+	Age  Duration `json:"age,omitempty"`
+	Size Bytes    `json:"size,omitempty"`
 }
 
 // Overlap says what happens when a task is due while its last run goes on.
@@ -138,6 +214,7 @@ const (
 	LeaseBegin     = 30 * time.Second
 	MaxDeadline    = time.Minute
 	MinEvery       = time.Second
+	MinRestart     = 100 * time.Millisecond
 	MaxTaskBytes   = 64 << 10 // of a task file
 	MaxCommandSize = 32 << 10 // of a command, all words together
 	MaxPayload     = 16 << 10 // of what an event brings along

@@ -11,8 +11,9 @@ import (
 )
 
 var (
-	userPattern = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}\$?$`)
-	envPattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	userPattern  = regexp.MustCompile(`^[a-z_][a-z0-9_.-]{0,31}\$?$`)
+	umaskPattern = regexp.MustCompile(`^0[0-7]{3}$`)
+	envPattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // Validate reports every field of t that is wrong.
@@ -27,6 +28,7 @@ func (t *Task) Validate() error {
 	t.Where.validate(&check)
 	t.Limits.validate(&check)
 	check.that(!t.On.Daemon || t.Limits.Fleet == 0, "limits.fleet", strconv.Itoa(t.Limits.Fleet), "does not go with a daemon, which never ends")
+	t.validatePolicies(&check)
 	return check.err()
 }
 
@@ -39,7 +41,7 @@ func (o *Trigger) triggers() []string {
 	}{
 		{"cron", o.Cron != ""}, {"every", o.Every != 0}, {"at", o.At != nil},
 		{"event", o.Event != ""}, {"file", o.File != ""}, {"webhook", o.Webhook},
-		{"manual", o.Manual}, {"daemon", o.Daemon},
+		{"startup", o.Startup != ""}, {"manual", o.Manual}, {"daemon", o.Daemon},
 	} {
 		if trigger.set {
 			set = append(set, trigger.name)
@@ -50,7 +52,7 @@ func (o *Trigger) triggers() []string {
 
 func (o *Trigger) validate(check *checker) {
 	set := o.triggers()
-	check.that(len(set) == 1, "on", strings.Join(set, ", "), "want exactly one of cron, every, at, event, file, webhook, manual, daemon")
+	check.that(len(set) == 1, "on", strings.Join(set, ", "), "want exactly one of cron, every, at, event, file, webhook, startup, manual, daemon")
 	check.that(o.Event == "" || ValidName(o.Event), "on.event", o.Event, "want a name of 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit")
 	if reason := badPattern(o.File); o.File != "" && reason != "" {
 		check.fail("on.file", o.File, reason)
@@ -70,6 +72,14 @@ func (o *Trigger) validate(check *checker) {
 	case "", MissedSkip, MissedOnce, MissedAll:
 	default:
 		check.fail("on.missed.policy", string(o.Missed.Policy), "want skip, once or all")
+	}
+	check.that(o.Startup == "" || o.Startup == StartupBoot || o.Startup == StartupAgent, "on.startup", string(o.Startup), "want boot or agent")
+	check.that(!o.AfterEnd || o.Every != 0, "on.after_end", "", "belongs to every only")
+	check.that(!o.AfterEnd || o.Anchor == nil && o.Spread == 0 && o.Missed == (Missed{}), "on.after_end", "", "does not go with anchor, spread and missed: there are no fixed instants")
+	check.that(len(o.Blackout) == 0 || !o.Daemon && !o.Manual && o.Startup == "", "on.blackout", strings.Join(o.Blackout, ", "), "does not go with daemon, startup and manual")
+	check.that(len(o.Blackout) <= 20, "on.blackout", "", "at most 20 calendars")
+	for _, name := range o.Blackout {
+		check.that(ValidName(name), "on.blackout", name, "want the name of a calendar")
 	}
 	check.that(o.Missed == (Missed{}) || clock, "on.missed", string(o.Missed.Policy), "belongs to cron and every only")
 }
@@ -96,7 +106,7 @@ func (o *Trigger) validateCron(check *checker) {
 	if err != nil {
 		check.fail("on.cron", o.Cron, err.Error())
 	} else if schedule.Reboot() {
-		check.fail("on.cron", o.Cron, "@reboot is no clock time; it is not supported as a trigger")
+		check.fail("on.cron", o.Cron, "@reboot is no clock time; write startup: boot")
 	}
 	if o.Timezone != "" {
 		if _, err := cron.Load(o.Timezone); err != nil {
@@ -122,6 +132,14 @@ func (e *Execute) validate(check *checker) {
 	check.that(!strings.ContainsRune(e.Stdin, 0), "run.stdin", "", "must not contain NUL")
 	check.that(e.User == "" || userPattern.MatchString(e.User), "run.user", e.User, "want a user name")
 	check.that(e.Dir == "" || path.IsAbs(e.Dir), "run.dir", e.Dir, "want an absolute path")
+	check.that(e.Shell == "" || e.Shell == ShellPlain || e.Shell == ShellStrict, "run.shell", string(e.Shell), "want plain or strict")
+	check.that(e.Shell == "" || e.Command.Shell != "", "run.shell", string(e.Shell), "belongs to a command that is one text; a list is executed as it stands")
+	check.that(e.Group == "" || userPattern.MatchString(e.Group), "run.group", e.Group, "want a group name")
+	check.that(len(e.Groups) <= 64, "run.groups", "", "at most 64")
+	for _, group := range e.Groups {
+		check.that(userPattern.MatchString(group), "run.groups", group, "want a group name")
+	}
+	check.that(e.Umask == "" || umaskPattern.MatchString(e.Umask), "run.umask", e.Umask, `want an octal mask in quotes, such as "0027"`)
 	for name, value := range sorted(e.Env) {
 		check.that(envPattern.MatchString(name), "run.env", name, "want a name of A-Z a-z 0-9 _")
 		check.that(!strings.HasPrefix(name, "FLEETCRON_"), "run.env", name, "names that begin with FLEETCRON_ are set by the agent")
@@ -141,4 +159,5 @@ func (l *Limits) validate(check *checker) {
 	check.that(l.Wait == 0 || l.Fleet > 0, "limits.wait", l.Wait.String(), "belongs to limits.fleet only")
 	check.that(l.Nice >= -20 && l.Nice <= 19, "limits.nice", "", "want -20..19")
 	check.that(l.Output >= 0 && l.Output <= 1<<30, "limits.output", l.Output.String(), "want at most 1GiB")
+	l.validateKernel(check)
 }

@@ -31,6 +31,12 @@ func Format(task fleet.Task) ([]byte, error) {
 		m.mapping("run", func(m *block) { writeRun(m, &task.Run) })
 		m.mapping("where", func(m *block) { writeWhere(m, &task.Where) })
 		m.mapping("limits", func(m *block) { writeLimits(m, &task.Limits) })
+		m.mapping("wait_for", func(m *block) { writeWaitFor(m, &task.WaitFor) })
+		m.mapping("retry", func(m *block) { writeRetry(m, &task.Retry) })
+		m.mapping("breaker", func(m *block) { writeBreaker(m, &task.Breaker) })
+		m.mapping("restart", func(m *block) { writeRestart(m, &task.Restart) })
+		m.mapping("health", func(m *block) { writeHealth(m, &task.Health) })
+		m.list("needs", task.Needs)
 	})
 	if w.err != nil {
 		return nil, w.err
@@ -52,6 +58,7 @@ func writeTrigger(m *block, on *fleet.Trigger) {
 	m.text("event", on.Event)
 	m.text("file", on.File)
 	m.truth("webhook", on.Webhook)
+	m.text("startup", string(on.Startup))
 	m.truth("manual", on.Manual)
 	m.truth("daemon", on.Daemon)
 	m.text("timezone", on.Timezone)
@@ -63,6 +70,8 @@ func writeTrigger(m *block, on *fleet.Trigger) {
 		m.text("policy", string(on.Missed.Policy))
 		m.duration("within", on.Missed.Within)
 	})
+	m.truth("after_end", on.AfterEnd)
+	m.list("blackout", on.Blackout)
 }
 
 func writeRun(m *block, run *fleet.Execute) {
@@ -79,6 +88,13 @@ func writeRun(m *block, run *fleet.Execute) {
 		}
 	})
 	m.text("stdin", run.Stdin)
+	m.text("shell", string(run.Shell))
+	m.text("group", run.Group)
+	m.list("groups", run.Groups)
+	m.truth("login", run.Login)
+	m.text("umask", run.Umask)
+	m.truth("no_new_privs", run.NoNewPrivs)
+	m.truth("private_tmp", run.PrivateTmp)
 }
 
 func writeWhere(m *block, where *fleet.Where) {
@@ -100,9 +116,75 @@ func writeLimits(m *block, limits *fleet.Limits) {
 	m.whole("fleet", limits.Fleet)
 	m.duration("wait", limits.Wait)
 	m.whole("nice", limits.Nice)
-	if limits.Output != 0 {
-		m.text("output", limits.Output.String())
-	}
+	m.size("output", limits.Output)
+	m.duration("stall", limits.Stall)
+	m.mapping("keep", func(m *block) {
+		m.whole("runs", limits.Keep.Runs)
+		m.duration("age", limits.Keep.Age)
+		m.size("size", limits.Keep.Size)
+	})
+	m.size("memory", limits.Memory)
+	m.number("cpu", limits.CPU)
+	m.whole("processes", limits.Processes)
+	m.whole("io_weight", limits.IOWeight)
+	m.text("ionice", limits.IONice)
+	m.mapping("rlimits", func(m *block) {
+		for _, name := range slices.Sorted(maps.Keys(limits.Rlimits)) {
+			m.put(name, plain(strconv.FormatUint(limits.Rlimits[name], 10)))
+		}
+	})
+}
+
+func writeWaitFor(m *block, w *fleet.WaitFor) {
+	m.list("tcp", w.TCP)
+	m.list("http", w.HTTP)
+	m.list("file", w.File)
+	m.list("unit", w.Unit)
+	m.list("command", w.Command)
+	m.duration("every", w.Every)
+	m.duration("timeout", w.Timeout)
+}
+
+func writeRetry(m *block, r *fleet.Retry) {
+	m.whole("attempts", r.Attempts)
+	m.duration("base", r.Base)
+	m.number("factor", r.Factor)
+	m.duration("cap", r.Cap)
+	m.number("jitter", r.Jitter)
+	m.duration("budget", r.Budget)
+	m.list("on", r.On)
+}
+
+func writeBreaker(m *block, b *fleet.Breaker) {
+	m.whole("failures", b.Failures)
+	m.number("rate", b.Rate)
+	m.duration("window", b.Window)
+	m.duration("open", b.Open)
+	m.text("key", b.Key)
+}
+
+func writeRestart(m *block, r *fleet.Restart) {
+	m.text("policy", string(r.Policy))
+	m.duration("base", r.Base)
+	m.duration("cap", r.Cap)
+	m.duration("reset", r.Reset)
+	m.text("give_up", r.GiveUp.String())
+	m.mapping("when", func(m *block) {
+		m.size("memory", r.When.Memory)
+		m.number("cpu", r.When.CPU)
+		m.whole("files", r.When.Files)
+		m.duration("for", r.When.For)
+	})
+}
+
+func writeHealth(m *block, h *fleet.Health) {
+	m.list("exec", h.Exec)
+	m.text("http", h.HTTP)
+	m.text("tcp", h.TCP)
+	m.duration("every", h.Every)
+	m.duration("timeout", h.Timeout)
+	m.whole("fail", h.Fail)
+	m.duration("start", h.Start)
 }
 
 // writer makes YAML nodes and keeps the first error.
@@ -157,6 +239,18 @@ func (m *block) truth(name string, value bool) {
 func (m *block) whole(name string, value int) {
 	if value != 0 {
 		m.put(name, plain(strconv.Itoa(value)))
+	}
+}
+
+func (m *block) size(name string, value fleet.Bytes) {
+	if value != 0 {
+		m.text(name, value.String())
+	}
+}
+
+func (m *block) number(name string, value float64) {
+	if value != 0 {
+		m.put(name, plain(strconv.FormatFloat(value, 'f', -1, 64)))
 	}
 }
 

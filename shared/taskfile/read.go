@@ -245,19 +245,94 @@ func readPick(r *reading, path string, n *node) {
 	}
 }
 
-func readOutput(r *reading, path string, n *node) {
-	const example = "a size with its unit, such as 512KiB, 10MB or 2GiB"
-	if n.shape == whole || n.shape == number {
-		r.fail(n.position, path, n.text, "has no unit; want %s", example)
+func sizes(target func(*fleet.Task) *fleet.Bytes) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		const example = "a size with its unit, such as 512KiB, 10MB or 2GiB"
+		if n.shape == whole || n.shape == number {
+			r.fail(n.position, path, n.text, "has no unit; want %s", example)
+			return
+		}
+		if !r.wants(n, path, text, example) {
+			return
+		}
+		size, err := fleet.ParseBytes(n.text)
+		if err != nil || strings.Trim(n.text, "0123456789") == "" {
+			r.fail(n.position, path, n.text, "want %s", example)
+			return
+		}
+		*target(&r.task) = size
+	}
+}
+
+// numbers reads a number that need not be whole.
+func numbers(target func(*fleet.Task) *float64) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		if n.shape != whole && !r.wants(n, path, number, "a number such as 1.5") {
+			return
+		}
+		value, err := strconv.ParseFloat(n.text, 64)
+		if err != nil || strings.Trim(n.text, "0123456789.") != "" {
+			r.fail(n.position, path, n.text, "want a number in plain decimal digits, such as 1.5")
+			return
+		}
+		*target(&r.task) = value
+	}
+}
+
+// names reads a list of texts.
+func names(target func(*fleet.Task) *[]string, example string) func(*reading, string, *node) {
+	return func(r *reading, path string, n *node) {
+		r.list(path, n, "a list of texts, such as "+example, func(item *node) {
+			*target(&r.task) = append(*target(&r.task), item.text)
+		})
+	}
+}
+
+// readRetryOn takes exit codes as numbers and as text.
+func readRetryOn(r *reading, path string, n *node) {
+	const example = "a list such as [75, SIGTERM, timeout]"
+	if !r.wants(n, path, list, example) {
 		return
 	}
-	if !r.wants(n, path, text, example) {
+	if len(n.items) == 0 {
+		r.fail(n.position, path, "", "is an empty list; name something or leave the line out")
+	}
+	for _, item := range n.items {
+		if item.shape == whole || r.wants(item, path, text, example) {
+			r.places[path+"="+item.text] = item.position
+			r.task.Retry.On = append(r.task.Retry.On, item.text)
+		}
+	}
+}
+
+func readGiveUp(r *reading, path string, n *node) {
+	if !r.wants(n, path, text, "so many starts within a time, such as 10/1h") {
 		return
 	}
-	size, err := fleet.ParseBytes(n.text)
-	if err != nil || strings.Trim(n.text, "0123456789") == "" {
-		r.fail(n.position, path, n.text, "want %s", example)
+	if err := r.task.Restart.GiveUp.UnmarshalText([]byte(n.text)); err != nil || n.text == "" {
+		r.fail(n.position, path, n.text, "want so many starts within a time, such as 10/1h")
+	}
+}
+
+func readRlimits(r *reading, path string, n *node) {
+	if !r.wants(n, path, mapping, "a mapping of names to numbers, such as nofile: 1024") {
 		return
 	}
-	r.task.Limits.Output = size
+	for _, p := range n.pairs {
+		child := join(path, p.key.text)
+		r.places[child] = p.value.position
+		r.places[path+"="+p.key.text] = p.key.position
+		if !r.wants(p.value, child, whole, "a whole number") {
+			continue
+		}
+		value, err := strconv.ParseUint(p.value.text, 10, 63)
+		if err != nil {
+			r.fail(p.value.position, child, p.value.text, "want a whole number in plain decimal digits")
+			continue
+		}
+		if r.task.Limits.Rlimits == nil {
+			r.task.Limits.Rlimits = make(map[string]uint64, len(n.pairs))
+		}
+		r.task.Limits.Rlimits[p.key.text] = value
+	}
 }

@@ -1,0 +1,112 @@
+package fleet
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The values that a zero field of Retry stands for.
+const (
+	DefaultRetryBase   = time.Second
+	DefaultRetryFactor = 2
+	DefaultRetryCap    = 5 * time.Minute
+)
+
+// What Retry.On may list besides exit codes and signals.
+const (
+	RetryFailure = "failure"
+	RetryTimeout = "timeout"
+	RetryUnknown = "unknown"
+)
+
+// Again returns when another attempt follows the one that ended with run, and
+// false where none does: it was no failure that is attempted again, all
+// attempts are made, or the budget, counted from when the first began, is spent.
+// The same run gives the same instant, whoever asks.
+func (r *Retry) Again(run *Run, first time.Time) (time.Time, bool) {
+	if run.Attempt < 1 || run.Attempt >= r.Attempts || run.Cancelled || !r.covers(run) {
+		return time.Time{}, false
+	}
+	ended := first
+	if run.Ended != nil {
+		ended = *run.Ended
+	}
+	at := ended.Add(r.pause(run)).UTC()
+	if r.Budget > 0 && at.After(first.Add(time.Duration(r.Budget))) {
+		return time.Time{}, false
+	}
+	return at, true
+}
+
+// covers reports whether the run failed in a way that is attempted again.
+func (r *Retry) covers(run *Run) bool {
+	on := r.On
+	if len(on) == 0 {
+		on = []string{RetryFailure, RetryTimeout}
+	}
+	named := func(what string) bool { return slices.Contains(on, what) }
+	switch {
+	case run.State == RunUnknown:
+		return named(RetryUnknown)
+	case run.State == RunMissed:
+		return run.Reason == MissedForkFailed && named(RetryFailure)
+	case run.State != RunRan || run.Succeeded():
+		return false
+	case run.TimedOut:
+		return named(RetryTimeout)
+	case run.Signal != "":
+		return named(RetryFailure) || named(run.Signal)
+	case run.Exit != nil:
+		return named(RetryFailure) || named(strconv.Itoa(*run.Exit))
+	}
+	return named(RetryFailure)
+}
+
+// pause is how long to wait after the given attempt.
+func (r *Retry) pause(run *Run) time.Duration {
+	base, factor, most := time.Duration(r.Base), r.Factor, time.Duration(r.Cap)
+	if base == 0 {
+		base = DefaultRetryBase
+	}
+	if factor == 0 {
+		factor = DefaultRetryFactor
+	}
+	if most == 0 {
+		most = DefaultRetryCap
+	}
+	pause := float64(base) * math.Pow(factor, float64(run.Attempt-1))
+	pause = min(pause, float64(most))
+	sum := sha256.Sum256([]byte("jitter " + string(run.ID)))
+	drawn := float64(binary.BigEndian.Uint64(sum[:8])>>11) / (1 << 53) // 0 ≤ drawn < 1
+	return time.Duration(pause * (1 + r.Jitter*drawn))
+}
+
+// NextAttempt returns the record of the attempt that follows a run at its
+// Again: pending, with an id of its own that is the same whoever asks.
+func (r *Run) NextAttempt() Run {
+	return Run{
+		ID: nextAttemptID(r.ID), Task: r.Task, Generation: r.Generation, Host: r.Host,
+		Due: r.Due, Order: r.Order, Attempt: r.Attempt + 1, Again: r.Again, State: RunPending,
+	}
+}
+
+// nextAttemptID keeps the instant that a UUIDv7 begins with, and draws the rest
+// from the id before.
+func nextAttemptID(id RunID) RunID {
+	sum := sha256.Sum256([]byte("again " + string(id)))
+	raw, err := hex.DecodeString(strings.ReplaceAll(string(id), "-", ""))
+	if err != nil || len(raw) != 16 {
+		raw = make([]byte, 16) // no id of ours
+	}
+	copy(raw[6:], sum[:10])
+	raw[6] = raw[6]&0x0f | 0x70
+	raw[8] = raw[8]&0x3f | 0x80
+	text := hex.EncodeToString(raw)
+	return RunID(text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:])
+}
