@@ -135,3 +135,15 @@ type UpcomingQuery struct {
 	Text  string       `query:"q"`     // substring of the command or the task's name
 	Task  fleet.TaskID `query:"task"`
 }
+
+// StandingQuery filters how tasks stand on hosts, by task and host; zero fields
+// do not filter.
+type StandingQuery struct {
+	Page
+	Task    fleet.TaskID       `query:"task"`
+	Host    string             `query:"host"` // name or id
+	Phase   fleet.Phase        `query:"phase"`
+	Breaker fleet.BreakerState `query:"breaker"`
+	Health  fleet.HealthState  `query:"health"`
+	Bad     bool               `query:"bad"` // only those that want a person: crash_loop, unhealthy, an open breaker
+}
