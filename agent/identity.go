@@ -67,12 +67,7 @@ func writeOnce(path, text string) error {
 	if err := os.Link(temporary.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync() // without it the name may be gone after a loss of power
+	return syncDir(filepath.Dir(path))
 }
 
 // describe says who this host is now.

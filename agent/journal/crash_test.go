@@ -3,11 +3,13 @@ package journal
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -31,6 +33,8 @@ func TestSegmentFormatIsGolden(t *testing.T) {
 		{run: &runEntry{Run: compact.Of(new(run(2, fleet.RunRan))), Handle: []byte("handle")}},
 		{watermark: &watermark{Task: "a/b", Nominal: 5}},
 		{acknowledged: &acknowledged{Sequence: 6}},
+		{memo: &memo{Task: "a/b", Text: []byte("text")}},
+		{done: &done{Order: "o", At: 7}},
 	} {
 		var err error
 		if data, err = appendFrame(data, uint64(i+1), r); err != nil {
@@ -148,13 +152,15 @@ func TestAgainstASlice(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		m := &model{t: t, dir: dir, open: map[fleet.RunID]fleet.Run{}}
+		m := &model{t: t, dir: dir, open: map[fleet.RunID]fleet.Run{}, memos: map[fleet.TaskID]string{}}
 		m.reopen()
 		defer func() { m.journal.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
 			"begin":       m.begin,
 			"move":        m.move,
 			"settle":      m.settle,
+			"remember":    m.remember,
+			"did":         m.did,
 			"acknowledge": m.acknowledge,
 			"restart":     func(*rapid.T) { m.journal.Close(); m.reopen() },
 			"crash":       m.crash,
@@ -170,6 +176,8 @@ type model struct {
 	n            int
 	records      []api.RunRecord // every record ever made durable
 	open         map[fleet.RunID]fleet.Run
+	memos        map[fleet.TaskID]string
+	done         []fleet.OrderID
 	acknowledged uint64
 }
 
@@ -230,6 +238,25 @@ func (m *model) settle(t *rapid.T) {
 		r.Detail = strings.Repeat("s", 1000)
 		m.put(r)
 	}
+}
+
+func (m *model) remember(t *rapid.T) {
+	task := rapid.SampledFrom([]fleet.TaskID{"default/a", "default/b", "default/@key"}).Draw(t, "task")
+	text := rapid.StringN(0, 100, 300).Draw(t, "text")
+	if err := m.journal.Remember(t.Context(), task, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if m.memos[task] = text; text == "" {
+		delete(m.memos, task)
+	}
+}
+
+func (m *model) did(t *rapid.T) {
+	order := fleet.OrderID(fmt.Sprintf("01937f3c-0000-7000-9000-%012d", len(m.done)))
+	if err := m.journal.Did(t.Context(), order, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	m.done = append(m.done, order)
 }
 
 func (m *model) acknowledge(t *rapid.T) {
@@ -299,5 +326,17 @@ func (m *model) check(t *rapid.T) {
 	}
 	if diff := cmp.Diff(want, open); diff != "" {
 		t.Fatal("open runs:", diff)
+	}
+	memos := map[fleet.TaskID]string{}
+	for _, task := range m.journal.Remembered() {
+		memos[task] = string(m.journal.Recall(task))
+	}
+	if diff := cmp.Diff(m.memos, memos); diff != "" {
+		t.Fatal("memos:", diff)
+	}
+	for _, order := range m.done {
+		if !m.journal.OrderDecided(order) {
+			t.Fatalf("order %s was carried out, and nobody remembers", order)
+		}
 	}
 }

@@ -16,8 +16,12 @@
 // were due before it. For that a record that a later one made superfluous still
 // travels, unless both do at once.
 //
+// What the scheduler wants to know in its next life beside that stands in memos,
+// one of each task, and orders that have no run to show for them are remembered
+// when they are carried out. Neither travels.
+//
 // A segment begins with a checkpoint of the state: what was last decided per
-// task and which runs are open. Whatever comes before may therefore go as soon
+// task, which runs are open and what is remembered. Whatever comes before may therefore go as soon
 // as it is acknowledged, and a damaged segment costs at most its own records.
 //
 // Space is taken before it is needed: segments are written full of zeros when

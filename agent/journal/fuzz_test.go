@@ -47,7 +47,10 @@ func FuzzBody(f *testing.F) {
 	for _, r := range []record{
 		{run: &runEntry{Run: compact.Of(new(run(1, fleet.RunRan)))}},
 		{checkpoint: &checkpoint{Open: []runEntry{{Run: compact.Of(new(run(1, fleet.RunBegun)))}}}},
+		{checkpoint: &checkpoint{Memos: map[fleet.TaskID][]byte{"a/b": []byte("text")}}},
 		{watermark: &watermark{Task: "a/b"}},
+		{memo: &memo{Task: "a/b", Text: []byte("text")}},
+		{done: &done{Order: "o", At: 7}},
 	} {
 		frame, err := appendFrame(nil, 1, r)
 		if err != nil {

@@ -1,14 +1,17 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -280,6 +283,40 @@ func (j *Journal) Record(ctx context.Context, run fleet.Run, handle []byte) erro
 // to there is decided. It travels to the collectors.
 func (j *Journal) Count(ctx context.Context, stint fleet.Stint) error {
 	return j.append(ctx, record{watermark: watermarkOf(&stint)})
+}
+
+// MaxMemo is how many bytes of a task are remembered.
+const MaxMemo = 16 << 10
+
+// Remember keeps what the scheduler wants to know of a task in its next life, in
+// place of what it said before; nothing forgets it. It does not travel. While
+// there is no space the newest is kept in memory, and the answer is ErrFull.
+func (j *Journal) Remember(ctx context.Context, task fleet.TaskID, text []byte) error {
+	if len(text) > MaxMemo {
+		return fmt.Errorf("remember %s: %d bytes, at most %d are kept of a task", task, len(text), MaxMemo)
+	}
+	return j.append(ctx, record{memo: &memo{Task: task, Text: text}})
+}
+
+// Recall returns what was remembered of a task last; nil: nothing.
+func (j *Journal) Recall(task fleet.TaskID) []byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return bytes.Clone(j.state.memos[task])
+}
+
+// Remembered lists the tasks of which something is remembered, by name.
+func (j *Journal) Remembered() []fleet.TaskID {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Sorted(maps.Keys(j.state.memos))
+}
+
+// Did notes that an order was carried out that has no run to show for it, so that
+// OrderDecided says so. It does not travel. While there is no space it is kept in
+// memory, and the answer is ErrFull.
+func (j *Journal) Did(ctx context.Context, order fleet.OrderID, at time.Time) error {
+	return j.append(ctx, record{done: &done{Order: order, At: at.UnixNano()}})
 }
 
 func (j *Journal) append(ctx context.Context, r record) error {

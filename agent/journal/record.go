@@ -26,6 +26,8 @@ const (
 	kindRun          byte = 2
 	kindWatermark    byte = 3
 	kindAcknowledged byte = 4
+	kindMemo         byte = 5
+	kindDone         byte = 6
 )
 
 var (
@@ -46,6 +48,8 @@ type record struct {
 	run          *runEntry
 	watermark    *watermark
 	acknowledged *acknowledged
+	memo         *memo
+	done         *done
 	checkpoint   *checkpoint
 }
 
@@ -85,6 +89,19 @@ type acknowledged struct {
 	Sequence uint64 `cbor:"1,keyasint"`
 }
 
+// memo is what the scheduler wants to know of a task in its next life; without
+// text there is nothing any more.
+type memo struct {
+	Task fleet.TaskID `cbor:"1,keyasint"`
+	Text []byte       `cbor:"2,keyasint,omitempty"`
+}
+
+// done says that an order without a run of its own was carried out.
+type done struct {
+	Order fleet.OrderID `cbor:"1,keyasint"`
+	At    int64         `cbor:"2,keyasint"`
+}
+
 // checkpoint is the whole state; instants are Unix nanoseconds.
 type checkpoint struct {
 	Decided      map[fleet.TaskID]int64  `cbor:"1,keyasint,omitempty"`
@@ -93,6 +110,7 @@ type checkpoint struct {
 	Acknowledged uint64                  `cbor:"4,keyasint,omitempty"`
 	LastRun      uint64                  `cbor:"5,keyasint,omitempty"`
 	Counted      map[fleet.TaskID]uint64 `cbor:"6,keyasint,omitempty"`
+	Memos        map[fleet.TaskID][]byte `cbor:"7,keyasint,omitempty"`
 }
 
 // lastOf returns the last nominal instant that the run accounts for.
@@ -126,6 +144,10 @@ func (r *record) parts() (byte, any) {
 		return kindWatermark, r.watermark
 	case r.acknowledged != nil:
 		return kindAcknowledged, r.acknowledged
+	case r.memo != nil:
+		return kindMemo, r.memo
+	case r.done != nil:
+		return kindDone, r.done
 	default:
 		return kindCheckpoint, r.checkpoint
 	}
@@ -169,6 +191,12 @@ func decodeRecord(payload []byte) (record, error) {
 	case kindAcknowledged:
 		r.acknowledged = new(acknowledged)
 		target = r.acknowledged
+	case kindMemo:
+		r.memo = new(memo)
+		target = r.memo
+	case kindDone:
+		r.done = new(done)
+		target = r.done
 	default:
 		return r, fmt.Errorf("record kind %d is not known to this version", payload[0])
 	}

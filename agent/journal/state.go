@@ -23,6 +23,7 @@ type state struct {
 	counted      map[fleet.TaskID]uint64 // the generation that tasks are due under now
 	orders       map[fleet.OrderID]int64
 	open         map[fleet.RunID]runEntry
+	memos        map[fleet.TaskID][]byte
 }
 
 func newState() *state {
@@ -32,11 +33,13 @@ func newState() *state {
 		counted: map[fleet.TaskID]uint64{},
 		orders:  map[fleet.OrderID]int64{},
 		open:    map[fleet.RunID]runEntry{},
+		memos:   map[fleet.TaskID][]byte{},
 	}
 }
 
 // allows returns a Conflict where the run may not move to the state that the
-// record says. A run that is not open may begin, or be settled at once.
+// record says. A run that is not open may begin, or be settled at once; one that
+// waits may say anew what it waits for.
 func (s *state) allows(r record) error {
 	if r.run == nil {
 		return nil
@@ -44,6 +47,7 @@ func (s *state) allows(r record) error {
 	to := r.run.Run.State
 	open, known := s.open[r.run.Run.ID]
 	switch {
+	case known && open.Run.State == fleet.RunPending && to == fleet.RunPending:
 	case known && !open.Run.State.MayMoveTo(to):
 		return fleet.Errorf(fleet.Conflict, "run %s is %s and cannot become %s", r.run.Run.ID, open.Run.State, to)
 	case !known && to == fleet.RunRunning:
@@ -62,6 +66,10 @@ func (s *state) step(sequence uint64, r record) {
 		s.stepWatermark(sequence, r.watermark)
 	case r.acknowledged != nil:
 		s.acknowledged = max(s.acknowledged, r.acknowledged.Sequence)
+	case r.memo != nil:
+		s.stepMemo(r.memo)
+	case r.done != nil:
+		s.orders[r.done.Order] = max(s.orders[r.done.Order], r.done.At)
 	case r.checkpoint != nil:
 		s.restore(r.checkpoint)
 	}
@@ -92,6 +100,14 @@ func (s *state) stepWatermark(sequence uint64, w *watermark) {
 	}
 }
 
+func (s *state) stepMemo(m *memo) {
+	if len(m.Text) == 0 {
+		delete(s.memos, m.Task)
+	} else {
+		s.memos[m.Task] = m.Text
+	}
+}
+
 func (s *state) decide(task fleet.TaskID, nominal int64) {
 	if last, known := s.decided[task]; !known || nominal > last {
 		s.decided[task] = nominal
@@ -110,26 +126,26 @@ func (s *state) checkpoint(now time.Time) *checkpoint {
 		Acknowledged: s.acknowledged,
 		LastRun:      s.lastRun,
 		Counted:      maps.Clone(s.counted),
+		Memos:        maps.Clone(s.memos),
 	}
 }
 
 func (s *state) restore(c *checkpoint) {
 	s.acknowledged = max(s.acknowledged, c.Acknowledged)
 	s.lastRun = c.LastRun
-	s.decided, s.orders, s.counted = maps.Clone(c.Decided), maps.Clone(c.Orders), maps.Clone(c.Counted)
-	if s.counted == nil {
-		s.counted = map[fleet.TaskID]uint64{}
-	}
-	if s.decided == nil {
-		s.decided = map[fleet.TaskID]int64{}
-	}
-	if s.orders == nil {
-		s.orders = map[fleet.OrderID]int64{}
-	}
+	s.decided, s.orders, s.counted, s.memos = copied(c.Decided), copied(c.Orders), copied(c.Counted), copied(c.Memos)
 	s.open = make(map[fleet.RunID]runEntry, len(c.Open))
 	for _, run := range c.Open {
 		s.open[run.Run.ID] = run
 	}
+}
+
+// copied returns a copy that may be written to, also of no map.
+func copied[M ~map[K]V, K comparable, V any](m M) M {
+	if m == nil {
+		return M{}
+	}
+	return maps.Clone(m)
 }
 
 func (s *state) openRuns() []runEntry {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -264,27 +265,38 @@ func (j *Journal) refuse(r request, err error) {
 // reason in a row become one range, so that a long outage of the disk costs few
 // records per task.
 func (j *Journal) hold(r record) {
-	for i := len(j.active.held) - 1; i >= 0 && r.run != nil; i-- {
-		if stint := j.active.held[i].watermark; stint != nil && stint.Task == r.run.Run.Task {
-			break
-		} else if stint != nil {
-			continue
-		}
-		earlier := &j.active.held[i].run.Run
-		if earlier.Task != r.run.Run.Task || earlier.Order != "" {
-			continue
-		}
-		if extends(earlier, &r.run.Run) {
-			earlier.Until = lastOf(&r.run.Run)
-			earlier.Count = max(1, earlier.Count) + max(1, r.run.Run.Count)
-			return
-		}
-		break // the order on disk is that of the instants
+	switch {
+	case r.memo != nil: // only the newest of a task counts
+		j.active.held = slices.DeleteFunc(j.active.held, func(h record) bool { return h.memo != nil && h.memo.Task == r.memo.Task })
+	case r.run != nil && j.widen(r):
+		return
 	}
 	j.active.held = append(j.active.held, r)
 	j.mu.Lock()
 	j.stats.Held = len(j.active.held)
 	j.mu.Unlock()
+}
+
+// widen lets the outcome of the task that is held last tell of this one, too, if
+// it can.
+func (j *Journal) widen(r record) bool {
+	for i := len(j.active.held) - 1; i >= 0; i-- {
+		held := &j.active.held[i]
+		if held.watermark != nil && held.watermark.Task == r.run.Run.Task {
+			return false
+		}
+		if held.run == nil || held.run.Run.Task != r.run.Run.Task || held.run.Run.Order != "" {
+			continue
+		}
+		earlier := &held.run.Run
+		if !extends(earlier, &r.run.Run) {
+			return false // the order on disk is that of the instants
+		}
+		earlier.Until = lastOf(&r.run.Run)
+		earlier.Count = max(1, earlier.Count) + max(1, r.run.Run.Count)
+		return true
+	}
+	return false
 }
 
 func extends(earlier, later *compact.Run) bool {
@@ -405,5 +417,5 @@ func (r *record) begins() bool {
 
 // settles reports whether the record must never be dropped.
 func (r *record) settles() bool {
-	return r.run != nil && !r.begins() || r.watermark != nil
+	return r.run != nil && !r.begins() || r.watermark != nil || r.memo != nil || r.done != nil
 }

@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// sighting is when an agent first started in a boot.
+type sighting struct {
+	Boot string    `json:"boot_id"`
+	At   time.Time `json:"at"`
+}
+
+// bootSeen returns when an agent first started since the host booted: the instant
+// at which its startup tasks are due. It is kept in the state directory, so that
+// neither a restart of the agent nor a clock that is set moves it. Zero when that
+// cannot be kept: nothing is due then, rather than twice.
+func bootSeen(stateDir, boot string, now, booted time.Time, log *slog.Logger) time.Time {
+	path := filepath.Join(stateDir, "boot.json")
+	last, err := readSighting(path)
+	switch {
+	case boot == "":
+		log.Warn("startup tasks are not due: the kernel does not tell one boot from another")
+		return time.Time{}
+	case err == nil && last.Boot == boot:
+		return last.At
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		// Whether an agent ran since the boot is not known. Whatever one has begun
+		// it begun after it, so nothing is due again that is counted from there.
+		log.Warn("first start since the boot not known, counting from the boot", "file", path, "error", err)
+		now = booted
+	}
+	next := sighting{boot, now.Round(0).UTC()}
+	text, err := json.Marshal(next)
+	if err == nil {
+		err = replaceFile(path, append(text, '\n'))
+	}
+	if err != nil {
+		log.Error("startup tasks are not due: the start of the agent cannot be kept", "error", err)
+		return time.Time{}
+	}
+	return next.At
+}
+
+func readSighting(path string) (sighting, error) {
+	var s sighting
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return s, err
+	}
+	if s.Boot == "" || s.At.IsZero() {
+		return s, errors.New("no boot_id and at in it")
+	}
+	return s, nil
+}
+
+// bootID returns what tells this boot from all others; empty: the kernel does
+// not say.
+func bootID() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// replaceFile makes a file durable in place of the one of that name: after a
+// crash there is the one or the other.
+func replaceFile(path string, content []byte) error {
+	temporary := path + ".new"
+	if err := writeSynced(temporary, content); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeSynced(path string, content []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// syncDir makes names durable: without it they may be gone after a loss of power.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
