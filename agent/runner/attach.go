@@ -11,7 +11,8 @@ import (
 
 // Attach takes up a run that an earlier agent began and did not end. A process
 // that still runs is accompanied to its end; otherwise the run is settled as
-// what can be proved about it. It returns at once.
+// what can be proved about it; one whose outcome was decided already (Before) is
+// settled as that. It returns at once.
 func (r *Runner) Attach(run fleet.Run, noted []byte) {
 	c := r.enter(&run)
 	r.work.Go(func() {
@@ -24,7 +25,11 @@ func (r *Runner) takeUp(c *companion, noted []byte) {
 	var err error
 	c.handle, err = decodeHandle(noted)
 	switch {
+	case c.run.State.Terminal():
+		r.settle(c)
+		return
 	case c.run.State == fleet.RunPending:
+		c.run.Again = nil
 		r.giveUp(c, fleet.RunMissed, fleet.MissedAgentDown, "it waited for its turn when the agent ended")
 		return
 	case err != nil:

@@ -20,8 +20,8 @@ type companion struct {
 	captures captures
 	settled  bool // has an outcome
 
-	cancel chan string   // why somebody wants it stopped
-	over   chan struct{} // closed after its outcome
+	halt chan halt     // why somebody wants it stopped
+	over chan struct{} // closed after its outcome
 }
 
 // The output of a run is looked at soon after its start and then ever less
@@ -35,6 +35,7 @@ const (
 type ending struct {
 	timedOut  bool
 	cancelled bool
+	reason    fleet.Reason // for which it was stopped
 	why       string
 	left      int // processes that could not be ended
 }
@@ -58,6 +59,7 @@ func (r *Runner) accompany(c *companion) {
 		return
 	}
 	now := time.Now().UTC()
+	r.config.Over(c.run.ID)
 	c.run.Ended = &now
 	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
 	c.noteStatus(end)
@@ -114,9 +116,9 @@ func (r *Runner) await(c *companion) (ending, bool) {
 			end.timedOut = true
 			end.why = fmt.Sprintf("still running %s after its start, stopped", time.Since(*c.run.Started).Round(time.Millisecond))
 			stop()
-		case why := <-c.cancel:
+		case why := <-c.halt:
 			if !stopping && !c.process.exited() {
-				end.cancelled, end.why = true, why
+				end.cancelled, end.reason, end.why = why.reason == "", why.reason, why.detail
 				stop()
 			}
 		case <-look.C:
@@ -175,6 +177,9 @@ func (c *companion) noteStatus(end ending) {
 	} else {
 		c.noteChild(end)
 	}
+	if c.run.State == fleet.RunRan {
+		c.run.Reason = end.reason
+	}
 	if end.left > 0 {
 		c.run.Detail += fmt.Sprintf("; %d of its processes cannot be killed, they wait for a device", end.left)
 	}
@@ -187,7 +192,7 @@ func (c *companion) noteEnd(s *status, end *ending) {
 	c.run.Ended = &ended
 	c.noteWait(s.Wait)
 	end.left = max(end.left, s.Left)
-	if s.TimedOut && !end.cancelled {
+	if s.TimedOut && !end.cancelled && end.reason == "" {
 		c.run.TimedOut = true
 		c.run.Detail = fmt.Sprintf("still running %s after its start, stopped", c.handle.Timeout)
 	}
@@ -221,7 +226,7 @@ func (c *companion) noteWait(status syscall.WaitStatus) {
 // noteUnwatched settles a run whose end nobody saw who could tell how it was.
 func (c *companion) noteUnwatched(end ending) {
 	c.process.release()
-	if end.timedOut || end.cancelled {
+	if end.timedOut || end.cancelled || end.reason != "" {
 		return
 	}
 	c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied

@@ -28,13 +28,16 @@ type Recorder interface {
 
 // Config says how runs are carried out. Dir and Recorder are required.
 type Config struct {
-	Dir       string           // where output is kept; made when missing
-	Recorder  Recorder         // the journal
-	Ended     func(*fleet.Run) // called with every outcome; must not block; nil: nobody
-	Logger    *slog.Logger     // nil: slog.Default
-	KeepRuns  int              // runs of a task whose output is kept; zero: 20
-	KeepBytes int64            // of all output together; zero: 1 GiB
-	Accounts  string           // directory of passwd and group; empty: /etc
+	Dir      string           // where output is kept; made when missing
+	Recorder Recorder         // the journal
+	Ended    func(*fleet.Run) // called with every outcome; must not block; nil: nobody
+	// Over is called when the process of a run is gone, before the run is
+	// settled and its notes are taken away; nil: nobody.
+	Over      func(fleet.RunID)
+	Logger    *slog.Logger // nil: slog.Default
+	KeepRuns  int          // runs of a task whose output is kept; zero: 20
+	KeepBytes int64        // of all output together; zero: 1 GiB
+	Accounts  string       // directory of passwd and group; empty: /etc
 	// Guardian is the program, and its argv, that calls Guard to be the parent
 	// of the commands. Empty: the runner is that itself, and what ends while no
 	// agent runs has no known exit status.
@@ -47,6 +50,15 @@ type Spec struct {
 	Execute fleet.Execute
 	Limits  fleet.Limits
 	Facts   []Fact // what else the command sees, as FLEETCRON_<Name>
+
+	Retry fleet.Retry // whether another attempt follows, decided when this one is settled
+	First time.Time   // when the first attempt began; zero: now
+	// Whole lets the run end only when everything that it has started is gone:
+	// what its main process leaves behind is stopped.
+	Whole bool
+	// Begin is the instant, as time since boot, after which it must not begin
+	// any more: its lease would not hold. Zero: none.
+	Begin time.Duration
 }
 
 // Fact is one more thing that a command is told about its run.
@@ -86,6 +98,11 @@ type handle struct {
 	Timeout time.Duration `json:"timeout,omitempty"` // zero: none
 	Grace   time.Duration `json:"grace"`
 	Quota   int64         `json:"quota"` // of each stream
+	Whole   bool          `json:"whole,omitempty"`
+
+	Retry  fleet.Retry `json:"retry,omitzero"`
+	First  time.Time   `json:"first,omitzero"`   // when the first attempt began
+	Before *fleet.Run  `json:"before,omitempty"` // of an attempt that waits: how the one before ended
 
 	Guard *keeper `json:"guard,omitempty"` // nil: the agent itself was the parent
 }
@@ -102,6 +119,9 @@ func New(config Config) (*Runner, error) {
 	}
 	if config.Ended == nil {
 		config.Ended = func(*fleet.Run) {}
+	}
+	if config.Over == nil {
+		config.Over = func(fleet.RunID) {}
 	}
 	if config.KeepRuns == 0 {
 		config.KeepRuns = 20
@@ -183,6 +203,10 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
+		Whole: spec.Whole, Retry: spec.Retry, First: spec.First.UTC(),
+	}
+	if spec.First.IsZero() {
+		c.handle.First = time.Now().UTC()
 	}
 	if c.guard = r.guardian(); c.guard != nil {
 		c.handle.Guard = &c.guard.keeper
@@ -216,6 +240,23 @@ func (r *Runner) isClosing() bool {
 // Cancel stops a run and all that it started: TERM, grace, KILL. It returns at
 // once, false when no such run is going on. The reason is for people.
 func (r *Runner) Cancel(run fleet.RunID, reason string) bool {
+	return r.halt(run, halt{detail: reason})
+}
+
+// Stop stops a run like Cancel, and it ends as one that ran and failed for the
+// reason: nobody wanted it gone, it does not do its work.
+func (r *Runner) Stop(run fleet.RunID, reason fleet.Reason, detail string) bool {
+	return r.halt(run, halt{reason, detail})
+}
+
+// halt is why a run is to stop; without a reason it is cancelled.
+type halt struct {
+	reason fleet.Reason
+	detail string
+}
+
+// halt tells the companion of a run to stop it. The first one to tell counts.
+func (r *Runner) halt(run fleet.RunID, why halt) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c, running := r.running[run]
@@ -223,7 +264,7 @@ func (r *Runner) Cancel(run fleet.RunID, reason string) bool {
 		return false
 	}
 	select {
-	case c.cancel <- reason:
+	case c.halt <- why:
 	default: // it is being cancelled already
 	}
 	return true
@@ -241,7 +282,7 @@ func (r *Runner) Running() []fleet.RunID {
 }
 
 func (r *Runner) enter(run *fleet.Run) *companion {
-	c := &companion{run: *run, cancel: make(chan string, 1), over: make(chan struct{})}
+	c := &companion{run: *run, halt: make(chan halt, 1), over: make(chan struct{})}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running[run.ID] = c
@@ -290,7 +331,8 @@ func (r *Runner) notBegun(c *companion, err error) {
 func (r *Runner) settle(c *companion) (durable bool) {
 	run := &c.run
 	c.settled = true
-	run.Detail = validTail([]byte(run.Detail), 1024)
+	run.Detail = validTail([]byte(run.Detail), maxDetail)
+	r.followUp(c)
 	err := r.config.Recorder.Record(context.Background(), *run, nil)
 	if err != nil {
 		r.log.Warn("outcome not on disk yet", "run", run.ID, "task", run.Task, "state", run.State, "error", err)

@@ -210,14 +210,14 @@ func TestKernelsWithoutPidfd(t *testing.T) {
 	path, line := fifo(t)
 	spec := b.spec(sh(`echo $$ > $F; sleep 1000`))
 	spec.Execute.Env = map[string]string{"F": path}
-	c := &companion{cancel: make(chan string, 1), over: make(chan struct{}), run: spec.Run, handle: handle{Quota: minQuota, Grace: time.Minute}}
+	c := &companion{halt: make(chan halt, 1), over: make(chan struct{}), run: spec.Run, handle: handle{Quota: minQuota, Grace: time.Minute}}
 	if failed := b.Runner.start(spec, c); failed != nil {
 		t.Fatal(failed)
 	}
 	c.process.release()
 	c.process = accompany(c.process.pid, c.process.start, -1, true)
 	started := pids(t, line())
-	c.cancel <- "stop"
+	c.halt <- halt{detail: "stop"}
 	b.accompany(c)
 	if got := c.run; got.Signal != "SIGTERM" {
 		t.Errorf("%+v", got)

@@ -157,9 +157,10 @@ func (r *Run) Occurrence() Occurrence {
 	return Occurrence{Task: r.Task, Scope: r.Host, Nominal: r.Due}
 }
 
-// Succeeded reports whether the command ran and ended with exit code 0.
+// Succeeded reports whether the command ran and ended with exit code 0, and was
+// not stopped.
 func (r *Run) Succeeded() bool {
-	return r.State == RunRan && r.Exit != nil && *r.Exit == 0 && !r.TimedOut && !r.Cancelled
+	return r.State == RunRan && r.Exit != nil && *r.Exit == 0 && !r.TimedOut && !r.Cancelled && r.Reason == ""
 }
 
 // Failed reports whether the run ended otherwise than it should have: a bad
