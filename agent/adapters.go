@@ -17,7 +17,7 @@ type starter struct {
 	runner    *runner.Runner
 	host      fleet.HostID
 	recorder  recorder
-	ended     func(task fleet.TaskID, run fleet.RunID)
+	ended     func(run *fleet.Run)
 	addresses func() ([]netip.Addr, error) // of the host, now
 	queue     *queue                       // of runs that wait for a place in the fleet
 	start     func(ctx context.Context, spec runner.Spec) error
@@ -33,7 +33,7 @@ func (s starter) Begin(ctx context.Context, due scheduler.Due) error {
 		run.Detail = "none of the host's addresses is in the task's networks now"
 		err := s.recorder.Settle(ctx, run)
 		if err == nil {
-			s.ended(run.Task, run.ID)
+			s.ended(&run)
 		}
 		return err
 	}
@@ -92,6 +92,18 @@ func (s starter) Cancel(run fleet.RunID, reason string) {
 	}
 }
 
+// Stop stops a run for what it does.
+func (s starter) Stop(run fleet.RunID, because fleet.Reason, detail string) {
+	s.Cancel(run, string(because)+": "+detail)
+}
+
+// board shows how tasks stand to nobody.
+type board struct{}
+
+func (board) Stand(fleet.Standing) {}
+
+func (board) Unstand(fleet.TaskID) {}
+
 // recorder lets the scheduler settle what does not become a run.
 type recorder struct{ journal *journal.Journal }
 
@@ -115,10 +127,28 @@ func (r recorder) Count(ctx context.Context, stint fleet.Stint) error {
 	return err
 }
 
-func runsOf(open []journal.OpenRun) []fleet.Run {
-	runs := make([]fleet.Run, len(open))
+// Remember records what the scheduler wants to know again.
+func (r recorder) Remember(ctx context.Context, task fleet.TaskID, memo []byte) error {
+	err := r.journal.Remember(ctx, task, memo)
+	if errors.Is(err, journal.ErrFull) {
+		return nil
+	}
+	return err
+}
+
+// Did records that an order was carried out.
+func (r recorder) Did(ctx context.Context, order fleet.Order) error {
+	err := r.journal.Did(ctx, order.ID, order.Due)
+	if errors.Is(err, journal.ErrFull) {
+		return nil
+	}
+	return err
+}
+
+func runsOf(open []journal.OpenRun) []scheduler.RunFound {
+	runs := make([]scheduler.RunFound, len(open))
 	for i := range open {
-		runs[i] = open[i].Run
+		runs[i].Run = open[i].Run
 	}
 	return runs
 }

@@ -21,7 +21,7 @@ func TestATaskDoesNotRunWhereItsNetworksAreNot(t *testing.T) {
 	const host = fleet.HostID("00000000000000000000000000000001")
 	s := starter{
 		host: host, recorder: recorder{book},
-		ended:     func(_ fleet.TaskID, run fleet.RunID) { ended = append(ended, run) },
+		ended:     func(run *fleet.Run) { ended = append(ended, run.ID) },
 		addresses: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.168.7.1")}, nil },
 	}
 	task := fleet.Task{Name: "x", Where: fleet.Where{Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}

@@ -77,7 +77,7 @@ type filler struct {
 	adopter  *adopt.Adopter
 	start    func(ctx context.Context, spec runner.Spec) error
 	recorder recorder
-	ended    func(task fleet.TaskID, run fleet.RunID)
+	ended    func(run *fleet.Run)
 }
 
 // Start begins a run; one whose secrets nobody knows is missed, with the reason.
@@ -92,7 +92,7 @@ func (f filler) Start(ctx context.Context, spec runner.Spec) error {
 	if err := f.recorder.Settle(ctx, run); err != nil {
 		return err
 	}
-	f.ended(run.Task, run.ID)
+	f.ended(&run)
 	return nil
 }
 

@@ -48,7 +48,7 @@ func TestAMaskIsNeverRun(t *testing.T) {
 	var begun, over int
 	fill := filler{
 		adopter, func(context.Context, runner.Spec) error { begun++; return nil }, recorder{book},
-		func(fleet.TaskID, fleet.RunID) { over++ },
+		func(*fleet.Run) { over++ },
 	}
 	run := fleet.Run{ID: "01997c5e-0000-7000-8000-000000000001", Task: "data/x", Host: thisHost, Due: time.Now().UTC(), State: fleet.RunBegun, Attempt: 1}
 	spec := runner.Spec{Run: run, Execute: fleet.Execute{Command: fleet.Command{Shell: "mysql -p<redacted:00112233>"}}}

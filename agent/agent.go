@@ -62,7 +62,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	var plans *scheduler.Scheduler // made below, before anything can end
 	runs, err := runner.New(runner.Config{
 		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian,
-		Ended: func(run *fleet.Run) { plans.Ended(run.Task, run.ID) },
+		Ended: func(run *fleet.Run) { plans.Ended(run) },
 	})
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	defer collectors.Close()
-	ended := func(task fleet.TaskID, run fleet.RunID) { plans.Ended(task, run) }
+	ended := func(run *fleet.Run) { plans.Ended(run) }
 	places := newQueue(id, collectors.work, recorder{book}, log)
 	defer places.Close()
 	taken, err := newAdoptions(ctx, cfg, id, masker, log)
@@ -84,13 +84,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	fill := filler{taken.adopter, runs.Start, recorder{book}, ended}
 	places.start, places.ended = fill.Start, ended
 
-	open := book.OpenRuns()
+	open, started := book.OpenRuns(), time.Now()
 	plans = scheduler.New(scheduler.Config{
 		Host: id, Memory: book, Recorder: recorder{book},
 		Starter: starter{
 			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses, ended: ended, queue: places, start: fill.Start,
 		},
-		Open: runsOf(open), Booted: bootTime(), Logger: log,
+		Board: board{}, Open: runsOf(open), Logger: log,
+		Life: scheduler.Life{Started: started, Booted: bootTime(), BootSeen: bootSeen(cfg.StateDir, bootID(), started, bootTime(), log)},
 	})
 	files, err := filewatch.Open(filepath.Join(cfg.StateDir, "files.json"), id, log)
 	if err != nil {

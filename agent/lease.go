@@ -35,7 +35,7 @@ type queue struct {
 	grantor grantor
 	record  settler
 	start   func(ctx context.Context, spec runner.Spec) error
-	ended   func(task fleet.TaskID, run fleet.RunID)
+	ended   func(run *fleet.Run)
 	log     *slog.Logger
 	elapsed func() time.Duration // a clock that also counts while the host is suspended
 
@@ -204,7 +204,7 @@ func (q *queue) settle(spec runner.Spec, state fleet.RunState, reason fleet.Reas
 	if err := q.record.Settle(context.WithoutCancel(q.life), run); err != nil {
 		q.log.Error("outcome not recorded", "run", run.ID, "task", run.Task, "state", run.State, "error", err)
 	}
-	q.ended(run.Task, run.ID)
+	q.ended(&run)
 }
 
 // sinceBoot is how long the host is up, suspended or not.

@@ -96,10 +96,10 @@ func newWaitingRoom(p *places) *waitingRoom {
 		w.started = append(w.started, spec)
 		return nil
 	}
-	w.ended = func(_ fleet.TaskID, run fleet.RunID) {
+	w.ended = func(run *fleet.Run) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.ends = append(w.ends, run)
+		w.ends = append(w.ends, run.ID)
 	}
 	return w
 }

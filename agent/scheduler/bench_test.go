@@ -14,6 +14,7 @@ type forgetful struct{}
 func (forgetful) LastDecided(fleet.TaskID) (time.Time, bool) { return time.Time{}, false }
 func (forgetful) OrderDecided(fleet.OrderID) bool            { return false }
 func (forgetful) Counted(fleet.TaskID) uint64                { return 0 }
+func (forgetful) Recall(fleet.TaskID) []byte                 { return nil }
 
 // tenThousand is a plan of tasks due every ten minutes, at 600 different
 // seconds.
@@ -30,7 +31,7 @@ func tenThousand() []fleet.Assignment {
 // BenchmarkStep is a second of a host with 10,000 tasks: the tick, about 17
 // runs that begin and as many that end.
 func BenchmarkStep(b *testing.B) {
-	s := NewState(host, forgetful{}, noon, time.Time{})
+	s := NewState(host, forgetful{}, Life{Started: noon})
 	s.Step(noon, PlanChanged{Assignments: tenThousand()})
 	now := noon
 	var begun []RunEnded
@@ -41,7 +42,7 @@ func BenchmarkStep(b *testing.B) {
 		begun = begun[:0]
 		for _, a := range s.Step(now, Tick{}) {
 			if due, is := a.(Begin); is {
-				begun = append(begun, RunEnded{due.Due.Task(), due.Due.Run})
+				begun = append(begun, RunEnded{due.Due.Record(host)})
 			}
 		}
 		for _, e := range begun {
@@ -54,7 +55,7 @@ func BenchmarkStep(b *testing.B) {
 
 // BenchmarkIdleStep is a tick at which nothing is due.
 func BenchmarkIdleStep(b *testing.B) {
-	s := NewState(host, forgetful{}, noon, time.Time{})
+	s := NewState(host, forgetful{}, Life{Started: noon})
 	s.Step(noon, PlanChanged{Assignments: tenThousand()})
 	b.ReportAllocs()
 	for b.Loop() {
@@ -64,7 +65,7 @@ func BenchmarkIdleStep(b *testing.B) {
 
 // BenchmarkSamePlan is a plan that comes again with one task changed.
 func BenchmarkSamePlan(b *testing.B) {
-	s := NewState(host, forgetful{}, noon, time.Time{})
+	s := NewState(host, forgetful{}, Life{Started: noon})
 	plan := tenThousand()
 	s.Step(noon, PlanChanged{Assignments: plan})
 	b.ReportAllocs()

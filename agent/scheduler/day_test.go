@@ -211,14 +211,14 @@ func (d *day) boot() {
 	if d.rand.IntN(3) == 0 {
 		booted = d.now().Add(-time.Duration(d.rand.Int64N(int64(time.Hour))))
 	}
-	d.state = NewState(host, d.memory, d.now(), booted)
+	d.state = NewState(host, d.memory, Life{Started: d.now(), Booted: booted})
 	for _, id := range d.runs() {
 		p := d.running[id]
 		if p.ends <= d.passed {
 			delete(d.running, id)
 			continue
 		}
-		d.step(RunFound{p.run})
+		d.step(RunFound{Run: p.run})
 	}
 	if d.state != nil {
 		d.step(PlanChanged{Assignments: slices.Clone(d.plan), Stored: true})
@@ -235,7 +235,7 @@ func (d *day) endRuns() {
 			continue
 		}
 		delete(d.running, id)
-		d.step(RunEnded{p.run.Task, id})
+		d.step(RunEnded{p.run})
 	}
 }
 

@@ -52,14 +52,14 @@ func (s *State) late(t *task, nominal time.Time) (fleet.Reason, time.Time) {
 	switch {
 	case !nominal.After(t.received):
 		return fleet.MissedSpecLate, t.received
-	case nominal.Before(s.booted) && !nominal.After(s.started):
-		until := s.booted.Add(-1)
-		if until.After(s.started) {
-			until = s.started
+	case nominal.Before(s.life.Booted) && !nominal.After(s.life.Started):
+		until := s.life.Booted.Add(-1)
+		if until.After(s.life.Started) {
+			until = s.life.Started
 		}
 		return fleet.MissedHostDown, until
-	case !nominal.After(s.started):
-		return fleet.MissedAgentDown, s.started
+	case !nominal.After(s.life.Started):
+		return fleet.MissedAgentDown, s.life.Started
 	case s.jumped.IsZero():
 		return fleet.MissedDeadline, farFuture
 	case nominal.After(s.jumped):
@@ -167,7 +167,7 @@ func (s *State) begin(now time.Time, t *task, i item) {
 	s.flush(now, t)
 	s.countBefore(now, t, i.nominal)
 	occurrence := fleet.Occurrence{Task: t.id, Scope: s.host, Nominal: i.nominal}
-	s.start(now, t, Due{Run: RunID(occurrence), Assignment: t.assignment, Nominal: i.nominal})
+	s.start(now, t, Due{Run: RunID(occurrence), Assignment: t.assignment, Nominal: i.nominal, Attempt: 1})
 }
 
 func (s *State) start(now time.Time, t *task, due Due) {

@@ -6,28 +6,50 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Event is something that happened: PlanChanged, RunFound, RunEnded, Tick, Mark,
-// ClockJumped or Stopping.
+// Event is something that happened: PlanChanged, RunFound, RunEnded, Probed,
+// Condemned, Tick, Mark, ClockJumped or Stopping.
 type Event interface{ event() }
 
-// PlanChanged replaces all assignments and orders of the host at once. Tasks
-// that did not change keep their phase, queue and runs. The assignments belong
-// to the state from then on.
+// PlanChanged replaces all assignments, orders and calendars of the host at once.
+// Tasks that did not change keep their phase, queue and runs. What it holds
+// belongs to the state from then on.
 type PlanChanged struct {
 	Assignments []fleet.Assignment
 	Orders      []fleet.Order
-	Stored      bool // it is what an earlier agent saved; a collector may know better
+	Calendars   []fleet.Calendar // those that the assignments name
+	Stored      bool             // it is what an earlier agent saved; a collector may know better
 }
 
-// RunFound tells of a run that an earlier agent began and that still goes on.
-// It comes before the first plan.
-type RunFound struct{ Run fleet.Run }
+// RunFound tells of a run that an earlier agent left: one that still goes on, or
+// an attempt that is pending until its Again. It comes before the first plan.
+// First, Cause and Payload are those of its Due, as far as they are known.
+type RunFound struct {
+	Run     fleet.Run
+	First   time.Time
+	Cause   string
+	Payload string
+}
 
 // RunEnded tells that a run is over, however it went. It comes once for every
-// Begin and every RunFound.
-type RunEnded struct {
-	Task fleet.TaskID
-	Run  fleet.RunID
+// Begin and every RunFound that goes on. If the run says Again, another attempt
+// follows: the scheduler begins it then, or settles it.
+type RunEnded struct{ Run fleet.Run }
+
+// Probed tells how a supervised command that runs answered.
+type Probed struct {
+	Task   fleet.TaskID
+	Run    fleet.RunID
+	Health fleet.HealthState
+	Detail string // the last bad answer, for people
+}
+
+// Condemned tells that a run is to be stopped for what it does: its probes
+// failed, it reports no progress, or it uses too much.
+type Condemned struct {
+	Task   fleet.TaskID
+	Run    fleet.RunID
+	Reason fleet.Reason // unhealthy, stalled or usage
+	Detail string       // a sentence for people
 }
 
 // Tick is the passing of time.
@@ -46,13 +68,16 @@ type Stopping struct{}
 func (PlanChanged) event() {}
 func (RunFound) event()    {}
 func (RunEnded) event()    {}
+func (Probed) event()      {}
+func (Condemned) event()   {}
 func (Tick) event()        {}
 func (ClockJumped) event() {}
 func (Mark) event()        {}
 func (Stopping) event()    {}
 
-// Action is something to do: Begin, Settle, Count, Cancel or Wake. Those of one
-// task are to be made durable in the order in which they come.
+// Action is something to do: Begin, Settle, Count, Remember, Did, Cancel, Stand,
+// Unstand or Wake. Those of one task are to be made durable in the order in which
+// they come.
 type Action interface{ action() }
 
 // Due is a run whose time has come.
@@ -63,6 +88,8 @@ type Due struct {
 	Order      fleet.OrderID     // set when it was ordered
 	Cause      string            // of an order that no person gave
 	Payload    string            // what the cause brought along
+	Attempt    int               // from 1
+	First      time.Time         // when the first attempt began; zero: this is it
 }
 
 // Task returns the task's identity.
@@ -72,7 +99,7 @@ func (d Due) Task() fleet.TaskID { return d.Assignment.Task.ID() }
 func (d Due) Record(host fleet.HostID) fleet.Run {
 	return fleet.Run{
 		ID: d.Run, Task: d.Task(), Generation: d.Assignment.Generation, Host: host,
-		Due: d.Nominal, Order: d.Order, Attempt: 1, State: fleet.RunBegun,
+		Due: d.Nominal, Order: d.Order, Attempt: d.Attempt, State: fleet.RunBegun,
 	}
 }
 
@@ -80,26 +107,48 @@ func (d Due) Record(host fleet.HostID) fleet.Run {
 type Begin struct{ Due Due }
 
 // Settle is the outcome of one instant, or of a range of them, that did not
-// become a run.
+// become a run; or of an attempt that was pending and is given up.
 type Settle struct{ Run fleet.Run }
 
 // Count says from when on a task is due on this host, and under which
 // generation. No instant up to there is due any more.
 type Count struct{ Stint fleet.Stint }
 
+// Remember says what the scheduler wants to know again in its next life, in place
+// of what it said before of that task; no memo: nothing. The task of a breaker
+// that several tasks share is "namespace/@key".
+type Remember struct {
+	Task fleet.TaskID
+	Memo []byte
+}
+
+// Did says that an order was carried out which has no run to show for it.
+type Did struct{ Order fleet.Order }
+
 // Cancel says that a run is to be stopped.
 type Cancel struct {
-	Task   fleet.TaskID
-	Run    fleet.RunID
-	Reason string // for people
+	Task    fleet.TaskID
+	Run     fleet.RunID
+	Reason  string       // for people
+	Because fleet.Reason // set: it then ran, and this says why it ended; empty: it was cancelled
 }
+
+// Stand says how a task stands now, in place of what was said before.
+type Stand struct{ Standing fleet.Standing }
+
+// Unstand says that there is nothing more to say of how a task stands.
+type Unstand struct{ Task fleet.TaskID }
 
 // Wake says when to step again if nothing happens before: always the last
 // action, and missing where there is nothing to wait for.
 type Wake struct{ At time.Time }
 
-func (Begin) action()  {}
-func (Settle) action() {}
-func (Count) action()  {}
-func (Cancel) action() {}
-func (Wake) action()   {}
+func (Begin) action()    {}
+func (Settle) action()   {}
+func (Count) action()    {}
+func (Remember) action() {}
+func (Did) action()      {}
+func (Cancel) action()   {}
+func (Stand) action()    {}
+func (Unstand) action()  {}
+func (Wake) action()     {}

@@ -86,7 +86,7 @@ func (s *State) advanceOrders(now time.Time) {
 // task is paused.
 func (s *State) carryOut(now time.Time, t *task, o fleet.Order) {
 	s.conclude(o)
-	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload})
+	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload, Attempt: 1})
 	s.arm(now, t)
 }
 

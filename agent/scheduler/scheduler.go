@@ -18,7 +18,9 @@ type Starter interface {
 	// or later. An error means that nothing was begun and nothing is on disk.
 	Begin(ctx context.Context, due Due) error
 	// Cancel stops a run that was begun, and does not wait for its end.
-	Cancel(run fleet.RunID, reason string)
+	Cancel(run fleet.RunID, detail string)
+	// Stop is Cancel of a run that ends as ran, for a reason of its own.
+	Stop(run fleet.RunID, because fleet.Reason, detail string)
 }
 
 // Recorder makes decisions durable. It returns when they are on disk.
@@ -27,6 +29,18 @@ type Recorder interface {
 	Settle(ctx context.Context, run fleet.Run) error
 	// Count records from when on a task is due, and that nothing up to there is.
 	Count(ctx context.Context, stint fleet.Stint) error
+	// Remember records what Memory.Recall returns of the task from then on; no
+	// memo forgets it.
+	Remember(ctx context.Context, task fleet.TaskID, memo []byte) error
+	// Did records that an order was carried out, for Memory.OrderDecided and for
+	// whoever gave it.
+	Did(ctx context.Context, order fleet.Order) error
+}
+
+// Board shows how tasks stand. Its methods do not wait.
+type Board interface {
+	Stand(standing fleet.Standing)
+	Unstand(task fleet.TaskID)
 }
 
 // Config is what a Scheduler works with.
@@ -35,8 +49,9 @@ type Config struct {
 	Memory   Memory
 	Starter  Starter
 	Recorder Recorder
-	Open     []fleet.Run // runs of an earlier agent that go on
-	Booted   time.Time   // when the host did; zero: unknown
+	Board    Board
+	Open     []RunFound // runs of an earlier agent that go on, and attempts that are pending
+	Life     Life       // its Started zero: now
 	Logger   *slog.Logger
 }
 
@@ -54,13 +69,16 @@ type Scheduler struct {
 // New returns a scheduler that counts from now: what was due before and is not
 // decided was missed because the agent was down.
 func New(cfg Config) *Scheduler {
+	if cfg.Life.Started.IsZero() {
+		cfg.Life.Started = time.Now()
+	}
 	s := &Scheduler{
 		cfg:    cfg,
-		state:  NewState(cfg.Host, cfg.Memory, time.Now(), cfg.Booted),
+		state:  NewState(cfg.Host, cfg.Memory, cfg.Life),
 		signal: make(chan struct{}, 1),
 	}
-	for _, run := range cfg.Open {
-		s.put(RunFound{run})
+	for _, found := range cfg.Open {
+		s.put(found)
 	}
 	return s
 }
@@ -68,11 +86,17 @@ func New(cfg Config) *Scheduler {
 // Plan replaces what the host has to do. A stored plan is the one that an
 // earlier agent saved.
 func (s *Scheduler) Plan(plan *fleet.Plan, stored bool) {
-	s.put(PlanChanged{Assignments: plan.Assignments, Orders: plan.Orders, Stored: stored})
+	s.put(PlanChanged{Assignments: plan.Assignments, Orders: plan.Orders, Calendars: plan.Calendars, Stored: stored})
 }
 
 // Ended tells that a run is over.
-func (s *Scheduler) Ended(task fleet.TaskID, run fleet.RunID) { s.put(RunEnded{task, run}) }
+func (s *Scheduler) Ended(run *fleet.Run) { s.put(RunEnded{*run}) }
+
+// Probed tells how a supervised command answered.
+func (s *Scheduler) Probed(e Probed) { s.put(e) }
+
+// Condemn lets a run be stopped for what it does.
+func (s *Scheduler) Condemn(e Condemned) { s.put(e) }
 
 // CaughtUp returns when everything that was put before is decided and on disk,
 // or with the context's error. Run must be running.
@@ -222,7 +246,15 @@ func taskOf(a Action) (id fleet.TaskID, wake bool) {
 		return a.Run.Task, false
 	case Count:
 		return a.Stint.Task, false
+	case Remember:
+		return a.Task, false
+	case Did:
+		return a.Order.Task, false
 	case Cancel:
+		return a.Task, false
+	case Stand:
+		return a.Standing.Task, false
+	case Unstand:
 		return a.Task, false
 	}
 	return "", true
@@ -236,7 +268,7 @@ func (s *Scheduler) do(ctx context.Context, a Action) {
 	case Begin:
 		if err := s.cfg.Starter.Begin(ctx, a.Due); err != nil {
 			log.Error("run not begun", "task", a.Due.Task(), "run", a.Due.Run, "due", a.Due.Nominal, "error", err)
-			s.Ended(a.Due.Task(), a.Due.Run)
+			s.Ended(notBegun(a.Due, s.cfg.Host))
 		}
 	case Settle:
 		r := a.Run
@@ -249,8 +281,49 @@ func (s *Scheduler) do(ctx context.Context, a Action) {
 		if err := s.cfg.Recorder.Count(ctx, a.Stint); err != nil {
 			log.Error("stint not recorded", "task", a.Stint.Task, "generation", a.Stint.Generation, "after", a.Stint.After, "error", err)
 		}
-	case Cancel:
-		log.Info("run cancelled", "task", a.Task, "run", a.Run, "reason", a.Reason)
-		s.cfg.Starter.Cancel(a.Run, a.Reason)
+	case Remember:
+		if err := s.cfg.Recorder.Remember(ctx, a.Task, a.Memo); err != nil {
+			log.Error("not remembered", "task", a.Task, "memo", string(a.Memo), "error", err)
+		}
+	case Did:
+		log.Info("order carried out", "task", a.Order.Task, "order", a.Order.ID, "kind", a.Order.Kind, "by", a.Order.By)
+		if err := s.cfg.Recorder.Did(ctx, a.Order); err != nil {
+			log.Error("order not recorded as carried out", "task", a.Order.Task, "order", a.Order.ID, "error", err)
+		}
+	default:
+		s.tell(a)
 	}
 }
+
+// tell carries out an action that leaves nothing on disk.
+func (s *Scheduler) tell(a Action) {
+	switch a := a.(type) {
+	case Cancel:
+		s.cfg.Logger.Info("run stopped", "task", a.Task, "run", a.Run, "because", a.Because, "reason", a.Reason)
+		if a.Because != "" {
+			s.cfg.Starter.Stop(a.Run, a.Because, a.Reason)
+		} else {
+			s.cfg.Starter.Cancel(a.Run, a.Reason)
+		}
+	case Stand:
+		s.cfg.Board.Stand(a.Standing)
+	case Unstand:
+		s.cfg.Board.Unstand(a.Task)
+	}
+}
+
+// notBegun is the record of a run that could not be begun, of which nothing is on
+// disk: it has no outcome. An attempt is still pending there, so it is tried
+// again.
+func notBegun(due Due, host fleet.HostID) *fleet.Run {
+	run := due.Record(host)
+	run.State = fleet.RunPending
+	if run.Attempt > 1 {
+		again := time.Now().UTC().Add(beginAgain)
+		run.Again = &again
+	}
+	return &run
+}
+
+// beginAgain is how long after an attempt could not be begun it is tried again.
+const beginAgain = time.Minute

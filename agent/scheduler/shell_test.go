@@ -51,11 +51,28 @@ func (h *hands) Begin(_ context.Context, due Due) error {
 	h.mu.Lock()
 	h.begun, h.at = append(h.begun, due), append(h.at, at)
 	h.mu.Unlock()
-	time.AfterFunc(h.takes, func() { h.scheduler.Ended(due.Task(), due.Run) })
+	over := due.Record(host)
+	time.AfterFunc(h.takes, func() { h.scheduler.Ended(&over) })
 	return nil
 }
 
 func (h *hands) Cancel(run fleet.RunID, _ string) { h.canceled = append(h.canceled, run) }
+
+func (h *hands) Stop(run fleet.RunID, _ fleet.Reason, _ string) { h.canceled = append(h.canceled, run) }
+
+func (h *hands) Remember(_ context.Context, task fleet.TaskID, memo []byte) error {
+	h.write(Remember{task, memo})
+	return nil
+}
+
+func (h *hands) Did(_ context.Context, order fleet.Order) error {
+	h.write(Did{order})
+	return nil
+}
+
+func (h *hands) Stand(standing fleet.Standing) { h.write(Stand{standing}) }
+
+func (h *hands) Unstand(task fleet.TaskID) { h.write(Unstand{task}) }
 
 func (h *hands) Settle(ctx context.Context, run fleet.Run) error {
 	if err := ctx.Err(); err != nil { // a journal writes nothing then
@@ -74,11 +91,11 @@ func (h *hands) Count(_ context.Context, stint fleet.Stint) error {
 }
 
 // live runs a scheduler in a bubble until the story is told.
-func live(t *testing.T, h *hands, open []fleet.Run, story func()) {
+func live(t *testing.T, h *hands, open []RunFound, story func()) {
 	t.Helper()
 	h.memory = newMemory()
 	ctx, cancel := context.WithCancel(t.Context())
-	h.scheduler = New(Config{Host: host, Memory: h, Starter: h, Recorder: h, Open: open, Logger: slog.New(slog.DiscardHandler)})
+	h.scheduler = New(Config{Host: host, Memory: h, Starter: h, Recorder: h, Board: h, Open: open, Logger: slog.New(slog.DiscardHandler)})
 	done := make(chan error)
 	go func() { done <- h.scheduler.Run(ctx) }()
 	story()
@@ -196,12 +213,12 @@ func TestRunAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hands{takes: time.Second}
 		old := fleet.Run{ID: "old", Task: "default/t", Due: time.Now()}
-		live(t, h, []fleet.Run{old}, func() {
+		live(t, h, []RunFound{{Run: old}}, func() {
 			a := every(10*time.Second, nil)
 			a.Since = time.Now()
 			h.scheduler.Plan(planOf(a), true)
 			time.Sleep(15 * time.Second)
-			h.scheduler.Ended("default/t", "old")
+			h.scheduler.Ended(&old)
 			time.Sleep(10 * time.Second)
 		})
 		if len(h.settled) != 1 || h.settled[0].Reason != fleet.SkippedOverlap || len(h.begun) != 1 {

@@ -18,6 +18,17 @@ type Memory interface {
 	Counted(task fleet.TaskID) uint64
 	// OrderDecided reports whether the order was carried out or settled.
 	OrderDecided(order fleet.OrderID) bool
+	// Recall returns what was remembered of the task last; nil: nothing.
+	Recall(task fleet.TaskID) []byte
+}
+
+// Life is when this agent and its host came up, by the wall clock.
+type Life struct {
+	Started time.Time // this agent
+	Booted  time.Time // the host; zero: not known
+	// BootSeen is when an agent first started in this boot: Started, if it is
+	// this one. Zero: not known, and what is due at a boot is not due.
+	BootSeen time.Time
 }
 
 // State is everything the scheduler knows. Only Step changes it; it belongs to
@@ -25,8 +36,7 @@ type Memory interface {
 type State struct {
 	host    fleet.HostID
 	memory  Memory
-	started time.Time // of this agent
-	booted  time.Time // of this host; zero: unknown
+	life    Life
 	last    time.Time // now, of the step before
 	planned time.Time // when the last plan came from a collector; zero: none did yet
 	jumped  time.Time // where the clock last left off to jump forward; zero: it did not in this step
@@ -39,11 +49,11 @@ type State struct {
 	actions []Action
 }
 
-// NewState returns the state of an agent that starts now on a host that booted
-// at the given time, if that is known. Both are wall-clock times.
-func NewState(host fleet.HostID, memory Memory, now, booted time.Time) *State {
+// NewState returns the state of an agent at its start.
+func NewState(host fleet.HostID, memory Memory, life Life) *State {
+	life = Life{wall(life.Started), wall(life.Booted), wall(life.BootSeen)}
 	return &State{
-		host: host, memory: memory, started: wall(now), booted: wall(booted), last: wall(now),
+		host: host, memory: memory, life: life, last: life.Started,
 		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{},
 		decided: map[fleet.OrderID]bool{}, stopped: map[fleet.OrderID]bool{},
 	}
@@ -300,11 +310,11 @@ func (s *State) remove(now time.Time, t *task) {
 
 // ended takes a run out and lets the next one in.
 func (s *State) ended(now time.Time, e RunEnded) {
-	t := s.tasks[e.Task]
+	t := s.tasks[e.Run.Task]
 	if t == nil {
 		return
 	}
-	i := slices.IndexFunc(t.running, func(r running) bool { return r.id == e.Run })
+	i := slices.IndexFunc(t.running, func(r running) bool { return r.id == e.Run.ID })
 	if i < 0 {
 		return
 	}

@@ -22,10 +22,11 @@ type memory struct {
 	decided map[fleet.TaskID]time.Time
 	counted map[fleet.TaskID]uint64
 	orders  map[fleet.OrderID]bool
+	memos   map[fleet.TaskID][]byte
 }
 
 func newMemory() *memory {
-	return &memory{map[fleet.TaskID]time.Time{}, map[fleet.TaskID]uint64{}, map[fleet.OrderID]bool{}}
+	return &memory{map[fleet.TaskID]time.Time{}, map[fleet.TaskID]uint64{}, map[fleet.OrderID]bool{}, map[fleet.TaskID][]byte{}}
 }
 
 func (m *memory) LastDecided(task fleet.TaskID) (time.Time, bool) {
@@ -36,6 +37,8 @@ func (m *memory) LastDecided(task fleet.TaskID) (time.Time, bool) {
 func (m *memory) Counted(task fleet.TaskID) uint64 { return m.counted[task] }
 
 func (m *memory) OrderDecided(order fleet.OrderID) bool { return m.orders[order] }
+
+func (m *memory) Recall(task fleet.TaskID) []byte { return m.memos[task] }
 
 // note does what the journal does with an action.
 func (m *memory) note(a Action) {
@@ -62,6 +65,10 @@ func (m *memory) note(a Action) {
 	case Count:
 		advance(a.Stint.Task, a.Stint.After)
 		m.counted[a.Stint.Task] = a.Stint.Generation
+	case Remember:
+		m.memos[a.Task] = a.Memo
+	case Did:
+		m.orders[a.Order.ID] = true
 	}
 }
 
@@ -74,7 +81,7 @@ type story struct {
 }
 
 func tell(t *testing.T, started string) *story {
-	return &story{t: t, memory: newMemory(), state: NewState(host, nil, clock(t, started), time.Time{})}
+	return &story{t: t, memory: newMemory(), state: NewState(host, nil, Life{Started: clock(t, started)})}
 }
 
 // clock reads "12:00:01", "12:00:01.5" on the day of noon, or a whole instant.
@@ -110,7 +117,7 @@ func (s *story) at(now string, event Event, want ...string) {
 }
 
 // ends is the event that the n-th run begun is over, from 0.
-func (s *story) ends(n int) RunEnded { return RunEnded{"default/t", s.begun[n]} }
+func (s *story) ends(n int) RunEnded { return RunEnded{fleet.Run{Task: "default/t", ID: s.begun[n]}} }
 
 // restart is the agent coming back with what is on disk.
 func (s *story) restart(now, booted string) {
@@ -118,7 +125,7 @@ func (s *story) restart(now, booted string) {
 	if booted != "" {
 		boot = clock(s.t, booted)
 	}
-	s.state = NewState(host, s.memory, clock(s.t, now), boot)
+	s.state = NewState(host, s.memory, Life{Started: clock(s.t, now), Booted: boot})
 }
 
 // say tells an action in a few words.
@@ -154,12 +161,44 @@ func say(a Action) string {
 			text += ", last " + hour(a.Stint.Last)
 		}
 		return text
+	case Remember:
+		return fmt.Sprintf("remember %s", a.Memo)
+	case Did:
+		return "did " + string(a.Order.ID)
 	case Cancel:
+		if a.Because != "" {
+			return "stop as " + string(a.Because) + ": " + a.Reason
+		}
 		return "cancel: " + a.Reason
+	case Stand:
+		return sayStanding(a.Standing, hour)
+	case Unstand:
+		return "unstand"
 	case Wake:
 		return "wake " + hour(a.At)
 	}
 	return fmt.Sprintf("%T", a)
+}
+
+// sayStanding tells how a task stands, as "stands crash_loop since 12:00:00, …".
+func sayStanding(is fleet.Standing, hour func(time.Time) string) string {
+	text := strings.TrimSpace("stands "+string(is.Phase)+string(is.Breaker)) + " since " + hour(is.Since)
+	if is.At != nil {
+		text += ", at " + hour(*is.At)
+	}
+	if is.Failures != 0 {
+		text += fmt.Sprintf(", %d failed", is.Failures)
+	}
+	if is.Restarts != 0 {
+		text += fmt.Sprintf(", %d restarts", is.Restarts)
+	}
+	if is.Health != "" {
+		text += ", " + string(is.Health)
+	}
+	if is.Detail != "" {
+		text += ": " + is.Detail
+	}
+	return text
 }
 
 // given is an assignment of task t, accepted at 11:59:00, with changes.
@@ -234,10 +273,10 @@ func TestOverlap(t *testing.T) {
 	})
 	t.Run("a run of the agent before counts", func(t *testing.T) {
 		s := tell(t, "11:59:30")
-		s.at("11:59:30", RunFound{fleet.Run{ID: "old", Task: "default/t", Due: noon.Add(-time.Hour)}})
+		s.at("11:59:30", RunFound{Run: fleet.Run{ID: "old", Task: "default/t", Due: noon.Add(-time.Hour)}})
 		s.at("11:59:31", plan(given(nil)), "pass 11:59:00", "wake 12:00:00")
 		s.at("12:00:00", Tick{}, "skipped overlap 12:00:00", "wake 12:01:00")
-		s.at("12:00:10", RunEnded{"default/t", "old"}, "wake 12:01:00")
+		s.at("12:00:10", RunEnded{fleet.Run{ID: "old", Task: "default/t"}}, "wake 12:01:00")
 		s.at("12:01:00", Tick{}, "begin 12:01:00", "wake 12:02:00")
 	})
 }
@@ -489,9 +528,9 @@ func TestDaemon(t *testing.T) {
 	})
 	t.Run("is never two", func(t *testing.T) {
 		s := tell(t, "12:00:00")
-		s.at("12:00:00", RunFound{fleet.Run{ID: "old", Task: "default/t", Due: noon.Add(-time.Hour)}})
+		s.at("12:00:00", RunFound{Run: fleet.Run{ID: "old", Task: "default/t", Due: noon.Add(-time.Hour)}})
 		s.at("12:00:00", plan(daemon))
-		s.at("12:00:05", RunEnded{"default/t", "old"}, "wake 12:00:06")
+		s.at("12:00:05", RunEnded{fleet.Run{ID: "old", Task: "default/t"}}, "wake 12:00:06")
 	})
 	t.Run("is stopped when paused or gone, started anew when changed", func(t *testing.T) {
 		s := tell(t, "12:00:00")

@@ -30,6 +30,9 @@ type task struct {
 	flushed     time.Time     // when one was given out, and which kind
 	flushedKind kind
 
+	memo     *memo           // what the next agent is to know; nil: nothing
+	standing *fleet.Standing // that was told last; nil: none is
+
 	backoff time.Duration // of a daemon
 	restart time.Time     // of a daemon: not started before; zero: at once
 

@@ -1,0 +1,38 @@
+package scheduler
+
+import (
+	"encoding/json"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// memo is what outlives the agent of a task beside the watermark. Its JSON form
+// is on disk: what another version does not know is left out, and what it wrote
+// must go on to be read.
+type memo struct{}
+
+// recall returns what the agent before wanted to be known of a task. What cannot
+// be read is as if it were not there.
+func (s *State) recall(id fleet.TaskID) *memo {
+	text := s.memory.Recall(id)
+	if len(text) == 0 {
+		return nil
+	}
+	m := new(memo)
+	if json.Unmarshal(text, m) != nil {
+		return nil
+	}
+	return m
+}
+
+// remember writes the task's memo down.
+func (s *State) remember(t *task) { s.write(t.id, t.memo) }
+
+func (s *State) write(id fleet.TaskID, m *memo) {
+	if m == nil || *m == (memo{}) {
+		s.do(Remember{Task: id})
+		return
+	}
+	text, _ := json.Marshal(m) // plain values only: cannot fail
+	s.do(Remember{id, text})
+}
