@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/cron", "shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
+	"agent/vitals":    {"shared/api", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
 		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
