@@ -409,8 +409,13 @@ type LiveRun struct {
 	Beat         *time.Time        `json:"beat,omitempty"`     // the last heartbeat or progress
 	Progress     *float64          `json:"progress,omitempty"` // 0–100
 	Message      string            `json:"message,omitempty"`  // what the command says that it does
+	Ready        bool              `json:"ready,omitempty"`    // it said so
 	Health       fleet.HealthState `json:"health,omitempty"`
-	HealthDetail string            `json:"health_detail,omitempty"`
+	HealthDetail string            `json:"health_detail,omitempty"` // the last bad answer, until there is a good one
+	// Unread counts the notes of the command that nobody can read, and what is
+	// wrong with the last of them.
+	Unread        int    `json:"unread_notes,omitempty"`
+	UnreadBecause string `json:"unread_because,omitempty"`
 }
 
 // Sample is what a run and all that it started used at an instant.
