@@ -71,6 +71,7 @@ var arrows = map[string][]string{
 	// what only tests and builds use
 	"packaging/acceptance":         {},
 	"packaging/bench":              {},
+	"packaging/acceptance/checker": {"shared/fleet"},
 	"packaging/acceptance/webtest": {"web", "shared/api", "shared/fleet", "shared/cron"},
 }
 

@@ -1,0 +1,92 @@
+package checker
+
+import (
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// The values that a zero field of fleet.Restart stands for.
+const (
+	restartBase  = time.Second
+	restartCap   = 5 * time.Minute
+	restartReset = 10 * time.Minute
+)
+
+// resting are the windows in which no instance need be up.
+var resting = []Kind{AgentDown, AgentStopped, HostDown, Suspended, ClockBack, ClockForward, DiskFull, StartsFail, Paused, Stopped, Cancelled, PlanLate, Overload, Unready}
+
+// daemon checks that a supervised command has one instance, and is away no
+// longer than its backoff says.
+func (s *story) daemon() {
+	d := s.defined(0)
+	if d == nil || !d.Task.Supervised() {
+		return
+	}
+	all := s.going()
+	s.compared(OneDaemon, len(all))
+	sweep(all, 1, func(g going, others []going) {
+		s.violate(OneDaemon, g.Occurrence.Nominal, "instance %d started while %s was up", g.PID, processes(others))
+	})
+	pause := time.Duration(0)
+	for i, g := range all {
+		pause = d.backoff(pause, g.end-g.Start)
+		gap, from := time.Duration(0), g.At.Add(g.end-g.Start)
+		to := s.Until
+		if i+1 < len(all) {
+			gap, to = all[i+1].Start-g.end, all[i+1].At
+		} else if g.End != 0 {
+			gap = to.Sub(from)
+		}
+		if gap <= pause+s.tolerance.Late {
+			continue
+		}
+		failed := s.failed(from, to)
+		for range failed {
+			pause += d.backoff(pause, 0)
+		}
+		if gap > pause+time.Duration(1+failed)*s.tolerance.Late && !s.windows.overlap(resting, s.task, s.host, from, to) && !s.done(d, g.Probe) {
+			s.violate(OneDaemon, to, "no instance was up for %s after %s, a backoff of %s is due", gap, from, pause)
+		}
+	}
+}
+
+// backoff is how long to wait after an instance was up for so long.
+func (d *definition) backoff(before, up time.Duration) time.Duration {
+	r := d.Task.Restart
+	base, most, reset := time.Duration(r.Base), time.Duration(r.Cap), time.Duration(r.Reset)
+	if base == 0 {
+		base = restartBase
+	}
+	if most == 0 {
+		most = restartCap
+	}
+	if reset == 0 {
+		reset = restartReset
+	}
+	if before == 0 || up >= reset {
+		return base
+	}
+	return min(2*before, most)
+}
+
+// failed counts starts between two instants that no probe saw.
+func (s *story) failed(from, to time.Time) (n int) {
+	for i := range s.claims {
+		c := &s.claims[i]
+		if c.from.After(from) && c.from.Before(to) && len(probesOf(s.probes, c.from)) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// done reports whether the policy wants no instance after one that ended so.
+func (s *story) done(d *definition, p *Probe) bool {
+	row := s.row(p)
+	if row == nil || row.Cancelled {
+		return true
+	}
+	policy := d.Task.Restart.Policy
+	return policy == fleet.RestartNever || policy == fleet.RestartOnFailure && row.Succeeded()
+}
