@@ -120,6 +120,7 @@ func (s *State) due(now time.Time, t *task, i item) {
 		}
 		s.drop(now, t, fleet.SkippedReplaced)
 		t.waiting = append(t.waiting, i)
+		s.drain(now, t)
 	default:
 		s.giveUp(now, t, i, fleet.SkippedOverlap)
 	}
@@ -171,7 +172,7 @@ func (s *State) begin(now time.Time, t *task, i item) {
 }
 
 func (s *State) start(now time.Time, t *task, due Due) {
-	t.running = append(t.running, running{id: due.Run, began: now})
+	t.running = append(t.running, running{id: due.Run, began: now, due: due, generation: due.Assignment.Generation})
 	s.do(Begin{due})
 }
 
@@ -183,11 +184,13 @@ func (s *State) pass(now time.Time, t *task) {
 	}
 }
 
-// cancelAll stops all runs of a task, each once.
+// cancelAll stops all runs of a task, each once, to make room for another; no
+// attempt follows.
 func (s *State) cancelAll(t *task, reason string) {
+	s.giveUpAttempts(t, fleet.SkippedReplaced, reason)
 	for i := range t.running {
 		if r := &t.running[i]; !r.cancelled {
-			r.cancelled = true
+			r.cancelled, r.doom = true, fleet.SkippedReplaced
 			s.do(Cancel{Task: t.id, Run: r.id, Reason: reason})
 		}
 	}
@@ -222,6 +225,11 @@ func (s *State) arm(now time.Time, t *task) {
 		sooner(later(t.next, t.flushed.Add(passEvery)))
 	default:
 		sooner(t.next)
+	}
+	for i := range t.running {
+		if r := &t.running[i]; r.pending {
+			sooner(later(r.again, now))
+		}
 	}
 	if t.open.count > 0 {
 		sooner(later(t.flushed.Add(flushEvery), now))

@@ -48,8 +48,8 @@ func (s *State) stop(now time.Time, o fleet.Order) {
 	if t == nil {
 		return
 	}
-	if slices.ContainsFunc(t.running, func(r running) bool { return r.id == o.Run }) {
-		s.do(Cancel{Task: o.Task, Run: o.Run, Reason: o.Reason})
+	if i := slices.IndexFunc(t.running, func(r running) bool { return r.id == o.Run }); i >= 0 {
+		s.stopRun(now, t, i, o.Reason)
 	}
 	// Only the oldest that waits may go, or the order on disk would break.
 	if t.planned && len(t.waiting) > 0 && RunID(fleet.Occurrence{Task: t.id, Scope: s.host, Nominal: t.waiting[0].nominal}) == o.Run {
@@ -77,7 +77,7 @@ func (s *State) advanceOrders(now time.Time) {
 		case !t.full():
 			s.carryOut(now, t, o)
 		default:
-			s.overlap(t, o)
+			s.overlap(now, t, o)
 		}
 	}
 }
@@ -97,10 +97,13 @@ func (s *State) conclude(o fleet.Order) {
 }
 
 // overlap applies the task's policy to an order that finds it running.
-func (s *State) overlap(t *task, o fleet.Order) {
+func (s *State) overlap(now time.Time, t *task, o fleet.Order) {
 	switch t.assignment.Task.Limits.Overlap {
 	case fleet.OverlapReplace:
 		s.cancelAll(t, "a run that was ordered takes its place")
+		if !t.full() { // only an attempt was pending
+			s.carryOut(now, t, o)
+		}
 	case fleet.OverlapQueue: // it waits, until it expires
 	default:
 		s.refuse(o, fleet.RunSkipped, fleet.SkippedOverlap)

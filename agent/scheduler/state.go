@@ -82,7 +82,7 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	case Stopping:
 		s.advanceAll(now)
 	case RunFound:
-		s.found(e.Run)
+		s.found(now, e)
 	case RunEnded:
 		s.ended(now, e)
 	case PlanChanged:
@@ -122,6 +122,7 @@ func (s *State) advance(now time.Time) {
 }
 
 func (s *State) advanceTask(now time.Time, t *task) {
+	s.attempts(now, t)
 	switch {
 	case !t.planned:
 	case t.assignment.Task.On.Daemon:
@@ -168,8 +169,12 @@ func (s *State) plan(now time.Time, e PlanChanged) {
 		wanted[e.Assignments[i].Task.ID()] = &e.Assignments[i]
 	}
 	for _, id := range slices.Sorted(maps.Keys(s.tasks)) {
-		if t := s.tasks[id]; t.planned && wanted[id] == nil {
+		switch t := s.tasks[id]; {
+		case wanted[id] != nil:
+		case t.planned:
 			s.remove(now, t)
+		default:
+			s.forsake(t)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
@@ -189,13 +194,21 @@ func (s *State) task(id fleet.TaskID) *task {
 }
 
 // found takes in a run that survived the agent before.
-func (s *State) found(run fleet.Run) {
+func (s *State) found(now time.Time, e RunFound) {
+	run := &e.Run
 	t := s.task(run.Task)
 	began := run.Due
 	if run.Started != nil {
 		began = *run.Started
 	}
-	t.running = append(t.running, running{id: run.ID, began: wall(began)})
+	r := running{id: run.ID, began: wall(began), generation: run.Generation, due: Due{
+		Run: run.ID, Nominal: wall(run.Due), Order: run.Order, Cause: e.Cause, Payload: e.Payload,
+		Attempt: max(1, run.Attempt), First: wall(e.First),
+	}}
+	if run.State == fleet.RunPending && run.Again != nil {
+		r.wait(now, *run.Again)
+	}
+	t.running = append(t.running, r)
 }
 
 // assign takes in an assignment that is new, changed or the same.
@@ -229,6 +242,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	if a.State != fleet.TaskEnabled {
 		s.drop(now, t, fleet.SkippedPaused)
 		s.flush(now, t)
+		s.giveUpAttempts(t, fleet.SkippedPaused, "the task was paused before this attempt")
 	}
 	t.next, t.hasNext = t.clock.Next(t.seen)
 	s.arm(now, t)
@@ -295,6 +309,7 @@ func (s *State) remove(now time.Time, t *task) {
 	s.advanceTask(now, t)
 	s.drop(now, t, fleet.SkippedCancelled)
 	s.flush(now, t)
+	s.giveUpAttempts(t, fleet.SkippedCancelled, "the task is no longer assigned to this host")
 	if t.assignment.Task.On.Daemon {
 		s.cancelAll(t, "the task is no longer assigned to this host")
 	}
@@ -319,6 +334,10 @@ func (s *State) ended(now time.Time, e RunEnded) {
 		return
 	}
 	over := t.running[i]
+	if e.Run.Again != nil && s.keepPlace(now, t, i, &e.Run) {
+		s.arm(now, t)
+		return
+	}
 	t.running = slices.Delete(t.running, i, i+1)
 	switch {
 	case !t.planned:

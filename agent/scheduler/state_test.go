@@ -78,6 +78,7 @@ type story struct {
 	memory *memory
 	state  *State
 	begun  []fleet.RunID
+	dues   []Due
 }
 
 func tell(t *testing.T, started string) *story {
@@ -107,7 +108,7 @@ func (s *story) at(now string, event Event, want ...string) {
 	for _, a := range s.state.Step(clock(s.t, now), event) {
 		s.memory.note(a)
 		if b, is := a.(Begin); is {
-			s.begun = append(s.begun, b.Due.Run)
+			s.begun, s.dues = append(s.begun, b.Due.Run), append(s.dues, b.Due)
 		}
 		got = append(got, say(a))
 	}
@@ -142,6 +143,9 @@ func say(a Action) string {
 		if a.Due.Order != "" {
 			text += " for " + string(a.Due.Order)
 		}
+		if a.Due.Attempt != 1 {
+			text += fmt.Sprint(" again, ", a.Due.Attempt)
+		}
 		return text
 	case Settle:
 		text := fmt.Sprintf("%s %s %s", a.Run.State, a.Run.Reason, hour(a.Run.Due))
@@ -150,6 +154,9 @@ func say(a Action) string {
 		}
 		if a.Run.Order != "" {
 			text += " for " + string(a.Run.Order)
+		}
+		if a.Run.Attempt != 0 {
+			text += fmt.Sprint(" again, ", a.Run.Attempt)
 		}
 		return text
 	case Count:

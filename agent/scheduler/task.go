@@ -40,11 +40,19 @@ type task struct {
 	index int       // in the heap; -1: not in it
 }
 
-// running is a run that goes on.
+// running is a run that goes on, or an attempt that is pending; both hold the
+// place of their occurrence.
 type running struct {
 	id        fleet.RunID
 	began     time.Time
 	cancelled bool
+	due       Due          // what it was begun as; of a run of an earlier agent as far as that is known
+	doom      fleet.Reason // of a cancelled one: why no attempt follows
+
+	pending    bool          // an attempt that waits until again
+	again      time.Time     // when it begins
+	pause      time.Duration // how long it was to wait
+	generation uint64        // of its occurrence
 }
 
 // item is an instant that waits. If it comes to nothing, outcome says why.
