@@ -102,7 +102,7 @@ func (s *Server) host(ctx context.Context, in oneHost) (api.HostDetail, error) {
 	if found, err = s.Ledger.FindHost(in.nameOrID); err != nil {
 		return api.HostDetail{}, err
 	}
-	detail := api.HostDetail{HostView: s.hostView(found)}
+	detail := api.HostDetail{HostView: s.hostView(found), Standings: []fleet.Standing{}}
 	if detail.Inventory, err = s.Ledger.Report(found.ID); err != nil {
 		return api.HostDetail{}, err
 	}

@@ -105,7 +105,7 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 		api.PathJobGroups:  api.JobQuery{Page: page, Text: "a", Host: "a", User: "a", Source: "a", Kind: "a", Label: "a", Fingerprint: "a", Verdict: "a", Owner: "a", Overdue: true},
 		api.PathTasks:      api.TaskQuery{Page: page, Text: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a"},
 		api.PathChanges:    api.ChangeQuery{Page: page, Host: "a", Job: "a", Label: "a", What: "a", Text: "a", Since: now, Until: now},
-		api.PathRuns:       api.RunQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now},
+		api.PathRuns:       api.RunQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now, Occurrence: "a"},
 		api.PathUpcoming:   api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Label: "a", Text: "a", Task: "a"},
 		api.PathAccount:    api.AccountQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", Hosts: true, Since: now, Until: now},
 		api.PathDensity:    api.DensityQuery{Host: "a", Label: "a", From: now, Zone: "a"},

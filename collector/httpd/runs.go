@@ -38,7 +38,7 @@ func (s *Server) Runs(ctx context.Context, q api.RunQuery) (api.List[api.RunView
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	page, err := s.Ledger.Runs(q)
+	page, err := s.runPage(q)
 	if err != nil {
 		return list, err
 	}
@@ -49,7 +49,21 @@ func (s *Server) Runs(ctx context.Context, q api.RunQuery) (api.List[api.RunView
 	return list, nil
 }
 
+// runPage returns what is asked for: a page of runs, or all attempts of one
+// occurrence.
+func (s *Server) runPage(q api.RunQuery) (page api.List[fleet.Run], err error) {
+	if q.Occurrence == "" {
+		return s.Ledger.Runs(q)
+	}
+	page.Items, err = s.Ledger.Attempts(q.Occurrence)
+	page.Total = len(page.Items)
+	return page, err
+}
+
 func checkRuns(q *api.RunQuery) error {
+	if alone := (api.RunQuery{Page: q.Page, Occurrence: q.Occurrence}); q.Occurrence != "" && *q != alone {
+		return fleet.Invalidf("occurrence", clip(string(q.Occurrence)), "stands alone: it is one occurrence of one task on one host")
+	}
 	if q.Task != "" {
 		id, err := fleet.ParseTaskID(string(q.Task))
 		if err != nil {

@@ -24,17 +24,7 @@ var update = flag.Bool("update", false, "write the golden files anew; they are a
 // examples has every command with every field set.
 func examples() []Command {
 	anchor, seven := noon.Add(-time.Hour), uint64(7)
-	task := fleet.Task{
-		Name: "nightly", Namespace: "data", Owner: "team-data", Description: "dumps",
-		On: fleet.Trigger{
-			Cron: "30 2 * * *", Every: fleet.Duration(time.Minute), Anchor: &anchor, At: &anchor, Event: "e", File: "/in/*", Webhook: true, Manual: true, Daemon: true,
-			Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Second), Deadline: fleet.Duration(time.Minute), Starts: &anchor, Ends: &anchor,
-			Missed: fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(time.Hour)},
-		},
-		Run:    fleet.Execute{Command: fleet.Command{Argv: []string{"/bin/dump", "--all"}, Shell: "dump"}, User: "backup", Dir: "/var", Stdin: "in", Env: map[string]string{"B": "2", "A": "1"}},
-		Where:  fleet.Where{Labels: "role=db", Hosts: []string{"db-*"}, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pick: fleet.PickAll},
-		Limits: fleet.Limits{Timeout: 1, Grace: 2, Overlap: fleet.OverlapQueue, PerHost: 3, Fleet: 6, Wait: 7, Nice: 4, Output: 5},
-	}
+	task := wholeTask(anchor)
 	put := &PutTask{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, IfIndex: &seven, At: noon, Actor: "ann", Reason: "why not"}
 	host := fleet.Host{
 		ID: hostID(1), Name: "db-1", Addresses: []netip.Addr{netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("fd00::1")},
@@ -82,6 +72,37 @@ func examples() []Command {
 	}
 }
 
+// wholeTask has every field set.
+func wholeTask(anchor time.Time) fleet.Task {
+	return fleet.Task{
+		Name: "nightly", Namespace: "data", Owner: "team-data", Description: "dumps",
+		On: fleet.Trigger{
+			Cron: "30 2 * * *", Every: fleet.Duration(time.Minute), Anchor: &anchor, At: &anchor, Event: "e", File: "/in/*", Webhook: true, Manual: true, Daemon: true,
+			Startup: fleet.StartupBoot, AfterEnd: true, Blackout: []string{"year-end"},
+			Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Second), Deadline: fleet.Duration(time.Minute), Starts: &anchor, Ends: &anchor,
+			Missed: fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(time.Hour)},
+		},
+		Run: fleet.Execute{
+			Command: fleet.Command{Argv: []string{"/bin/dump", "--all"}, Shell: "dump"}, User: "backup", Dir: "/var", Stdin: "in", Env: map[string]string{"B": "2", "A": "1"},
+			Shell: fleet.ShellStrict, Group: "g", Groups: []string{"adm"}, Login: true, Umask: "0027", NoNewPrivs: true, PrivateTmp: true,
+		},
+		Where: fleet.Where{Labels: "role=db", Hosts: []string{"db-*"}, Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Pick: fleet.PickAll},
+		Limits: fleet.Limits{
+			Timeout: 1, Grace: 2, Overlap: fleet.OverlapQueue, PerHost: 3, Fleet: 6, Wait: 7, Nice: 4, Output: 5,
+			Stall: 8, Keep: fleet.Keep{Runs: 9, Age: 10, Size: 11}, Memory: 12, CPU: 1.5, Processes: 13, IOWeight: 14, IONice: "idle", Rlimits: map[string]uint64{"nofile": 15, "core": 16},
+		},
+		WaitFor: fleet.WaitFor{TCP: []string{"a:1"}, HTTP: []string{"http://a"}, File: []string{"/f"}, Unit: []string{"u.service"}, Command: []string{"/c"}, Every: 17, Timeout: 18},
+		Retry:   fleet.Retry{Attempts: 3, Base: 19, Factor: 2.5, Cap: 20, Jitter: 0.5, Budget: 21, On: []string{"75"}},
+		Breaker: fleet.Breaker{Failures: 5, Rate: 0.25, Window: 22, Open: 23, Key: "db"},
+		Restart: fleet.Restart{
+			Policy: fleet.RestartAlways, Base: 24, Cap: 25, Reset: 26, GiveUp: fleet.Frequency{Times: 10, Per: 27},
+			When: fleet.Excess{Memory: 28, CPU: 2.5, Files: 29, For: 30},
+		},
+		Health: fleet.Health{Exec: []string{"/h"}, HTTP: "http://h", TCP: "h:1", Every: 31, Timeout: 32, Fail: 33, Start: 34},
+		Needs:  []string{"postgres"},
+	}
+}
+
 // wholeAdoption has every field set.
 func wholeAdoption(job fleet.Job) fleet.Adoption {
 	return fleet.Adoption{
@@ -102,6 +123,7 @@ func wholeRun() fleet.Run {
 		ID: runID(1, 1), Task: "data/nightly", Generation: 2, Host: hostID(1), Due: noon, Until: &later, Count: 4, Order: "o1", Attempt: 5,
 		State: fleet.RunRan, Reason: fleet.SkippedOverlap, Detail: "d", Started: &later, Ended: &later, PID: 6, Exit: &exit, Signal: "SIGKILL",
 		TimedOut: true, Cancelled: true, Stdout: 7, Stderr: 8, Dropped: 9, Tail: "t",
+		Again: &later, Used: fleet.Used{CPU: 10, Memory: 11, Read: 12, Written: 13},
 	}
 }
 

@@ -45,6 +45,9 @@ type AccountLine struct {
 	Unknown    int          `json:"unknown"`
 	Pending    int          `json:"pending"` // no outcome yet, or the host has not told of it yet
 	Difference int          `json:"difference"`
+	// Retried counts attempts that were followed by another one: only the last
+	// attempt of an occurrence is in the numbers above.
+	Retried int `json:"retried"`
 	// Since is from when on the line counts, where records of what was asked for
 	// are not kept any more.
 	Since time.Time `json:"since,omitzero"`

@@ -82,6 +82,18 @@ func (c *Client) WaitRun(ctx context.Context, id fleet.RunID) (RunView, error) {
 	}
 }
 
+// WaitOccurrence waits as WaitRun does, and goes on with each attempt that
+// follows, until the occurrence has its outcome. It returns the last attempt.
+func (c *Client) WaitOccurrence(ctx context.Context, id fleet.RunID) (RunView, error) {
+	for {
+		run, err := c.WaitRun(ctx, id)
+		if err != nil || !run.Attempted() {
+			return run, err
+		}
+		id = run.Run.NextAttempt().ID
+	}
+}
+
 // retryUnheard is the pause between two questions for a run that no agent has
 // told of yet.
 const retryUnheard = DefaultWait / 100

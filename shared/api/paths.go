@@ -26,6 +26,8 @@ const (
 	MediaYAML    = "application/yaml"
 	MediaProblem = "application/problem+json"
 	MediaOutput  = "application/octet-stream"
+
+	MediaCalendar = "text/calendar" // iCalendar, RFC 5545
 )
 
 // Where output came from.

@@ -122,6 +122,8 @@ type RunQuery struct {
 	Order     fleet.OrderID  `query:"order"`
 	Since     time.Time      `query:"since"`
 	Until     time.Time      `query:"until"`
+	// Occurrence names a run: every attempt of its occurrence. It stands alone.
+	Occurrence fleet.RunID `query:"occurrence"`
 }
 
 // UpcomingQuery asks for what runs between two instants, at most 24 hours
@@ -140,10 +142,12 @@ type UpcomingQuery struct {
 // do not filter.
 type StandingQuery struct {
 	Page
-	Task    fleet.TaskID       `query:"task"`
-	Host    string             `query:"host"` // name or id
-	Phase   fleet.Phase        `query:"phase"`
-	Breaker fleet.BreakerState `query:"breaker"`
-	Health  fleet.HealthState  `query:"health"`
-	Bad     bool               `query:"bad"` // only those that want a person: crash_loop, unhealthy, an open breaker
+	Task      fleet.TaskID       `query:"task"`
+	Namespace string             `query:"namespace"`
+	Host      string             `query:"host"`  // name or id
+	Label     string             `query:"label"` // of the host
+	Phase     fleet.Phase        `query:"phase"`
+	Breaker   fleet.BreakerState `query:"breaker"`
+	Health    fleet.HealthState  `query:"health"`
+	Bad       bool               `query:"bad"` // only those that want a person: crash_loop, unhealthy, an open breaker
 }

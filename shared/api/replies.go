@@ -34,6 +34,7 @@ type HostDetail struct {
 	Inventory   fleet.Report       `json:"inventory"`
 	Assignments []fleet.Assignment `json:"assignments"`
 	Applied     fleet.Applied      `json:"applied"`
+	Standings   []fleet.Standing   `json:"standings"` // by task
 }
 
 // JobView is a job with the host it was found on.
@@ -183,6 +184,10 @@ type TaskView struct {
 	Hosts int        `json:"hosts"` // that it resolves to now
 	Last  *fleet.Run `json:"last,omitempty"`
 	Next  *time.Time `json:"next,omitempty"` // the earliest instant on any host
+
+	Phases    map[fleet.Phase]int `json:"phases,omitempty"`        // of a supervised command: hosts in each
+	Unhealthy int                 `json:"unhealthy,omitempty"`     // hosts whose probes fail
+	Breakers  int                 `json:"breakers_open,omitempty"` // hosts on which its breaker is open or half-open
 }
 
 // Resolved is one host that a task resolves to.
@@ -208,7 +213,7 @@ type TaskPatch struct {
 	State fleet.TaskState `json:"state"` // enabled or paused
 }
 
-// RunRequest is the body of POST …/run.
+// RunRequest is the body of POST …/run, and of …/start, stop, restart and reset.
 type RunRequest struct {
 	Hosts  []string       `json:"hosts,omitempty"` // names or ids; empty: every host of the task
 	Expiry fleet.Duration `json:"expiry,omitempty"`
@@ -385,6 +390,9 @@ type StandingView struct {
 	HostName string         `json:"host_name"`
 	Presence fleet.Presence `json:"presence"`
 	Told     time.Time      `json:"told"` // when the host said so
+	// Orders to start, stop, restart or reset that the host has not told to be
+	// carried out. Where it told of nothing else, the rest is zero.
+	Orders []fleet.Order `json:"orders,omitempty"`
 }
 
 // Live is what goes on on a host, told by its agent when it was asked.

@@ -28,6 +28,11 @@ func TestARunComesBackWhole(t *testing.T) {
 			PID: rapid.IntRange(0, 1<<22).Draw(t, "pid"), Exit: rapid.Ptr(rapid.IntRange(0, 255), true).Draw(t, "exit"),
 			Signal: text.Draw(t, "signal"), TimedOut: rapid.Bool().Draw(t, "timed out"), Cancelled: rapid.Bool().Draw(t, "cancelled"),
 			Stdout: rapid.Int64().Draw(t, "stdout"), Stderr: rapid.Int64().Draw(t, "stderr"), Dropped: rapid.Int64().Draw(t, "dropped"), Tail: text.Draw(t, "tail"),
+			Again: rapid.Ptr(instants, true).Draw(t, "again"),
+			Used: fleet.Used{
+				CPU: fleet.Duration(rapid.Int64().Draw(t, "cpu")), Memory: fleet.Bytes(rapid.Int64().Draw(t, "memory")),
+				Read: fleet.Bytes(rapid.Int64().Draw(t, "read")), Written: fleet.Bytes(rapid.Int64().Draw(t, "written")),
+			},
 		}
 		encoded, err := cbor.Marshal(Of(&run))
 		if err != nil {

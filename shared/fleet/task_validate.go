@@ -27,7 +27,7 @@ func (t *Task) Validate() error {
 	t.Run.validate(&check)
 	t.Where.validate(&check)
 	t.Limits.validate(&check)
-	check.that(!t.On.Daemon || t.Limits.Fleet == 0, "limits.fleet", strconv.Itoa(t.Limits.Fleet), "does not go with a daemon, which never ends")
+	check.that(!t.Supervised() || t.Limits.Fleet == 0, "limits.fleet", strconv.Itoa(t.Limits.Fleet), "does not go with a command that is kept up: it never ends")
 	t.validatePolicies(&check)
 	return check.err()
 }

@@ -58,7 +58,8 @@ func someTask(t *rapid.T) fleet.Task {
 		task.Run.Env = env
 	}
 	task.Run.Stdin = maybe("stdin")
-	switch rapid.IntRange(0, 6).Draw(t, "trigger") {
+	somePolicies(t, &task, seconds)
+	switch rapid.IntRange(0, 9).Draw(t, "trigger") {
 	case 0:
 		task.On = fleet.Trigger{Cron: "*/5 * * * *", Timezone: "Europe/Berlin", Spread: seconds("spread", 0), Starts: someTime(t, "starts")}
 	case 1:
@@ -72,6 +73,13 @@ func someTask(t *rapid.T) fleet.Task {
 		task.On = fleet.Trigger{File: "/in/*"}
 	case 5:
 		task.On = fleet.Trigger{Webhook: true}
+	case 6:
+		task.On = fleet.Trigger{Every: seconds("every", 1), AfterEnd: true, Blackout: []string{"year-end", "no"}}
+	case 7:
+		task.On = fleet.Trigger{Startup: rapid.SampledFrom([]fleet.Startup{fleet.StartupBoot, fleet.StartupAgent}).Draw(t, "startup")}
+	case 8:
+		task.On, task.Retry = fleet.Trigger{Daemon: true}, fleet.Retry{}
+		someKeptUp(t, &task, seconds)
 	default:
 		task.On = fleet.Trigger{Manual: true}
 	}
@@ -82,12 +90,53 @@ func someTask(t *rapid.T) fleet.Task {
 	return task
 }
 
+// somePolicies draws what goes with every trigger but daemon.
+func somePolicies(t *rapid.T, task *fleet.Task, seconds func(string, int) fleet.Duration) {
+	part := func(label string) float64 { return float64(rapid.IntRange(0, 1000).Draw(t, label)) / 1000 }
+	task.Run.Umask = rapid.SampledFrom([]string{"", "0027", "0777"}).Draw(t, "umask")
+	task.Run.Groups = rapid.SampledFrom([][]string{nil, {"adm"}, {"adm", "no"}}).Draw(t, "groups")
+	task.Run.Login, task.Run.NoNewPrivs, task.Run.PrivateTmp = rapid.Bool().Draw(t, "login"), rapid.Bool().Draw(t, "privs"), rapid.Bool().Draw(t, "tmp")
+	if task.Run.Command.Shell != "" {
+		task.Run.Shell = rapid.SampledFrom([]fleet.Shell{"", fleet.ShellPlain, fleet.ShellStrict}).Draw(t, "kind of shell")
+	}
+	limits := &task.Limits
+	limits.Stall, limits.Keep = seconds("stall", 1), fleet.Keep{Runs: rapid.IntRange(0, 10_000).Draw(t, "keep"), Age: seconds("age", 0), Size: 1 << 20}
+	limits.Memory, limits.CPU = fleet.Bytes(rapid.Int64Range(1<<20, 1<<50).Draw(t, "memory")), 0.01+100*part("cpu")
+	limits.Processes, limits.IOWeight, limits.IONice = rapid.IntRange(0, 1<<22).Draw(t, "processes"), rapid.IntRange(0, 10_000).Draw(t, "weight"), "idle"
+	limits.Rlimits = rapid.SampledFrom([]map[string]uint64{nil, {"nofile": 1 << 62, "core": 0}}).Draw(t, "rlimits")
+	task.WaitFor = rapid.SampledFrom([]fleet.WaitFor{
+		{}, {TCP: []string{"[::1]:1"}}, {HTTP: []string{"https://a/b?c#d"}, Timeout: 1}, {File: []string{"/a b"}, Every: fleet.Duration(time.Second)},
+		{Unit: []string{`a\x2d@b.service`}}, {Command: []string{"/a", "- b", "1e3"}},
+	}).Draw(t, "wait for")
+	task.Breaker = fleet.Breaker{Failures: rapid.IntRange(1, 1000).Draw(t, "failures"), Rate: part("rate"), Window: seconds("window", 0), Open: seconds("open", 0), Key: "1e3"}
+	task.Retry = fleet.Retry{
+		Attempts: rapid.IntRange(2, 100).Draw(t, "attempts"), Base: seconds("base", 0), Factor: 1 + part("factor"), Cap: seconds("cap", 0), Jitter: part("jitter"),
+		Budget: seconds("budget", 0), On: rapid.SampledFrom([][]string{nil, {"75", "SIGTERM"}, {"failure", "timeout", "unknown"}}).Draw(t, "retry on"),
+	}
+}
+
+// someKeptUp draws what goes with a daemon.
+func someKeptUp(t *rapid.T, task *fleet.Task, seconds func(string, int) fleet.Duration) {
+	task.Restart = fleet.Restart{
+		Policy: rapid.SampledFrom([]fleet.RestartPolicy{"", fleet.RestartAlways, fleet.RestartOnFailure}).Draw(t, "restart"), Base: seconds("base", 1), Reset: seconds("reset", 0),
+		GiveUp: fleet.Frequency{Times: rapid.IntRange(1, 60_000).Draw(t, "times"), Per: seconds("per", 1)},
+		When:   rapid.SampledFrom([]fleet.Excess{{}, {Memory: 1 << 30}, {CPU: 0.5, Files: 7, For: 1}}).Draw(t, "when"),
+	}
+	task.Health = rapid.SampledFrom([]fleet.Health{
+		{}, {Exec: []string{"/a", "true"}, Start: 1}, {HTTP: "http://a"}, {TCP: "a:1", Every: fleet.Duration(time.Minute), Timeout: 1, Fail: 100},
+	}).Draw(t, "health")
+	task.Needs = rapid.SampledFrom([][]string{nil, {"no"}, {"1e3", "b"}}).Draw(t, "needs")
+}
+
 func TestParseOfFormatIsTheSameTask(t *testing.T) {
+	taken, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		task := someTask(t)
-		if task.Validate() != nil {
+		if err := task.Validate(); err != nil {
+			refused++
 			return
 		}
+		taken++
 		doc, err := Format(task)
 		if err != nil {
 			t.Fatal(err)
@@ -103,6 +152,9 @@ func TestParseOfFormatIsTheSameTask(t *testing.T) {
 			t.Fatalf("not deterministic:\n%s\n%s", doc, again)
 		}
 	})
+	if taken < refused {
+		t.Errorf("%d tasks were compared and %d were none", taken, refused)
+	}
 }
 
 func TestFormatRefusesWhatNoFileHolds(t *testing.T) {

@@ -288,6 +288,13 @@ func names(target func(*fleet.Task) *[]string, example string) func(*reading, st
 	}
 }
 
+// readStartup takes true and false too: Validate says why they are refused.
+func readStartup(r *reading, path string, n *node) {
+	if n.shape == truth || r.wants(n, path, text, "boot or agent") {
+		r.task.On.Startup = fleet.Startup(n.text)
+	}
+}
+
 // readRetryOn takes exit codes as numbers and as text.
 func readRetryOn(r *reading, path string, n *node) {
 	const example = "a list such as [75, SIGTERM, timeout]"
@@ -306,11 +313,12 @@ func readRetryOn(r *reading, path string, n *node) {
 }
 
 func readGiveUp(r *reading, path string, n *node) {
-	if !r.wants(n, path, text, "so many starts within a time, such as 10/1h") {
+	const example = "so many starts within a time, such as 10/1h"
+	if n.shape != whole && !r.wants(n, path, text, example) {
 		return
 	}
 	if err := r.task.Restart.GiveUp.UnmarshalText([]byte(n.text)); err != nil || n.text == "" {
-		r.fail(n.position, path, n.text, "want so many starts within a time, such as 10/1h")
+		r.fail(n.position, path, n.text, "want %s", example)
 	}
 }
 

@@ -44,7 +44,7 @@ var trigger = section{"on", []field{
 	{"event", texts(func(t *fleet.Task) *string { return &t.On.Event })},
 	{"file", texts(func(t *fleet.Task) *string { return &t.On.File })},
 	{"webhook", truths(func(t *fleet.Task) *bool { return &t.On.Webhook })},
-	{"startup", texts(func(t *fleet.Task) *fleet.Startup { return &t.On.Startup })},
+	{"startup", readStartup},
 	{"manual", truths(func(t *fleet.Task) *bool { return &t.On.Manual })},
 	{"daemon", truths(func(t *fleet.Task) *bool { return &t.On.Daemon })},
 	{"timezone", texts(func(t *fleet.Task) *string { return &t.On.Timezone })},

@@ -33,11 +33,13 @@ func full(t *testing.T) fleet.Task {
 			Cron: "30 2 * * *", Timezone: "Europe/Berlin",
 			Spread: fleet.Duration(5 * time.Minute), Deadline: fleet.Duration(30 * time.Second),
 			Starts: instantOf(t, "2026-01-01T00:00:00Z"), Ends: instantOf(t, "2027-01-01T00:00:00Z"),
-			Missed: fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(2 * time.Hour)},
+			Missed:   fleet.Missed{Policy: fleet.MissedOnce, Within: fleet.Duration(2 * time.Hour)},
+			Blackout: []string{"year-end", "inventory"},
 		},
 		Run: fleet.Execute{
 			Command: fleet.Command{Argv: []string{"/usr/local/bin/backup", "--all", "--level=5"}},
 			User:    "backup", Dir: "/var/lib/backup", Env: map[string]string{"LEVEL": "full", "PORT": "8080"},
+			Stdin: "yes\n", Group: "backup", Groups: []string{"adm", "disk"}, Login: true, Umask: "0027", NoNewPrivs: true, PrivateTmp: true,
 		},
 		Where: fleet.Where{
 			Labels: "role=db,env!=dev", Hosts: []string{"db-1", "web-*"},
@@ -45,8 +47,38 @@ func full(t *testing.T) fleet.Task {
 		},
 		Limits: fleet.Limits{
 			Timeout: fleet.Duration(30 * time.Minute), Grace: fleet.Duration(10 * time.Second),
-			Overlap: fleet.OverlapSkip, PerHost: 1, Nice: 10, Output: 10 << 20,
+			Overlap: fleet.OverlapSkip, PerHost: 1, Fleet: 20, Wait: fleet.Duration(time.Hour), Nice: 10, Output: 10 << 20,
+			Stall: fleet.Duration(time.Minute), Keep: fleet.Keep{Runs: 14, Age: fleet.Duration(14 * 24 * time.Hour), Size: 100 << 20},
+			Memory: 2 << 30, CPU: 1.5, Processes: 100, IOWeight: 50, IONice: "best-effort:7", Rlimits: map[string]uint64{"core": 0, "nofile": 4096},
 		},
+		WaitFor: fleet.WaitFor{
+			TCP: []string{"db-1:5432", "[::1]:6379"}, HTTP: []string{"http://127.0.0.1:8080/ready"}, File: []string{"/run/db.ready"},
+			Unit: []string{"postgresql.service"}, Command: []string{"/usr/bin/pg_isready", "--quiet"},
+			Every: fleet.Duration(2 * time.Second), Timeout: fleet.Duration(10 * time.Minute),
+		},
+		Retry: fleet.Retry{
+			Attempts: 3, Base: fleet.Duration(time.Second), Factor: 1.5, Cap: fleet.Duration(5 * time.Minute), Jitter: 0.2,
+			Budget: fleet.Duration(time.Hour), On: []string{"75", "SIGTERM", "timeout", "unknown"},
+		},
+		Breaker: fleet.Breaker{Failures: 5, Rate: 0.5, Window: fleet.Duration(time.Hour), Open: fleet.Duration(30 * time.Minute), Key: "database"},
+	}
+}
+
+// fullDaemon has what full cannot have beside its trigger.
+func fullDaemon() fleet.Task {
+	return fleet.Task{
+		Name: "api", On: fleet.Trigger{Daemon: true},
+		Run:   fleet.Execute{Command: fleet.Command{Shell: "exec api | tee log"}, Shell: fleet.ShellStrict},
+		Where: fleet.Where{Labels: "role=api"},
+		Restart: fleet.Restart{
+			Policy: fleet.RestartOnFailure, Base: fleet.Duration(500 * time.Millisecond), Cap: fleet.Duration(5 * time.Minute), Reset: fleet.Duration(10 * time.Minute),
+			GiveUp: fleet.Frequency{Times: 10, Per: fleet.Duration(time.Hour)},
+			When:   fleet.Excess{Memory: 1 << 30, CPU: 3.5, Files: 1000, For: fleet.Duration(2 * time.Minute)},
+		},
+		Health: fleet.Health{
+			HTTP: "http://127.0.0.1:8080/health", Every: fleet.Duration(5 * time.Second), Timeout: fleet.Duration(2 * time.Second), Fail: 5, Start: fleet.Duration(time.Minute),
+		},
+		Needs: []string{"postgres", "redis"},
 	}
 }
 
@@ -57,11 +89,11 @@ func TestParseReadsEveryField(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := ParseOne(doc, "application/"+strings.TrimPrefix(filepath.Ext(name), "."))
+			got, err := Parse(doc, "application/"+strings.TrimPrefix(filepath.Ext(name), "."))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(full(t), got, equal...); diff != "" {
+			if diff := cmp.Diff([]fleet.Task{full(t), fullDaemon()}, got, equal...); diff != "" {
 				t.Errorf("the task differs (-want +got):\n%s", diff)
 			}
 		})
@@ -69,9 +101,13 @@ func TestParseReadsEveryField(t *testing.T) {
 }
 
 func TestFormatIsCanonical(t *testing.T) {
-	got, err := Format(full(t))
-	if err != nil {
-		t.Fatal(err)
+	var got []byte
+	for _, task := range []fleet.Task{full(t), fullDaemon()} {
+		doc, err := Format(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(append(got, "---\n"...), doc...)
 	}
 	want, err := os.ReadFile("testdata/canonical.yaml")
 	if err != nil {
