@@ -42,11 +42,12 @@ var arrows = map[string][]string{
 	"agent/mask":      {"shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/cron", "shared/fleet"},
+	"agent/turn":      {"shared/api", "shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
 	"agent/vitals":    {"shared/api", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
-		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/uplink",
+		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/turn", "agent/uplink",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/takeover",
 	},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},
