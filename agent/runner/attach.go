@@ -65,7 +65,7 @@ func (r *Runner) takeUp(c *companion, noted []byte) {
 		r.giveUp(c, fleet.RunUnknown, fleet.UnknownAgentDied, "its output cannot be opened: "+err.Error())
 		return
 	}
-	c.captures = files
+	c.captures, c.notes = files, r.openNotes(&c.run)
 	if c.handle.Guard != nil && c.handle.PID != 0 {
 		c.process = r.stranger(c)
 	} else {

@@ -29,6 +29,7 @@ type status struct {
 	Wait     syscall.WaitStatus `json:"wait,omitempty"`
 	TimedOut bool               `json:"timed_out,omitempty"`
 	Left     int                `json:"left,omitempty"` // processes that could not be ended
+	Used     fleet.Used         `json:"used,omitzero"`
 }
 
 // over reports whether the run has ended.

@@ -2,6 +2,8 @@ package runner
 
 import (
 	"fmt"
+	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -11,14 +13,18 @@ import (
 )
 
 // companion is what goes along with one run. Only its own goroutine uses it,
-// but for the two channels.
+// but for going and the two channels.
 type companion struct {
 	run      fleet.Run
 	handle   handle
 	process  *process
 	guard    *guardian // that started it for this agent; nil: another one, or none
 	captures captures
-	settled  bool // has an outcome
+	notes    notes
+	settled  bool        // has an outcome
+	peak     fleet.Bytes // the most memory that its process was seen to have
+
+	going atomic.Pointer[going] // nil: its process does not run
 
 	halt chan halt     // why somebody wants it stopped
 	over chan struct{} // closed after its outcome
@@ -37,7 +43,8 @@ type ending struct {
 	cancelled bool
 	reason    fleet.Reason // for which it was stopped
 	why       string
-	left      int // processes that could not be ended
+	at        time.Time // when the main process ended; zero: nobody looked at the clock
+	left      int       // processes that could not be ended
 }
 
 // family is everything that the run has started.
@@ -52,19 +59,27 @@ func (c *companion) family() family {
 // accompany waits for a run's end, enforces its limits and settles it. When
 // the runner closes it just returns.
 func (r *Runner) accompany(c *companion) {
+	c.going.Store(&going{run: c.run, family: c.family()})
 	end, ended := r.await(c)
+	c.going.Store(nil)
 	if !ended {
 		c.captures.close()
+		if c.notes.file != nil {
+			c.notes.file.Close()
+		}
 		c.process.release()
 		return
 	}
-	now := time.Now().UTC()
+	if end.at.IsZero() {
+		end.at = time.Now().UTC()
+	}
 	r.config.Over(c.run.ID)
-	c.run.Ended = &now
+	c.run.Ended = &end.at
 	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
-	c.noteStatus(end)
+	c.noteStatus(r, end)
 	c.noteOutput(r)
 	durable := r.settle(c)
+	r.doneNotes(c.notes)
 	r.unguard(c, durable)
 	if durable {
 		r.done(c.captures.out, c.captures.err)
@@ -98,6 +113,11 @@ func (r *Runner) await(c *companion) (ending, bool) {
 	for {
 		select {
 		case <-gone:
+			if c.handle.Whole && c.process.end == nil && !stopping { // no guardian has stopped the rest
+				end.at = time.Now().UTC()
+				stop()
+				continue
+			}
 			return end, true
 		case end.left = <-stopped:
 			if end.left > 0 {
@@ -123,6 +143,7 @@ func (r *Runner) await(c *companion) (ending, bool) {
 			}
 		case <-look.C:
 			look.Reset(pace.next(c.captures.trim()))
+			c.peak = max(c.peak, peakOf(strconv.Itoa(c.process.pid)))
 		case <-r.closing:
 			return end, false
 		}
@@ -168,14 +189,14 @@ func (r *Runner) unguard(c *companion, durable bool) {
 }
 
 // noteStatus writes down how the process ended, and reaps a child.
-func (c *companion) noteStatus(end ending) {
+func (c *companion) noteStatus(r *Runner, end ending) {
 	c.run.State = fleet.RunRan
 	if c.process.exited() && c.process.end != nil {
 		c.noteEnd(c.process.end, &end)
 	} else if !c.process.child {
 		c.noteUnwatched(end)
 	} else {
-		c.noteChild(end)
+		c.noteChild(end, &r.floor)
 	}
 	if c.run.State == fleet.RunRan {
 		c.run.Reason = end.reason
@@ -191,6 +212,7 @@ func (c *companion) noteEnd(s *status, end *ending) {
 	ended := s.Ended
 	c.run.Ended = &ended
 	c.noteWait(s.Wait)
+	c.noteUsed(s.Used)
 	end.left = max(end.left, s.Left)
 	if s.TimedOut && !end.cancelled && end.reason == "" {
 		c.run.TimedOut = true
@@ -198,20 +220,30 @@ func (c *companion) noteEnd(s *status, end *ending) {
 	}
 }
 
-func (c *companion) noteChild(end ending) {
+func (c *companion) noteChild(end ending, floor *floor) {
 	if end.left > 0 && !c.process.exited() { // its end may never come
 		c.run.Signal = "SIGKILL"
-		go func() { <-c.process.gone; _, _ = c.process.reap() }()
+		go func() { <-c.process.gone; _, _, _ = c.process.reap() }()
 		return
 	}
 	<-c.process.gone
-	status, err := c.process.reap()
+	status, usage, err := c.process.reap()
 	if err != nil {
 		c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
 		c.run.Detail = "its exit status was taken by another: " + err.Error()
 		return
 	}
 	c.noteWait(status)
+	c.noteUsed(usedOf(&usage, floor.now()))
+}
+
+// noteUsed writes down what the run has used. A peak that the kernel cannot
+// tell from that of the parent is the highest that was seen.
+func (c *companion) noteUsed(used fleet.Used) {
+	if used.Memory == 0 {
+		used.Memory = c.peak
+	}
+	c.run.Used = used
 }
 
 func (c *companion) noteWait(status syscall.WaitStatus) {

@@ -29,6 +29,12 @@ func (f family) living() []stat {
 	if err != nil {
 		return nil
 	}
+	return f.among(all, func(s stat) bool { return markOf(s.pid) == f.run })
+}
+
+// among lists the members among all processes; marked says which ones carry
+// the run's mark.
+func (f family) among(all []stat, marked func(stat) bool) []stat {
 	children := map[int][]stat{}
 	for _, s := range all {
 		children[s.parent] = append(children[s.parent], s)
@@ -53,7 +59,7 @@ func (f family) living() []stat {
 		}
 	}
 	for _, s := range all {
-		if _, known := in[s.pid]; !known && s.start >= f.start && f.marked(s.pid) {
+		if _, known := in[s.pid]; !known && s.start >= f.start && marked(s) {
 			add(s)
 		}
 	}
@@ -64,10 +70,18 @@ func (f family) living() []stat {
 	return members
 }
 
-// marked reports whether a process has the run's mark in its environment.
-func (f family) marked(pid int) bool {
+// markOf returns the run whose mark a process has in its environment.
+func markOf(pid int) fleet.RunID {
 	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	return err == nil && strings.Contains("\x00"+string(environ), "\x00"+runVariable+string(f.run)+"\x00")
+	if err != nil {
+		return ""
+	}
+	_, mark, found := strings.Cut("\x00"+string(environ), "\x00"+runVariable)
+	run, _, whole := strings.Cut(mark, "\x00")
+	if !found || !whole {
+		return ""
+	}
+	return fleet.RunID(run)
 }
 
 // signalAll signals the leader's group at once, so that nothing can fork away

@@ -29,6 +29,7 @@ type guard struct {
 	others  []int // itself and its agent
 	notices *notices
 	alarm   *alarm
+	floor   floor
 	born    chan struct{} // holds one when there may be a child again
 
 	// mu is held across a fork and the noting of it, so that no end is seen
@@ -43,7 +44,8 @@ type guard struct {
 type ward struct {
 	status
 	grace    time.Duration
-	stopping bool // its time is over
+	whole    bool // it ends with the last of its processes
+	stopping bool // its time is over, or its main process has ended and it is whole
 	stopped  bool // and all that it started is gone, or cannot be killed
 }
 
@@ -123,7 +125,7 @@ func (g *guard) serve(from *arrivals) error {
 		if next.Launch == nil {
 			continue
 		}
-		files, err := from.three()
+		files, err := from.own()
 		if err != nil {
 			return err
 		}
@@ -133,13 +135,9 @@ func (g *guard) serve(from *arrivals) error {
 
 // launch starts one process and notes it down.
 func (g *guard) launch(l *launch, files []*os.File) {
-	attr := &syscall.ProcAttr{
-		Dir: l.Dir, Env: l.Env, Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true, Credential: l.Credential},
-	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	pid, err := forkNice(l.Argv, attr, l.Nice)
+	pid, err := l.fork(files, nil)
 	// The agent lends these files to others again as soon as it hears of an end.
 	for _, file := range files {
 		file.Close()
@@ -152,7 +150,10 @@ func (g *guard) launch(l *launch, files []*os.File) {
 		resetOOM(pid)
 	}
 	stat, _ := readStat(pid) // it is not reaped yet, so it is there
-	w := &ward{status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()}, grace: l.Grace}
+	w := &ward{
+		status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()},
+		grace:  l.Grace, whole: l.Whole,
+	}
 	g.wards[pid] = w
 	if l.Timeout > 0 {
 		g.alarm.set(pid, l.Timeout)
@@ -190,7 +191,8 @@ func (g *guard) reapAll() {
 	defer g.mu.Unlock()
 	for {
 		var wait syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &wait, syscall.WNOHANG, nil)
+		var usage syscall.Rusage
+		pid, err := syscall.Wait4(-1, &wait, syscall.WNOHANG, &usage)
 		if err == syscall.EINTR {
 			continue
 		}
@@ -198,7 +200,10 @@ func (g *guard) reapAll() {
 			return
 		}
 		if w, known := g.wards[pid]; known {
-			w.Wait, w.Ended = wait, time.Now().UTC()
+			w.Wait, w.Ended, w.Used = wait, time.Now().UTC(), usedOf(&usage, g.floor.now())
+			if w.whole && !w.stopping {
+				g.stop(w)
+			}
 			g.settle(w)
 		}
 	}
@@ -224,7 +229,13 @@ func (g *guard) timeOver(pid int) {
 	if !known || w.over() {
 		return
 	}
-	w.stopping, w.TimedOut = true, true
+	w.TimedOut = true
+	g.stop(w)
+}
+
+// stop ends everything that a ward has started, and then lets it go.
+func (g *guard) stop(w *ward) {
+	w.stopping = true
 	all := family{run: w.Run, leader: w.PID, start: w.Start, others: g.others}
 	go func() {
 		left := all.stop(w.grace)

@@ -8,29 +8,15 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// order is what an agent tells its guardian: to start a run, whose three files
-// come along as descriptors, or that the outcome of one is on disk.
+// order is what an agent tells its guardian: to start a run, whose files come
+// along as descriptors, or that the outcome of one is on disk.
 type order struct {
 	Launch *launch
 	Forget fleet.RunID
-}
-
-// launch is a process to start.
-type launch struct {
-	Run        fleet.RunID
-	Argv       []string
-	Env        []string
-	Dir        string
-	Credential *syscall.Credential
-	Nice       int
-	Timeout    time.Duration // zero: none
-	Grace      time.Duration
-	Exposed    bool // takes the agent's protection from the killer for memory off
 }
 
 // notice is what a guardian tells its agent: that it is there, that a run was
@@ -41,25 +27,31 @@ type notice struct {
 	Status *status
 }
 
-// refusal is a start that the kernel refused.
+// refusal is a start that did not come about.
 type refusal struct {
 	Run   fleet.RunID
 	Errno syscall.Errno
-	Nice  bool // it was the niceness that was refused
+	What  string // the setting that was refused; empty: the start itself
+	Late  bool   // it could have begun, but not in time
 }
 
 // err gives back the error that the start ended with.
 func (r *refusal) err() error {
-	if r.Nice {
-		return niceError{r.Errno}
+	switch {
+	case r.Late:
+		return errLate
+	case r.What != "":
+		return settingError{r.What, r.Errno}
 	}
 	return r.Errno
 }
 
 func refusalOf(run fleet.RunID, err error) *refusal {
-	r := &refusal{Run: run, Errno: syscall.EIO}
+	r := &refusal{Run: run, Errno: syscall.EIO, Late: errors.Is(err, errLate)}
 	errors.As(err, &r.Errno)
-	_, r.Nice = errors.AsType[niceError](err)
+	if setting, is := errors.AsType[settingError](err); is {
+		r.What = setting.what
+	}
 	return r
 }
 
@@ -72,7 +64,7 @@ type arrivals struct {
 }
 
 func newArrivals(conn *net.UnixConn) *arrivals {
-	return &arrivals{conn: conn, oob: make([]byte, syscall.CmsgSpace(3*4))}
+	return &arrivals{conn: conn, oob: make([]byte, syscall.CmsgSpace(ownFiles*4))}
 }
 
 // Read is one read. Files that come along are closed on exec from the start.
@@ -95,13 +87,13 @@ func (a *arrivals) Read(into []byte) (int, error) {
 	return max(0, n), err
 }
 
-// three returns the files that belong to the order just read.
-func (a *arrivals) three() ([]*os.File, error) {
-	if len(a.files) < 3 {
+// own returns the files that belong to the order just read.
+func (a *arrivals) own() ([]*os.File, error) {
+	if len(a.files) < ownFiles {
 		return nil, errors.New("an order came without its files")
 	}
-	files := a.files[:3:3]
-	a.files = a.files[3:]
+	files := a.files[:ownFiles:ownFiles]
+	a.files = a.files[ownFiles:]
 	return files, nil
 }
 

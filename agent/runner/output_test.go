@@ -173,15 +173,15 @@ func TestEmptyStreamsServeLaterRuns(t *testing.T) {
 		t.Errorf("output of a silent run: %v", err)
 	}
 	spare := func() int { return len(b.spares.free) }
-	if n := spare(); n != 2 {
-		t.Fatalf("%d spare files, want 2", n)
+	if n := spare(); n != 3 {
+		t.Fatalf("%d spare files, want those of two streams and of the notes", n)
 	}
 	loud := b.run(b.spec(sh("echo out")))
 	if got := b.output(loud.ID, Both); got != "out\n" {
 		t.Errorf("%q", got)
 	}
-	if n := spare(); n != 1 {
-		t.Errorf("%d spare files, want that of stderr", n)
+	if n := spare(); n != 2 {
+		t.Errorf("%d spare files, want those of stderr and of the notes", n)
 	}
 
 	// A stream that somebody may still write into is not given to another run.

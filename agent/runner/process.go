@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // process is a process that cannot be mistaken for another one.
@@ -116,16 +114,17 @@ func (p *process) release() {
 	}
 }
 
-// reap returns how a child ended; call it after gone, once.
-func (p *process) reap() (syscall.WaitStatus, error) {
+// reap returns how a child ended and what it used; call it after gone, once.
+func (p *process) reap() (syscall.WaitStatus, syscall.Rusage, error) {
 	var status syscall.WaitStatus
+	var usage syscall.Rusage
 	for {
-		_, err := syscall.Wait4(p.pid, &status, 0, nil)
+		_, err := syscall.Wait4(p.pid, &status, 0, &usage)
 		if err == syscall.EINTR {
 			continue
 		}
 		p.release()
-		return status, err
+		return status, usage, err
 	}
 }
 
@@ -229,8 +228,7 @@ func processes(wanted func(stat) bool) ([]stat, error) {
 // processOf finds the leader of a run that was begun but whose process was not
 // recorded, by the variable that every run has in its environment.
 func processOf(run string) (stat, bool) {
-	of := family{run: fleet.RunID(run)}
-	all, err := processes(func(s stat) bool { return s.pid == s.session && !s.dead() && of.marked(s.pid) })
+	all, err := processes(func(s stat) bool { return s.pid == s.session && !s.dead() && string(markOf(s.pid)) == run })
 	if err != nil || len(all) == 0 {
 		return stat{}, false
 	}

@@ -78,6 +78,8 @@ type Runner struct {
 	sweep     chan struct{} // much output has come together
 	work      sync.WaitGroup
 
+	floor     floor
+	seen      sighted
 	guarding  sync.Mutex
 	guard     *guardian // of the runs that begin now; nil: none yet
 	unguarded time.Time // until then no guardian is started

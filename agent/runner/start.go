@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,29 +43,40 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	if err != nil {
 		return forkFailed("not started: %v", err)
 	}
+	notes, own, err := r.createNotes(&spec.Run, belongs)
+	if err != nil {
+		files[0].Close()
+		files[1].Close()
+		r.done(captures.out, captures.err)
+		return forkFailed("not started: %v", err)
+	}
 	argv := words(spec.Execute.Command)
 	dir := workingDir(spec.Execute.Dir, user.home)
 	order := &launch{
 		Run: spec.Run.ID, Argv: argv, Env: environment(&spec, user), Dir: dir, Credential: credential,
-		Nice: spec.Limits.Nice, Timeout: c.handle.Timeout, Grace: c.handle.Grace, Exposed: r.protected,
+		Settings: settings{Nice: spec.Limits.Nice}, Timeout: c.handle.Timeout, Grace: c.handle.Grace,
+		Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
 	}
 	var started time.Time
 	if c.guard != nil {
-		started, err = r.startGuarded(c, order, input, files[0], files[1])
+		started, err = r.startGuarded(c, order, input, files[0], files[1], own)
 	} else {
-		started, err = r.startChild(c, order, input, files[0], files[1])
+		started, err = r.startChild(c, order, input, files[0], files[1], own)
 	}
 	files[0].Close()
 	files[1].Close()
+	own.Close()
 	if errors.Is(err, errGuardian) { // the files stay: it may have been started
 		captures.close()
+		notes.file.Close()
 		return &failure{fleet.UnknownAgentDied, "the guardian of the commands died while it started this one"}
 	}
 	if err != nil {
 		r.done(captures.out, captures.err)
-		return explain(err, argv[0], dir, user.name, spec.Limits.Nice)
+		r.doneNotes(notes)
+		return explain(err, argv[0], dir, user.name)
 	}
-	c.captures = captures
+	c.captures, c.notes = captures, notes
 	c.handle.PID, c.handle.Start = c.process.pid, c.process.start
 	c.run.PID, c.run.Started = c.process.pid, &started
 	return nil
@@ -103,11 +112,7 @@ func startedNow(run fleet.RunID) (status, bool) {
 // startChild makes the process a child of the agent.
 func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (time.Time, error) {
 	pidfd := -1
-	attr := &syscall.ProcAttr{
-		Dir: order.Dir, Env: order.Env, Files: []uintptr{files[0].Fd(), files[1].Fd(), files[2].Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true, Credential: order.Credential, PidFD: &pidfd},
-	}
-	pid, err := forkNice(order.Argv, attr, order.Nice)
+	pid, err := order.fork(files, &pidfd)
 	started := time.Now().UTC()
 	if err != nil {
 		return started, err
@@ -167,40 +172,15 @@ func workingDir(dir, home string) string {
 	return "/"
 }
 
-// forkNice starts the process with the given niceness. A process inherits it
-// from the thread that makes it, so a thread is spent on that: it cannot
-// become nicer and then return.
-func forkNice(argv []string, attr *syscall.ProcAttr, nice int) (int, error) {
-	if nice == 0 {
-		return syscall.ForkExec(argv[0], argv, attr)
-	}
-	type result struct {
-		pid int
-		err error
-	}
-	done := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
-		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), nice); err != nil {
-			done <- result{err: niceError{err}}
-			return
-		}
-		pid, err := syscall.ForkExec(argv[0], argv, attr)
-		done <- result{pid, err}
-	}()
-	r := <-done
-	return r.pid, r.err
-}
-
-type niceError struct{ error }
-
 // explain turns the bare error number of a start into a sentence. The kernel
 // does not say which step it stands for, so what could be wrong is looked at.
-func explain(err error, program, dir, user string, nice int) *failure {
-	if _, is := errors.AsType[niceError](err); is {
-		return forkFailed("limits.nice %d: %v: this agent may not raise priorities, run it as root", nice, err)
+func explain(err error, program, dir, user string) *failure {
+	if setting, is := errors.AsType[settingError](err); is {
+		return &failure{fleet.MissedLimits, setting.Error() + ": this agent may not give that to a command, run it as root"}
 	}
 	switch {
+	case errors.Is(err, errLate):
+		return &failure{fleet.MissedNoLease, "its lease was granted too long ago to begin under it"}
 	case errors.Is(err, unix.EAGAIN):
 		return forkFailed("the process limit of user %s or of the host is reached: raise it or run fewer tasks at once", user)
 	case errors.Is(err, unix.ENOMEM):

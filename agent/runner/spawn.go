@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// ownFiles is how many files a process gets: its three streams, and the notes
+// that it writes about itself.
+const ownFiles = 4
+
+// NotifyFD is the descriptor of the notes.
+const NotifyFD = 3
+
+// launch is a process to start.
+type launch struct {
+	Run        fleet.RunID
+	Program    string // the file to execute; empty: the first of Argv
+	Argv       []string
+	Env        []string
+	Dir        string
+	Credential *syscall.Credential
+	Settings   settings
+	Timeout    time.Duration // zero: none
+	Grace      time.Duration
+	Begin      time.Duration // since the boot: after that it does not begin; zero: none
+	Whole      bool          // it ends when all that it has started is gone
+	Exposed    bool          // takes the agent's protection from the killer for memory off
+}
+
+func (l *launch) program() string {
+	if l.Program != "" {
+		return l.Program
+	}
+	return l.Argv[0]
+}
+
+// errLate says that a run may not begin any more.
+var errLate = errors.New("too late to begin")
+
+// fork starts the process in a session of its own, with the files as its first
+// descriptors.
+func (l *launch) fork(files []*os.File, pidfd *int) (int, error) {
+	if l.Begin > 0 && sinceBoot() > l.Begin {
+		return 0, errLate
+	}
+	attr := &syscall.ProcAttr{
+		Dir: l.Dir, Env: l.Env, Files: make([]uintptr, len(files)),
+		Sys: &syscall.SysProcAttr{Setsid: true, Credential: l.Credential, PidFD: pidfd},
+	}
+	for i, file := range files {
+		attr.Files[i] = file.Fd()
+	}
+	if l.Settings.none() {
+		return syscall.ForkExec(l.program(), l.Argv, attr)
+	}
+	return forkWith(l.Settings, func() (int, error) { return syscall.ForkExec(l.program(), l.Argv, attr) })
+}
+
+// forkWith forks on a thread that has the settings. A process inherits them
+// from the thread that makes it, and a thread cannot lay them off again, so
+// one is spent on it.
+func forkWith(s settings, fork func() (int, error)) (pid int, err error) {
+	onThread(func() {
+		if err = s.apply(); err == nil {
+			pid, err = fork()
+		}
+	})
+	return pid, err
+}
+
+// onThread calls do on a thread that ends afterwards, and waits for it.
+func onThread(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and not unlocked: the thread ends with this goroutine
+		if unix.Gettid() == unix.Getpid() {
+			onThread(do) // the first thread never ends, and this one keeps it busy
+			runtime.UnlockOSThread()
+			return
+		}
+		do()
+	}()
+	<-done
+}
