@@ -17,14 +17,15 @@ type Permission string
 
 // The permissions.
 const (
-	Public        Permission = "public"        // nobody is asked who they are
-	ReadFleet     Permission = "fleet:read"    // hosts, jobs, tasks, runs
-	ReadOutput    Permission = "output:read"   // what commands wrote
-	WriteTasks    Permission = "tasks:write"   // give, change and take back tasks
-	RunTasks      Permission = "tasks:run"     // run now, cancel
-	WriteNotes    Permission = "notes:write"   // pins, annotations, acknowledgements
-	ManageCluster Permission = "cluster:write" // who is a collector
-	BeAgent       Permission = "agent"         // speak for the host in the path
+	Public        Permission = "public"         // nobody is asked who they are
+	ReadFleet     Permission = "fleet:read"     // hosts, jobs, tasks, runs
+	ReadOutput    Permission = "output:read"    // what commands wrote
+	WriteTasks    Permission = "tasks:write"    // give, change and take back tasks
+	RunTasks      Permission = "tasks:run"      // run now, cancel
+	WriteNotes    Permission = "notes:write"    // pins, annotations, acknowledgements
+	ManageCluster Permission = "cluster:write"  // who is a collector
+	BackUp        Permission = "cluster:backup" // take all that there is away
+	BeAgent       Permission = "agent"          // speak for the host in the path
 )
 
 // Route is one line of the map.

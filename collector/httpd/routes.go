@@ -68,6 +68,7 @@ func (s *Server) routes() []Route {
 		// who the collectors are
 		{get, api.PathCollectors, ReadFleet, here, none, "", "Cluster", answer(nothing, s.cluster)},
 		{post, api.PathCollectors, ManageCluster, leader, jsonBody, "Join", "Cluster", answer(parseJoin(), s.join)},
+		{get, api.PathBackup, BackUp, here, none, "", "", s.serveBackup},
 		{del, api.PathCollector, ManageCluster, leader, none, "", "Cluster", answer(parseLeave, s.leave)},
 
 		// what agents say and ask

@@ -1,7 +1,10 @@
 package ledger
 
 import (
+	"fmt"
 	"time"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -75,6 +78,26 @@ func (cmd *DropCollector) apply(c *change) any {
 	}
 	c.delete(inCollectors, key(string(cmd.ID)))
 	c.notify(Collectors)
+	return nil
+}
+
+// Rename gives the group another id, outside of any entry: only a collector that
+// is stopped and about to be the only one there is may do it.
+func (l *Ledger) Rename(id string) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	err := l.db.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket([]byte(bucketNames[inMeta]))
+		cluster, err := decode[Cluster](meta.Get([]byte("cluster")))
+		if err != nil {
+			return err
+		}
+		cluster.ID = id
+		return meta.Put([]byte("cluster"), encode(cluster))
+	})
+	if err != nil {
+		return fmt.Errorf("rename cluster: %w", err)
+	}
 	return nil
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"os"
+	"path/filepath"
 
 	"go.etcd.io/bbolt"
 	bbolterrors "go.etcd.io/bbolt/errors"
@@ -112,4 +114,17 @@ func (o *itemWriter) item(what byte, texts ...[]byte) {
 	if len(texts) == 0 {
 		o.write(head[:1])
 	}
+}
+
+// Scratch returns an empty file on the ledger's disk that has no name: it is
+// gone when it is closed, or when the process ends.
+func (l *Ledger) Scratch() (*os.File, error) {
+	file, err := os.CreateTemp(filepath.Dir(l.path), "scratch-")
+	if err != nil {
+		return nil, fmt.Errorf("scratch file: %w", err)
+	}
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, errors.Join(fmt.Errorf("scratch file: %w", err), file.Close())
+	}
+	return file, nil
 }

@@ -89,6 +89,17 @@ func (i *identity) learn(ledger Ledger) error {
 	return i.store.Set(clusterKey, []byte(cluster.ID))
 }
 
+// rename notes another id of the cluster.
+func (i *identity) rename(cluster string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if err := i.store.Set(clusterKey, []byte(cluster)); err != nil {
+		return err
+	}
+	i.cluster = cluster
+	return nil
+}
+
 // hello returns what this member says of itself.
 func (i *identity) hello() hello {
 	i.mu.Lock()

@@ -15,6 +15,7 @@ type Ledger interface {
 	Applied() (index, term uint64)
 	Snapshot() (*ledger.Snapshot, error)
 	Restore(r io.Reader) error
+	Rename(cluster string) error
 	Cluster() (ledger.Cluster, bool, error)
 }
 

@@ -97,8 +97,11 @@ func (r *Replica) Members() []Member {
 	if future.Error() != nil {
 		return nil
 	}
-	var members []Member
-	for _, server := range future.Configuration().Servers {
+	return membersOf(future.Configuration())
+}
+
+func membersOf(configuration raft.Configuration) (members []Member) {
+	for _, server := range configuration.Servers {
 		members = append(members, Member{
 			ID: fleet.CollectorID(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter,
 		})

@@ -29,6 +29,7 @@ import (
 // many goroutines.
 type Replica struct {
 	id     fleet.CollectorID
+	self   Member // of a stopped one
 	ledger Ledger
 	log    *slog.Logger
 	fatal  func(error)

@@ -78,6 +78,7 @@ const (
 	PathHostLoss    = "/v1/hosts/{host}/loss"
 	PathCollectors  = "/v1/collectors"
 	PathCollector   = "/v1/collectors/{collector}"
+	PathBackup      = "/v1/backup"
 	PathAgent       = "/v1/agents/{host}" // agents only, from here …
 	PathAgentReport = "/v1/agents/{host}/report"
 	PathAgentSeen   = "/v1/agents/{host}/sightings"

@@ -29,7 +29,7 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-collector",
 		Short: "keep the inventory of a fleet",
 	}
-	root.AddCommand(newRun(), newInit())
+	root.AddCommand(newRun(), newInit(), newRecover(), newRestore())
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 

@@ -73,7 +73,7 @@ func newRoot(p *program) *cobra.Command {
 	)
 	root.AddCommand(
 		newHostsCommand(p), newJobsCommand(p), newFindCommand(p), newWhenCommand(p), newHistoryCommand(p), newFindingsCommand(p),
-		newPinCommand(p), newPinsCommand(p), newUnpinCommand(p), newAnnotateCommand(p), newAnnotationsCommand(p), newLossCommand(p), newAdoptCommand(p), newCollectorsCommand(p),
+		newPinCommand(p), newPinsCommand(p), newUnpinCommand(p), newAnnotateCommand(p), newAnnotationsCommand(p), newLossCommand(p), newAdoptCommand(p), newCollectorsCommand(p), newBackupCommand(p),
 		newTasksCommand(p), newAssignCommand(p), newUnassignCommand(p), newReleaseCommand(p), newApplyCommand(p), newDiffCommand(p),
 		newExportCommand(p), newValidateCommand(p), newPauseCommand(p), newResumeCommand(p),
 		newRunCommand(p), newRaiseCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p), newAccountCommand(p),

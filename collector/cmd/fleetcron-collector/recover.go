@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/fleetcron/fleetcron/collector"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+func newRecover() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "recover",
+		Short: "go on alone after a majority of the collectors was lost for good",
+		Long: `Says what this stopped collector has and what may be lost, and with --yes makes
+it the only member of a new cluster with all that it has. Run it without --yes on
+every collector that is left, and let the one with the highest term, and among
+those with the highest last entry, go on. The others are then started with an
+empty data directory and join: in their configuration.
+
+The cluster gets a new id: a member of the old one that comes back meets nobody.
+Do this only when the others will not come back: two clusters would answer.`,
+		Args: cobra.NoArgs,
+	}
+	yes := command.Flags().Bool("yes", false, "do it")
+	load := configure(command)
+	command.RunE = func(command *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		remains, err := collector.Survey(cfg)
+		if err != nil {
+			return err
+		}
+		tell(command.OutOrStdout(), &cfg, &remains)
+		if remains.Cluster == "" {
+			return fleet.Errorf(fleet.NotFound, "there is nothing in %s that could go on", cfg.DataDir).WithHint("fleetcron-collector restore FILE begins with a backup")
+		}
+		if !*yes {
+			return fleet.Errorf(fleet.Usage, "nothing was changed").WithHint("fleetcron-collector recover --yes does it")
+		}
+		if _, err := collector.Recover(cfg); err != nil {
+			return err
+		}
+		fmt.Fprintf(command.OutOrStdout(), "%s is the only member of a new cluster; start it, then let the others join with empty data directories\n", cfg.ID)
+		return nil
+	}
+	return command
+}
+
+// tell says what is there and what may be lost.
+func tell(w io.Writer, cfg *collector.Config, remains *collector.Remains) {
+	fmt.Fprintf(w, "collector   %s in %s\ncluster     %s\n", cfg.ID, cfg.DataDir, remains.Cluster)
+	for _, member := range remains.Members {
+		fmt.Fprintf(w, "member      %s at %s\n", member.ID, member.Address)
+	}
+	fmt.Fprintf(w, "last entry  %d of term %d\n", remains.Last, remains.Term)
+	if open := remains.Last - remains.Applied; open > 0 {
+		fmt.Fprintf(w, "            the last %d of them may never have been acknowledged; they would be taken for committed\n", open)
+	}
+	fmt.Fprintln(w, "lost is     what only other members had: every entry after the last one, if they got that far.")
+	fmt.Fprintln(w, "            Agents tell their inventory anew; what they were acknowledged before is not sent again.")
+}
+
+func newRestore() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "begin a new cluster with a backup",
+		Long: `Reads a backup that fleetctl backup made, and makes a new cluster of this
+collector alone that begins with it. The data directory must have no state: a
+restore never overwrites. What changed after the backup was taken is not in it:
+tasks that were given since run on until an agent asks again, and then end.`,
+		Example: "  fleetcron-collector restore /backup/fleetcron-2026-11-21.backup",
+		Args:    cobra.ExactArgs(1),
+	}
+	load := configure(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		file, err := os.Open(args[0])
+		if err != nil {
+			return &fleet.Error{Kind: fleet.NotFound, Message: "backup", Err: err}
+		}
+		defer file.Close()
+		header, err := collector.Restore(cfg, file)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(command.OutOrStdout(), "made a new cluster in %s of the backup of cluster %s at entry %d, taken %s\n",
+			cfg.DataDir, header.Cluster, header.Index, header.Taken.Format("2006-01-02 15:04:05 MST"))
+		return nil
+	}
+	return command
+}
