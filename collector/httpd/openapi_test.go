@@ -184,7 +184,7 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 		api.PathDensity: "", api.PathCollisions: api.PathCollisions + "?least=1", api.PathSpread: "", api.PathHostLoss: api.HostPath("host-1") + "/loss",
 		api.PathFindings: "", api.PathFinding: api.PathFindings + "/" + standing(t, h),
 		api.PathChanges: "", api.PathPins: "", api.PathPin: api.PathPins + "/db", api.PathAnnotations: "", api.PathAnnotation: api.PathAnnotations + "/" + print,
-		api.PathAdoptions: "", api.PathCollectors: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
+		api.PathAdoptions: "", api.PathCollectors: "", api.PathBackup: "", api.PathLivez: "", api.PathReadyz: "", api.PathHealth: "", api.PathMetrics: "", api.PathOpenAPI: "", api.PathVersion: "",
 	} {
 		if target == "" {
 			target = path

@@ -1,0 +1,125 @@
+//go:build acceptance
+
+package acceptance
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+)
+
+// TestGoingOnAfterAMajorityIsLost loses two of three collectors with their
+// disks, lets the third go on, takes the place of one lost with an empty one,
+// and begins another cluster with a backup. The agent runs its task through
+// all of it.
+func TestGoingOnAfterAMajorityIsLost(t *testing.T) {
+	c := newCluster(t, 3, 1)
+	c.put(t.Context(), "kept", "task: kept\non: {every: 1s}\nrun: {command: 'true'}\nwhere: {labels: '*'}\n")
+	c.ran("default/kept", 1)
+	file := filepath.Join(c.dir, "all.backup")
+	if out, code := c.fleetctl("backup", file); code != 0 || !strings.Contains(out, "at entry") {
+		t.Fatalf("backup: %d %s", code, out)
+	}
+	out, code := c.fleetctl("backup", file)
+	refused(t, "a backup over a backup", out, code, "is there already", "never replaces")
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("backup %v, %v", info, err)
+	}
+	before, err := c.client.Cluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	config := func(n int) []string { return []string{"--config", filepath.Join(c.dir, fmt.Sprintf("c%d.yaml", n))} }
+	out, code = c.run("fleetcron-collector", append([]string{"recover", "--yes"}, config(1)...)...)
+	refused(t, "recover of a collector that runs", out, code, "in use")
+	for n, p := range c.collectors {
+		p.kill(syscall.SIGKILL)
+		if n > 0 {
+			if err := os.RemoveAll(filepath.Join(c.dir, p.name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	out, code = c.run("fleetcron-collector", append([]string{"recover"}, config(1)...)...)
+	refused(t, "recover without a yes", out, code, "c2 at", "last entry", "lost is", "nothing was changed", "--yes")
+	c.must(binary(t, "fleetcron-collector"), append([]string{"recover", "--yes"}, config(1)...)...)
+	c.collectors[0].start()
+	c.alone(c.addresses[0])
+	c.leads()
+	after, err := c.client.Cluster(t.Context())
+	if err != nil || after.ID == before.ID || len(after.Collectors) != 1 {
+		t.Errorf("cluster %+v became %+v, %v", before, after, err)
+	}
+	if _, err := c.client.Task(t.Context(), "default/kept"); err != nil {
+		t.Errorf("the task is lost: %v", err)
+	}
+	c.ran("default/kept", 5)
+
+	c.join(2)
+	c.eventually("two members", func(ctx context.Context) error {
+		view, err := c.client.Cluster(ctx)
+		if err == nil && len(view.Collectors) != 2 {
+			err = fmt.Errorf("%d", len(view.Collectors))
+		}
+		return err
+	})
+
+	// Another cluster, of one collector, begins with the backup.
+	for _, p := range c.collectors[:2] {
+		p.kill(syscall.SIGTERM)
+	}
+	out, code = c.run("fleetcron-collector", append([]string{"restore", file}, config(1)...)...)
+	refused(t, "a restore over what is there", out, code, "has state", "never overwrites")
+	damaged := filepath.Join(c.dir, "damaged.backup")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)/2] ^= 1
+	if err := os.WriteFile(damaged, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code = c.run("fleetcron-collector", append([]string{"restore", damaged}, config(3)...)...)
+	refused(t, "a damaged backup", out, code, "damaged")
+	c.must(binary(t, "fleetcron-collector"), append([]string{"restore", file}, config(3)...)...)
+	c.collectors[2].start()
+	c.alone(c.addresses[2])
+	c.leads()
+	if _, err := c.client.Task(t.Context(), "default/kept"); err != nil {
+		t.Errorf("the task is not in the backup: %v", err)
+	}
+	if restored, err := c.client.Cluster(t.Context()); err != nil || restored.ID == before.ID || restored.ID == after.ID {
+		t.Errorf("the restored cluster is %s, %v", restored.ID, err)
+	}
+}
+
+// alone makes the test ask one collector only.
+func (c *cluster) alone(address string) {
+	c.t.Helper()
+	client, err := api.NewClient(api.Config{Addresses: []string{address}, UserAgent: "acceptance"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.client = client
+}
+
+// join starts a collector with an empty directory that asks to be taken in.
+func (c *cluster) join(n int) {
+	c.t.Helper()
+	path := filepath.Join(c.dir, fmt.Sprintf("c%d.yaml", n))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, append(text, fmt.Sprintf("join: [%s]\n", c.addresses[0])...), 0o644); err != nil {
+		c.t.Fatal(err)
+	}
+	c.collectors[n-1].start()
+}
