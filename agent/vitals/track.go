@@ -30,6 +30,8 @@ type track struct {
 	rest  []byte // of a line whose end has not come yet
 	skip  bool   // up to the end of the line: its beginning is lost, or it is too long
 	begun bool
+
+	silent bool // somebody was told that it cannot be read
 }
 
 // page is what one look found.

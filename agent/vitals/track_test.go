@@ -21,12 +21,17 @@ type writer struct {
 func newWriter(t *testing.T) (path string, w writer) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "run.notes")
+	return path, openNotes(t, path)
+}
+
+func openNotes(t *testing.T, path string) writer {
+	t.Helper()
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { file.Close() })
-	return path, writer{t, file}
+	return writer{t, file}
 }
 
 func (w writer) write(text string) {

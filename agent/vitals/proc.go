@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -41,7 +43,7 @@ const clockTicks = 100
 func measure(pids []int, bound fleet.Bytes) use {
 	u := use{at: time.Now(), processes: make(map[process]times, len(pids))}
 	for _, pid := range pids {
-		text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		text, err := os.ReadFile(statPath(pid))
 		if err != nil {
 			continue
 		}
@@ -55,6 +57,16 @@ func measure(pids []int, bound fleet.Bytes) use {
 		u.memory = proportional(u.processes, u.memory)
 	}
 	return u
+}
+
+func statPath(pid int) string { return "/proc/" + strconv.Itoa(pid) + "/stat" }
+
+// sinceBoot is how long the host is up, on the clock that processes' starts are
+// told by.
+func sinceBoot() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) // every kernel that Go runs on has it
+	return time.Duration(now.Nano())
 }
 
 var errStat = errors.New("unreadable process entry")
