@@ -60,6 +60,7 @@ func (v *inventory) forget() {
 func (u *Uplink) forget() {
 	u.inventory.forget()
 	u.sightings.forget()
+	u.stands.forget()
 }
 
 // reported reports whether the collectors have the report as it is now.

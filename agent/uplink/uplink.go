@@ -22,6 +22,7 @@ type Collectors interface {
 	Apply(ctx context.Context, applied fleet.Applied) error
 	Sight(ctx context.Context, host fleet.HostID, sightings *fleet.Sightings) error
 	Settle(ctx context.Context, host fleet.HostID, adoptions []fleet.Adoption) error
+	Stand(ctx context.Context, host fleet.HostID, stands api.Stands) error
 }
 
 // Desk is where one collector keeps questions for this host. Questions and
@@ -73,6 +74,7 @@ type Uplink struct {
 	sightings sightings
 	applied   applied
 	settled   settled
+	stands    stands
 }
 
 // New returns an uplink for the host.
@@ -85,7 +87,7 @@ func New(config Config) *Uplink {
 	u.inventory.news, u.applied.news = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.inventory.registered = make(chan struct{})
 	u.sightings.news, u.sightings.anew = make(chan struct{}, 1), make(chan struct{}, 1)
-	u.settled.news = make(chan struct{}, 1)
+	u.settled.news, u.stands.news = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.SetHost(config.Host)
 	return u
 }
@@ -94,7 +96,7 @@ func New(config Config) *Uplink {
 func (u *Uplink) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, loop := range []func(context.Context){
-		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendRuns, u.answerAsks,
+		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendStands, u.sendRuns, u.answerAsks,
 	} {
 		group.Go(func() error {
 			loop(ctx)

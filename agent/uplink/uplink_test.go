@@ -40,6 +40,7 @@ type collectors struct {
 	applied fleet.Applied
 	seen    []fleet.Sightings
 	words   []fleet.Adoption
+	stands  []api.Stands
 	runs    map[uint64]fleet.Run // by sequence
 	order   []uint64             // in which they were applied first
 	repeats int
@@ -170,6 +171,19 @@ func (c *collectors) Settle(_ context.Context, _ fleet.HostID, words []fleet.Ado
 	}
 	c.words = append(c.words, words...)
 	return c.reply("settle")
+}
+
+func (c *collectors) Stand(_ context.Context, _ fleet.HostID, s api.Stands) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.call("stand"); err != nil {
+		return err
+	}
+	if c.host == nil {
+		return errUnknown
+	}
+	c.stands = append(c.stands, s)
+	return c.reply("stand")
 }
 
 func (c *collectors) Asks(ctx context.Context, _ fleet.HostID, wait time.Duration) ([]api.Ask, error) {
