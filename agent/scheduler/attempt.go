@@ -31,7 +31,7 @@ func (s *State) keepPlace(now time.Time, t *task, i int, run *fleet.Run) bool {
 	doom, detail := r.doom, "the run was stopped before this attempt"
 	switch {
 	case !t.planned:
-		doom, detail = fleet.SkippedCancelled, "the task is no longer assigned to this host"
+		doom, detail = fleet.SkippedCancelled, gone
 	case doom == "" && t.assignment.State != fleet.TaskEnabled && next.Order == "":
 		doom, detail = fleet.SkippedPaused, "the task was paused before this attempt"
 	}
@@ -85,6 +85,11 @@ func (s *State) attempt(now time.Time, t *task, r *running) bool {
 			fmt.Sprintf("the task has changed since generation %d, which this was to be an attempt of", r.generation))
 		return false
 	}
+	if why, blocked := s.blocked(now, t); blocked {
+		s.settleAttempt(t, r, fleet.SkippedBreaker, why)
+		return false
+	}
+	s.try(now, t, r.id)
 	r.pending, r.began = false, now
 	s.do(Begin{r.due})
 	return true
@@ -114,7 +119,7 @@ func (s *State) giveUpAttempts(t *task, reason fleet.Reason, detail string) {
 // forsake gives up the attempts of a task that is not in the plan, which the agent
 // before left.
 func (s *State) forsake(t *task) {
-	s.giveUpAttempts(t, fleet.SkippedCancelled, "the task is no longer assigned to this host")
+	s.giveUpAttempts(t, fleet.SkippedCancelled, gone)
 	if len(t.running) == 0 {
 		delete(s.tasks, t.id)
 	}

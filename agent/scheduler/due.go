@@ -39,7 +39,7 @@ func (s *State) decideOld(now time.Time, t *task) {
 		if until.After(limit) {
 			until = limit
 		}
-		s.settle(now, t, t.take(until), fleet.RunMissed, reason)
+		s.settle(now, t, t.take(until), fleet.RunMissed, reason, "")
 	}
 }
 
@@ -78,7 +78,7 @@ func (s *State) keep(now time.Time, t *task, late []item) []item {
 		most = fleet.MaxCatchUp
 	}
 	for len(late) > 0 && (len(late) > most || now.Sub(late[0].nominal) > t.within()) {
-		s.giveUp(now, t, late[0], "")
+		s.giveUp(now, t, late[0], "", "")
 		late = late[1:]
 	}
 	return late
@@ -98,7 +98,7 @@ func (s *State) catchUp(now time.Time, t *task, late []item, inTimeFollows bool)
 	}
 	for _, i := range late {
 		if inTimeFollows {
-			s.giveUp(now, t, i, "")
+			s.giveUp(now, t, i, "", "")
 		} else {
 			s.due(now, t, i)
 		}
@@ -108,7 +108,10 @@ func (s *State) catchUp(now time.Time, t *task, late []item, inTimeFollows bool)
 // due begins an instant, or does with it what the overlap policy says.
 func (s *State) due(now time.Time, t *task, i item) {
 	on, limits := &t.assignment.Task.On, &t.assignment.Task.Limits
+	why, blocked := s.blocked(now, t)
 	switch {
+	case blocked:
+		s.giveUp(now, t, i, fleet.SkippedBreaker, why)
 	case len(t.waiting) == 0 && !t.full():
 		s.begin(now, t, i)
 	case len(t.waiting) > 0 && on.Missed.Policy == fleet.MissedAll:
@@ -118,11 +121,11 @@ func (s *State) due(now time.Time, t *task, i item) {
 		if limits.Overlap == fleet.OverlapReplace {
 			s.cancelAll(t, "a later run of the task takes its place")
 		}
-		s.drop(now, t, fleet.SkippedReplaced)
+		s.drop(now, t, fleet.SkippedReplaced, "a later run of the task took its place in the queue")
 		t.waiting = append(t.waiting, i)
 		s.drain(now, t)
 	default:
-		s.giveUp(now, t, i, fleet.SkippedOverlap)
+		s.giveUp(now, t, i, fleet.SkippedOverlap, t.busy())
 	}
 }
 
@@ -131,7 +134,7 @@ func (s *State) trim(now time.Time, t *task) {
 	for len(t.waiting) > fleet.MaxCatchUp {
 		oldest := t.waiting[0]
 		t.waiting = t.waiting[1:]
-		s.giveUp(now, t, oldest, fleet.SkippedOverlap)
+		s.giveUp(now, t, oldest, fleet.SkippedOverlap, "too many wait for their turn")
 	}
 }
 
@@ -140,27 +143,31 @@ func (s *State) drain(now time.Time, t *task) {
 	for len(t.waiting) > 0 && !t.full() {
 		i := t.waiting[0]
 		t.waiting = t.waiting[1:]
+		if why, blocked := s.blocked(now, t); blocked {
+			s.giveUp(now, t, i, fleet.SkippedBreaker, why)
+			continue
+		}
 		s.begin(now, t, i)
 	}
 }
 
 // drop settles all that waits.
-func (s *State) drop(now time.Time, t *task, reason fleet.Reason) {
+func (s *State) drop(now time.Time, t *task, reason fleet.Reason, detail string) {
 	waiting := t.waiting
 	t.waiting = nil
 	for _, i := range waiting {
-		s.giveUp(now, t, i, reason)
+		s.giveUp(now, t, i, reason, detail)
 	}
 }
 
 // giveUp settles an instant that comes to nothing: one that was late is missed
 // for the reason that made it late, another is skipped.
-func (s *State) giveUp(now time.Time, t *task, i item, reason fleet.Reason) {
+func (s *State) giveUp(now time.Time, t *task, i item, reason fleet.Reason, detail string) {
 	one := instants{i.nominal, i.nominal, 1}
 	if i.late != "" {
-		s.settle(now, t, one, fleet.RunMissed, i.late)
+		s.settle(now, t, one, fleet.RunMissed, i.late, "")
 	} else {
-		s.settle(now, t, one, fleet.RunSkipped, reason)
+		s.settle(now, t, one, fleet.RunSkipped, reason, detail)
 	}
 }
 
@@ -172,6 +179,7 @@ func (s *State) begin(now time.Time, t *task, i item) {
 }
 
 func (s *State) start(now time.Time, t *task, due Due) {
+	s.try(now, t, due.Run)
 	t.running = append(t.running, running{id: due.Run, began: now, due: due, generation: due.Assignment.Generation})
 	s.do(Begin{due})
 }
@@ -179,7 +187,7 @@ func (s *State) start(now time.Time, t *task, due Due) {
 // pass skips every instant of a paused task up to now.
 func (s *State) pass(now time.Time, t *task) {
 	if t.hasNext && !t.next.After(now) {
-		s.settle(now, t, t.take(now), fleet.RunSkipped, fleet.SkippedPaused)
+		s.settle(now, t, t.take(now), fleet.RunSkipped, fleet.SkippedPaused, "")
 		s.flush(now, t)
 	}
 }
@@ -225,6 +233,9 @@ func (s *State) arm(now time.Time, t *task) {
 		sooner(later(t.next, t.flushed.Add(passEvery)))
 	default:
 		sooner(t.next)
+	}
+	if t.breaker != nil {
+		sooner(t.breaker.wake())
 	}
 	for i := range t.running {
 		if r := &t.running[i]; r.pending {

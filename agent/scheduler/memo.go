@@ -9,7 +9,9 @@ import (
 // memo is what outlives the agent of a task beside the watermark. Its JSON form
 // is on disk: what another version does not know is left out, and what it wrote
 // must go on to be read.
-type memo struct{}
+type memo struct {
+	Breaker *breakerMemo `json:"breaker,omitempty"`
+}
 
 // recall returns what the agent before wanted to be known of a task. What cannot
 // be read is as if it were not there.
@@ -25,8 +27,21 @@ func (s *State) recall(id fleet.TaskID) *memo {
 	return m
 }
 
+// note returns the task's memo to be changed.
+func (t *task) note() *memo {
+	if t.memo == nil {
+		t.memo = new(memo)
+	}
+	return t.memo
+}
+
 // remember writes the task's memo down.
-func (s *State) remember(t *task) { s.write(t.id, t.memo) }
+func (s *State) remember(t *task) {
+	if t.memo != nil && *t.memo == (memo{}) {
+		t.memo = nil
+	}
+	s.write(t.id, t.memo)
+}
 
 func (s *State) write(id fleet.TaskID, m *memo) {
 	if m == nil || *m == (memo{}) {

@@ -16,7 +16,7 @@ func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 	decided, stopped := map[fleet.OrderID]bool{}, map[fleet.OrderID]bool{}
 	for _, o := range orders {
 		switch {
-		case o.Kind != fleet.OrderRun:
+		case o.Kind != fleet.OrderRun && o.Kind != fleet.OrderReset:
 		case s.decided[o.ID] || s.memory.OrderDecided(o.ID):
 			decided[o.ID] = true
 		default:
@@ -41,7 +41,7 @@ func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 func (s *State) stop(now time.Time, o fleet.Order) {
 	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
 		if wish := s.orders[id]; wish.Run == o.Run && wish.Task == o.Task {
-			s.refuse(wish, fleet.RunSkipped, fleet.SkippedCancelled)
+			s.refuse(wish, fleet.RunSkipped, fleet.SkippedCancelled, o.Reason)
 		}
 	}
 	t := s.tasks[o.Task]
@@ -55,7 +55,7 @@ func (s *State) stop(now time.Time, o fleet.Order) {
 	if t.planned && len(t.waiting) > 0 && RunID(fleet.Occurrence{Task: t.id, Scope: s.host, Nominal: t.waiting[0].nominal}) == o.Run {
 		i := t.waiting[0]
 		t.waiting = t.waiting[1:]
-		s.giveUp(now, t, i, fleet.SkippedCancelled)
+		s.giveUp(now, t, i, fleet.SkippedCancelled, o.Reason)
 		s.arm(now, t)
 	}
 }
@@ -70,16 +70,31 @@ func (s *State) advanceOrders(now time.Time) {
 		o := s.orders[id]
 		t := s.tasks[o.Task]
 		switch {
+		case now.After(o.Expires) && o.Kind != fleet.OrderRun:
+			s.conclude(o)
 		case now.After(o.Expires):
-			s.refuse(o, fleet.RunMissed, fleet.MissedDeadline)
+			s.refuse(o, fleet.RunMissed, fleet.MissedDeadline, "it had no turn before it expired at "+o.Expires.UTC().Format(time.RFC3339))
 		case t == nil || !t.planned:
 			// its task may come with a later plan
+		case o.Kind == fleet.OrderReset:
+			s.conclude(o)
+			s.resetBreaker(now, t, o)
+		case s.refused(now, t, o):
 		case !t.full():
 			s.carryOut(now, t, o)
 		default:
 			s.overlap(now, t, o)
 		}
 	}
+}
+
+// refused settles the order for a run that may not begin now, whoever wants it.
+func (s *State) refused(now time.Time, t *task, o fleet.Order) bool {
+	why, blocked := s.blocked(now, t)
+	if blocked {
+		s.refuse(o, fleet.RunSkipped, fleet.SkippedBreaker, why)
+	}
+	return blocked
 }
 
 // carryOut begins the run of an order. A person's word also holds while the
@@ -106,15 +121,15 @@ func (s *State) overlap(now time.Time, t *task, o fleet.Order) {
 		}
 	case fleet.OverlapQueue: // it waits, until it expires
 	default:
-		s.refuse(o, fleet.RunSkipped, fleet.SkippedOverlap)
+		s.refuse(o, fleet.RunSkipped, fleet.SkippedOverlap, t.busy())
 	}
 }
 
 // refuse settles an order that comes to nothing.
-func (s *State) refuse(o fleet.Order, state fleet.RunState, reason fleet.Reason) {
+func (s *State) refuse(o fleet.Order, state fleet.RunState, reason fleet.Reason, detail string) {
 	s.conclude(o)
 	run := fleet.Run{
-		ID: s.runOf(o), Task: o.Task, Host: s.host, Due: wall(o.Due), Order: o.ID, State: state, Reason: reason,
+		ID: s.runOf(o), Task: o.Task, Host: s.host, Due: wall(o.Due), Order: o.ID, State: state, Reason: reason, Detail: clip(detail),
 	}
 	if t := s.tasks[o.Task]; t != nil && t.planned {
 		run.Generation = t.assignment.Generation

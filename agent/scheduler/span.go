@@ -45,7 +45,14 @@ func (t *task) take(until time.Time) instants {
 type kind struct {
 	state      fleet.RunState
 	reason     fleet.Reason
+	detail     string
 	generation uint64
+}
+
+// plain is the kind without its sentence, which may change every minute.
+func (k kind) plain() kind {
+	k.detail = ""
+	return k
 }
 
 // span is a range of instants of one task with the same outcome.
@@ -58,12 +65,12 @@ type span struct {
 // is of their kind; a new kind closes it. What still waits and is older is given
 // up before: the order on disk is the order of the instants, or an agent that
 // comes back would take what waited for decided.
-func (s *State) settle(now time.Time, t *task, these instants, state fleet.RunState, reason fleet.Reason) {
+func (s *State) settle(now time.Time, t *task, these instants, state fleet.RunState, reason fleet.Reason, detail string) {
 	if len(t.waiting) > 0 && these.first.After(t.waiting[0].nominal) {
-		s.drop(now, t, fleet.SkippedReplaced)
+		s.drop(now, t, fleet.SkippedReplaced, "a later instant of the task was decided before its turn came")
 	}
 	s.countBefore(now, t, these.first)
-	kind := kind{state, reason, t.assignment.Generation}
+	kind := kind{state, reason, detail, t.assignment.Generation}
 	if t.open.kind != kind {
 		s.flush(now, t)
 	}
@@ -87,20 +94,21 @@ func (s *State) flush(now time.Time, t *task) {
 		Due:        t.open.first,
 		State:      t.open.kind.state,
 		Reason:     t.open.kind.reason,
+		Detail:     clip(t.open.kind.detail),
 	}
 	if t.open.count > 1 {
 		last := t.open.last
 		run.Until, run.Count = &last, t.open.count
 	}
 	s.do(Settle{run})
-	t.flushed, t.flushedKind = now, t.open.kind
+	t.flushed, t.flushedKind = now, t.open.kind.plain()
 	t.open = span{}
 }
 
 // flushOld gives the open span out unless one of its kind just was, so that a
 // task that is due every second makes a record a minute and not sixty.
 func (s *State) flushOld(now time.Time, t *task) {
-	if t.open.kind != t.flushedKind || t.flushed.After(now) || now.Sub(t.flushed) >= flushEvery {
+	if t.open.kind.plain() != t.flushedKind || t.flushed.After(now) || now.Sub(t.flushed) >= flushEvery {
 		s.flush(now, t)
 	}
 }

@@ -45,8 +45,12 @@ type State struct {
 	orders  map[fleet.OrderID]fleet.Order // wishes to run, not yet begun
 	decided map[fleet.OrderID]bool        // wishes to run of the last plan that have an outcome or began
 	stopped map[fleet.OrderID]bool        // wishes to cancel, carried out
-	heap    wakeHeap
-	actions []Action
+	early   []RunEnded                    // before there was a plan to go by
+	ready   bool                          // there was one
+
+	breakers map[fleet.TaskID]*breaker
+	heap     wakeHeap
+	actions  []Action
 }
 
 // NewState returns the state of an agent at its start.
@@ -56,6 +60,7 @@ func NewState(host fleet.HostID, memory Memory, life Life) *State {
 		host: host, memory: memory, life: life, last: life.Started,
 		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{},
 		decided: map[fleet.OrderID]bool{}, stopped: map[fleet.OrderID]bool{},
+		breakers: map[fleet.TaskID]*breaker{},
 	}
 }
 
@@ -122,6 +127,7 @@ func (s *State) advance(now time.Time) {
 }
 
 func (s *State) advanceTask(now time.Time, t *task) {
+	s.advanceBreaker(now, t)
 	s.attempts(now, t)
 	switch {
 	case !t.planned:
@@ -181,6 +187,12 @@ func (s *State) plan(now time.Time, e PlanChanged) {
 		s.assign(now, id, wanted[id])
 	}
 	s.planOrders(now, e.Orders)
+	s.ready = true
+	early := s.early
+	s.early = nil
+	for _, e := range early {
+		s.ended(now, e)
+	}
 }
 
 // task returns the task's entry, made if need be.
@@ -236,11 +248,13 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		}
 	default:
 		t.planned = true
+		t.memo = s.recall(id)
 		t.reload(s.host)
 		s.begins(now, t)
 	}
+	s.joinBreaker(now, t)
 	if a.State != fleet.TaskEnabled {
-		s.drop(now, t, fleet.SkippedPaused)
+		s.drop(now, t, fleet.SkippedPaused, "the task was paused while it waited for its turn")
 		s.flush(now, t)
 		s.giveUpAttempts(t, fleet.SkippedPaused, "the task was paused before this attempt")
 	}
@@ -304,17 +318,26 @@ func (s *State) countBefore(now time.Time, t *task, nominal time.Time) {
 	}
 }
 
+// gone is why nothing of a task that has left the plan begins.
+const gone = "the task is no longer assigned to this host"
+
 // remove takes a task out of the plan. Its runs go on, a daemon's is stopped.
 func (s *State) remove(now time.Time, t *task) {
 	s.advanceTask(now, t)
-	s.drop(now, t, fleet.SkippedCancelled)
+	s.drop(now, t, fleet.SkippedCancelled, gone)
 	s.flush(now, t)
-	s.giveUpAttempts(t, fleet.SkippedCancelled, "the task is no longer assigned to this host")
+	s.giveUpAttempts(t, fleet.SkippedCancelled, gone)
 	if t.assignment.Task.On.Daemon {
-		s.cancelAll(t, "the task is no longer assigned to this host")
+		s.cancelAll(t, gone)
 	}
 	if t.assignment.Task.On.Clocked() {
 		s.count(now, t, fleet.Stint{Task: t.id, After: t.seen, Last: t.seen})
+	}
+	s.leaveBreaker(t)
+	s.unstand(t)
+	if t.memo != nil {
+		t.memo = nil
+		s.remember(t)
 	}
 	t.planned = false
 	s.heap.remove(t)
@@ -323,8 +346,13 @@ func (s *State) remove(now time.Time, t *task) {
 	}
 }
 
-// ended takes a run out and lets the next one in.
+// ended takes a run out and lets the next one in. What follows from it is known
+// only when the plan is.
 func (s *State) ended(now time.Time, e RunEnded) {
+	if !s.ready {
+		s.early = append(s.early, e)
+		return
+	}
 	t := s.tasks[e.Run.Task]
 	if t == nil {
 		return
@@ -334,6 +362,7 @@ func (s *State) ended(now time.Time, e RunEnded) {
 		return
 	}
 	over := t.running[i]
+	s.judge(now, t, &e.Run)
 	if e.Run.Again != nil && s.keepPlace(now, t, i, &e.Run) {
 		s.arm(now, t)
 		return

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -32,6 +33,7 @@ type task struct {
 
 	memo     *memo           // what the next agent is to know; nil: nothing
 	standing *fleet.Standing // that was told last; nil: none is
+	breaker  *breaker        // nil: it has none
 
 	backoff time.Duration // of a daemon
 	restart time.Time     // of a daemon: not started before; zero: at once
@@ -90,6 +92,18 @@ func (t *task) limit() int {
 
 // full reports whether another run would overlap.
 func (t *task) full() bool { return len(t.running) >= t.limit() }
+
+// busy says what a run that has no place finds in its way.
+func (t *task) busy() string {
+	if len(t.running) == 0 {
+		return ""
+	}
+	r := &t.running[0]
+	if r.pending {
+		return fmt.Sprintf("attempt %d of the run of %s is still to begin", r.due.Attempt, r.due.Nominal.Format(time.RFC3339))
+	}
+	return fmt.Sprintf("the run of %s still goes on", r.due.Nominal.Format(time.RFC3339))
+}
 
 // deadline is how long after the instant its run may begin.
 func (t *task) deadline(nominal, following time.Time, more bool) time.Duration {
