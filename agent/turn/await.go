@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -86,24 +83,20 @@ type looker struct {
 func (l *looker) all(ctx context.Context) error {
 	want := &l.task.WaitFor
 	for _, kind := range []struct {
-		name  string
 		items []string
 		look  func(ctx context.Context, item string) error
-	}{
-		{"file", want.File, l.file}, // in the order of what they cost
-		{"tcp", want.TCP, lookTCP},
-		{"http", want.HTTP, lookHTTP},
-		{"unit", want.Unit, l.unit},
+	}{ // in the order of what they cost
+		{want.File, l.file}, {want.TCP, l.turn.config.TCP}, {want.HTTP, l.turn.config.HTTP}, {want.Unit, l.unit},
 	} {
 		for _, item := range kind.items {
 			if err := l.one(ctx, kind.look, item); err != nil {
-				return fmt.Errorf("%s %s: %w", kind.name, item, err)
+				return err
 			}
 		}
 	}
 	if len(want.Command) > 0 {
-		if err := l.one(ctx, l.command, ""); err != nil {
-			return fmt.Errorf("command %s: %w", strings.Join(want.Command, " "), err)
+		if err := l.one(ctx, l.command, "command "+strings.Join(want.Command, " ")); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -114,44 +107,7 @@ func (l *looker) one(ctx context.Context, look func(context.Context, string) err
 	defer cancel()
 	err := look(ctx, item)
 	if err != nil && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
-}
-
-// lookTCP is content with a connection.
-func lookTCP(ctx context.Context, address string) error {
-	connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-	if err != nil {
-		return plain(err)
-	}
-	return connection.Close()
-}
-
-// lookHTTP is content with an answer from 200 to 399; a redirection is not
-// followed. It asks the host itself and no proxy.
-func lookHTTP(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	answer, err := transport.RoundTrip(request)
-	if err != nil {
-		return plain(err)
-	}
-	defer answer.Body.Close()
-	_, _ = io.CopyN(io.Discard, answer.Body, 4096) // so that the other side need not reset
-	if answer.StatusCode < 200 || answer.StatusCode > 399 {
-		return fmt.Errorf("answers %s", answer.Status)
-	}
-	return nil
-}
-
-// plain takes the address out of an error of the network, which is named before.
-func plain(err error) error {
-	if o, is := errors.AsType[*net.OpError](err); is {
-		return o.Err
+		return said(item, context.Cause(ctx))
 	}
 	return err
 }
@@ -172,32 +128,41 @@ func (l *looker) file(ctx context.Context, path string) error {
 	case err := <-answer:
 		delete(l.hung, path)
 		if e, is := errors.AsType[*os.PathError](err); is {
-			return e.Err
+			err = e.Err
 		}
-		return err
+		return said("file "+path, err)
 	case <-ctx.Done():
 		l.hung[path] = answer
 		return ctx.Err()
 	}
 }
 
+// said tells what is missing, if anything is.
+func said(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
 func (l *looker) unit(ctx context.Context, name string) error {
 	if l.turn.config.Unit == nil {
-		return errors.New("no systemd runs on this host")
+		return said("unit "+name, errors.New("no systemd runs on this host"))
 	}
 	active, err := l.turn.config.Unit(ctx, name)
 	if err == nil && !active {
 		err = errors.New("is not active")
 	}
-	return err
+	return said("unit "+name, err)
 }
 
 func (l *looker) command(ctx context.Context, _ string) error {
-	output, err := l.turn.config.Check(ctx, l.task, l.task.WaitFor.Command)
+	argv := l.task.WaitFor.Command
+	output, err := l.turn.config.Check(ctx, l.task, argv)
 	if text := strings.TrimSpace(output); err != nil && text != "" {
-		return fmt.Errorf("%w: %s", err, lastLine(text))
+		err = fmt.Errorf("%w: %s", err, lastLine(text))
 	}
-	return err
+	return said("command "+strings.Join(argv, " "), err)
 }
 
 func lastLine(text string) string {

@@ -3,9 +3,7 @@ package turn
 import (
 	"context"
 	"errors"
-	"net"
-	"net/http"
-	"net/http/httptest"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,30 +14,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// TestWhatIsMissing asks real sockets and files.
 func TestWhatIsMissing(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	refused, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := refused.Addr().String()
-	refused.Close()
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/moved":
-			http.Redirect(w, r, "/nowhere", http.StatusFound)
-		case "/down":
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case "/nowhere":
-			t.Error("it follows a redirection")
-		}
-	}))
-	defer web.Close()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ready")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -52,6 +27,18 @@ func TestWhatIsMissing(t *testing.T) {
 	r := newRoom(newPlaces(0))
 	defer r.Close()
 	r.units["up.service"] = true
+	r.config.TCP = func(_ context.Context, address string) error {
+		if address == "db:1" {
+			return nil
+		}
+		return fmt.Errorf("connect to %s: connection refused", address)
+	}
+	r.config.HTTP = func(_ context.Context, url string) error {
+		if url == "http://db/" {
+			return nil
+		}
+		return fmt.Errorf("GET %s: answered 503", url)
+	}
 	r.checks = func(argv []string) (string, error) {
 		if argv[0] == "false" {
 			return "", errors.New("exit status 1")
@@ -63,11 +50,9 @@ func TestWhatIsMissing(t *testing.T) {
 		missing string // empty: nothing is
 	}{
 		{fleet.WaitFor{}, ""},
-		{fleet.WaitFor{TCP: []string{listener.Addr().String()}}, ""},
-		{fleet.WaitFor{TCP: []string{listener.Addr().String(), closed}}, "tcp " + closed + ": connect: connection refused"},
-		{fleet.WaitFor{HTTP: []string{web.URL + "/", web.URL + "/moved"}}, ""},
-		{fleet.WaitFor{HTTP: []string{web.URL + "/down"}}, "/down: answers 503 Service Unavailable"},
-		{fleet.WaitFor{HTTP: []string{"http://" + closed + "/x"}}, "http http://" + closed + "/x: connect: connection refused"},
+		{fleet.WaitFor{TCP: []string{"db:1"}, HTTP: []string{"http://db/"}}, ""},
+		{fleet.WaitFor{TCP: []string{"db:1", "db:2"}}, "connect to db:2: connection refused"},
+		{fleet.WaitFor{HTTP: []string{"http://db/", "http://db/x"}}, "GET http://db/x: answered 503"},
 		{fleet.WaitFor{File: []string{file, dir, pipe}}, ""},
 		{fleet.WaitFor{File: []string{file, file + "er"}}, "file " + file + "er: no such file or directory"},
 		{fleet.WaitFor{Unit: []string{"up.service"}}, ""},
