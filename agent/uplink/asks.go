@@ -1,7 +1,9 @@
 package uplink
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"strings"
 	"sync"
@@ -49,20 +51,36 @@ func (u *Uplink) answerAsks(ctx context.Context) {
 	}
 }
 
-// answer sends the output, or the difference, that an ask wants. Where there is none the answer
-// says so, because somebody is waiting for it.
+// answer sends what an ask wants: output, a difference, or what goes on. Where
+// there is none the answer says so, because somebody is waiting for it.
 func (u *Uplink) answer(ctx context.Context, ask api.Ask) {
 	var output io.ReadCloser
 	var dropped int64
 	var err error
 	if ask.Adopt != nil {
 		output = u.rehearse(ctx, ask.Adopt)
+	} else if ask.Live {
+		output = u.live()
 	} else if output, dropped, err = u.config.Output(ctx, ask.Run, ask.Stream, ask.Follow); err != nil {
 		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
 	}
 	defer output.Close()
 	err = u.config.Desk.Answer(ctx, u.id, ask.ID, dropped, output)
 	if err != nil && ctx.Err() == nil && fleet.KindOf(err) != fleet.NotFound { // the asker went away
-		u.log.Warn("output not delivered", "run", ask.Run, "error", err)
+		u.log.Warn("answer not delivered", "ask", ask.ID, "run", ask.Run, "error", err)
 	}
+}
+
+// live answers what goes on at this moment.
+func (u *Uplink) live() io.ReadCloser {
+	answer := api.Live{At: time.Now().UTC(), Runs: []api.LiveRun{}, Waiting: []api.LiveWaiting{}}
+	if u.config.Live != nil {
+		answer = u.config.Live()
+	}
+	text, err := json.Marshal(answer)
+	if err != nil { // a number that JSON does not have
+		text = []byte("{}")
+		u.log.Error("what goes on cannot be told", "error", err)
+	}
+	return io.NopCloser(bytes.NewReader(text))
 }

@@ -54,6 +54,8 @@ type Config struct {
 	Index uint64
 	// Output reads what a run has written and how many bytes of it were dropped.
 	Output func(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error)
+	// Live says what goes on at this moment; nil: nothing does.
+	Live func() api.Live
 	// Diff says what an adoption would change on this host; nil: nobody knows.
 	Diff   func(ctx context.Context, wish *fleet.Adoption) (string, error)
 	Host   fleet.Host

@@ -71,6 +71,8 @@ const (
 	floodEvery = 20 * time.Millisecond
 	// sampleEvery is between two looks at what runs use, unless it is said.
 	sampleEvery = 10 * time.Second
+	// mostInFull is of how many runs all samples are told.
+	mostInFull = 100
 )
 
 // New returns a Vitals that knows of no run yet.
@@ -251,9 +253,17 @@ func (v *Vitals) Live() api.Live {
 		waiting, live.Slots, live.Taken = v.config.Waiting()
 		live.Waiting = append(live.Waiting, waiting...)
 	}
+	live.Waiting = live.Waiting[:min(len(live.Waiting), api.MaxPage)]
 	v.mu.Lock()
 	live.Runs = v.state.live()
 	v.mu.Unlock()
+	live.Total = len(live.Runs)
+	live.Runs = live.Runs[:min(live.Total, api.MaxPage)]
+	for i := range live.Runs {
+		if live.Total > mostInFull {
+			live.Runs[i].Samples = nil
+		}
+	}
 	for i := range live.Runs {
 		run := &live.Runs[i]
 		for _, text := range []*string{&run.Message, &run.HealthDetail, &run.UnreadBecause} {

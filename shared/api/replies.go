@@ -397,8 +397,9 @@ type StandingView struct {
 
 // Live is what goes on on a host, told by its agent when it was asked.
 type Live struct {
-	At      time.Time     `json:"at"` // by the host's clock
-	Runs    []LiveRun     `json:"runs"`
+	At      time.Time     `json:"at"`    // by the host's clock
+	Runs    []LiveRun     `json:"runs"`  // the oldest first, at most MaxPage
+	Total   int           `json:"total"` // how many there are
 	Waiting []LiveWaiting `json:"waiting"`
 	Slots   int           `json:"slots"` // that runs may take at once; daemons take none
 	Taken   int           `json:"taken"`
@@ -413,7 +414,7 @@ type LiveRun struct {
 	Attempt      int               `json:"attempt,omitempty"`
 	Processes    int               `json:"processes"`          // it and all that it started
 	Sample       *Sample           `json:"sample,omitempty"`   // nil: none yet
-	Samples      []Sample          `json:"samples,omitempty"`  // of the last minutes, oldest first
+	Samples      []Sample          `json:"samples,omitempty"`  // of the last minutes, oldest first; left out where many runs go on
 	Beat         *time.Time        `json:"beat,omitempty"`     // the last heartbeat or progress
 	Progress     *float64          `json:"progress,omitempty"` // 0–100
 	Message      string            `json:"message,omitempty"`  // what the command says that it does
