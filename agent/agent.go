@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	var plans *scheduler.Scheduler // made below, before anything can end
 	runs, err := runner.New(runner.Config{
-		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian,
+		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian, Veil: veil(masker),
 		Ended: func(run *fleet.Run) { plans.Ended(run) },
 	})
 	if err != nil {
@@ -123,7 +123,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer doorbell.Close()
 	up := uplink.New(uplink.Config{
-		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: runs.Output,
+		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{runs}.Output,
 		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
 		Take: func(plan *fleet.Plan) error {
 			if err := checkPlan(plan, id, log); err != nil {

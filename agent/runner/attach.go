@@ -183,5 +183,5 @@ func (r *Runner) openCaptures(c *companion) (captures, error) {
 		out.file.Close()
 		return captures{}, err
 	}
-	return captures{out, stderr}, nil
+	return captures{out, stderr, openMarks(streamPath(dir, c.run.ID, marksName))}, nil
 }

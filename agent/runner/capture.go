@@ -17,7 +17,7 @@ import (
 const (
 	Stdout = "stdout"
 	Stderr = "stderr"
-	Both   = "both" // stdout, then stderr
+	Both   = "both"
 )
 
 const (
@@ -36,8 +36,9 @@ type capture struct {
 	path  string // empty: it was opened again, and is not reused
 	owner owner
 	quota int64
-	hole  span  // cut out so far; empty: nothing
-	lost  int64 // bytes that went otherwise, where the file system knows no holes
+	hole  span   // cut out so far; empty: nothing
+	lost  int64  // bytes that went otherwise, where the file system knows no holes
+	now   glance // what the last look saw
 
 	punch func(fd int, offset, length int64) error
 }
@@ -123,10 +124,12 @@ func (c *capture) size() (int64, error) {
 // trim cuts out of the middle what is beyond the quota and returns how many
 // bytes there have been so far.
 func (c *capture) trim() (int64, error) {
-	size, err := c.size()
+	now, err := lookAt(c.file)
 	if err != nil {
 		return 0, err
 	}
+	c.now = now
+	size := now.size
 	head := c.quota / 2 / block * block
 	from := max(head, c.hole.to)
 	if size-from <= c.quota-head {
@@ -191,8 +194,17 @@ func streamPath(dir string, run fleet.RunID, stream string) string {
 	return filepath.Join(dir, string(run)+"."+stream)
 }
 
-// captures are the two streams of a run.
-type captures struct{ out, err *capture }
+// What else stands beside the streams of a run.
+const (
+	marksName  = "marks"  // the order of its two streams
+	failedName = "failed" // it failed; empty
+)
+
+// captures are the two streams of a run, and their order.
+type captures struct {
+	out, err *capture
+	marks    *marks
+}
 
 // createCaptures makes the files of a run, and returns them as the process is
 // to have them, too.
@@ -214,7 +226,7 @@ func (r *Runner) createCaptures(run *fleet.Run, quota int64, owner owner) (captu
 		r.done(out)
 		return captures{}, [2]*os.File{}, fmt.Errorf("make a file for the output: %w", err)
 	}
-	return captures{out, errors}, [2]*os.File{stdout, stderr}, nil
+	return captures{out, errors, &marks{path: streamPath(dir, run.ID, marksName)}}, [2]*os.File{stdout, stderr}, nil
 }
 
 // done lets go of a run's streams; empty ones serve another run.
@@ -231,11 +243,13 @@ func (c captures) close() {
 	c.err.file.Close()
 }
 
-// trim keeps both streams within their quota and returns their sizes.
+// trim keeps both streams within their quota, notes how they have grown, and
+// returns their sizes.
 func (c captures) trim() (stdout, stderr int64, err error) {
 	stdout, err1 := c.out.trim()
 	stderr, err2 := c.err.trim()
-	return stdout, stderr, errors.Join(err1, err2)
+	err3 := c.marks.note([2]glance{c.out.now, c.err.now})
+	return stdout, stderr, errors.Join(err1, err2, err3)
 }
 
 // tail returns the last output, of stderr where there is any.

@@ -30,13 +30,6 @@ type companion struct {
 	over chan struct{} // closed after its outcome
 }
 
-// The output of a run is looked at soon after its start and then ever less
-// often, unless it grows: a flood must be found while it is small.
-const (
-	firstLook = 10 * time.Millisecond
-	lastLook  = time.Second
-)
-
 // ending is how a run came to its end.
 type ending struct {
 	timedOut  bool
@@ -150,28 +143,6 @@ func (r *Runner) await(c *companion) (ending, bool) {
 	}
 }
 
-// pace says how long to wait before the next look at a run's output.
-type pace struct {
-	seen int64
-	wait time.Duration
-}
-
-func newPace() *pace { return &pace{wait: firstLook} }
-
-func (p *pace) next(stdout, stderr int64, err error) time.Duration {
-	size := stdout + stderr
-	switch {
-	case err != nil: // a disk that does not answer is not asked often
-		p.wait = lastLook
-	case size-p.seen > minQuota:
-		p.wait = firstLook
-	default:
-		p.wait = min(2*p.wait, lastLook)
-	}
-	p.seen = size
-	return p.wait
-}
-
 // unguard tells the guardian that it may forget the run, whose outcome is on
 // disk; what another guardian wrote about one that is not is kept.
 func (r *Runner) unguard(c *companion, durable bool) {
@@ -263,19 +234,6 @@ func (c *companion) noteUnwatched(end ending) {
 	}
 	c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
 	c.run.Detail = "it ended while neither an agent nor a guardian was watching, its exit status is not known"
-}
-
-func (c *companion) noteOutput(r *Runner) {
-	stdout, stderr, err := c.captures.trim()
-	if err != nil {
-		r.log.Warn("output not trimmed", "run", c.run.ID, "task", c.run.Task, "error", err)
-	}
-	c.run.Stdout, c.run.Stderr = stdout, stderr
-	c.run.Dropped = c.captures.out.dropped() + c.captures.err.dropped()
-	r.grown(stdout + stderr - c.run.Dropped)
-	if c.run.Failed() {
-		c.run.Tail = c.captures.tail()
-	}
 }
 
 func signalName(signal syscall.Signal) string {

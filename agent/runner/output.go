@@ -5,50 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// followEvery is how often a file that is being followed is looked at.
-const followEvery = 100 * time.Millisecond
+// View says what of a run's output is read, and how.
+type View struct {
+	Stream string // Stdout, Stderr or Both; both stand in the order in which they were written, as far as it was seen
+	Follow bool   // go on until the run has ended
+	// Times begins each line with its time, and of both streams with the name
+	// of its own.
+	Times bool
+	Tail  int64 // of each stream at most so many of the last bytes, from a line's beginning; zero: all
+}
 
-// Output reads what a run wrote to a stream, and says how many bytes of it were
-// dropped so far. Where the middle was dropped a line says so. With follow it
-// goes on until the run has ended. It is NotFound when there is no output of
-// that run, or no longer.
-func (r *Runner) Output(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error) {
-	streams := map[string][]string{Stdout: {Stdout}, Stderr: {Stderr}, Both: {Stdout, Stderr}}[stream]
-	if streams == nil {
-		return nil, 0, fleet.Invalidf("stream", stream, "want stdout, stderr or both")
+// Output reads what a run wrote, and says how many bytes of it were dropped so
+// far. Where the middle was dropped a line says so. It is NotFound when there
+// is no output of that run, or no longer.
+func (r *Runner) Output(ctx context.Context, run fleet.RunID, view View) (io.ReadCloser, int64, error) {
+	wanted := map[string][]int{Stdout: {0}, Stderr: {1}, Both: {0, 1}}[view.Stream]
+	if wanted == nil {
+		return nil, 0, fleet.Invalidf("stream", view.Stream, "want stdout, stderr or both")
 	}
-	files, err := r.openStreams(run, streams)
+	ended := closed
+	if view.Follow {
+		ended = r.ended(run)
+	}
+	tapes, known, err := r.openTapes(run, wanted)
 	if err != nil {
 		return nil, 0, err
 	}
 	var dropped int64
-	for _, f := range files {
-		if hole, err := findHole(f.file); err == nil { // else the reading will say so
-			dropped += hole.length()
+	for _, t := range tapes {
+		if cut, err := t.cut(); err == nil { // else the reading will say so
+			dropped += cut.length()
 		}
-	}
-	ended := r.ended(run)
-	if !follow {
-		closed := make(chan struct{})
-		close(closed)
-		ended = closed
 	}
 	ctx, stop := context.WithCancel(ctx)
 	reader, writer := io.Pipe()
 	go func() {
 		defer stop()
-		writer.CloseWithError(copyStreams(ctx, writer, files, ended))
-		for _, f := range files {
-			f.file.Close()
-		}
+		p := r.newPlayer(writer, tapes, view)
+		defer p.close()
+		writer.CloseWithError(p.run(ctx, known, view.Tail, ended))
 	}()
 	return stopping{reader, stop}, dropped, nil
 }
@@ -65,46 +67,38 @@ func (s stopping) Close() error {
 	return s.PipeReader.Close()
 }
 
-func (r *Runner) openStreams(run fleet.RunID, streams []string) ([]*follower, error) {
-	missing := fleet.Errorf(fleet.NotFound, "no output of run %s on this host: it wrote nothing, or its output is no longer kept", run).
-		WithHint("output is kept for the last %d runs of a task", r.config.KeepRuns)
-	if run == "" || strings.ContainsAny(string(run), `/*?[\`) {
-		return nil, missing
+// newPlayer lays the way that the streams go: masked each for itself, so that a
+// secret is seen whole, and then together.
+func (r *Runner) newPlayer(w io.Writer, tapes []*tape, view View) *player {
+	p := &player{tapes: tapes}
+	if view.Times {
+		p.lines = &lines{to: w, named: view.Stream == Both}
 	}
-	r.spares.opening.RLock()
-	defer r.spares.opening.RUnlock()
-	found, err := filepath.Glob(streamPath(filepath.Join(r.config.Dir, "*"), run, "std*"))
-	if err != nil || len(found) == 0 {
-		return nil, missing
-	}
-	var files []*follower
-	for _, stream := range streams {
-		file, err := os.Open(streamPath(filepath.Dir(found[0]), run, stream))
-		if errors.Is(err, os.ErrNotExist) { // nothing was written to it
-			continue
+	for _, t := range tapes {
+		t.to = w
+		if p.lines != nil {
+			t.to = &side{p.lines, streams[t.stream]}
 		}
-		if err != nil {
-			for _, f := range files {
-				f.file.Close()
-			}
-			return nil, fmt.Errorf("open output: %w", err)
+		if r.config.Veil != nil {
+			t.veil = r.config.Veil(t.to)
+			t.to = t.veil
 		}
-		files = append(files, &follower{file: file})
 	}
-	return files, nil
+	return p
 }
 
-// follower reads a growing file once, over its hole.
-type follower struct {
-	file *os.File
-	at   int64
-}
-
-// copyStreams copies the files one after the other until ended, and then what
-// has come in between.
-func copyStreams(ctx context.Context, w io.Writer, files []*follower, ended <-chan struct{}) error {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
+// run plays the streams until ended, and then what has come in between.
+func (p *player) run(ctx context.Context, known []mark, tail int64, ended <-chan struct{}) error {
+	for _, t := range p.tapes {
+		if err := t.rewind(tail); err != nil {
+			return err
+		}
+	}
+	if err := p.replay(known); err != nil {
+		return err
+	}
+	watch := watchGrowth(p.tapes, ended)
+	defer watch.close()
 	for {
 		over := false
 		select {
@@ -112,52 +106,65 @@ func copyStreams(ctx context.Context, w io.Writer, files []*follower, ended <-ch
 			over = true
 		default:
 		}
-		for _, f := range files {
-			if err := f.copyNew(w); err != nil {
-				return err
-			}
+		if err := p.catchUp(); err != nil {
+			return err
 		}
 		if over {
-			return nil
+			return p.finish()
 		}
-		select {
-		case <-ended:
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := watch.wait(ctx, ended); err != nil {
+			return err
 		}
 	}
 }
 
-// copyNew copies what the file has beyond the place reached so far.
-func (f *follower) copyNew(w io.Writer) error {
-	info, err := f.file.Stat()
-	if err != nil {
-		return err
+// openTapes opens streams of a run, and reads their marks.
+func (r *Runner) openTapes(run fleet.RunID, wanted []int) ([]*tape, []mark, error) {
+	missing := fleet.Errorf(fleet.NotFound, "no output of run %s on this host: it wrote nothing, or its output is no longer kept", run).
+		WithHint("output is kept for the last %d runs of a task, unless its limits.keep says otherwise", r.config.KeepRuns)
+	if run == "" || strings.ContainsAny(string(run), `/.`) {
+		return nil, nil, missing
 	}
-	hole, err := findHole(f.file)
-	if err != nil {
-		return err
+	r.spares.opening.RLock()
+	defer r.spares.opening.RUnlock()
+	dir := r.dirOf(run)
+	if dir == "" {
+		return nil, nil, missing
 	}
-	f.at = min(f.at, info.Size()) // cut short where there are no holes
-	if f.at < hole.from {
-		if err := f.copyTo(w, min(hole.from, info.Size())); err != nil {
-			return err
+	var tapes []*tape
+	for _, stream := range wanted {
+		content, err := openContent(streamPath(dir, run, streams[stream]))
+		if errors.Is(err, os.ErrNotExist) { // nothing was written to it
+			continue
 		}
-	}
-	if f.at < hole.to && f.at >= hole.from {
-		if _, err := fmt.Fprintf(w, "\n[fleetcron: %d bytes dropped here]\n", hole.to-f.at); err != nil {
-			return err
+		if err != nil {
+			(&player{tapes: tapes}).close()
+			return nil, nil, fmt.Errorf("open output: %w", err)
 		}
-		f.at = hole.to
+		tapes = append(tapes, &tape{content: content, stream: stream})
 	}
-	return f.copyTo(w, info.Size())
+	known, _ := readMarks(streamPath(dir, run, marksName))
+	return tapes, known, nil
 }
 
-func (f *follower) copyTo(w io.Writer, end int64) error {
-	n, err := io.Copy(w, io.NewSectionReader(f.file, f.at, end-f.at))
-	f.at += n
-	return err
+// dirOf returns the directory that holds output of a run, or nothing.
+func (r *Runner) dirOf(run fleet.RunID) string {
+	r.mu.Lock()
+	c, running := r.running[run]
+	r.mu.Unlock()
+	if running {
+		return taskDir(r.config.Dir, c.run.Task)
+	}
+	for _, dir := range r.taskDirs() {
+		for _, stream := range streams {
+			for _, suffix := range [2]string{"", packedSuffix} {
+				if _, err := os.Lstat(streamPath(dir, run, stream) + suffix); !errors.Is(err, fs.ErrNotExist) {
+					return dir
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // ended returns a channel that is closed when the run has ended.
@@ -167,14 +174,7 @@ func (r *Runner) ended(run fleet.RunID) <-chan struct{} {
 	if c, running := r.running[run]; running {
 		return c.over
 	}
-	closed := make(chan struct{})
-	close(closed)
 	return closed
-}
-
-// removeRun removes a run's files.
-func removeRun(dir string, run fleet.RunID) error {
-	return errors.Join(ignoreMissing(os.Remove(streamPath(dir, run, Stdout))), ignoreMissing(os.Remove(streamPath(dir, run, Stderr))))
 }
 
 func ignoreMissing(err error) error {

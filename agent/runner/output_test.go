@@ -77,7 +77,7 @@ func TestFollowEndsWithTheRun(t *testing.T) {
 	spec.Execute.Env = map[string]string{"STARTED": started, "HOLD": hold}
 	b.begin(spec)
 	line()
-	reader, _, err := b.Output(t.Context(), spec.Run.ID, Stdout, true)
+	reader, _, err := b.Output(t.Context(), spec.Run.ID, View{Stream: Stdout, Follow: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,10 +158,10 @@ func TestFileSystemsWithoutHoles(t *testing.T) {
 
 func TestOutputSaysWhatIsWrong(t *testing.T) {
 	b := newBench(t)
-	if _, _, err := b.Output(t.Context(), "x", "stdin", false); fleet.KindOf(err) != fleet.Invalid {
+	if _, _, err := b.Output(t.Context(), "x", View{Stream: "stdin"}); fleet.KindOf(err) != fleet.Invalid {
 		t.Errorf("stream: %v", err)
 	}
-	if _, _, err := b.Output(t.Context(), "01937f3c-0000-7000-8000-000000000001", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
+	if _, _, err := b.Output(t.Context(), "01937f3c-0000-7000-8000-000000000001", View{Stream: Stdout}); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("unknown run: %v", err)
 	}
 }
@@ -169,7 +169,7 @@ func TestOutputSaysWhatIsWrong(t *testing.T) {
 func TestEmptyStreamsServeLaterRuns(t *testing.T) {
 	b := newBench(t)
 	silent := b.run(b.spec(fleet.Command{Argv: []string{"/bin/true"}}))
-	if _, _, err := b.Output(t.Context(), silent.ID, Both, false); fleet.KindOf(err) != fleet.NotFound || !strings.Contains(err.Error(), "wrote nothing") {
+	if _, _, err := b.Output(t.Context(), silent.ID, View{Stream: Both}); fleet.KindOf(err) != fleet.NotFound || !strings.Contains(err.Error(), "wrote nothing") {
 		t.Errorf("output of a silent run: %v", err)
 	}
 	spare := func() int { return len(b.spares.free) }
@@ -196,7 +196,7 @@ func TestEmptyStreamsServeLaterRuns(t *testing.T) {
 	}
 	next := b.run(b.spec(sh("echo mine")))
 	write(t, path, "\n", 0o600)
-	reader, _, err := b.Output(t.Context(), left.ID, Stdout, false)
+	reader, _, err := b.Output(t.Context(), left.ID, View{Stream: Stdout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"math"
@@ -34,10 +35,13 @@ type Config struct {
 	// Over is called when the process of a run is gone, before the run is
 	// settled and its notes are taken away; nil: nobody.
 	Over      func(fleet.RunID)
-	Logger    *slog.Logger // nil: slog.Default
-	KeepRuns  int          // runs of a task whose output is kept; zero: 20
-	KeepBytes int64        // of all output together; zero: 1 GiB
-	Accounts  string       // directory of passwd and group; empty: /etc
+	Logger    *slog.Logger  // nil: slog.Default
+	KeepRuns  int           // runs of a task whose output is kept; zero: 20
+	KeepAge   time.Duration // of output after its last byte; zero: no bound
+	KeepBytes int64         // of all output together; zero: 1 GiB
+	Accounts  string        // directory of passwd and group; empty: /etc
+	// Veil masks the secrets in a stream that is read; nil: it is read as it is.
+	Veil func(to io.Writer) Veil
 	// Guardian is the program, and its argv, that calls Guard to be the parent
 	// of the commands. Empty: the runner is that itself, and what ends while no
 	// agent runs has no known exit status.
@@ -71,11 +75,13 @@ type Runner struct {
 	boot   string
 	null   *os.File
 	spares *spares
+	keeps  keeps
 
 	accounts  *accounts
 	protected bool // the kernel is told to spare the agent when memory runs out
 	closing   chan struct{}
 	sweep     chan struct{} // much output has come together
+	packs     chan struct{} // there is something unpacked
 	work      sync.WaitGroup
 
 	floor     floor
@@ -89,6 +95,9 @@ type Runner struct {
 	touched map[fleet.TaskID]bool // that ended a run since the last sweep
 	unswept int64                 // bytes of output since the last sweep of all
 	books   map[string]bool       // that hold outcomes which are not on disk yet
+
+	unpacked  map[string]bool      // directories of tasks that may have output to pack
+	unsettled map[fleet.RunID]bool // that have ended, and it is not known when that is on disk
 }
 
 // handle is how a process is found again by a later agent.
@@ -161,7 +170,9 @@ func New(config Config) (*Runner, error) {
 	return &Runner{
 		config: config, log: config.Logger, boot: boot, null: null, spares: spares, accounts: &accounts{dir: config.Accounts},
 		protected: strings.HasPrefix(string(score), "-"),
-		closing:   make(chan struct{}), sweep: make(chan struct{}, 1),
+		closing:   make(chan struct{}), sweep: make(chan struct{}, 1), packs: make(chan struct{}, 1),
+		keeps:    keeps{known: map[string]fleet.Keep{}},
+		unpacked: map[string]bool{}, unsettled: map[fleet.RunID]bool{},
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
 	}, nil
 }
@@ -338,6 +349,9 @@ func (r *Runner) settle(c *companion) (durable bool) {
 	err := r.config.Recorder.Record(context.Background(), *run, nil)
 	if err != nil {
 		r.log.Warn("outcome not on disk yet", "run", run.ID, "task", run.Task, "state", run.State, "error", err)
+		r.mu.Lock()
+		r.unsettled[run.ID] = true
+		r.mu.Unlock()
 	}
 	r.logOutcome(run)
 	return err == nil

@@ -140,7 +140,7 @@ func (b *bench) wait() fleet.Run {
 
 func (b *bench) output(id fleet.RunID, stream string) string {
 	b.t.Helper()
-	reader, _, err := b.Output(b.t.Context(), id, stream, false)
+	reader, _, err := b.Output(b.t.Context(), id, View{Stream: stream})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -424,7 +424,7 @@ func TestOldOutputGoes(t *testing.T) {
 		ids = append(ids, b.run(b.spec(sh("head -c 12000 /dev/zero"))).ID)
 	}
 	b.sweepTouched()
-	if _, _, err := b.Output(t.Context(), ids[1], Stdout, false); fleet.KindOf(err) != fleet.NotFound {
+	if _, _, err := b.Output(t.Context(), ids[1], View{Stream: Stdout}); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("an old run's output: %v", err)
 	}
 	for _, id := range ids[2:] {
@@ -436,13 +436,13 @@ func TestOldOutputGoes(t *testing.T) {
 	other.Run.Task = "data/other"
 	last := b.run(other).ID
 	b.sweepAll() // 4 × 12 KiB on disk: the oldest goes
-	if _, _, err := b.Output(t.Context(), ids[2], Stdout, false); err == nil {
+	if _, _, err := b.Output(t.Context(), ids[2], View{Stream: Stdout}); err == nil {
 		t.Error("all output together is beyond its bound")
 	}
 	if len(b.output(last, Stdout)) != 12000 {
 		t.Error("the newest output is gone")
 	}
-	if _, _, err := b.Output(t.Context(), "../../etc/passwd", Stdout, false); fleet.KindOf(err) != fleet.NotFound {
+	if _, _, err := b.Output(t.Context(), "../../etc/passwd", View{Stream: Stdout}); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("a run id that is a path: %v", err)
 	}
 }

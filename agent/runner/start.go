@@ -39,6 +39,9 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	if input != r.null {
 		defer input.Close()
 	}
+	if err := r.keeps.set(taskDir(r.config.Dir, spec.Run.Task), spec.Limits.Keep); err != nil {
+		r.log.Warn("the task's own bounds for its output are not kept", "task", spec.Run.Task, "error", err)
+	}
 	captures, files, err := r.createCaptures(&spec.Run, c.handle.Quota, belongs)
 	if err != nil {
 		return forkFailed("not started: %v", err)

@@ -8,22 +8,35 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// sweepEvery is how often old output is looked for. It is not removed at once:
-// ext4 does not use an inode again for seconds after it was freed, and looks
-// for others at length while there are many of those.
-const sweepEvery = 30 * time.Second
+const (
+	// sweepEvery is how often old output is looked for. It is not removed at
+	// once: ext4 does not use an inode again for seconds after it was freed,
+	// and looks for others at length while there are many of those.
+	sweepEvery = 30 * time.Second
+	// sweepAllEvery is how often that of every task is looked at, whether it
+	// ran or not.
+	sweepAllEvery = time.Hour
+	// keepFailed is how many failed runs of a task keep their output beyond the
+	// newest runs of all: what went wrong at night is read in the morning.
+	keepFailed = 5
+)
 
-// Run removes output that is no longer kept until ctx ends: beyond the newest
-// runs of each task, and beyond the bytes for all of them the oldest first.
+// Run removes output that is no longer kept, and packs what is, until ctx
+// ends.
 func (r *Runner) Run(ctx context.Context) error {
-	tick := time.NewTicker(sweepEvery)
+	var packing sync.WaitGroup
+	defer packing.Wait()
+	packing.Go(func() { r.packAll(ctx) })
+	tick, all := time.NewTicker(sweepEvery), time.NewTicker(sweepAllEvery)
 	defer tick.Stop()
+	defer all.Stop()
 	r.sweepAll()
 	for {
 		select {
@@ -31,6 +44,8 @@ func (r *Runner) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			r.sweepTouched()
+		case <-all.C:
+			r.sweepAll()
 		case <-r.sweep:
 			r.sweepAll()
 		}
@@ -56,15 +71,35 @@ func (r *Runner) grown(bytes int64) {
 type kept struct {
 	dir   string
 	run   fleet.RunID
-	bytes int64 // on disk
+	files []string // all that stands there of it
+
+	bytes   int64     // on disk
+	written time.Time // last
+}
+
+func (k *kept) failed() bool { return slices.Contains(k.files, string(k.run)+"."+failedName) }
+
+// measure looks how much it is, and of when.
+func (k *kept) measure() {
+	for _, name := range k.files {
+		info, err := os.Stat(filepath.Join(k.dir, name))
+		if err != nil {
+			continue
+		}
+		k.bytes += allocated(info)
+		if info.ModTime().After(k.written) {
+			k.written = info.ModTime()
+		}
+	}
 }
 
 func (r *Runner) sweepAll() {
-	dirs := r.taskDirs()
-	for _, dir := range dirs {
-		r.sweepTask(dir)
+	var rest []kept
+	for _, dir := range r.taskDirs() {
+		rest = append(rest, r.sweepTask(dir, true)...)
+		r.packLater(dir)
 	}
-	r.sweepBytes(dirs)
+	r.sweepBytes(rest)
 }
 
 // taskDirs lists the directories of all tasks that have output.
@@ -89,28 +124,61 @@ func (r *Runner) sweepTouched() {
 	r.touched = map[fleet.TaskID]bool{}
 	r.mu.Unlock()
 	for task := range touched {
-		r.sweepTask(taskDir(r.config.Dir, task))
+		dir := taskDir(r.config.Dir, task)
+		r.sweepTask(dir, false)
+		r.packLater(dir)
 	}
 }
 
-// sweepTask keeps the newest runs of one task.
-func (r *Runner) sweepTask(dir string) {
+// sweepTask removes what one task keeps no longer, and returns the rest, which
+// is measured where the task has a bound that needs it, or on demand.
+func (r *Runner) sweepTask(dir string, measured bool) []kept {
 	runs := runsIn(dir)
-	for _, old := range runs[:max(0, len(runs)-r.config.KeepRuns)] {
-		r.remove(old)
+	keep := r.keeps.of(dir, fleet.Keep{Runs: r.config.KeepRuns, Age: fleet.Duration(r.config.KeepAge)})
+	if measured || keep.Age > 0 || keep.Size > 0 {
+		for i := range runs {
+			runs[i].measure()
+		}
 	}
+	old := beyond(runs, keep, time.Now())
+	rest := runs[:0]
+	for i, k := range runs {
+		if !old[i] || !r.remove(k) {
+			rest = append(rest, k)
+		}
+	}
+	return rest
+}
+
+// beyond says which of a task's runs, oldest first, are not to be kept: the
+// newest stay, some failed ones beside them, none that is too old, and of those
+// the newest that fit into the size, the last one in any case.
+func beyond(runs []kept, keep fleet.Keep, now time.Time) []bool {
+	old := make([]bool, len(runs))
+	failed, left := min(keepFailed, keep.Runs), int64(keep.Size)
+	for i, k := range slices.Backward(runs) {
+		switch {
+		case keep.Age > 0 && now.Sub(k.written) > time.Duration(keep.Age):
+			old[i] = true
+		case len(runs)-i <= keep.Runs:
+		case failed > 0 && k.failed():
+			failed--
+		default:
+			old[i] = true
+		}
+		if keep.Size > 0 && !old[i] {
+			left -= k.bytes
+			old[i] = left < 0 && i < len(runs)-1
+		}
+	}
+	return old
 }
 
 // sweepBytes removes the oldest output of all until the rest fits.
-func (r *Runner) sweepBytes(dirs []string) {
-	var all []kept
+func (r *Runner) sweepBytes(all []kept) {
 	var total int64
-	for _, dir := range dirs {
-		for _, k := range runsIn(dir) {
-			k.bytes = onDisk(streamPath(k.dir, k.run, Stdout)) + onDisk(streamPath(k.dir, k.run, Stderr))
-			total += k.bytes
-			all = append(all, k)
-		}
+	for _, k := range all {
+		total += k.bytes
 	}
 	slices.SortFunc(all, func(a, b kept) int { return cmp.Compare(a.run, b.run) })
 	for _, old := range all {
@@ -123,18 +191,27 @@ func (r *Runner) sweepBytes(dirs []string) {
 	}
 }
 
+// remove removes what there is of a run that does not go on.
 func (r *Runner) remove(old kept) bool {
-	r.mu.Lock()
-	_, running := r.running[old.run]
-	r.mu.Unlock()
-	if running {
+	if !r.over(old.run) {
 		return false
 	}
-	if err := removeRun(old.dir, old.run); err != nil {
-		r.log.Warn("old output not removed", "run", old.run, "error", err)
-		return false
+	for _, name := range old.files {
+		if err := ignoreMissing(os.Remove(filepath.Join(old.dir, name))); err != nil {
+			r.log.Warn("old output not removed", "run", old.run, "error", err)
+			return false
+		}
 	}
 	return true
+}
+
+// over reports whether a run has ended and its outcome is on disk: until then
+// its files say that it was started.
+func (r *Runner) over(run fleet.RunID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, running := r.running[run]
+	return !running && !r.unsettled[run]
 }
 
 // runsIn lists the runs of a task's directory, oldest first.
@@ -145,21 +222,30 @@ func runsIn(dir string) []kept {
 	}
 	var runs []kept
 	for _, entry := range entries {
-		run, _, _ := strings.Cut(entry.Name(), ".")
-		if len(runs) == 0 || runs[len(runs)-1].run != fleet.RunID(run) { // its two streams stand together
-			runs = append(runs, kept{dir: dir, run: fleet.RunID(run)})
+		name, _, _ := strings.Cut(entry.Name(), ".")
+		if name == "" { // of the task itself
+			continue
 		}
+		run := fleet.RunID(name)
+		if len(runs) == 0 || runs[len(runs)-1].run != run { // the files of a run stand together
+			runs = append(runs, kept{dir: dir, run: run})
+		}
+		last := &runs[len(runs)-1]
+		last.files = append(last.files, entry.Name())
 	}
 	return runs
 }
 
 // onDisk returns how many bytes a file takes, holes left out.
 func onDisk(path string) int64 {
-	var info fs.FileInfo
 	info, err := os.Stat(path)
 	if err != nil {
 		return 0
 	}
+	return allocated(info)
+}
+
+func allocated(info fs.FileInfo) int64 {
 	if stat, is := info.Sys().(*syscall.Stat_t); is {
 		return stat.Blocks * 512
 	}

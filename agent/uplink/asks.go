@@ -61,7 +61,7 @@ func (u *Uplink) answer(ctx context.Context, ask api.Ask) {
 		output = u.rehearse(ctx, ask.Adopt)
 	} else if ask.Live {
 		output = u.live()
-	} else if output, dropped, err = u.config.Output(ctx, ask.Run, ask.Stream, ask.Follow); err != nil {
+	} else if output, dropped, err = u.config.Output(ctx, ask); err != nil {
 		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
 	}
 	defer output.Close()

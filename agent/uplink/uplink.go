@@ -52,8 +52,9 @@ type Config struct {
 	// what is newer is taken then, so that a collector that lags does not bring
 	// back what was taken away.
 	Index uint64
-	// Output reads what a run has written and how many bytes of it were dropped.
-	Output func(ctx context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error)
+	// Output reads what the run of an ask has written, as it may leave the host,
+	// and says how many bytes of it were dropped.
+	Output func(ctx context.Context, ask api.Ask) (io.ReadCloser, int64, error)
 	// Live says what goes on at this moment; nil: nothing does.
 	Live func() api.Live
 	// Diff says what an adoption would change on this host; nil: nobody knows.

@@ -302,11 +302,11 @@ func newWorldAt(t *testing.T, index uint64) *world {
 			w.taken = append(w.taken, p.Index)
 			return w.refuse
 		},
-		Output: func(_ context.Context, run fleet.RunID, stream string, follow bool) (io.ReadCloser, int64, error) {
-			if run == "gone" {
+		Output: func(_ context.Context, ask api.Ask) (io.ReadCloser, int64, error) {
+			if ask.Run == "gone" {
 				return nil, 0, errors.New("no output of run gone on this host")
 			}
-			return io.NopCloser(strings.NewReader(string(run) + " " + stream)), 7, nil
+			return io.NopCloser(strings.NewReader(string(ask.Run) + " " + ask.Stream)), 7, nil
 		},
 		Logger: slog.New(slog.DiscardHandler),
 	})

@@ -51,7 +51,7 @@ var arrows = map[string][]string{
 		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/turn", "agent/uplink",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/takeover",
 	},
-	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "shared/fleet", "shared/logging", "shared/program"},
+	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
 	"collector/ledger":   {"shared/api", "shared/compact", "shared/fleet"},
@@ -80,6 +80,7 @@ var arrows = map[string][]string{
 // homes gives each big dependency the only packages that may import it.
 var homes = map[string][]string{
 	"github.com/godbus/dbus":          {"agent/discover"},
+	"github.com/klauspost/compress":   {"agent/runner"},
 	"github.com/hashicorp/serf":       {"shared/gossip"},
 	"github.com/hashicorp/memberlist": {"shared/gossip"},
 	"github.com/hashicorp/raft":       {"collector/replica"},
