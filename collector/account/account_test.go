@@ -39,7 +39,9 @@ type life struct {
 	outbox     []api.RunRecord
 	open       []fleet.Run
 	orders     int
-	daemon     bool
+	attempts   int  // after the first ones
+	free       bool // no schedule says when it is due
+	retry      fleet.Retry
 	spoil      func(*life, *fleet.Run) []fleet.Run // what goes wrong with one record; nil: nothing
 	spoilt     bool
 }
@@ -68,7 +70,7 @@ func (l *life) apply(command ledger.Command) {
 }
 
 func (l *life) tell(record api.RunRecord) {
-	if l.spoil != nil && !l.spoilt && l.sequence > 40 && (record.Run.State == fleet.RunMissed || record.Run.State == fleet.RunSkipped) {
+	if l.spoil != nil && !l.spoilt && l.sequence > 40 && record.Run.Attempt == 0 && (record.Run.State == fleet.RunMissed || record.Run.State == fleet.RunSkipped) {
 		l.spoilt = true
 		for _, run := range l.spoil(l, &record.Run) {
 			l.tell(api.RunRecord{Run: run})
@@ -86,9 +88,10 @@ func (l *life) pick(choices ...string) string { return choices[l.rand.IntN(len(c
 func (l *life) change() {
 	l.generation++
 	t := fleet.Task{Name: "t", On: fleet.Trigger{Spread: fleet.Duration(l.rand.IntN(2)) * fleet.Duration(time.Minute)}}
-	l.daemon = l.generation > 1 && l.rand.IntN(5) == 0
-	if l.daemon {
-		t.On = fleet.Trigger{Daemon: true}
+	l.retry = fleet.Retry{Attempts: 1 + l.rand.IntN(4), On: []string{fleet.RetryFailure, fleet.RetryUnknown}}
+	l.free = l.generation > 1 && l.rand.IntN(4) == 0
+	if l.free {
+		t.On = []fleet.Trigger{{Daemon: true}, {Startup: fleet.StartupAgent}, {Every: fleet.Duration(time.Hour), AfterEnd: true}}[l.rand.IntN(3)]
 	} else if l.rand.IntN(3) == 0 {
 		t.On.Every = fleet.Duration(time.Duration(1+l.rand.IntN(900)) * time.Second)
 	} else {
@@ -113,23 +116,18 @@ func (l *life) id(due time.Time) fleet.RunID {
 // live lets time pass; what comes due is begun, skipped or missed.
 func (l *life) live(passes time.Duration) {
 	l.now = l.now.Add(passes)
-	if l.daemon && passes > 0 {
-		start := fleet.Run{ID: l.id(l.now), Task: task, Generation: l.generation, Host: host, Due: l.now, State: fleet.RunBegun}
+	if l.free && passes > 0 {
 		l.seen = l.now
-		l.tell(api.RunRecord{Run: start})
-		l.open = append(l.open, start)
-		l.endSome()
+		l.begin(fleet.Run{ID: l.id(l.now), Task: task, Generation: l.generation, Host: host, Due: l.now})
 	}
 	for at, ok := l.clock.Next(l.seen); ok && !at.After(l.now); at, ok = l.clock.Next(l.seen) {
 		run := fleet.Run{ID: l.id(at), Task: task, Generation: l.generation, Host: host, Due: at}
 		if l.rand.IntN(4) > 0 {
-			l.seen, run.State = at, fleet.RunBegun
-			l.tell(api.RunRecord{Run: run})
-			l.open = append(l.open, run)
-			l.endSome()
+			l.seen = at
+			l.begin(run)
 			continue
 		}
-		run.State, run.Reason = fleet.RunSkipped, fleet.SkippedPaused
+		run.State, run.Reason = fleet.RunSkipped, fleet.SkippedBlackout
 		if l.rand.IntN(2) == 0 {
 			run.State, run.Reason = fleet.RunMissed, fleet.MissedAgentDown
 		}
@@ -145,18 +143,58 @@ func (l *life) live(passes time.Duration) {
 	}
 }
 
+// begin begins the first attempt, and ends some that go on.
+func (l *life) begin(run fleet.Run) {
+	run.Attempt, run.State = 1, fleet.RunBegun
+	l.tell(api.RunRecord{Run: run})
+	l.open = append(l.open, run)
+	l.endSome()
+}
+
+// endSome ends some runs, and begins or gives up some attempts that wait.
 func (l *life) endSome() {
-	l.open = slices.DeleteFunc(l.open, func(run fleet.Run) bool {
-		if l.rand.IntN(3) == 0 {
-			return false
+	open := l.open
+	l.open = nil
+	for _, run := range open {
+		switch {
+		case l.rand.IntN(3) == 0:
+			l.open = append(l.open, run)
+		case run.State == fleet.RunBegun:
+			l.end(run)
+		default: // an attempt that waited
+			if run.Again, run.State = nil, fleet.RunBegun; l.rand.IntN(4) == 0 {
+				run.State, run.Reason = fleet.RunSkipped, fleet.SkippedReplaced
+			}
+			l.tell(api.RunRecord{Run: run})
+			if run.State == fleet.RunBegun {
+				l.open = append(l.open, run)
+			}
 		}
-		exit := l.rand.IntN(2)
-		if run.State, run.Exit = fleet.RunRan, &exit; l.rand.IntN(6) == 0 {
-			run.State, run.Exit, run.Reason = fleet.RunUnknown, nil, fleet.UnknownAgentDied
-		}
+	}
+}
+
+// end ends an attempt. Another one may follow, and is told of before or after.
+func (l *life) end(run fleet.Run) {
+	exit, ended := l.rand.IntN(2), l.now
+	if run.State, run.Exit, run.Ended = fleet.RunRan, &exit, &ended; l.rand.IntN(6) == 0 {
+		run.State, run.Exit, run.Reason = fleet.RunUnknown, nil, fleet.UnknownAgentDied
+	}
+	again, another := l.retry.Again(&run, run.Due)
+	if !another {
 		l.tell(api.RunRecord{Run: run})
-		return true
-	})
+		return
+	}
+	run.Again = &again
+	next := run.NextAttempt()
+	words := []fleet.Run{next, run}
+	if l.rand.IntN(3) == 0 {
+		slices.Reverse(words)
+	}
+	for _, word := range words {
+		l.tell(api.RunRecord{Run: word})
+	}
+	l.open = append(l.open, next)
+	l.attempts++
 }
 
 func (l *life) order() {
@@ -168,8 +206,7 @@ func (l *life) order() {
 		l.apply(&ledger.PutOrders{Orders: []fleet.Order{order}, At: l.now})
 	}
 	if !known || l.rand.IntN(3) > 0 { // otherwise it expires
-		exit := 0
-		l.tell(api.RunRecord{Run: fleet.Run{ID: order.Run, Task: task, Generation: l.generation, Host: host, Due: order.Due, Order: id, State: fleet.RunRan, Exit: &exit}})
+		l.begin(fleet.Run{ID: order.Run, Task: task, Generation: l.generation, Host: host, Due: order.Due, Order: id})
 	}
 }
 
@@ -238,7 +275,7 @@ func (l *life) balanced() (difference int) {
 // TestTheSumAlwaysHolds plays lives at random and looks at the account after
 // each step.
 func TestTheSumAlwaysHolds(t *testing.T) {
-	due := 0
+	due, attempts := 0, 0
 	for seed := range uint64(8) {
 		l := newLife(t, seed)
 		l.change()
@@ -253,13 +290,14 @@ func TestTheSumAlwaysHolds(t *testing.T) {
 			t.Fatalf("seed %d: difference %d, %d faults, first %+v, %v", seed, proof.Difference, len(proof.Faults), proof.Faults[:min(3, len(proof.Faults))], err)
 		}
 		due += proof.Due
+		attempts += l.attempts
 		again, err := New(l.ledger).Lines(Query{}, l.now) // with nothing remembered
 		if lines, _ := l.book.Lines(Query{}, l.now); err != nil || fmt.Sprint(again) != fmt.Sprint(lines) {
 			t.Errorf("seed %d: %+v, and counted anew %+v", seed, lines, again)
 		}
 	}
-	if due < 2000 {
-		t.Errorf("only %d instants were compared, too few to prove anything", due)
+	if due < 2000 || attempts < 400 {
+		t.Errorf("only %d instants were compared and %d attempts made, too few to prove anything", due, attempts)
 	}
 }
 
@@ -281,6 +319,28 @@ var mutants = map[string]func(l *life, run *fleet.Run) []fleet.Run{
 		more.Count = run.Instants() + 1
 		return []fleet.Run{more}
 	},
+}
+
+// TestAnAttemptOfItsOwnIsCaught begins an instant twice, as a retry would that
+// does not say which attempt it follows.
+func TestAnAttemptOfItsOwnIsCaught(t *testing.T) {
+	for seed := range uint64(4) {
+		l := newLife(t, seed)
+		l.change()
+		l.retry.Attempts = 3
+		l.live(24 * time.Hour)
+		at := slices.IndexFunc(l.outbox, func(record api.RunRecord) bool { return record.Run.State == fleet.RunBegun })
+		again := l.outbox[at].Run
+		again.ID = l.id(again.Due)
+		l.tell(api.RunRecord{Run: again})
+		for len(l.outbox) > 0 {
+			l.deliver()
+		}
+		proof, err := l.book.Prove(Query{}, l.now)
+		if err != nil || proof.Difference != -1 || len(proof.Faults) == 0 {
+			t.Errorf("seed %d: difference %d, faults %+v, %v", seed, proof.Difference, proof.Faults, err)
+		}
+	}
 }
 
 // TestMutantsAreCaught spoils one record of a life. The proof must see it, and

@@ -67,6 +67,7 @@ func (b *Book) whole(account *ledger.Account, now time.Time) (api.AccountLine, e
 		Task: account.Task, Host: account.Host,
 		Due: account.Ordered + account.Started,
 		Ran: account.Ran, Failed: account.Failed, Skipped: account.Skipped, Missed: account.Missed, Unknown: account.Unknown,
+		Retried: account.Retried,
 	}
 	for _, span := range account.Stints {
 		n, err := b.counter.of(account.Task, account.Host, span)
@@ -124,9 +125,15 @@ func (b *Book) window(account *ledger.Account, runs []fleet.Run, q Query, now ti
 	}
 	line.Due += untold
 	line.Pending += untold
-	for i := range runs {
-		if err := b.enter(&line, account, &runs[i], w); err != nil {
+	own, retried := outcomes(runs)
+	for i := range own {
+		if err := b.enter(&line, account, &own[i], w); err != nil {
 			return line, err
+		}
+	}
+	for i := range retried {
+		if w.holds(retried[i].Due) {
+			line.Retried++
 		}
 	}
 	settle(&line)
@@ -225,6 +232,7 @@ func Add(sum, line *api.AccountLine) {
 	sum.Unknown += line.Unknown
 	sum.Pending += line.Pending
 	sum.Difference += line.Difference
+	sum.Retried += line.Retried
 	if line.Since.After(sum.Since) {
 		sum.Since = line.Since
 	}

@@ -12,5 +12,8 @@
 //	                       due(last word, now] ─► pending │ difference
 //	records ─► ran, skipped, missed, unknown, open ───────┘
 //
+// An occurrence is due once however often it is attempted, and its outcome is
+// that of its last attempt; the attempts before it are told apart.
+//
 // Proof does the same instant by instant, and names what is wrong.
 package account

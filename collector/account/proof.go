@@ -39,6 +39,7 @@ func (b *Book) proveOne(proof *api.Proof, account *ledger.Account, runs []fleet.
 	proof.Difference += line.Difference
 	proof.Pending += line.Pending
 	p := prover{proof: proof, account: account}
+	runs, _ = outcomes(runs)
 	p.sum(&line, runs)
 	return p.compare(b, scheduled(account, runs, b.free))
 }

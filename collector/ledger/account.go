@@ -18,12 +18,13 @@ type accountRow struct {
 	Open    int `cbor:"6,keyasint,omitempty"` // no outcome yet
 
 	Ordered int `cbor:"7,keyasint,omitempty"` // due because somebody or something ordered it
-	Started int `cbor:"8,keyasint,omitempty"` // due because a daemon was to be started
+	Started int `cbor:"8,keyasint,omitempty"` // due because it was to start and no schedule says when
 
 	Generation uint64 `cbor:"9,keyasint,omitempty"`  // that it is due under; zero: it is not
 	After      int64  `cbor:"10,keyasint,omitempty"` // from when on
 	Decided    int64  `cbor:"11,keyasint,omitempty"` // the last instant of the schedule that the host told of
 	Forgotten  int64  `cbor:"12,keyasint,omitempty"` // the last instant of the schedule whose record was removed
+	Retried    int    `cbor:"13,keyasint,omitempty"` // attempts after the first ones
 }
 
 // stintRow is a stint that is over, by task, host and the instant it began
@@ -53,34 +54,56 @@ func (t *tally) account(c *change, task fleet.TaskID, host fleet.HostID) *accoun
 	return row
 }
 
-// book moves a run from what it was to what it is.
+// book moves a run from what it was to what it is. Of the attempts of an
+// occurrence only the last one that was heard of counts, in whatever order they
+// come, and the occurrence is due once.
 func (t *tally) book(c *change, old, next *fleet.Run, known bool) {
 	row := t.account(c, next.Task, next.Host)
-	if known {
-		row.add(old, -1)
-	} else if next.Order == "" && t.unclocked(c, next) {
+	if !known && next.Attempt > 1 {
+		row.Retried++
+	}
+	var last *fleet.Run // of the other attempts
+	if row.Retried > 0 {
+		last = lastAttempt(otherAttempts(c, next))
+	}
+	switch {
+	case known || last != nil:
+	case next.Order != "":
+		row.Ordered++
+	case t.unclocked(c, next):
 		row.Started += next.Instants()
 	}
-	row.add(next, 1)
+	if last == nil || last.Attempt < next.Attempt {
+		switch {
+		case known:
+			row.add(old, -1)
+		case last != nil:
+			row.add(last, -1)
+		}
+		row.add(next, 1)
+	}
 	if next.Order == "" {
 		row.Decided = max(row.Decided, lastInstant(next))
 	}
 }
 
-// add counts a run's instants in, or out with sign -1.
+// add counts a run's instants in, or out with sign -1. One that another attempt
+// follows leaves its occurrence open.
 func (r *accountRow) add(run *fleet.Run, sign int) {
 	n := sign * run.Instants()
-	switch run.State {
-	case fleet.RunRan:
+	switch {
+	case run.Attempted():
+		r.Open += n
+	case run.State == fleet.RunRan:
 		r.Ran += n
 		if run.Failed() {
 			r.Failed += n
 		}
-	case fleet.RunSkipped:
+	case run.State == fleet.RunSkipped:
 		r.Skipped += n
-	case fleet.RunMissed:
+	case run.State == fleet.RunMissed:
 		r.Missed += n
-	case fleet.RunUnknown:
+	case run.State == fleet.RunUnknown:
 		r.Unknown += n
 	default:
 		r.Open += n
@@ -104,11 +127,6 @@ func (t *tally) unclocked(c *change, run *fleet.Run) bool {
 		t.daemons[k] = unclocked
 	}
 	return unclocked
-}
-
-// order counts an order that was not there before as due.
-func (t *tally) order(c *change, task fleet.TaskID, host fleet.HostID) {
-	t.account(c, task, host).Ordered++
 }
 
 // recordStint takes in from when on a task is due on a host. It says why that

@@ -18,7 +18,8 @@ type Account struct {
 	Ran, Failed, Skipped, Missed, Unknown int // Failed is part of Ran
 	Open                                  int // begun or promised, and no outcome yet
 	Ordered                               int // due by orders, events, files and webhooks
-	Started                               int // due as starts of a daemon; nothing else tells of those
+	Started                               int // due as starts that no schedule tells of, as those of a daemon
+	Retried                               int // attempts after the first ones
 
 	Stints    []Span    // in their order; the last may go on
 	Counting  bool      // the last stint goes on, up to Decided as far as the host told
@@ -71,7 +72,7 @@ func accountOf(task fleet.TaskID, host fleet.HostID, row *accountRow) Account {
 	return Account{
 		Task: task, Host: host,
 		Ran: row.Ran, Failed: row.Failed, Skipped: row.Skipped, Missed: row.Missed, Unknown: row.Unknown,
-		Open: row.Open, Ordered: row.Ordered, Started: row.Started,
+		Open: row.Open, Ordered: row.Ordered, Started: row.Started, Retried: row.Retried,
 		Counting: row.Generation != 0, Decided: instantOf(row.Decided), Forgotten: instantOf(row.Forgotten),
 	}
 }

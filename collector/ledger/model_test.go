@@ -288,11 +288,30 @@ func randomRuns(random *rand.Rand, at time.Time) *RecordRuns {
 			if n%7 == 0 {
 				run.Order = fleet.OrderID(fmt.Sprint("o", random.IntN(6)))
 			}
+			if n%5 == 0 {
+				run = randomAttempt(random, run)
+			}
 			batch.Records = append(batch.Records, api.RunRecord{Sequence: sequence, Run: run})
 		}
 		cmd.Batches = append(cmd.Batches, batch)
 	}
 	return cmd
+}
+
+// randomAttempt returns one of the attempts of a run's occurrence, in any state.
+func randomAttempt(random *rand.Rand, run fleet.Run) fleet.Run {
+	run.Attempt = 1
+	for range random.IntN(3) {
+		again := run.Due.Add(time.Minute)
+		run.Again = &again
+		state, exit := run.State, run.Exit
+		run = run.NextAttempt()
+		run.State, run.Exit = state, exit
+	}
+	if random.IntN(2) == 0 {
+		run.Again = nil
+	}
+	return run
 }
 
 // TestReplayChangesNothing gives a ledger its whole log again, as raft does

@@ -49,7 +49,6 @@ func promise(c *change, order *fleet.Order, tally *tally) {
 	if _, found := storedRun(c, order.Run); found {
 		return
 	}
-	tally.order(c, order.Task, order.Host)
 	task, _ := stored[taskRow](c, inTasks, key(string(order.Task)))
 	writeRun(c, new(fleet.Run), &fleet.Run{
 		ID: order.Run, Task: order.Task, Generation: task.Generation, Host: order.Host, Due: order.Due,

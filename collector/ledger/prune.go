@@ -13,12 +13,12 @@ import (
 const pruneLimit = 5_000
 
 // Prune removes what is old. It returns Pruned. A run without an outcome is
-// kept, however old.
+// kept, however old; the attempts of an occurrence go together.
 type Prune struct {
 	At         time.Time `json:"at"`           // orders, acknowledgements and remembered requests that expired by then go
 	RunsBefore time.Time `json:"runs_before"`  // runs whose id was made before go; zero: none for their age
 	RunsOfTask int       `json:"runs_of_task"` // of each task only so many of the newest stay; zero: all
-	Limit      int       `json:"limit"`        // runs to remove at most, and as many changes of jobs; zero: 5000
+	Limit      int       `json:"limit"`        // runs to remove at most, but for attempts that go together, and as many changes of jobs; zero: 5000
 	// ChangesBefore is from when on the history of found jobs stays, and the
 	// adoptions that are over; zero: all.
 	ChangesBefore time.Time `json:"changes_before,omitzero"`
@@ -50,7 +50,7 @@ func (cmd *Prune) apply(c *change) any {
 	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)
 	pruned.Changes = cmd.forgetChanges(c, limit)
 	cmd.forgetAdoptions(c)
-	pruned.More = pruned.Runs == limit || pruned.Changes >= limit
+	pruned.More = pruned.Runs >= limit || pruned.Changes >= limit
 	if pruned.Runs > 0 {
 		c.notify(Runs)
 	}
@@ -62,26 +62,50 @@ func (cmd *Prune) removeOld(c *change, limit int) int {
 	if cmd.RunsBefore.IsZero() {
 		return 0
 	}
-	var old []fleet.Run
+	var old goners
 	each(c.bucket(inRuns), nil, nil, func(id, _ []byte) bool {
 		made, tells := madeAt(id)
-		if tells && !made.Before(cmd.RunsBefore) || len(old) == limit {
+		if tells && !made.Before(cmd.RunsBefore) || len(old.runs) >= limit {
 			return false
 		}
 		run, _ := storedRun(c, fleet.RunID(id))
-		if run.State.Terminal() && (tells || run.Due.Before(cmd.RunsBefore)) {
-			old = append(old, run)
+		if tells || run.Due.Before(cmd.RunsBefore) {
+			old.add(c, &run)
 		}
 		return true
 	})
-	removeRuns(c, old)
+	removeRuns(c, old.runs)
 	for _, k := range c.keys(inHours, nil) {
 		if number(k) >= hourNumber(cmd.RunsBefore) {
 			break
 		}
 		c.delete(inHours, k)
 	}
-	return len(old)
+	return len(old.runs)
+}
+
+// goners collects runs that go.
+type goners struct {
+	runs  []fleet.Run
+	among map[fleet.RunID]bool // of occurrences with several attempts
+}
+
+// add takes a run along, with all attempts of its occurrence, if that is over.
+func (g *goners) add(c *change, run *fleet.Run) {
+	if !run.State.Terminal() || g.among[run.ID] {
+		return
+	}
+	all := wholeOccurrence(c, run)
+	g.runs = append(g.runs, all...)
+	if len(all) < 2 {
+		return
+	}
+	if g.among == nil {
+		g.among = map[fleet.RunID]bool{}
+	}
+	for i := range all {
+		g.among[all[i].ID] = true
+	}
 }
 
 // removeSurplus removes the oldest runs of tasks that have too many.
@@ -89,31 +113,27 @@ func (cmd *Prune) removeSurplus(c *change, limit int) int {
 	if cmd.RunsOfTask <= 0 || limit <= 0 {
 		return 0
 	}
-	var surplus []fleet.Run
+	var surplus goners
 	each(c.bucket(inKept), nil, nil, func(task, kept []byte) bool {
-		excess := min(int(number(kept))-cmd.RunsOfTask, limit-len(surplus))
-		if excess > 0 {
-			surplus = append(surplus, oldest(c, string(task), excess)...)
+		if excess := min(int(number(kept))-cmd.RunsOfTask, limit-len(surplus.runs)); excess > 0 {
+			surplus.oldest(c, string(task), excess)
 		}
-		return len(surplus) < limit
+		return len(surplus.runs) < limit
 	})
-	removeRuns(c, surplus)
-	return len(surplus)
+	removeRuns(c, surplus.runs)
+	return len(surplus.runs)
 }
 
-// oldest returns the n oldest runs of a task, leaving out those without an
-// outcome.
-func oldest(c *change, task string, n int) []fleet.Run {
-	runs := make([]fleet.Run, 0, n)
+// oldest adds the n oldest runs of a task, leaving out those without an outcome.
+func (g *goners) oldest(c *change, task string, n int) {
 	own := prefix(task)
 	each(c.bucket(inRunsByTask), own, nil, func(k, _ []byte) bool {
-		run, found := storedRun(c, fleet.RunID(k[len(own):]))
-		if n--; found && run.State.Terminal() {
-			runs = append(runs, run)
+		if run, found := storedRun(c, fleet.RunID(k[len(own):])); found {
+			g.add(c, &run)
 		}
+		n--
 		return n > 0
 	})
-	return runs
 }
 
 // forgetChanges removes what changed before ChangesBefore and the versions that

@@ -125,9 +125,6 @@ func recordRun(c *change, host fleet.HostID, run *fleet.Run, tally *tally) (chan
 		}
 		keepKnown(&next, &old)
 	}
-	if !found && run.Order != "" { // the host's own, as of a file that came
-		tally.order(c, run.Task, host)
-	}
 	writeRun(c, &old, &next, found, tally)
 	settleOrders(c, &next)
 	settleLease(c, &next)

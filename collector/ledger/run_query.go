@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -45,37 +43,6 @@ func (l *Ledger) LastRun(task fleet.TaskID) (run fleet.Run, found bool, err erro
 		return run, false, err
 	}
 	return list.Items[0], true, nil
-}
-
-// instantDigits is how much of a run's id tells when it was made, which all
-// attempts of an occurrence share.
-const instantDigits = 13
-
-// Attempts returns every attempt of the occurrence that a run belongs to, the
-// first one first.
-func (l *Ledger) Attempts(id fleet.RunID) (attempts []fleet.Run, err error) {
-	run, err := l.Run(id)
-	if err != nil || len(id) < instantDigits {
-		return []fleet.Run{run}, err
-	}
-	own := prefix(string(run.Task))
-	err = l.view(func(r *reader) (err error) {
-		each(r.bucket(inRunsByTask), append(own, id[:instantDigits]...), nil, func(k, _ []byte) bool {
-			var found compact.Run
-			if found, _, err = row[compact.Run](r, inRuns, k[len(own):]); err != nil {
-				return false
-			}
-			if one := found.Whole(); one.Occurrence() == run.Occurrence() && one.Order == run.Order {
-				attempts = append(attempts, one)
-			}
-			return true
-		})
-		return err
-	})
-	slices.SortFunc(attempts, func(a, b fleet.Run) int {
-		return cmp.Or(cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.ID, b.ID))
-	})
-	return attempts, err
 }
 
 // Runs returns a page of runs, the newest first by id. Since and Until bound

@@ -18,6 +18,9 @@ const (
 	DefaultRetryCap    = 5 * time.Minute
 )
 
+// maxAttempts is how many attempts a policy may ask for.
+const maxAttempts = 100
+
 // What Retry.On may list besides exit codes and signals.
 const (
 	RetryFailure = "failure"
@@ -94,6 +97,19 @@ func (r *Run) NextAttempt() Run {
 		ID: nextAttemptID(r.ID), Task: r.Task, Generation: r.Generation, Host: r.Host,
 		Due: r.Due, Order: r.Order, Attempt: r.Attempt + 1, Again: r.Again, State: RunPending,
 	}
+}
+
+// LeadsTo reports whether other is a later attempt of the same occurrence.
+func (r *Run) LeadsTo(other *Run) bool {
+	first := max(1, r.Attempt) // one that has not begun yet may not say
+	if other.Attempt <= first || other.Attempt > first+maxAttempts || r.Task != other.Task || r.Host != other.Host {
+		return false
+	}
+	id := r.ID
+	for range other.Attempt - first {
+		id = nextAttemptID(id)
+	}
+	return id == other.ID
 }
 
 // nextAttemptID keeps the instant that a UUIDv7 begins with, and draws the rest

@@ -97,8 +97,24 @@ func TestTheNextAttemptIsOfTheSameOccurrence(t *testing.T) {
 	if again := run.NextAttempt(); again.ID != next.ID {
 		t.Errorf("%s, and asked again %s", next.ID, again.ID)
 	}
-	if third := next.NextAttempt(); third.ID == run.ID || third.ID == next.ID {
+	third := next.NextAttempt()
+	if third.ID == run.ID || third.ID == next.ID {
 		t.Errorf("the third attempt has the id of an earlier one: %s", third.ID)
+	}
+	unsaid := run
+	unsaid.Attempt = 0 // as it was promised
+	stranger := third
+	stranger.ID = nextAttemptID("01958d2c-0000-7000-8000-000000000002")
+	for _, test := range []struct {
+		a, b Run
+		want bool
+	}{
+		{run, next, true}, {run, third, true}, {next, third, true}, {unsaid, next, true}, {unsaid, third, true},
+		{next, run, false}, {run, run, false}, {run, unsaid, false}, {run, stranger, false}, {Run{}, Run{}, false},
+	} {
+		if got := test.a.LeadsTo(&test.b); got != test.want {
+			t.Errorf("attempt %d leads to attempt %d: %v", test.a.Attempt, test.b.Attempt, got)
+		}
 	}
 }
 

@@ -30,8 +30,8 @@ const (
 	clockAt
 )
 
-// Clock returns the task's due instants on the host. Manual and daemon tasks
-// have none. The error is an Invalid one, for a task that was never validated.
+// Clock returns the task's due instants on the host. A task that is not Clocked
+// has none. The error is an Invalid one, for a task that was never validated.
 func (t *Task) Clock(host HostID) (Clock, error) {
 	clocks, err := t.Clocks()
 	if err != nil {
@@ -65,7 +65,7 @@ func (t *Task) clock() (Clock, error) {
 	switch {
 	case t.On.Cron != "":
 		return clock.withCron(t.On.Cron, t.On.Timezone)
-	case t.On.Every > 0:
+	case t.On.Every > 0 && !t.On.AfterEnd:
 		clock.kind, clock.period, clock.fixed = clockEvery, time.Duration(t.On.Every), time.Unix(0, 0)
 		if t.On.Anchor != nil {
 			clock.fixed = *t.On.Anchor
@@ -74,6 +74,20 @@ func (t *Task) clock() (Clock, error) {
 		clock.kind, clock.fixed = clockAt, *t.On.At
 	}
 	return clock, nil
+}
+
+// ClockFrom returns the due instants of a task whose period is counted from the
+// end of the run before, if that was then: one period later, and every period
+// from there as long as no run moves it.
+func (t *Task) ClockFrom(end time.Time) Clock {
+	clock := Clock{kind: clockEvery, period: time.Duration(t.On.Every), fixed: end}
+	if t.On.Starts != nil {
+		clock.starts = *t.On.Starts
+	}
+	if t.On.Ends != nil {
+		clock.ends = *t.On.Ends
+	}
+	return clock
 }
 
 func (c Clock) withCron(expression, zone string) (Clock, error) {

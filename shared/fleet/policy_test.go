@@ -148,24 +148,6 @@ func wrongFields(t *testing.T, err error) (fields []string) {
 	return fields
 }
 
-func TestFrequencyReadsWhatItWrites(t *testing.T) {
-	for text, want := range map[string]Frequency{"": {}, "10/1h": {10, Duration(time.Hour)}, "1/90s": {1, Duration(90 * time.Second)}} {
-		var got Frequency
-		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
-			t.Errorf("%q is %v, %v", text, got, err)
-		}
-		again := Frequency{1, 1}
-		if err := again.UnmarshalText([]byte(got.String())); err != nil || again != want {
-			t.Errorf("%q came back as %v, %v", text, again, err)
-		}
-	}
-	for _, bad := range []string{"10", "/1h", "10/", "0/1h", "-1/1h", "10/0s", "10/h", "1.5/1h", "70000/1h", "10 / 1h"} {
-		if err := new(Frequency).UnmarshalText([]byte(bad)); KindOf(err) != Invalid || err == nil {
-			t.Errorf("%q was read: %v", bad, err)
-		}
-	}
-}
-
 func TestWhatIsKeptUp(t *testing.T) {
 	for _, test := range []struct {
 		on       Trigger

@@ -34,7 +34,7 @@ func (t *Task) validatePolicies(check *checker) {
 func (r *Retry) validate(check *checker) {
 	set := r.Base != 0 || r.Factor != 0 || r.Cap != 0 || r.Jitter != 0 || r.Budget != 0 || len(r.On) > 0
 	check.that(r.Attempts != 0 || !set, "retry.attempts", "", "is missing: how many attempts together, such as 3")
-	check.that(r.Attempts == 0 || r.Attempts >= 2 && r.Attempts <= 100, "retry.attempts", strconv.Itoa(r.Attempts), "want 2–100, the first one included")
+	check.that(r.Attempts == 0 || r.Attempts >= 2 && r.Attempts <= maxAttempts, "retry.attempts", strconv.Itoa(r.Attempts), "want 2–100, the first one included")
 	check.that(r.Factor == 0 || r.Factor >= 1 && r.Factor <= 100, "retry.factor", decimal(r.Factor), "want 1–100")
 	check.that(r.Jitter >= 0 && r.Jitter <= 1, "retry.jitter", decimal(r.Jitter), "want 0–1, a part of the wait")
 	for i, what := range r.On {
