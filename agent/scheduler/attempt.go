@@ -69,6 +69,7 @@ func (s *State) attempts(now time.Time, t *task) {
 		if !s.attempt(now, t, r) {
 			t.running = slices.Delete(t.running, i, i+1)
 			i--
+			s.restAfter(now, t, nil)
 			s.drain(now, t)
 		}
 	}
@@ -106,7 +107,8 @@ func (s *State) settleAttempt(t *task, r *running, reason fleet.Reason, detail s
 
 // giveUpAttempts settles the attempts that are pending. What a person ordered
 // goes on while the task is paused.
-func (s *State) giveUpAttempts(t *task, reason fleet.Reason, detail string) {
+func (s *State) giveUpAttempts(now time.Time, t *task, reason fleet.Reason, detail string) {
+	before := len(t.running)
 	t.running = slices.DeleteFunc(t.running, func(r running) bool {
 		if !r.pending || reason == fleet.SkippedPaused && r.due.Order != "" {
 			return false
@@ -114,12 +116,15 @@ func (s *State) giveUpAttempts(t *task, reason fleet.Reason, detail string) {
 		s.settleAttempt(t, &r, reason, detail)
 		return true
 	})
+	if t.planned && len(t.running) < before {
+		s.restAfter(now, t, nil)
+	}
 }
 
 // forsake gives up the attempts of a task that is not in the plan, which the agent
 // before left.
-func (s *State) forsake(t *task) {
-	s.giveUpAttempts(t, fleet.SkippedCancelled, gone)
+func (s *State) forsake(now time.Time, t *task) {
+	s.giveUpAttempts(now, t, fleet.SkippedCancelled, gone)
 	if len(t.running) == 0 {
 		delete(s.tasks, t.id)
 	}
@@ -136,9 +141,10 @@ func (s *State) stopRun(now time.Time, t *task, i int, reason string) {
 	s.settleAttempt(t, r, fleet.SkippedCancelled, reason)
 	t.running = slices.Delete(t.running, i, i+1)
 	if !t.planned {
-		s.forsake(t)
+		s.forsake(now, t)
 		return
 	}
+	s.restAfter(now, t, nil)
 	s.drain(now, t)
 	s.arm(now, t)
 }

@@ -18,7 +18,7 @@ const (
 // is not.
 func (s *State) advanceDaemon(now time.Time, t *task) {
 	if !t.wanted(now) {
-		s.cancelAll(t, "the task is paused or over")
+		s.cancelAll(now, t, "the task is paused or over")
 		return
 	}
 	if len(t.running) > 0 || t.restartAt(now).After(now) {

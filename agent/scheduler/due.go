@@ -119,7 +119,7 @@ func (s *State) due(now time.Time, t *task, i item) {
 		s.trim(now, t)
 	case limits.Overlap == fleet.OverlapQueue, limits.Overlap == fleet.OverlapReplace:
 		if limits.Overlap == fleet.OverlapReplace {
-			s.cancelAll(t, "a later run of the task takes its place")
+			s.cancelAll(now, t, "a later run of the task takes its place")
 		}
 		s.drop(now, t, fleet.SkippedReplaced, "a later run of the task took its place in the queue")
 		t.waiting = append(t.waiting, i)
@@ -179,6 +179,7 @@ func (s *State) begin(now time.Time, t *task, i item) {
 }
 
 func (s *State) start(now time.Time, t *task, due Due) {
+	t.hasNext = t.hasNext && !t.assignment.Task.On.AfterEnd
 	s.try(now, t, due.Run)
 	t.running = append(t.running, running{id: due.Run, began: now, due: due, generation: due.Assignment.Generation})
 	s.do(Begin{due})
@@ -194,8 +195,8 @@ func (s *State) pass(now time.Time, t *task) {
 
 // cancelAll stops all runs of a task, each once, to make room for another; no
 // attempt follows.
-func (s *State) cancelAll(t *task, reason string) {
-	s.giveUpAttempts(t, fleet.SkippedReplaced, reason)
+func (s *State) cancelAll(now time.Time, t *task, reason string) {
+	s.giveUpAttempts(now, t, fleet.SkippedReplaced, reason)
 	for i := range t.running {
 		if r := &t.running[i]; !r.cancelled {
 			r.cancelled, r.doom = true, fleet.SkippedReplaced
@@ -228,6 +229,8 @@ func (s *State) arm(now time.Time, t *task) {
 	switch {
 	case t.assignment.Task.On.Daemon:
 		sooner(s.daemonWake(now, t))
+	case t.hasNext && t.assignment.Task.On.Startup != "":
+		sooner(now) // whatever the clock said when the host came up
 	case !t.hasNext:
 	case paused && !t.flushed.IsZero() && !t.flushed.After(now):
 		sooner(later(t.next, t.flushed.Add(passEvery)))

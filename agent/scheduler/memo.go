@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -10,6 +11,8 @@ import (
 // is on disk: what another version does not know is left out, and what it wrote
 // must go on to be read.
 type memo struct {
+	Base    *time.Time   `json:"base,omitempty"` // the end that a period is counted from
+	Startup *startupMemo `json:"startup,omitempty"`
 	Breaker *breakerMemo `json:"breaker,omitempty"`
 }
 
@@ -41,6 +44,23 @@ func (s *State) remember(t *task) {
 		t.memo = nil
 	}
 	s.write(t.id, t.memo)
+}
+
+// tidy forgets what the task's definition has no use for any more.
+func (s *State) tidy(t *task) {
+	if t.memo == nil {
+		return
+	}
+	was, on := *t.memo, &t.assignment.Task.On
+	if !on.AfterEnd {
+		t.memo.Base = nil
+	}
+	if on.Startup != fleet.StartupBoot {
+		t.memo.Startup = nil
+	}
+	if *t.memo != was {
+		s.remember(t)
+	}
 }
 
 func (s *State) write(id fleet.TaskID, m *memo) {

@@ -115,7 +115,7 @@ func (s *State) conclude(o fleet.Order) {
 func (s *State) overlap(now time.Time, t *task, o fleet.Order) {
 	switch t.assignment.Task.Limits.Overlap {
 	case fleet.OverlapReplace:
-		s.cancelAll(t, "a run that was ordered takes its place")
+		s.cancelAll(now, t, "a run that was ordered takes its place")
 		if !t.full() { // only an attempt was pending
 			s.carryOut(now, t, o)
 		}

@@ -17,7 +17,7 @@ type instants struct {
 // advance takes the next instant.
 func (t *task) advance() time.Time {
 	t.seen = t.next
-	t.next, t.hasNext = t.clock.Next(t.seen)
+	t.findNext()
 	return t.seen
 }
 
@@ -31,7 +31,7 @@ func (t *task) take(until time.Time) instants {
 		taken.count = int(more) + 1
 		taken.last = t.next.Add(more * period)
 		t.seen = taken.last
-		t.next, t.hasNext = t.clock.Next(t.seen)
+		t.findNext()
 		return taken
 	}
 	for t.hasNext && !t.next.After(until) {

@@ -39,6 +39,7 @@ type State struct {
 	life    Life
 	last    time.Time // now, of the step before
 	planned time.Time // when the last plan came from a collector; zero: none did yet
+	stored  bool      // the last plan was what an earlier agent saved
 	jumped  time.Time // where the clock last left off to jump forward; zero: it did not in this step
 
 	tasks   map[fleet.TaskID]*task
@@ -91,6 +92,7 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	case RunEnded:
 		s.ended(now, e)
 	case PlanChanged:
+		s.stored = e.Stored
 		s.plan(now, e)
 		if !e.Stored {
 			s.planned = now
@@ -133,6 +135,8 @@ func (s *State) advanceTask(now time.Time, t *task) {
 	case !t.planned:
 	case t.assignment.Task.On.Daemon:
 		s.advanceDaemon(now, t)
+	case t.assignment.Task.On.Startup != "":
+		s.advanceStartup(now, t)
 	case t.assignment.State == fleet.TaskEnabled:
 		s.decide(now, t)
 	default:
@@ -180,7 +184,7 @@ func (s *State) plan(now time.Time, e PlanChanged) {
 		case t.planned:
 			s.remove(now, t)
 		default:
-			s.forsake(t)
+			s.forsake(now, t)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
@@ -233,7 +237,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	if t.planned {
 		s.advanceTask(now, t) // under what was in force until now
 	}
-	old, last := t.assignment, t.seen
+	old, last, fresh := t.assignment, t.seen, !t.planned
 	t.assignment = a
 	switch {
 	case same: // paused or resumed
@@ -242,7 +246,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		t.reload(s.host)
 		t.seen = later(t.seen, wall(a.Since))
 		t.received = now
-		s.changed(t, old)
+		s.changed(now, t, old)
 		if old.Task.On.Clocked() || a.Task.On.Clocked() {
 			s.count(now, t, fleet.Stint{Task: id, Generation: a.Generation, After: t.seen, Last: last})
 		}
@@ -256,9 +260,16 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	if a.State != fleet.TaskEnabled {
 		s.drop(now, t, fleet.SkippedPaused, "the task was paused while it waited for its turn")
 		s.flush(now, t)
-		s.giveUpAttempts(t, fleet.SkippedPaused, "the task was paused before this attempt")
+		s.giveUpAttempts(now, t, fleet.SkippedPaused, "the task was paused before this attempt")
 	}
-	t.next, t.hasNext = t.clock.Next(t.seen)
+	s.tidy(t)
+	if a.Task.On.AfterEnd && (fresh || !old.Task.On.AfterEnd) {
+		s.countFrom(now, t)
+	}
+	t.findNext()
+	if fresh && a.Task.On.Startup != "" && !a.Task.Supervised() {
+		s.startsUp(t)
+	}
 	s.arm(now, t)
 }
 
@@ -326,9 +337,9 @@ func (s *State) remove(now time.Time, t *task) {
 	s.advanceTask(now, t)
 	s.drop(now, t, fleet.SkippedCancelled, gone)
 	s.flush(now, t)
-	s.giveUpAttempts(t, fleet.SkippedCancelled, gone)
+	s.giveUpAttempts(now, t, fleet.SkippedCancelled, gone)
 	if t.assignment.Task.On.Daemon {
-		s.cancelAll(t, gone)
+		s.cancelAll(now, t, gone)
 	}
 	if t.assignment.Task.On.Clocked() {
 		s.count(now, t, fleet.Stint{Task: t.id, After: t.seen, Last: t.seen})
@@ -377,6 +388,7 @@ func (s *State) ended(now time.Time, e RunEnded) {
 	case t.assignment.Task.On.Daemon:
 		t.backOff(now, over)
 	default:
+		s.restAfter(now, t, &e.Run)
 		s.drain(now, t)
 	}
 	s.arm(now, t)

@@ -67,18 +67,21 @@ type item struct {
 func (t *task) reload(host fleet.HostID) {
 	// An assignment is valid when it is accepted; one that is not is never due.
 	t.clock, _ = t.assignment.Task.Clock(host)
+	if t.assignment.Task.On.AfterEnd && t.memo != nil && t.memo.Base != nil {
+		t.clock = t.assignment.Task.ClockFrom(*t.memo.Base)
+	}
 }
 
 // changed lets a new definition take hold where something already goes on: a
 // daemon is restarted if it would now be started otherwise.
-func (s *State) changed(t *task, old *fleet.Assignment) {
+func (s *State) changed(now time.Time, t *task, old *fleet.Assignment) {
 	was, is := &old.Task, &t.assignment.Task
 	if !was.On.Daemon && !is.On.Daemon {
 		return
 	}
 	if was.On.Daemon != is.On.Daemon || !reflect.DeepEqual(was.Run, is.Run) || !reflect.DeepEqual(was.Limits, is.Limits) {
 		t.backoff, t.restart = 0, time.Time{}
-		s.cancelAll(t, "the task was changed")
+		s.cancelAll(now, t, "the task was changed")
 	}
 }
 
