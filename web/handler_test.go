@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 func TestEveryPageIsListed(t *testing.T) {
@@ -77,7 +78,7 @@ func TestEveryPageRendersWhateverItIsGiven(t *testing.T) {
 // been made visible, or an element or attribute that we did not write.
 func checkPage(t *testing.T, body []byte) {
 	t.Helper()
-	if at := firstHidden(body); at >= 0 {
+	if at := visible.First(body); at >= 0 {
 		t.Errorf("byte %d is hidden: %q", at, body[max(0, at-40):min(len(body), at+20)])
 	}
 	if !bytes.HasSuffix(bytes.TrimSpace(body), []byte("</html>")) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // views are the parsed templates by name.
@@ -172,7 +173,7 @@ func (s *site) render(w http.ResponseWriter, code int, name string, f frame) {
 		http.Error(w, "fleetcron: this page could not be made; the collector's log says why", http.StatusInternalServerError)
 		return
 	}
-	body := visible(b.Bytes())
+	body := visible.Bytes(b.Bytes()) // safe on escaped pages, in attributes too
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(code)

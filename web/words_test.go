@@ -5,56 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
-
-func TestVisible(t *testing.T) {
-	for text, want := range map[string]string{
-		"":                       "",
-		"plain\ttext\n":          "plain\ttext\n",
-		"Größe 鐘 🚀":              "Größe 鐘 🚀",
-		"\x1b[2J\a":              `\x1b[2J\x07`,
-		"a\rb\x00\x7f":           `a\x0db\x00\x7f`,
-		"\u009b31m":              `\x9b31m`,
-		"gpj.\u202eexe":          `gpj.\u202eexe`,
-		"\u2066x\u2069\u061c":    `\u2066x\u2069\u061c`,
-		"line\u2028para\u2029":   `line\u2028para\u2029`,
-		"\xff\xc3(":              `\xff\xc3(`,
-		"\ufeff":                 `\ufeff`,
-		"replacement \ufffd too": "replacement \ufffd too",
-	} {
-		if got := string(visible([]byte(text))); got != want {
-			t.Errorf("visible(%q) = %q, want %q", text, got, want)
-		}
-	}
-}
-
-func FuzzVisible(f *testing.F) {
-	for _, text := range hostileTexts {
-		f.Add([]byte(text))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		before := bytes.Clone(text)
-		got := visible(text)
-		if !bytes.Equal(before, text) {
-			t.Fatal("the input was changed")
-		}
-		if !utf8.Valid(got) || firstHidden(got) >= 0 {
-			t.Fatalf("%q still hides something", got)
-		}
-		if !bytes.Equal(visible(got), got) {
-			t.Fatal("not stable")
-		}
-		if bytes.Count(got, []byte("<")) != bytes.Count(text, []byte("<")) || bytes.Count(got, []byte(`"`)) != bytes.Count(text, []byte(`"`)) {
-			t.Fatal("a character with a meaning in HTML came or went")
-		}
-	})
-}
 
 func TestMoment(t *testing.T) {
 	now := time.Date(2026, 11, 21, 14, 2, 11, 0, time.UTC)

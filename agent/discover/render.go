@@ -6,11 +6,11 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // WriteTable writes a report for people: the jobs that run, the next one
@@ -27,22 +27,22 @@ func WriteTable(w io.Writer, report fleet.Report) error {
 	}
 	slices.SortStableFunc(running, func(a, b fleet.Job) int { return soonest(a).Compare(soonest(b)) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s, %s, %s  scanned %s\n", clean(report.Host), count(len(running), "job"),
+	fmt.Fprintf(&b, "%s  %s, %s, %s  scanned %s\n", visible.Line(report.Host), count(len(running), "job"),
 		count(len(idle), "job")+" that cannot run", count(len(report.Problems), "problem"), report.Scanned.UTC().Format("2006-01-02 15:04 MST"))
 
 	rows := [][]string{{"NEXT", "SCHEDULE", "USER", "COMMAND", "SOURCE"}}
 	for _, job := range running {
-		rows = append(rows, []string{when(job), clean(job.Schedule), clean(job.User), cut(clean(job.Command), 60), position(job.Source, job.Line)})
+		rows = append(rows, []string{when(job), visible.Line(job.Schedule), visible.Line(job.User), cut(visible.Line(job.Command), 60), position(job.Source, job.Line)})
 	}
 	section(&b, "", rows, len(running))
 	rows = [][]string{{"SCHEDULE", "USER", "COMMAND", "SOURCE", "WHY"}}
 	for _, job := range idle {
-		rows = append(rows, []string{clean(job.Schedule), clean(job.User), cut(clean(job.Command), 40), position(job.Source, job.Line), clean(job.Verdict.Why)})
+		rows = append(rows, []string{visible.Line(job.Schedule), visible.Line(job.User), cut(visible.Line(job.Command), 40), position(job.Source, job.Line), visible.Line(job.Verdict.Why)})
 	}
 	section(&b, "Cannot run", rows, len(idle))
 	rows = [][]string{{"SOURCE", "PROBLEM", "LINE"}}
 	for _, p := range report.Problems {
-		rows = append(rows, []string{position(p.Source, p.Line), clean(p.Reason), cut(clean(p.Text), 60)})
+		rows = append(rows, []string{position(p.Source, p.Line), visible.Line(p.Reason), cut(visible.Line(p.Text), 60)})
 	}
 	section(&b, "Problems", rows, len(report.Problems))
 	_, err := io.WriteString(w, b.String())
@@ -112,35 +112,9 @@ func count(n int, noun string) string {
 
 func position(source string, line int) string {
 	if line == 0 {
-		return clean(source)
+		return visible.Line(source)
 	}
-	return fmt.Sprintf("%s:%d", clean(source), line)
-}
-
-// clean shows what is not printable as an escape: control characters, marks
-// that turn the direction of text, and the like.
-func clean(text string) string {
-	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return text
-	}
-	var b strings.Builder
-	for _, r := range text {
-		switch {
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r < 0x100:
-			fmt.Fprintf(&b, `\x%02x`, r)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	return b.String()
+	return fmt.Sprintf("%s:%d", visible.Line(source), line)
 }
 
 // cut shortens a text to so many characters.

@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	// the language both halves speak
 	"shared/cron":     {},
 	"shared/calendar": {},
+	"shared/visible":  {},
 	"shared/backup":   {"shared/fleet"},
 	"shared/fleet":    {"shared/cron"},
 	"shared/taskfile": {"shared/fleet"},
@@ -35,7 +36,7 @@ var arrows = map[string][]string{
 	// the agent's rooms
 	"agent/adopt":     {"agent/crontab", "shared/cron", "shared/fleet", "shared/takeover"},
 	"agent/crontab":   {"shared/cron"},
-	"agent/discover":  {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet", "shared/takeover"},
+	"agent/discover":  {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet", "shared/takeover", "shared/visible"},
 	"agent/rpmdb":     {},
 	"agent/evidence":  {"shared/cron", "shared/fleet"},
 	"agent/filewatch": {"shared/fleet"},
@@ -68,7 +69,7 @@ var arrows = map[string][]string{
 	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/backup", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
 
-	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
+	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},
 
 	// what only tests and builds use
 	"packaging/acceptance":         {},
