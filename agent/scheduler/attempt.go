@@ -121,11 +121,12 @@ func (s *State) giveUpAttempts(now time.Time, t *task, reason fleet.Reason, deta
 	}
 }
 
-// forsake gives up the attempts of a task that is not in the plan, which the agent
-// before left.
+// forsake takes leave of a task that is not in the plan, which the agent before
+// left: its attempts are given up, and the instance of a supervised one goes.
 func (s *State) forsake(now time.Time, t *task) {
 	s.giveUpAttempts(now, t, fleet.SkippedCancelled, gone)
-	if len(t.running) == 0 {
+	s.adopt(t)
+	if s.touch(t); t.up == nil && len(t.running) == 0 {
 		delete(s.tasks, t.id)
 	}
 }

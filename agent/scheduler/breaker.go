@@ -243,7 +243,7 @@ func (s *State) resetBreaker(now time.Time, t *task, o fleet.Order) {
 	if t.breaker != nil {
 		s.closeBreaker(now, t.breaker)
 	}
-	s.do(Did{o})
+	s.do(Did{Order: o})
 }
 
 // showAll tells how the breaker of all its tasks stands. They are to be looked at

@@ -227,8 +227,8 @@ func (s *State) arm(now time.Time, t *task) {
 	}
 	paused := t.assignment.State != fleet.TaskEnabled
 	switch {
-	case t.assignment.Task.On.Daemon:
-		sooner(s.daemonWake(now, t))
+	case t.up != nil:
+		sooner(s.upkeepWake(now, t))
 	case t.hasNext && t.assignment.Task.On.Startup != "":
 		sooner(now) // whatever the clock said when the host came up
 	case !t.hasNext:

@@ -6,8 +6,8 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Event is something that happened: PlanChanged, RunFound, RunEnded, Probed,
-// Condemned, Tick, Mark, ClockJumped or Stopping.
+// Event is something that happened: PlanChanged, RunFound, RunEnded, RunWaits,
+// Probed, Condemned, Tick, Mark, ClockJumped or Stopping.
 type Event interface{ event() }
 
 // PlanChanged replaces all assignments, orders and calendars of the host at once.
@@ -35,6 +35,15 @@ type RunFound struct {
 // follows: the scheduler begins it then, or settles it.
 type RunEnded struct{ Run fleet.Run }
 
+// RunWaits tells what the instance of a supervised task waits for before it
+// becomes a process; an empty detail: it waits no longer. Until it is told
+// otherwise, an instance that was begun counts as a process.
+type RunWaits struct {
+	Task   fleet.TaskID
+	Run    fleet.RunID
+	Detail string // "for /run/db.sock", for people
+}
+
 // Probed tells how a supervised command that runs answered.
 type Probed struct {
 	Task   fleet.TaskID
@@ -57,7 +66,7 @@ type Tick struct{}
 
 // ClockJumped is a Tick at which the wall clock had moved otherwise than time
 // passed: it was set, or the host was suspended.
-type ClockJumped struct{}
+type ClockJumped struct{ By time.Duration } // how much further the wall clock went than time did
 
 // Mark is a Tick that somebody waits for.
 type Mark struct{ reached chan struct{} }
@@ -68,6 +77,7 @@ type Stopping struct{}
 func (PlanChanged) event() {}
 func (RunFound) event()    {}
 func (RunEnded) event()    {}
+func (RunWaits) event()    {}
 func (Probed) event()      {}
 func (Condemned) event()   {}
 func (Tick) event()        {}
@@ -90,6 +100,8 @@ type Due struct {
 	Payload    string            // what the cause brought along
 	Attempt    int               // from 1
 	First      time.Time         // when the first attempt began; zero: this is it
+	Whole      bool              // of a supervised task: it ends when all that it started is gone
+	Detail     string            // of a supervised task: for how long nothing ran before, and why
 }
 
 // Task returns the task's identity.
@@ -99,7 +111,7 @@ func (d Due) Task() fleet.TaskID { return d.Assignment.Task.ID() }
 func (d Due) Record(host fleet.HostID) fleet.Run {
 	return fleet.Run{
 		ID: d.Run, Task: d.Task(), Generation: d.Assignment.Generation, Host: host,
-		Due: d.Nominal, Order: d.Order, Attempt: d.Attempt, State: fleet.RunBegun,
+		Due: d.Nominal, Order: d.Order, Attempt: d.Attempt, State: fleet.RunBegun, Detail: d.Detail,
 	}
 }
 
@@ -122,8 +134,12 @@ type Remember struct {
 	Memo []byte
 }
 
-// Did says that an order was carried out which has no run to show for it.
-type Did struct{ Order fleet.Order }
+// Did says that an order was carried out, or expired, which has no run to show
+// for it.
+type Did struct {
+	Order   fleet.Order
+	Expired bool // it was not, in time
+}
 
 // Cancel says that a run is to be stopped.
 type Cancel struct {

@@ -14,6 +14,7 @@ type memo struct {
 	Base    *time.Time   `json:"base,omitempty"` // the end that a period is counted from
 	Startup *startupMemo `json:"startup,omitempty"`
 	Breaker *breakerMemo `json:"breaker,omitempty"`
+	Upkeep  *upkeep      `json:"upkeep,omitempty"` // of a supervised task
 }
 
 // recall returns what the agent before wanted to be known of a task. What cannot
@@ -36,6 +37,14 @@ func (t *task) note() *memo {
 		t.memo = new(memo)
 	}
 	return t.memo
+}
+
+// forget forgets all that is known of the task.
+func (s *State) forget(t *task) {
+	if t.memo != nil {
+		t.memo = nil
+		s.remember(t)
+	}
 }
 
 // remember writes the task's memo down.
@@ -68,6 +77,10 @@ func (s *State) write(id fleet.TaskID, m *memo) {
 		s.do(Remember{Task: id})
 		return
 	}
+	s.do(Remember{id, m.text()})
+}
+
+func (m *memo) text() []byte {
 	text, _ := json.Marshal(m) // plain values only: cannot fail
-	s.do(Remember{id, text})
+	return text
 }

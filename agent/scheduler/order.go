@@ -16,7 +16,7 @@ func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 	decided, stopped := map[fleet.OrderID]bool{}, map[fleet.OrderID]bool{}
 	for _, o := range orders {
 		switch {
-		case o.Kind != fleet.OrderRun && o.Kind != fleet.OrderReset:
+		case o.Kind == fleet.OrderCancel:
 		case s.decided[o.ID] || s.memory.OrderDecided(o.ID):
 			decided[o.ID] = true
 		default:
@@ -70,15 +70,17 @@ func (s *State) advanceOrders(now time.Time) {
 		o := s.orders[id]
 		t := s.tasks[o.Task]
 		switch {
-		case now.After(o.Expires) && o.Kind != fleet.OrderRun:
-			s.conclude(o)
 		case now.After(o.Expires):
-			s.refuse(o, fleet.RunMissed, fleet.MissedDeadline, "it had no turn before it expired at "+o.Expires.UTC().Format(time.RFC3339))
+			s.expire(o)
 		case t == nil || !t.planned:
 			// its task may come with a later plan
 		case o.Kind == fleet.OrderReset:
 			s.conclude(o)
 			s.resetBreaker(now, t, o)
+		case supervises(o.Kind):
+			s.command(t, o)
+		case t.up != nil:
+			s.runUp(now, t, o)
 		case s.refused(now, t, o):
 		case !t.full():
 			s.carryOut(now, t, o)
@@ -103,6 +105,16 @@ func (s *State) carryOut(now time.Time, t *task, o fleet.Order) {
 	s.conclude(o)
 	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload, Attempt: 1})
 	s.arm(now, t)
+}
+
+// expire settles an order that was not carried out in time.
+func (s *State) expire(o fleet.Order) {
+	if o.Kind == fleet.OrderRun {
+		s.refuse(o, fleet.RunMissed, fleet.MissedDeadline, "it had no turn before it expired at "+o.Expires.UTC().Format(time.RFC3339))
+		return
+	}
+	s.conclude(o)
+	s.do(Did{Order: o, Expired: true})
 }
 
 // conclude takes an order out for good.

@@ -92,6 +92,9 @@ func (s *Scheduler) Plan(plan *fleet.Plan, stored bool) {
 // Ended tells that a run is over.
 func (s *Scheduler) Ended(run *fleet.Run) { s.put(RunEnded{*run}) }
 
+// Waits tells what the instance of a supervised task waits for.
+func (s *Scheduler) Waits(e RunWaits) { s.put(e) }
+
 // Probed tells how a supervised command answered.
 func (s *Scheduler) Probed(e Probed) { s.put(e) }
 
@@ -182,7 +185,7 @@ func (s *Scheduler) tick(before, now time.Time) Event {
 		return Tick{}
 	}
 	s.cfg.Logger.Warn("clock stepped", "by", ahead, "now", now.UTC())
-	return ClockJumped{}
+	return ClockJumped{By: ahead}
 }
 
 // stepped is by how much the wall clock was set, given how far it and the
@@ -286,7 +289,11 @@ func (s *Scheduler) do(ctx context.Context, a Action) {
 			log.Error("not remembered", "task", a.Task, "memo", string(a.Memo), "error", err)
 		}
 	case Did:
-		log.Info("order carried out", "task", a.Order.Task, "order", a.Order.ID, "kind", a.Order.Kind, "by", a.Order.By)
+		text := "order carried out"
+		if a.Expired {
+			text = "order expired"
+		}
+		log.Info(text, "task", a.Order.Task, "order", a.Order.ID, "kind", a.Order.Kind, "by", a.Order.By)
 		if err := s.cfg.Recorder.Did(ctx, a.Order); err != nil {
 			log.Error("order not recorded as carried out", "task", a.Order.Task, "order", a.Order.ID, "error", err)
 		}

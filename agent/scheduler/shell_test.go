@@ -66,7 +66,7 @@ func (h *hands) Remember(_ context.Context, task fleet.TaskID, memo []byte) erro
 }
 
 func (h *hands) Did(_ context.Context, order fleet.Order) error {
-	h.write(Did{order})
+	h.write(Did{Order: order})
 	return nil
 }
 

@@ -50,6 +50,8 @@ type State struct {
 	ready   bool                          // there was one
 
 	breakers map[fleet.TaskID]*breaker
+	touched  map[fleet.TaskID]*task          // supervised, and something happened to them in this step
+	needers  map[fleet.TaskID][]fleet.TaskID // the supervised tasks that need that one
 	heap     wakeHeap
 	actions  []Action
 }
@@ -62,6 +64,7 @@ func NewState(host fleet.HostID, memory Memory, life Life) *State {
 		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{},
 		decided: map[fleet.OrderID]bool{}, stopped: map[fleet.OrderID]bool{},
 		breakers: map[fleet.TaskID]*breaker{},
+		touched:  map[fleet.TaskID]*task{}, needers: map[fleet.TaskID][]fleet.TaskID{},
 	}
 }
 
@@ -81,6 +84,7 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	s.actions = s.actions[:0]
 	switch e := event.(type) {
 	case ClockJumped:
+		s.shift(e.By)
 		if now.After(s.last) {
 			s.jumped = s.last
 		}
@@ -91,6 +95,12 @@ func (s *State) Step(now time.Time, event Event) []Action {
 		s.found(now, e)
 	case RunEnded:
 		s.ended(now, e)
+	case RunWaits:
+		s.waits(e)
+	case Probed:
+		s.probed(e)
+	case Condemned:
+		s.condemn(e)
 	case PlanChanged:
 		s.stored = e.Stored
 		s.plan(now, e)
@@ -100,6 +110,10 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	}
 	s.advance(now)
 	s.advanceOrders(now)
+	if s.keepUp(now) { // an order may have waited for that
+		s.advanceOrders(now)
+		s.keepUp(now)
+	}
 	if _, stopping := event.(Stopping); stopping {
 		s.flushAll(now)
 	}
@@ -133,8 +147,8 @@ func (s *State) advanceTask(now time.Time, t *task) {
 	s.attempts(now, t)
 	switch {
 	case !t.planned:
-	case t.assignment.Task.On.Daemon:
-		s.advanceDaemon(now, t)
+	case t.up != nil:
+		s.touch(t)
 	case t.assignment.Task.On.Startup != "":
 		s.advanceStartup(now, t)
 	case t.assignment.State == fleet.TaskEnabled:
@@ -190,6 +204,7 @@ func (s *State) plan(now time.Time, e PlanChanged) {
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
 		s.assign(now, id, wanted[id])
 	}
+	s.linkNeeds()
 	s.planOrders(now, e.Orders)
 	s.ready = true
 	early := s.early
@@ -241,12 +256,13 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	t.assignment = a
 	switch {
 	case same: // paused or resumed
+		s.touch(t)
 	case t.planned:
 		s.flush(now, t)
 		t.reload(s.host)
 		t.seen = later(t.seen, wall(a.Since))
 		t.received = now
-		s.changed(now, t, old)
+		s.supervise(now, t, false)
 		if old.Task.On.Clocked() || a.Task.On.Clocked() {
 			s.count(now, t, fleet.Stint{Task: id, Generation: a.Generation, After: t.seen, Last: last})
 		}
@@ -255,6 +271,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		t.memo = s.recall(id)
 		t.reload(s.host)
 		s.begins(now, t)
+		s.supervise(now, t, true)
 	}
 	s.joinBreaker(now, t)
 	if a.State != fleet.TaskEnabled {
@@ -332,27 +349,24 @@ func (s *State) countBefore(now time.Time, t *task, nominal time.Time) {
 // gone is why nothing of a task that has left the plan begins.
 const gone = "the task is no longer assigned to this host"
 
-// remove takes a task out of the plan. Its runs go on, a daemon's is stopped.
+// remove takes a task out of the plan. Its runs go on, but for the instance of a
+// supervised one.
 func (s *State) remove(now time.Time, t *task) {
 	s.advanceTask(now, t)
 	s.drop(now, t, fleet.SkippedCancelled, gone)
 	s.flush(now, t)
 	s.giveUpAttempts(now, t, fleet.SkippedCancelled, gone)
-	if t.assignment.Task.On.Daemon {
-		s.cancelAll(now, t, gone)
-	}
 	if t.assignment.Task.On.Clocked() {
 		s.count(now, t, fleet.Stint{Task: t.id, After: t.seen, Last: t.seen})
 	}
-	s.leaveBreaker(t)
-	s.unstand(t)
-	if t.memo != nil {
-		t.memo = nil
-		s.remember(t)
-	}
 	t.planned = false
+	if s.touch(t); t.up == nil {
+		s.leaveBreaker(t)
+		s.unstand(t)
+		s.forget(t)
+	}
 	s.heap.remove(t)
-	if len(t.running) == 0 {
+	if t.up == nil && len(t.running) == 0 {
 		delete(s.tasks, t.id)
 	}
 }
@@ -380,13 +394,14 @@ func (s *State) ended(now time.Time, e RunEnded) {
 	}
 	t.running = slices.Delete(t.running, i, i+1)
 	switch {
+	case t.up != nil:
+		s.fell(now, t, over, &e.Run)
+		return
 	case !t.planned:
 		if len(t.running) == 0 {
 			delete(s.tasks, t.id)
 		}
 		return
-	case t.assignment.Task.On.Daemon:
-		t.backOff(now, over)
 	default:
 		s.restAfter(now, t, &e.Run)
 		s.drain(now, t)

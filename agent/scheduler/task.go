@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,8 +34,7 @@ type task struct {
 	standing *fleet.Standing // that was told last; nil: none is
 	breaker  *breaker        // nil: it has none
 
-	backoff time.Duration // of a daemon
-	restart time.Time     // of a daemon: not started before; zero: at once
+	up *upkeep // of a supervised task; nil: it is none
 
 	wake  time.Time // when the task is to be looked at
 	index int       // in the heap; -1: not in it
@@ -72,22 +70,9 @@ func (t *task) reload(host fleet.HostID) {
 	}
 }
 
-// changed lets a new definition take hold where something already goes on: a
-// daemon is restarted if it would now be started otherwise.
-func (s *State) changed(now time.Time, t *task, old *fleet.Assignment) {
-	was, is := &old.Task, &t.assignment.Task
-	if !was.On.Daemon && !is.On.Daemon {
-		return
-	}
-	if was.On.Daemon != is.On.Daemon || !reflect.DeepEqual(was.Run, is.Run) || !reflect.DeepEqual(was.Limits, is.Limits) {
-		t.backoff, t.restart = 0, time.Time{}
-		s.cancelAll(now, t, "the task was changed")
-	}
-}
-
 // limit is how many runs of the task go on at once.
 func (t *task) limit() int {
-	if l := t.assignment.Task.Limits; l.Overlap == fleet.OverlapAllow {
+	if l := t.assignment.Task.Limits; l.Overlap == fleet.OverlapAllow && t.up == nil {
 		return max(1, l.PerHost)
 	}
 	return 1

@@ -1,0 +1,210 @@
+package scheduler
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// fell takes in the end of an instance, which proves that nothing of it is left,
+// and settles whether and when another one follows.
+func (s *State) fell(now time.Time, t *task, over running, run *fleet.Run) {
+	s.touch(t)
+	if len(t.running) > 0 || !t.planned {
+		return // there were several, from before it was supervised; or nothing follows
+	}
+	u := t.up
+	leaving, condemned := u.leaving, u.condemned
+	u.leaving, u.condemned, u.waits, u.detail, u.healthy, u.answer = "", "", "", "", "", ""
+	u.Replace, u.Held, u.away = nil, "", s.before(over, run)
+	u.Ended = endOf(now, run)
+	if leaving != "" {
+		u.End = "it was stopped: " + leaving
+		if strings.HasPrefix(leaving, "stopped by ") {
+			u.End = "it was " + leaving
+		}
+		u.Wait, u.Restart = 0, time.Time{}
+		return
+	}
+	u.End = ending(run, condemned)
+	s.follow(now, t, over, run, condemned != "" || !run.Succeeded())
+}
+
+// endOf is when the run ended; zero: nobody saw it.
+func endOf(now time.Time, run *fleet.Run) time.Time {
+	switch {
+	case run.State == fleet.RunUnknown:
+		return time.Time{}
+	case run.Ended == nil || run.Ended.After(now):
+		return now
+	}
+	return wall(*run.Ended)
+}
+
+// follow applies the restart policy to an instance that ended by itself.
+func (s *State) follow(now time.Time, t *task, over running, run *fleet.Run, failed bool) {
+	u, r := t.up, &t.assignment.Task.Restart
+	base, most, reset := paces(r)
+	if s.upFor(now, over, run) >= reset {
+		u.Restarts, u.Wait = 0, 0
+	}
+	ran := run.State == fleet.RunRan || run.State == fleet.RunUnknown || run.State == fleet.RunMissed
+	policy := t.policy()
+	switch {
+	case ran && (policy == fleet.RestartNever || policy == fleet.RestartOnFailure && !failed):
+		u.Done, u.Wait, u.Restart = true, 0, time.Time{}
+		return
+	case !ran && len(u.Starts) > 0: // it was not started at all
+		u.Starts = u.Starts[:len(u.Starts)-1]
+	case r.GiveUp.Times > 0 && len(u.recent(now, r.GiveUp)) >= min(r.GiveUp.Times, mostStarts):
+		u.GaveUp = fmt.Sprintf("%d starts within %s, the last ended with %s", r.GiveUp.Times, r.GiveUp.Per, u.End)
+		u.Wait, u.Restart = 0, time.Time{}
+		return
+	}
+	switch {
+	case run.Reason == fleet.UnknownHostDied: // not by its own fault
+		u.Wait = 0
+	case u.Wait == 0:
+		u.Wait = base
+	default:
+		u.Wait = min(2*u.Wait, most)
+	}
+	since := u.Ended
+	if since.IsZero() {
+		since = now
+	}
+	u.Restart = since.Add(u.Wait)
+}
+
+// upFor is how long the instance was up. One that ended while no agent ran is
+// measured by what was noted of it.
+func (s *State) upFor(now time.Time, over running, run *fleet.Run) time.Duration {
+	if run.Started != nil && s.before(over, run) {
+		return run.Ended.Sub(*run.Started)
+	}
+	return now.Sub(over.began)
+}
+
+// before reports whether the run of an earlier agent ended before this one
+// started.
+func (s *State) before(over running, run *fleet.Run) bool {
+	return over.due.Assignment == nil && run.Ended != nil && run.Ended.Before(s.life.Started)
+}
+
+// ending says how an instance ended, in words that follow "after".
+func ending(run *fleet.Run, condemned string) string {
+	detail := func(text string) string {
+		if run.Detail == "" {
+			return text
+		}
+		return text + ": " + run.Detail
+	}
+	switch {
+	case condemned != "":
+		return condemned
+	case run.State == fleet.RunUnknown:
+		return "an end that nobody saw (" + string(run.Reason) + ")"
+	case run.State == fleet.RunSkipped, run.State == fleet.RunMissed:
+		return detail("a start that came to nothing (" + string(run.Reason) + ")")
+	case run.State != fleet.RunRan:
+		return "a start that could not be written down"
+	case run.Reason != "" && run.Reason != fleet.RanExhausted:
+		return verdict(run.Reason, "")
+	case run.TimedOut:
+		return "its timeout"
+	case run.Cancelled:
+		return "it was cancelled"
+	case run.Signal != "":
+		return "signal " + run.Signal
+	case run.Exit != nil:
+		return "exit " + strconv.Itoa(*run.Exit)
+	}
+	return "its end"
+}
+
+// verdict says why an instance was stopped for what it did.
+func verdict(reason fleet.Reason, detail string) string {
+	text := map[fleet.Reason]string{
+		fleet.RanUnhealthy: "it was unhealthy",
+		fleet.RanStalled:   "it was stalled",
+		fleet.RanUsage:     "it used too much",
+		fleet.RanMemory:    "it was killed for memory",
+	}[reason]
+	if text == "" {
+		text = "it was stopped (" + string(reason) + ")"
+	}
+	if detail != "" {
+		text += ": " + detail
+	}
+	return text
+}
+
+// condemn stops a run for what it does. It ends as ran for that reason, which is
+// a failure.
+func (s *State) condemn(e Condemned) {
+	t := s.tasks[e.Task]
+	if t == nil {
+		return
+	}
+	for i := range t.running {
+		if r := &t.running[i]; r.id == e.Run && !r.cancelled {
+			r.cancelled = true
+			s.do(Cancel{Task: e.Task, Run: e.Run, Reason: e.Detail, Because: e.Reason})
+			if t.up != nil {
+				t.up.condemned = verdict(e.Reason, e.Detail)
+				s.touch(t)
+			}
+		}
+	}
+}
+
+// probed takes in how an instance answered.
+func (s *State) probed(e Probed) {
+	if t := s.instance(e.Task, e.Run); t != nil {
+		t.up.healthy, t.up.answer = e.Health, e.Detail
+		s.touch(t)
+	}
+}
+
+// waits takes in what an instance waits for before it becomes a process.
+func (s *State) waits(e RunWaits) {
+	if t := s.instance(e.Task, e.Run); t != nil {
+		t.up.waits = e.Detail
+		s.touch(t)
+	}
+}
+
+// instance returns the supervised task whose instance is that run; nil: none.
+func (s *State) instance(id fleet.TaskID, run fleet.RunID) *task {
+	t := s.tasks[id]
+	if t == nil || t.up == nil || len(t.running) == 0 || t.running[0].id != run {
+		return nil
+	}
+	return t
+}
+
+// shift moves what is counted in time that passes along with a clock that was
+// set, so that no backoff becomes shorter or longer by it.
+func (s *State) shift(by time.Duration) {
+	for _, t := range s.tasks {
+		if t.up == nil {
+			continue
+		}
+		u := t.up
+		for _, at := range []*time.Time{&u.Restart, &u.Ended} {
+			if !at.IsZero() {
+				*at = at.Add(by)
+			}
+		}
+		for i := range u.Starts {
+			u.Starts[i] = u.Starts[i].Add(by)
+		}
+		for i := range t.running {
+			t.running[i].began = t.running[i].began.Add(by)
+		}
+		s.touch(t)
+	}
+}
