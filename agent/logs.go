@@ -15,7 +15,7 @@ type logs struct{ runner *runner.Runner }
 
 // Output reads what an ask wants.
 func (l logs) Output(ctx context.Context, ask api.Ask) (io.ReadCloser, int64, error) {
-	return l.runner.Output(ctx, ask.Run, runner.View{Stream: ask.Stream, Follow: ask.Follow, Times: ask.Times, Tail: ask.Tail})
+	return l.runner.Output(ctx, ask.Run, runner.View{Stream: ask.Stream, Follow: ask.Follow, Times: ask.Times, Tail: int64(ask.Tail)})
 }
 
 // veil masks what is read of a run's output; the files keep it as it was.

@@ -331,14 +331,14 @@ func TestOutputComesFromTheHostThroughAnyCollector(t *testing.T) {
 	for i, url := range urls {
 		// The agent polls the first collector only.
 		done := agentOf(t, newClient(t, urls[0]), hostID(1), func(ask api.Ask) io.Reader {
-			if ask.Run != run.ID || ask.Stream != "stdout" || ask.Follow {
+			if want := (api.Ask{ID: ask.ID, Run: run.ID, Stream: "stdout", Times: true, Tail: 9}); ask != want {
 				t.Errorf("ask %+v", ask)
 			}
 			return strings.NewReader(strings.Repeat("line\n", 50_000))
 		})
 		untilPolled(t, houses[0], hostID(1))
 		var got bytes.Buffer
-		info, err := newClient(t, url).Follow(t.Context(), run.ID, "stdout", false, &got)
+		info, err := newClient(t, url).Logs(t.Context(), run.ID, api.OutputQuery{Stream: "stdout", Times: true, Tail: 9}, &got)
 		if err != nil || info != (api.OutputInfo{Source: api.SourceHost, Dropped: 7}) || got.Len() != 250_000 {
 			t.Errorf("collector %d: %+v, %d bytes, %v", i+1, info, got.Len(), err)
 		}
@@ -365,7 +365,7 @@ func TestOutputIsFollowedLive(t *testing.T) {
 	seen, shown := io.Pipe()
 	followed := make(chan error, 1)
 	go func() {
-		_, err := newClient(t, url).Follow(t.Context(), run.ID, "both", true, shown)
+		_, err := newClient(t, url).Logs(t.Context(), run.ID, api.OutputQuery{Stream: "both", Follow: true}, shown)
 		shown.CloseWithError(io.EOF)
 		followed <- err
 	}()
@@ -400,7 +400,7 @@ func TestTheAgentIsToldWhenTheReaderGoes(t *testing.T) {
 	gone := make(chan error, 1)
 	got, put := io.Pipe()
 	go func() {
-		_, err := newClient(t, url).Follow(ctx, run.ID, "both", true, put)
+		_, err := newClient(t, url).Logs(ctx, run.ID, api.OutputQuery{Stream: "both", Follow: true}, put)
 		gone <- err
 	}()
 	_, _ = io.WriteString(sink, "x")
@@ -426,7 +426,7 @@ func TestOutputThatBreaksOffIsSeenToBreakOff(t *testing.T) {
 	})
 	untilPolled(t, h, hostID(1))
 	var got bytes.Buffer
-	_, err := newClient(t, url).Follow(t.Context(), run.ID, "both", false, &got)
+	_, err := newClient(t, url).Logs(t.Context(), run.ID, api.OutputQuery{Stream: "both"}, &got)
 	if fleet.KindOf(err) != fleet.Unavailable || got.String() != "some" {
 		t.Errorf("%q, %v", got.String(), err)
 	}
@@ -446,7 +446,7 @@ func TestASilentHostsOutputIsTheRecordsTail(t *testing.T) {
 	run.Dropped = 5
 	houses[0].record(t, 1, run)
 	var got bytes.Buffer
-	info, err := newClient(t, url).Follow(t.Context(), run.ID, "stdout", false, &got)
+	info, err := newClient(t, url).Logs(t.Context(), run.ID, api.OutputQuery{Stream: "stdout"}, &got)
 	if err != nil || info != (api.OutputInfo{Source: api.SourceRecord, Dropped: 5}) || got.String() != run.Tail {
 		t.Errorf("%+v, %q, %v", info, got.String(), err)
 	}

@@ -20,9 +20,8 @@ const quietOutput = 30 * time.Second
 
 // outputIn asks for the output of a run.
 type outputIn struct {
-	run    fleet.RunID
-	Stream string `query:"stream"`
-	Follow bool   `query:"follow"`
+	run fleet.RunID
+	api.OutputQuery
 }
 
 func parseOutput(r *request) (in outputIn, err error) {
@@ -31,9 +30,6 @@ func parseOutput(r *request) (in outputIn, err error) {
 	}
 	if err = r.query(&in); err != nil {
 		return in, err
-	}
-	if in.Stream == "" {
-		in.Stream = "both"
 	}
 	return in, oneOf("stream", in.Stream, "stdout", "stderr", "both")
 }
@@ -44,15 +40,27 @@ type sink interface {
 	begin(info api.OutputInfo)
 }
 
-// plainSink is a writer that does not care where output comes from.
-type plainSink struct{ io.Writer }
+// plainSink is a writer that only remembers where output comes from.
+type plainSink struct {
+	io.Writer
+	info api.OutputInfo
+}
 
-func (plainSink) begin(api.OutputInfo) {}
+func (w *plainSink) begin(info api.OutputInfo) { w.info = info }
 
 // Output writes one stream of a run ("stdout", "stderr" or "both"). It is
 // Unavailable while the host cannot be asked: then the run's Tail is all there is.
 func (s *Server) Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error {
-	return s.output(ctx, outputIn{run: id, Stream: stream}, plainSink{w}, false)
+	_, err := s.Logs(ctx, id, api.OutputQuery{Stream: stream}, w)
+	return err
+}
+
+// Logs writes of a run's output what a query wants. It is Unavailable as Output
+// is.
+func (s *Server) Logs(ctx context.Context, id fleet.RunID, query api.OutputQuery, w io.Writer) (api.OutputInfo, error) {
+	to := &plainSink{Writer: w}
+	err := s.output(ctx, outputIn{run: id, OutputQuery: query}, to, false)
+	return to.info, err
 }
 
 // httpSink writes output as an answer that says where it comes from.
@@ -144,7 +152,7 @@ func silent(host fleet.HostID) error {
 }
 
 func (s *Server) askAgent(ctx context.Context, host fleet.HostID, in outputIn, to sink) error {
-	one, err := s.desk.put(host, api.Ask{Run: in.run, Stream: in.Stream, Follow: in.Follow})
+	one, err := s.desk.put(host, api.Ask{Run: in.run, Stream: cmp.Or(in.Stream, "both"), Follow: in.Follow, Times: in.Times, Tail: in.Tail})
 	if err != nil {
 		return err
 	}

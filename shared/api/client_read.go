@@ -100,7 +100,7 @@ const retryUnheard = DefaultWait / 100
 
 // Output copies the output of a run to w: stream is stdout, stderr or both.
 func (c *Client) Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error {
-	_, err := c.Follow(ctx, id, stream, false, w)
+	_, err := c.Logs(ctx, id, OutputQuery{Stream: stream}, w)
 	return err
 }
 
@@ -110,15 +110,11 @@ type OutputInfo struct {
 	Dropped int64  // bytes that the quota cut out of the middle
 }
 
-// Follow copies the output of a run to w, and with follow set goes on until
-// the run ends. Output that breaks off is an Unavailable error.
-func (c *Client) Follow(ctx context.Context, id fleet.RunID, stream string, follow bool, w io.Writer) (OutputInfo, error) {
-	query := url.Values{"stream": {stream}}
-	if follow {
-		query.Set("follow", "true")
-	}
+// Logs copies of the output of a run to w what a query wants. Output that
+// breaks off is an Unavailable error.
+func (c *Client) Logs(ctx context.Context, id fleet.RunID, query OutputQuery, w io.Writer) (OutputInfo, error) {
 	reply, err := c.send(ctx, call{
-		method: http.MethodGet, path: RunPath(id) + "/output", query: query, open: true,
+		method: http.MethodGet, path: RunPath(id) + "/output", query: Values(query), open: true,
 		header: http.Header{"Accept": {MediaOutput}},
 	})
 	if err != nil {

@@ -109,6 +109,16 @@ type TaskQuery struct {
 	State     fleet.TaskState `query:"state"`
 }
 
+// OutputQuery says what of a run's output is read, and how.
+type OutputQuery struct {
+	Stream string `query:"stream"` // stdout, stderr or both; empty: both, in the order in which they were written
+	Follow bool   `query:"follow"` // until the run has ended
+	// Times begins each line with its time, in UTC to the millisecond, and of
+	// both streams with the name of its own.
+	Times bool `query:"times"`
+	Tail  int  `query:"tail"` // bytes of each stream at most, from a line's beginning; zero: all
+}
+
 // RunQuery filters runs, newest first; zero fields do not filter.
 type RunQuery struct {
 	Page

@@ -352,7 +352,7 @@ type Ask struct {
 	Stream string      `json:"stream"` // stdout, stderr or both
 	Follow bool        `json:"follow,omitempty"`
 	Times  bool        `json:"times,omitempty"` // each line with its time
-	Tail   int64       `json:"tail,omitempty"`  // bytes of each stream at most; zero: all
+	Tail   int         `json:"tail,omitempty"`  // bytes of each stream at most; zero: all
 	// Adopt asks what that adoption would change, and not for output; the
 	// answer is a JobDiff.
 	Adopt *fleet.Adoption `json:"adopt,omitempty"`

@@ -492,7 +492,15 @@ func (f *collectorFake) output(w http.ResponseWriter, r *http.Request) {
 	if run.Dropped > 0 {
 		w.Header().Set(api.HeaderDropped, strconv.FormatInt(run.Dropped, 10))
 	}
-	fmt.Fprintf(w, "%s of %s\n\x1b[31mred\x1b[0m\tü\xff\n", r.URL.Query().Get("stream"), run.Task)
+	asked, err := query[api.OutputQuery](r)
+	if err != nil || asked.Times != (asked.Tail > 0) {
+		fmt.Fprintf(w, "asked for %+v: %v", asked, err)
+		return
+	}
+	if asked.Times {
+		fmt.Fprintf(w, "2026-03-27T12:00:00.000Z the last %d bytes of ", asked.Tail)
+	}
+	fmt.Fprintf(w, "%s of %s\n\x1b[31mred\x1b[0m\tü\xff\n", asked.Stream, run.Task)
 }
 
 func (f *collectorFake) upcoming(r *http.Request) (any, error) {

@@ -120,6 +120,7 @@ func TestGolden(t *testing.T) {
 		{"runs-wide", []string{"runs", "-o", "wide"}, 0},
 		{"run", []string{"runs", run}, 0},
 		{"logs", []string{"logs", run}, 0},
+		{"logs-tail", []string{"logs", run, "-t", "--tail", "64KiB", "--stdout"}, 0},
 		{"logs-of-task", []string{"logs", "data/nightly-backup", "--stderr"}, 0},
 		{"upcoming", []string{"upcoming"}, 0},
 		{"when", []string{"when", "--from", "02:00", "--to", "04:00", "--namespace", "data"}, 0},

@@ -37,6 +37,7 @@ func TestErrors(t *testing.T) {
 		{"unknown task", []string{"run", "nothing"}, 3, "fleetctl: there is no task default/nothing\nhint: fleetctl tasks\n"},
 		{"no task name", []string{"run", "No Task"}, 2, "fleetctl: task \"No Task\": want name or namespace/name, each 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit\n"},
 		{"unknown run", []string{"logs", "01890000-0000-7000-8000-00000000ffff"}, 3, "fleetctl: there is no run 01890000-0000-7000-8000-00000000ffff\nhint: fleetctl runs\n"},
+		{"tail of nothing", []string{"logs", "everywhere", "--tail", "a lot"}, 2, "fleetctl: --tail \"a lot\": want a size up to 1GiB, such as 64KiB\n"},
 		{"never ran", []string{"logs", "everywhere"}, 3, "fleetctl: task default/everywhere has not run yet\nhint: fleetctl runs --task default/everywhere\n"},
 		{"bad state", []string{"runs", "--state", "done"}, 2, "fleetctl: --state \"done\": want pending, begun, running, ran, skipped, missed or unknown\n"},
 		{"bad since", []string{"runs", "--since", "lately"}, 2, "fleetctl: --since \"lately\": want how long ago, such as 24h or 7d, or an instant such as 2026-12-01T02:00:00Z\n"},
