@@ -14,7 +14,7 @@ import (
 
 // writer is a command's end of its notes.
 type writer struct {
-	t    *testing.T
+	t    testing.TB
 	file *os.File
 }
 
@@ -24,7 +24,7 @@ func newWriter(t *testing.T) (path string, w writer) {
 	return path, openNotes(t, path)
 }
 
-func openNotes(t *testing.T, path string) writer {
+func openNotes(t testing.TB, path string) writer {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
