@@ -68,8 +68,12 @@ func (r *Runner) accompany(c *companion) {
 	}
 	r.config.Over(c.run.ID)
 	c.run.Ended = &end.at
+	before := c.run.Detail
 	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
 	c.noteStatus(r, end)
+	if c.handle.Whole && before != "" { // how long nothing ran before it stays said
+		addDetail(&c.run, before)
+	}
 	c.noteOutput(r)
 	durable := r.settle(c)
 	r.doneNotes(c.notes)
