@@ -60,6 +60,7 @@ type Vitals struct {
 	state    *state
 	tracks   map[fleet.RunID]*track
 	ended    map[fleet.RunID]bool // over, and perhaps still among those that go on
+	pace     time.Duration        // until the next look
 	weighing bool
 	weighed  time.Time // when the last look at what runs use began
 }
@@ -86,7 +87,7 @@ func New(config Config) *Vitals {
 	if config.Sample == 0 {
 		config.Sample = sampleEvery
 	}
-	v := &Vitals{config: config, log: config.Logger, state: newState(), tracks: map[fleet.RunID]*track{}, ended: map[fleet.RunID]bool{}, weighs: measure}
+	v := &Vitals{config: config, log: config.Logger, pace: lookEvery, state: newState(), tracks: map[fleet.RunID]*track{}, ended: map[fleet.RunID]bool{}, weighs: measure}
 	v.asks = v.probe
 	return v
 }
@@ -112,14 +113,14 @@ func (v *Vitals) look(ctx context.Context) time.Duration {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.feed(ctx, seen{v.going()})
-	again := lookEvery
+	v.pace = min(2*v.pace, lookEvery)
 	for run := range v.state.subjects {
 		p := v.readNotes(run, false)
 		if len(p.notes)+p.unread > 0 {
 			v.feed(ctx, noted{run, p})
 		}
 		if p.flood {
-			again = floodEvery
+			v.pace = floodEvery
 		}
 	}
 	for run := range v.tracks {
@@ -129,7 +130,7 @@ func (v *Vitals) look(ctx context.Context) time.Duration {
 	}
 	v.feed(ctx, tick{})
 	v.weigh(ctx)
-	return again
+	return v.pace
 }
 
 // going is what goes on, without those whose end was told already.
@@ -242,7 +243,6 @@ func (v *Vitals) Over(run *fleet.Run) {
 	v.ended[run.ID] = true
 	// Nothing is asked about what is over, so there is nothing to give up.
 	v.feed(context.Background(), over{*run, v.readNotes(run.ID, true)})
-	delete(v.tracks, run.ID)
 }
 
 // Live returns what goes on at this moment.

@@ -29,9 +29,11 @@ type host struct {
 	said   []string
 	kept   []string
 	weighs int
+	slow   time.Duration // that it takes to say what goes on
 }
 
 func (h *host) Going() []Going {
+	time.Sleep(h.slow)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.going)
@@ -218,6 +220,24 @@ func TestNotesAreSeenWithinASecond(t *testing.T) {
 	})
 }
 
+// TestAFloodIsLookedAtSoon: before it fills the disk.
+func TestAFloodIsLookedAtSoon(t *testing.T) {
+	h := &host{}
+	watch(t, h, func(v *Vitals) {
+		h.set(startsNow("a", nil))
+		time.Sleep(2100 * time.Millisecond)
+		w := openNotes(t, h.Notes("a"))
+		for range 100 { // a megabyte each 20 ms
+			w.write(strings.Repeat("HEARTBEAT\n", 100_000))
+			time.Sleep(20 * time.Millisecond)
+		}
+		synctest.Wait()
+		if unread := v.Live().Runs[0].Unread; unread < 20 {
+			t.Errorf("looked at %d times", unread)
+		}
+	})
+}
+
 // TestLastWordsAreHeard: also of a run that was never seen, and nothing comes
 // after them though it is listed once more.
 func TestLastWordsAreHeard(t *testing.T) {
@@ -246,7 +266,7 @@ func TestLastWordsAreHeard(t *testing.T) {
 }
 
 func TestWhatRunsUseIsReadEveryTenSeconds(t *testing.T) {
-	h := &host{}
+	h := &host{slow: 3 * time.Millisecond}
 	watch(t, h, func(v *Vitals) {
 		h.set(startsNow("a", nil))
 		time.Sleep(10*time.Minute + time.Second)
