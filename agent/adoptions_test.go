@@ -47,7 +47,7 @@ func TestAMaskIsNeverRun(t *testing.T) {
 	}
 	var begun, over int
 	fill := filler{
-		adopter, func(context.Context, runner.Spec) error { begun++; return nil }, recorder{book},
+		adopter, func(context.Context, runner.Spec) error { begun++; return nil }, recorder{journal: book},
 		func(*fleet.Run) { over++ },
 	}
 	run := fleet.Run{ID: "01997c5e-0000-7000-8000-000000000001", Task: "data/x", Host: thisHost, Due: time.Now().UTC(), State: fleet.RunBegun, Attempt: 1}

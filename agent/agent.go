@@ -31,7 +31,6 @@ import (
 	"github.com/fleetcron/fleetcron/agent/filewatch"
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/agent/runner"
-	"github.com/fleetcron/fleetcron/agent/scheduler"
 	"github.com/fleetcron/fleetcron/agent/uplink"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -59,61 +58,37 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer book.Close()
 
-	var plans *scheduler.Scheduler // made below, before anything can end
-	runs, err := runner.New(runner.Config{
-		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian, Veil: veil(masker),
-		Ended: func(run *fleet.Run) { plans.Ended(run) },
-	})
-	if err != nil {
-		return err
-	}
-	defer runs.Close()
-
 	collectors, err := newClients(cfg.Collectors, cfg.Version)
 	if err != nil {
 		return err
 	}
 	defer collectors.Close()
-	ended := func(run *fleet.Run) { plans.Ended(run) }
-	places := newQueue(id, collectors.work, recorder{book}, log)
-	defer places.Close()
 	taken, err := newAdoptions(ctx, cfg, id, masker, log)
 	if err != nil {
 		return err
 	}
-	fill := filler{taken.adopter, runs.Start, recorder{book}, ended}
-	places.start, places.ended = fill.Start, ended
-
-	open, started := book.OpenRuns(), time.Now()
-	plans = scheduler.New(scheduler.Config{
-		Host: id, Memory: book, Recorder: recorder{book},
-		Starter: starter{
-			runner: runs, host: id, recorder: recorder{book}, addresses: hostAddresses, ended: ended, queue: places, start: fill.Start,
-		},
-		Board: board{}, Open: runsOf(open), Logger: log,
-		Life: scheduler.Life{Started: started, Booted: bootTime(), BootSeen: bootSeen(cfg.StateDir, bootID(), started, bootTime(), log)},
-	})
-	files, err := filewatch.Open(filepath.Join(cfg.StateDir, "files.json"), id, log)
-	if err != nil {
-		return err
-	}
-	given := &planner{files: files, decided: book.OrderDecided, armed: taken.adopter.Armed, give: plans.Plan}
-	taken.given, taken.plans = given, plans
 	saved, err := book.LoadPlan()
 	if err != nil {
 		return fmt.Errorf("load plan: %w", err)
 	}
-	for _, run := range open {
-		if spec, waits := waiting(&run.Run, saved); waits {
-			places.Resume(spec)
-		} else {
-			runs.Attach(run.Run, run.Handle)
-		}
+	work, err := newWork(cfg, id, book, saved, masker, taken, collectors.work, log)
+	if err != nil {
+		return err
 	}
+	defer work.runs.Close()
+	defer work.turns.Close()
+	files, err := filewatch.Open(filepath.Join(cfg.StateDir, "files.json"), id, log)
+	if err != nil {
+		return err
+	}
+	given := &planner{files: files, decided: book.OrderDecided, armed: taken.adopter.Armed, give: work.plans.Plan}
+	taken.given, taken.plans = given, work.plans
+	work.takeUp()
 	var index uint64
 	if saved != nil {
 		taken.adopter.Take(saved, true)
 		given.Plan(saved, true)
+		work.board.Plan(saved)
 		index = saved.Index
 	}
 
@@ -123,7 +98,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer doorbell.Close()
 	up := uplink.New(uplink.Config{
-		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{runs}.Output,
+		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{work.runs}.Output, Live: work.watch.Live,
 		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
 		Take: func(plan *fleet.Plan) error {
 			if err := checkPlan(plan, id, log); err != nil {
@@ -134,6 +109,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			}
 			taken.adopter.Take(plan, false)
 			given.Plan(plan, false)
+			work.take(ctx, plan)
 			taken.tell()
 			return nil
 		},
@@ -142,25 +118,25 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	seen := newWitness(cfg, up, masker, log)
 	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, holds: taken.adopter.Holds, log: log, changed: make(chan Config)}
 
-	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(open), "saved_plan", saved != nil)
+	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(work.left.found), "saved_plan", saved != nil)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return plans.Run(ctx) })
+	g.Go(func() error { return work.Run(ctx, up.SetStands) })
 	g.Go(func() error { return files.Run(ctx) })
 	g.Go(func() error { return given.Run(ctx) })
 	g.Go(func() error { return taken.adopter.Run(ctx) })
-	g.Go(func() error { return runs.Run(ctx) })
 	g.Go(func() error { return up.Run(ctx) })
 	g.Go(func() error { return found.Run(ctx) })
 	g.Go(func() error { return seen.Run(ctx) })
 	g.Go(func() error { return doorbell.Run(ctx) })
-	g.Go(func() error { return reload(ctx, cfg, collectors, found.changed, log) })
+	g.Go(func() error { return reload(ctx, cfg, collectors, work.turns.Bound, found.changed, log) })
 	g.Go(func() error { return brokenJournal(ctx, broken) })
 	err = g.Wait()
 	// What is about to end may do so now; then its exit status is known.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastMoment)
 	defer cancel()
-	runs.Drain(last)
-	log.Info("agent ending", "running", len(runs.Running()))
+	work.turns.Close()
+	work.runs.Drain(last)
+	log.Info("agent ending", "running", len(work.runs.Running()))
 	return err
 }
 
@@ -182,7 +158,7 @@ func brokenJournal(ctx context.Context, broken <-chan error) error {
 }
 
 // reload takes in new configurations until ctx ends.
-func reload(ctx context.Context, cfg Config, collectors *clients, changed chan<- Config, log *slog.Logger) error {
+func reload(ctx context.Context, cfg Config, collectors *clients, bound func(slots, rate int), changed chan<- Config, log *slog.Logger) error {
 	for {
 		var next Config
 		select {
@@ -197,6 +173,8 @@ func reload(ctx context.Context, cfg Config, collectors *clients, changed chan<-
 			log.Error("collectors not changed", "error", err)
 			continue
 		}
+		bound(next.Slots, next.StartRate)
+		cfg.Slots, cfg.StartRate = next.Slots, next.StartRate
 		cfg.Collectors, cfg.Name, cfg.Labels = next.Collectors, next.Name, next.Labels
 		select {
 		case changed <- cfg:

@@ -6,8 +6,10 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 
+	"github.com/fleetcron/fleetcron/agent/turn"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
 )
@@ -21,6 +23,8 @@ type Config struct {
 	Labels     map[string]string `yaml:"labels" help:"what tasks may select this host by, key=value"`
 	Root       string            `yaml:"root" help:"tree that is scanned for scheduled jobs"`
 	Adoption   string            `yaml:"adoption" help:"whether tasks may take the place of this host's own jobs: allowed or forbidden"`
+	Slots      int               `yaml:"slots" help:"runs that go on at once, without those that are supervised; what finds none waits for its turn, until its deadline"`
+	StartRate  int               `yaml:"start_rate" help:"runs that begin within a second, and at once after a pause"`
 	Gossip     Gossip            `yaml:"gossip"`
 	Log        logging.Config    `yaml:"log"`
 
@@ -39,7 +43,7 @@ type Gossip struct {
 
 // hot holds the keys that a reload changes while the agent runs; all others
 // need a restart, which stops no command either.
-var hot = map[string]bool{"collectors": true, "name": true, "labels": true}
+var hot = map[string]bool{"collectors": true, "name": true, "labels": true, "slots": true, "start_rate": true}
 
 // Whether jobs may be adopted.
 const (
@@ -54,6 +58,8 @@ func DefaultConfig() Config {
 		StateDir:   "/var/lib/fleetcron",
 		Root:       "/",
 		Adoption:   forbidden,
+		Slots:      turn.DefaultSlots,
+		StartRate:  turn.DefaultRate,
 		Gossip:     Gossip{Bind: "127.0.0.1:7773", Label: "fleetcron"},
 	}
 }
@@ -79,6 +85,11 @@ func (c *Config) Validate() error {
 	}
 	if c.Adoption != allowed && c.Adoption != forbidden {
 		add("adoption", c.Adoption, "want allowed or forbidden")
+	}
+	for field, number := range map[string]int{"slots": c.Slots, "start_rate": c.StartRate} {
+		if number < 1 || number > 1_000_000 {
+			add(field, strconv.Itoa(number), "want 1 to 1000000")
+		}
 	}
 	add("gossip.bind", c.Gossip.Bind, wrongListener(c.Gossip.Bind))
 	wrong = append(wrong, c.wrongHost()...)

@@ -36,7 +36,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	slices.Sort(fields)
-	want := "adoption collectors collectors gossip.bind labels.Role! name root state_dir"
+	want := "adoption collectors collectors gossip.bind labels.Role! name root slots start_rate state_dir"
 	if got := strings.Join(fields, " "); got != want {
 		t.Errorf("wrong fields %q, want %q", got, want)
 	}
@@ -60,6 +60,7 @@ func TestWhichKeysAreHot(t *testing.T) {
 	was := DefaultConfig()
 	next := was
 	next.Collectors, next.Name, next.Labels = []string{"http://127.0.0.2:7770"}, "x", map[string]string{"a": "b"}
+	next.Slots, next.StartRate = 7, 7
 	if cold := was.coldChanges(&next); cold != nil {
 		t.Errorf("cold: %v", cold)
 	}

@@ -61,9 +61,10 @@ const (
 type Ask struct {
 	Run  fleet.Run // as it is when it begins
 	Task *fleet.Task
-	// Deadline is how long after its instant, or if that is long ago after it
-	// came here, the run waits for a slot; zero: for ever.
-	Deadline time.Duration
+	// Deadline says how long after its instant, or if that is long ago after it
+	// came here, the run waits for a slot; nil: for ever. It is asked where there
+	// is none.
+	Deadline func() time.Duration
 	// Keep is what the caller wants back to ask again in the next agent.
 	Keep []byte
 	// Start begins the run. It returns when that is on disk or the run has another
@@ -339,11 +340,10 @@ func (t *Turn) carry(w *waiter) {
 
 // slotEnd is until when a run waits for its slot from now on.
 func (t *Turn) slotEnd(w *waiter) time.Time {
-	d := w.ask.Deadline
-	if d == 0 || w.ask.Task.Supervised() {
+	if w.ask.Deadline == nil || w.ask.Task.Supervised() {
 		return time.Time{}
 	}
-	now := time.Now()
+	d, now := w.ask.Deadline(), time.Now()
 	from := w.ask.Run.Due
 	if from.Add(d).Before(w.came) {
 		from = w.came
@@ -402,7 +402,7 @@ func (t *Turn) decided(w *waiter, granted bool) {
 			}
 		})
 	default:
-		detail := fmt.Sprintf("not begun within its deadline of %s: %s, and others were before it", w.ask.Deadline, t.bounds())
+		detail := fmt.Sprintf("not begun within its deadline of %s: %s, and others were before it", w.ask.Deadline(), t.bounds())
 		t.work.Go(func() { t.giveUp(w, fleet.MissedLoad, detail) })
 	}
 }

@@ -14,6 +14,8 @@ import (
 
 func plainTask(name string) *fleet.Task { return &fleet.Task{Name: name} }
 
+func within(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
+
 // TestWhoNeedNotWaitLeavesNoTrace is what nearly every run is.
 func TestWhoNeedNotWaitLeavesNoTrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -72,7 +74,7 @@ func TestNoSlotInTime(t *testing.T) {
 			{"caught up", time.Hour, 30 * time.Second},      // a deadline from now
 		} {
 			ask := r.ask(test.id, plainTask("a"))
-			ask.Run.Due, ask.Deadline = time.Now().Add(-test.late), 30*time.Second
+			ask.Run.Due, ask.Deadline = time.Now().Add(-test.late), within(30*time.Second)
 			r.begin(t, ask)
 			time.Sleep(test.until - time.Millisecond)
 			synctest.Wait()
@@ -97,9 +99,9 @@ func TestTheNextAgentKeepsTheLine(t *testing.T) {
 		r.begin(t, r.ask("long", plainTask("long")))
 		for _, id := range []fleet.RunID{"r1", "late"} {
 			ask := r.ask(id, plainTask(string(id)))
-			ask.Deadline = time.Hour
+			ask.Deadline = within(time.Hour)
 			if id == "late" {
-				ask.Deadline = time.Minute
+				ask.Deadline = within(time.Minute)
 			}
 			r.begin(t, ask)
 		}
@@ -115,9 +117,9 @@ func TestTheNextAgentKeepsTheLine(t *testing.T) {
 		next.Take("long")
 		for _, id := range []fleet.RunID{"late", "r1"} {
 			ask := next.ask(id, plainTask(string(id)))
-			ask.Run, ask.Deadline = r.last(id), time.Hour
+			ask.Run, ask.Deadline = r.last(id), within(time.Hour)
 			if id == "late" {
-				ask.Deadline = time.Minute
+				ask.Deadline = within(time.Minute)
 			}
 			next.Resume(ask, r.handles[id])
 		}
@@ -243,7 +245,7 @@ func TestTheRateSpreadsAMidnight(t *testing.T) {
 		defer r.Close()
 		for n := range 50 {
 			ask := r.ask(fleet.RunID(fmt.Sprint(n)), plainTask(fmt.Sprint(n)))
-			ask.Deadline = 3 * time.Second
+			ask.Deadline = within(3 * time.Second)
 			r.begin(t, ask)
 		}
 		time.Sleep(time.Millisecond)

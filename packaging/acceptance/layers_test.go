@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 	"agent/vitals":    {"shared/api", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
-		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/turn", "agent/uplink",
+		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/turn", "agent/uplink", "agent/vitals",
 		"shared/api", "shared/fleet", "shared/gossip", "shared/logging", "shared/takeover",
 	},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},

@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/mask"
+	"github.com/fleetcron/fleetcron/agent/runner"
+	"github.com/fleetcron/fleetcron/agent/scheduler"
+	"github.com/fleetcron/fleetcron/agent/turn"
+	"github.com/fleetcron/fleetcron/agent/vitals"
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// work is what is done here: when, in its turn, how, and how it is doing.
+//
+//	scheduler ── begin ──► turn ── start ──► runner ──► processes
+//	    ▲  │                 │                 │            │
+//	    │  └─ stand ► board  └──── ended ──────┤            │ notes, probes, /proc
+//	    └──────────── ended, probed, condemned ┴── vitals ◄─┘
+type work struct {
+	book  *journal.Journal
+	plans *scheduler.Scheduler
+	turns *turn.Turn
+	runs  *runner.Runner
+	watch *vitals.Vitals
+	board *board
+	tasks *going
+	begin *starter
+	left  legacy // of the agent before
+
+	mu   sync.Mutex
+	plan *fleet.Plan // the last one taken; nil: none
+}
+
+// newWork puts it together. Nothing begins before Run.
+func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Plan, masker *mask.Masker, taken *adoptions, places turn.Grantor, log *slog.Logger) (*work, error) {
+	w := &work{book: book, board: newBoard(book.OrderDecided), tasks: newGoing(), plan: saved}
+	var err error
+	w.runs, err = runner.New(runner.Config{
+		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian, Veil: veil(masker),
+		Over: w.over, Ended: w.ended,
+	})
+	if err != nil {
+		return nil, err
+	}
+	record := recorder{book, w.board.Did}
+	fill := filler{taken.adopter, w.runs.Start, record, w.ended}
+	w.begin = &starter{
+		host: id, recorder: record, ended: w.ended, addresses: hostAddresses, tasks: w.tasks,
+		start: fill.Start, cancel: w.runs.Cancel, stop: w.runs.Stop,
+	}
+	config := turn.Config{
+		Host: id, Grantor: places, Recorder: record, Ended: w.ended, Cancel: w.begin.halt,
+		TCP: vitals.AcceptsTCP, HTTP: vitals.AnswersHTTP, Check: w.check(taken),
+		Slots: cfg.Slots, Rate: cfg.StartRate, Logger: log,
+	}
+	if manager, runs := systemdOf("/"); runs {
+		config.Unit = manager.Active
+	}
+	w.turns = turn.New(config)
+	w.begin.turns = w.turns
+	w.watch = vitals.New(vitals.Config{
+		Runs: patients{w.runs, w.tasks}, Probed: w.probed, Condemned: w.condemned, Waiting: w.waiting,
+		Mask: func(text string) string { masked, _ := masker.Text(text); return masked }, Logger: log,
+	})
+	w.left = sortOut(book.OpenRuns(), saved)
+	started := time.Now()
+	w.plans = scheduler.New(scheduler.Config{
+		Host: id, Memory: book, Recorder: record, Starter: w.begin, Board: w.board, Open: w.left.found, Logger: log,
+		Life: scheduler.Life{Started: started, Booted: bootTime(), BootSeen: bootSeen(cfg.StateDir, bootID(), started, bootTime(), log)},
+	})
+	return w, nil
+}
+
+// takeUp goes on with what the agent before left.
+func (w *work) takeUp() {
+	tasks := tasksOf(w.plan)
+	for _, run := range w.left.attach {
+		if task := tasks[identity{run.Run.Task, run.Run.Generation}]; task != nil {
+			w.tasks.begin(run.Run.ID, task)
+			if !task.Supervised() {
+				w.turns.Take(run.Run.ID)
+			}
+		}
+		w.runs.Attach(run.Run, run.Handle)
+	}
+	for _, run := range w.left.waiting {
+		w.turns.Resume(w.begin.ask(run.task, run.Run, keptOf(run.Handle)), run.Handle)
+	}
+}
+
+// ended lets everybody know of an outcome.
+func (w *work) ended(run *fleet.Run) {
+	w.tasks.over(run.ID)
+	w.turns.Ended(run.ID)
+	w.plans.Ended(run)
+}
+
+// over lets the last words of a run be read.
+func (w *work) over(run fleet.RunID) {
+	if task := w.tasks.task(run); task != nil {
+		w.watch.Over(&fleet.Run{ID: run, Task: task.ID()})
+	}
+}
+
+func (w *work) probed(task fleet.TaskID, run fleet.RunID, health fleet.HealthState, detail string) {
+	w.plans.Probed(scheduler.Probed{Task: task, Run: run, Health: health, Detail: detail})
+}
+
+func (w *work) condemned(task fleet.TaskID, run fleet.RunID, reason fleet.Reason, detail string) {
+	w.plans.Condemn(scheduler.Condemned{Task: task, Run: run, Reason: reason, Detail: detail})
+}
+
+func (w *work) waiting() (list []api.LiveWaiting, slots, taken int) {
+	slots, taken = w.turns.Slots()
+	return w.turns.Waiting(), slots, taken
+}
+
+// check runs what a task waits for as its command would be run.
+func (w *work) check(taken *adoptions) func(context.Context, *fleet.Task, []string) (string, error) {
+	return func(ctx context.Context, task *fleet.Task, argv []string) (string, error) {
+		execute, err := taken.adopter.Fill(task.ID(), task.Run)
+		if err != nil {
+			return "", err
+		}
+		return patients{w.runs, w.tasks}.Check(ctx, execute, argv)
+	}
+}
+
+// take makes a plan the one in force, after what is held by no plan any more is
+// forgotten.
+func (w *work) take(ctx context.Context, plan *fleet.Plan) {
+	w.mu.Lock()
+	before := w.plan
+	w.plan = plan
+	w.mu.Unlock()
+	w.forget(ctx, before, plan)
+	w.board.Plan(plan)
+	states := make(map[fleet.TaskID]fleet.TaskState, len(plan.Assignments))
+	for i := range plan.Assignments {
+		states[plan.Assignments[i].Task.ID()] = plan.Assignments[i].State
+	}
+	w.turns.Review(func(run *fleet.Run) (fleet.Reason, string) {
+		switch state, given := states[run.Task]; {
+		case !given:
+			return fleet.SkippedCancelled, "the task is no longer assigned to this host"
+		case state == fleet.TaskPaused && run.Order == "":
+			return fleet.SkippedPaused, "the task was paused while it waited"
+		}
+		return "", ""
+	})
+}
+
+// Run does the work until ctx ends. What runs then goes on.
+func (w *work) Run(ctx context.Context, tell func(api.Stands)) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return w.plans.Run(ctx) })
+	g.Go(func() error { return w.runs.Run(ctx) })
+	g.Go(func() error { return w.watch.Run(ctx) })
+	g.Go(func() error { return w.board.Run(ctx, w.plans.CaughtUp, tell) })
+	return g.Wait()
+}
