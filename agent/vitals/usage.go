@@ -18,7 +18,8 @@ const (
 
 // usage is what a run and all that it started used lately.
 type usage struct {
-	last      *use // nil: none yet
+	last      *use      // nil: none yet
+	weighed   time.Time // when the last look began
 	samples   []api.Sample
 	processes int
 	since     [3]time.Time // of which instant on each bound was exceeded in every look; zero: it was not
@@ -34,10 +35,21 @@ func (u *subject) weigh(now use) []action {
 	}
 	g.samples = append(g.samples, sample)
 	g.last, g.processes = &now, len(now.processes)
+	return u.exceed(now.at, &sample, u.most())
+}
+
+// most is what the run may use.
+func (u *subject) most() fleet.Excess {
 	if u.going.Task == nil {
-		return nil
+		return fleet.Excess{}
 	}
-	return u.exceed(now.at, &sample, &u.going.Task.Restart.When)
+	return u.going.Task.Restart.When
+}
+
+// sampled is how often a run with a bound is looked at: so that two looks at
+// least lie in the time for which it may not exceed it.
+func (u *subject) sampled(every time.Duration) time.Duration {
+	return max(lookEvery, min(every, orDefault(u.most().For, defaultFor)/2))
 }
 
 // processors is how many were busy with the run since the sample before, or
@@ -60,7 +72,7 @@ func (u *subject) processors(now *use) float64 {
 }
 
 // exceed looks at each bound by itself.
-func (u *subject) exceed(now time.Time, sample *api.Sample, most *fleet.Excess) (all []action) {
+func (u *subject) exceed(now time.Time, sample *api.Sample, most fleet.Excess) (all []action) {
 	lasting := orDefault(most.For, defaultFor)
 	for i, bound := range [...]struct {
 		exceeded   bool

@@ -62,7 +62,7 @@ type Vitals struct {
 	ended    map[fleet.RunID]bool // over, and perhaps still among those that go on
 	pace     time.Duration        // until the next look
 	weighing bool
-	weighed  time.Time // when the last look at what runs use began
+	weighed  time.Time // when the last look at what all runs use began
 }
 
 const (
@@ -203,25 +203,35 @@ func (v *Vitals) ask(ctx context.Context, a ask) {
 	v.feed(ctx, answered{a, problem})
 }
 
-// weigh begins to read what all runs use when it is time to, unless that is
-// still going on: what /proc says of one process can hang, and then nothing
-// else is to wait for it.
+// weigh begins to read what runs use when it is time to, unless that is still
+// going on: what /proc says of one process can hang, and then nothing else is
+// to wait for it.
 func (v *Vitals) weigh(ctx context.Context) {
 	now := time.Now()
-	// A look too early rather than one too late.
-	early := !v.weighed.IsZero() && now.Sub(v.weighed) <= v.config.Sample-lookEvery
-	if v.weighing || early || len(v.state.subjects) == 0 {
+	if v.weighing {
 		return
 	}
-	v.weighing, v.weighed = true, now
-	runs := make([]fleet.RunID, 0, len(v.state.subjects))
-	bounds := make(map[fleet.RunID]fleet.Bytes, len(v.state.subjects))
+	// A look too early rather than one too late.
+	due := func(last time.Time, every time.Duration) bool {
+		return last.IsZero() || now.Sub(last) > every-lookEvery
+	}
+	all := due(v.weighed, v.config.Sample)
+	var runs []fleet.RunID
+	bounds := map[fleet.RunID]fleet.Bytes{}
 	for run, subject := range v.state.subjects {
-		runs = append(runs, run)
-		if task := subject.going.Task; task != nil {
-			bounds[run] = task.Restart.When.Memory
+		if all || subject.most() != (fleet.Excess{}) && due(subject.use.weighed, subject.sampled(v.config.Sample)) {
+			subject.use.weighed = now
+			runs = append(runs, run)
+			bounds[run] = subject.most().Memory
 		}
 	}
+	if all && len(runs) > 0 {
+		v.weighed = now
+	}
+	if len(runs) == 0 {
+		return
+	}
+	v.weighing = true
 	v.work.Go(func() {
 		uses := make(map[fleet.RunID]use, len(runs))
 		for run, pids := range v.config.Runs.Families(runs) {

@@ -283,6 +283,25 @@ func TestWhatRunsUseIsReadEveryTenSeconds(t *testing.T) {
 	})
 }
 
+// TestAShortBoundIsLookedAtMoreOften: and the others are not.
+func TestAShortBoundIsLookedAtMoreOften(t *testing.T) {
+	h := &host{}
+	watch(t, h, func(v *Vitals) {
+		task := daemon(fleet.Health{})
+		task.Restart.When = fleet.Excess{Files: 2, For: fleet.Duration(4 * time.Second)}
+		h.set(startsNow("a", task), startsNow("b", nil))
+		time.Sleep(9 * time.Second)
+		synctest.Wait()
+		said := h.take()
+		if len(said) != 1 || !strings.HasSuffix(said[0], "a condemned for usage: uses 3 open files, and used more than 2 in every look for 4s*") || said[0] > "7s" {
+			t.Errorf("%q", said)
+		}
+		if live := v.Live().Runs; len(live[0].Samples) < 4 || len(live[1].Samples) != 1 {
+			t.Errorf("%d and %d samples", len(live[0].Samples), len(live[1].Samples))
+		}
+	})
+}
+
 // TestAReadThatHangsHoldsUpNothing: neither others nor notes.
 func TestAReadThatHangsHoldsUpNothing(t *testing.T) {
 	h := &host{}
