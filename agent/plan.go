@@ -62,17 +62,26 @@ func checkAssignment(a *fleet.Assignment) error {
 	return a.Task.Validate()
 }
 
+// named says of each kind of order whether it names a run.
+var named = map[fleet.OrderKind]bool{
+	fleet.OrderRun: true, fleet.OrderCancel: true,
+	fleet.OrderStart: false, fleet.OrderStop: false, fleet.OrderRestart: false, fleet.OrderReset: false,
+}
+
 func checkOrder(o *fleet.Order, host fleet.HostID) error {
 	_, err := fleet.ParseTaskID(string(o.Task))
+	names, known := named[o.Kind]
 	switch {
 	case o.Host != host:
 		return fleet.Invalidf("host", string(o.Host), "is another host")
-	case o.Kind != fleet.OrderRun && o.Kind != fleet.OrderCancel:
-		return fleet.Invalidf("kind", string(o.Kind), "want run or cancel")
+	case !known:
+		return fleet.Invalidf("kind", string(o.Kind), "is no kind of order that this version knows")
 	case !uuidForm.MatchString(string(o.ID)):
 		return fleet.Invalidf("id", string(o.ID), "want a UUID")
-	case !uuidForm.MatchString(string(o.Run)):
+	case names && !uuidForm.MatchString(string(o.Run)):
 		return fleet.Invalidf("run", string(o.Run), "want a UUID")
+	case !names && o.Run != "":
+		return fleet.Invalidf("run", string(o.Run), "this kind of order names none")
 	}
 	return err
 }

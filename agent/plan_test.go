@@ -30,6 +30,7 @@ func TestWhatAPlanMustNotCarryIsTakenOut(t *testing.T) {
 		return o
 	}
 	good, wish := assignment(func(*fleet.Assignment) {}), order(func(*fleet.Order) {})
+	stop := order(func(o *fleet.Order) { o.Kind, o.Run = fleet.OrderStop, "" })
 	plan := &fleet.Plan{
 		Host: host,
 		Assignments: []fleet.Assignment{
@@ -49,9 +50,11 @@ func TestWhatAPlanMustNotCarryIsTakenOut(t *testing.T) {
 			order(func(o *fleet.Order) { o.Host = "fedcba9876543210fedcba9876543210" }),
 			order(func(o *fleet.Order) { o.Task = "../x" }),
 			order(func(o *fleet.Order) { o.Kind = "strange" }),
+			order(func(o *fleet.Order) { o.Kind = fleet.OrderStop }),
+			stop,
 		},
 	}
-	want := &fleet.Plan{Host: host, Assignments: []fleet.Assignment{good}, Orders: []fleet.Order{wish}}
+	want := &fleet.Plan{Host: host, Assignments: []fleet.Assignment{good}, Orders: []fleet.Order{wish, stop}}
 	if err := checkPlan(plan, host, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
