@@ -310,6 +310,11 @@ func (s *State) begins(now time.Time, t *task) {
 	case !s.planned.IsZero() && !since.After(s.planned):
 		// A plan newer than the task was without it: the host now matches.
 		t.seen = later(t.seen, now)
+	case known && counted == 0 && on.Clocked() && !since.After(decided):
+		// It had left the host, and came back while no agent looked.
+		t.seen = later(t.seen, now)
+	case known && counted == 0 && on.Clocked():
+		t.seen, t.received = since, now
 	case known:
 		t.seen = later(t.seen, since)
 		if counted == t.assignment.Generation && t.seen.Equal(decided) {

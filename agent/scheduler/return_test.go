@@ -1,0 +1,33 @@
+package scheduler
+
+import (
+	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// TestATaskThatComesBack left the host, and was given to it again while no agent
+// looked: what was due while it was away was nobody's.
+func TestATaskThatComesBack(t *testing.T) {
+	left := func(t *testing.T) *story {
+		s := tell(t, "11:59:30")
+		s.at("11:59:31", plan(given(nil)), "pass 11:59:00", "wake 12:00:00")
+		s.at("12:00:00", Tick{}, "begin 12:00:00", "wake 12:01:00")
+		s.at("12:00:10", plan(), "pass 12:00:00 to generation 0, last 12:00:00")
+		s.restart("12:05:30", "")
+		return s
+	}
+	t.Run("of a generation from before it left", func(t *testing.T) {
+		s := left(t)
+		s.at("12:06:10", plan(given(nil)), "pass 12:06:10", "wake 12:07:00")
+	})
+	t.Run("paused", func(t *testing.T) {
+		s := left(t)
+		s.at("12:06:10", plan(given(func(a *fleet.Assignment) { a.State = fleet.TaskPaused })), "pass 12:06:10", "wake 12:07:00")
+	})
+	t.Run("of one that was accepted since", func(t *testing.T) {
+		s := left(t)
+		s.at("12:06:10", plan(given(func(a *fleet.Assignment) { a.Generation, a.Since = 2, clock(t, "12:03:30") })),
+			"pass 12:03:30 to generation 2", "missed spec_late 12:04:00 to 12:05:00, 2", "begin 12:06:00", "wake 12:07:00")
+	})
+}
