@@ -191,6 +191,9 @@ func (cmd *Prune) forgetAdoptions(c *change) {
 
 func (m *memory) dropAdoption(task fleet.TaskID) {
 	m.adoptions = slices.DeleteFunc(slices.Clone(m.adoptions), func(a *fleet.Adoption) bool { return a.Task == task })
+	if len(m.adoptions) == 0 {
+		m.adoptions = nil
+	}
 }
 
 func (m *memory) putAdoption(row *fleet.Adoption) {

@@ -48,6 +48,8 @@ const (
 	inVersions
 	inChanges
 	inChangesByHost
+	inCalendars
+	inStandings
 	buckets
 )
 
@@ -91,6 +93,8 @@ var bucketNames = [buckets]string{
 	inVersions:         "versions",        // host.job.instant it began → instant it ended, packedJob as it was
 	inChanges:          "changes",         // instant host → what the report changed
 	inChangesByHost:    "changes_host",    // host.instant → 1, where a job got another id
+	inCalendars:        "calendars",       // name → fleet.CalendarRecord
+	inStandings:        "standings",       // host → standingRow
 }
 
 // key joins the parts of a key.

@@ -51,6 +51,9 @@ var kinds = []kind{
 	{22, 1, func() Command { return new(Release) }, func() any { return new(fleet.Adoption) }},
 	{23, 1, func() Command { return new(TakeLease) }, func() any { return new(fleet.Lease) }},
 	{24, 1, func() Command { return new(ReturnLease) }, nil},
+	{25, 1, func() Command { return new(PutCalendar) }, func() any { return new(fleet.CalendarRecord) }},
+	{26, 1, func() Command { return new(DropCalendar) }, nil},
+	{27, 1, func() Command { return new(RecordStandings) }, nil},
 }
 
 // Encode returns the command as the data of a raft entry: number, version,

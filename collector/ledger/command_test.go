@@ -69,6 +69,27 @@ func examples() []Command {
 		&Release{Task: "data/nightly", At: noon, Actor: "ann", Reason: "back"},
 		&TakeLease{Task: "data/nightly", Run: "r1", Host: hostID(1), At: noon},
 		&ReturnLease{Task: "data/nightly", Run: "r1", Host: hostID(1)},
+		&PutCalendar{Calendar: wholeCalendar(), IfIndex: &seven, At: noon, Actor: "ann"},
+		&DropCalendar{Name: "year-end", IfIndex: &seven},
+		&RecordStandings{Host: hostID(1), At: noon, Standings: []fleet.Standing{wholeStanding()}, Done: []fleet.OrderID{"o1"}},
+	}
+}
+
+// wholeCalendar has every field set.
+func wholeCalendar() fleet.Calendar {
+	later := noon.Add(time.Hour)
+	return fleet.Calendar{
+		Name: "year-end", Description: "the books are closed", Timezone: "Europe/Berlin",
+		Windows: []fleet.Window{{From: &later, To: &later, Cron: "0 0 24 12 *", For: fleet.Duration(time.Hour), Rule: "FREQ=YEARLY", Summary: "closed"}},
+	}
+}
+
+// wholeStanding has every field set.
+func wholeStanding() fleet.Standing {
+	later := noon.Add(time.Minute)
+	return fleet.Standing{
+		Task: "data/nightly", Since: noon, Phase: fleet.PhaseBackoff, Run: "r1", Restarts: 2, At: &later, Detail: "d",
+		Breaker: fleet.BreakerOpen, Failures: 3, Health: fleet.Unhealthy, HealthDetail: "h",
 	}
 }
 

@@ -22,16 +22,19 @@ type memory struct {
 	hosts       map[fleet.HostID]*Host
 	sorted      []*Host // by name, then id; replaced, not changed
 	tasks       map[fleet.TaskID]*HeldTask
-	listed      []*HeldTask          // by id; replaced, not changed
-	assigned    map[fleet.HostID]int // tasks in a host's plan, of hosts that were asked about
-	open        int                  // runs that have begun and not ended
-	annotations []*fleet.Annotation  // by fingerprint; replaced, not changed
-	adoptions   []*fleet.Adoption    // by task; replaced, not changed
+	listed      []*HeldTask                    // by id; replaced, not changed
+	assigned    map[fleet.HostID]int           // tasks in a host's plan, of hosts that were asked about
+	open        int                            // runs that have begun and not ended
+	annotations []*fleet.Annotation            // by fingerprint; replaced, not changed
+	adoptions   []*fleet.Adoption              // by task; replaced, not changed
+	calendars   []*fleet.CalendarRecord        // by name; replaced, not changed
+	standings   map[fleet.HostID]*standingRow  // what each host said last; replaced, not changed
+	stands      map[fleet.TaskID]StandingCount // what they amount to
 }
 
 // readMemory reads memory from a file.
 func readMemory(db *bbolt.DB) (memory, error) {
-	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{}}
+	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{}, standings: map[fleet.HostID]*standingRow{}, stands: map[fleet.TaskID]StandingCount{}}
 	err := db.View(func(tx *bbolt.Tx) error {
 		r := &reader{tx: tx}
 		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))
@@ -39,6 +42,9 @@ func readMemory(db *bbolt.DB) (memory, error) {
 			return err
 		}
 		if err := fresh.countOpen(r); err != nil {
+			return err
+		}
+		if err := fresh.loadStandings(r); err != nil {
 			return err
 		}
 		err := eachRow(r, inAnnotations, nil, func(_ []byte, said fleet.Annotation) bool {
@@ -63,6 +69,21 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		})
 	})
 	return fresh, err
+}
+
+// loadStandings reads the calendars and how tasks stand.
+func (m *memory) loadStandings(r *reader) error {
+	err := eachRow(r, inCalendars, nil, func(_ []byte, record fleet.CalendarRecord) bool {
+		m.calendars = append(m.calendars, &record) // keys come in their order
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return eachRow(r, inStandings, nil, func(host []byte, row standingRow) bool {
+		m.setStandings(fleet.HostID(host), &row)
+		return true
+	})
 }
 
 // countOpen counts the runs that go on.

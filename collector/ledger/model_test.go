@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,6 +107,15 @@ func compareMemory(t *testing.T, name string, a, b *memory) {
 	if diff := cmp.Diff(a.adoptions, b.adoptions); diff != "" {
 		t.Errorf("%s: adoptions: %s", name, diff)
 	}
+	if diff := cmp.Diff(a.calendars, b.calendars); diff != "" {
+		t.Errorf("%s: calendars: %s", name, diff)
+	}
+	if diff := cmp.Diff(a.standings, b.standings); diff != "" {
+		t.Errorf("%s: standings: %s", name, diff)
+	}
+	if diff := cmp.Diff(a.stands, b.stands); diff != "" {
+		t.Errorf("%s: how tasks stand: %s", name, diff)
+	}
 	if diff := cmp.Diff(rows(a), rows(b)); diff != "" {
 		t.Errorf("%s: tasks: %s", name, diff)
 	}
@@ -145,7 +155,7 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 	if random.IntN(3) == 0 {
 		if0 = ifIndex(uint64(random.IntN(100)))
 	}
-	switch n := random.IntN(44); {
+	switch n := random.IntN(50); {
 	case n == 0:
 		return &InitCluster{ID: fmt.Sprint("c", random.IntN(2)), At: at}
 	case n == 1:
@@ -161,6 +171,12 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		if places := random.IntN(3); places > 0 {
 			put.Task.Limits = fleet.Limits{Fleet: places, Timeout: fleet.Duration(time.Minute)}
 		}
+		if random.IntN(3) == 0 {
+			put.Task.On.Blackout = []string{"c0"}
+		}
+		if random.IntN(4) == 0 {
+			put.Task.On = fleet.Trigger{Daemon: true}
+		}
 		put.At, put.IfIndex = at, if0
 		return put
 	case n < 14:
@@ -170,7 +186,7 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		order := testOrder(fleet.OrderID(fmt.Sprint("o", random.IntN(6))), host, task)
 		order.Run = runID(60_000*random.IntN(40), 1)
 		if order.Expires = at.Add(20 * time.Minute); random.IntN(3) == 0 {
-			order.Kind = fleet.OrderCancel
+			order.Kind = []fleet.OrderKind{fleet.OrderCancel, fleet.OrderStop, fleet.OrderRestart, fleet.OrderReset}[random.IntN(4)]
 		}
 		return &PutOrders{Orders: []fleet.Order{order}, At: at}
 	case n == 17:
@@ -186,6 +202,13 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		return randomWord(random, host, at)
 	case n < 40:
 		return randomAdoption(random, host, name, at)
+	case n < 44:
+		return randomStandings(random, host, at)
+	case n < 46:
+		calendar := fleet.Calendar{Name: fmt.Sprint("c", random.IntN(2)), Description: fmt.Sprint(random.IntN(2))}
+		return &PutCalendar{Calendar: calendar, IfIndex: if0, At: at.Add(-time.Duration(random.IntN(9)) * time.Minute)}
+	case n == 46:
+		return &DropCalendar{Name: fmt.Sprint("c", random.IntN(2)), IfIndex: if0}
 	default:
 		if !outer {
 			return &DropCollector{ID: "none"}
@@ -195,6 +218,28 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 			Command: randomCommand(random, at, false),
 		}
 	}
+}
+
+func randomStandings(random *rand.Rand, host int, at time.Time) *RecordStandings {
+	cmd := &RecordStandings{Host: hostID(host), At: at.Add(-time.Duration(random.IntN(9)) * time.Minute)}
+	for _, name := range []string{"fo", "foo", "foo2"} {
+		if random.IntN(2) == 0 {
+			continue
+		}
+		cmd.Standings = append(cmd.Standings, fleet.Standing{
+			Task: fleet.NewTaskID("", name), Since: noon, Restarts: random.IntN(3),
+			Phase:   []fleet.Phase{"", fleet.PhaseRunning, fleet.PhaseCrashLoop}[random.IntN(3)],
+			Breaker: []fleet.BreakerState{"", fleet.BreakerClosed, fleet.BreakerOpen}[random.IntN(3)],
+			Health:  []fleet.HealthState{"", fleet.Healthy, fleet.Unhealthy}[random.IntN(3)],
+		})
+	}
+	if len(cmd.Standings) > 1 && random.IntN(9) == 0 {
+		slices.Reverse(cmd.Standings) // refused
+	}
+	for range random.IntN(3) {
+		cmd.Done = append(cmd.Done, fleet.OrderID(fmt.Sprint("o", random.IntN(6))))
+	}
+	return cmd
 }
 
 func randomAdoption(random *rand.Rand, host int, name string, at time.Time) Command {

@@ -10,8 +10,8 @@ import (
 // PutOrders records orders, all or none. It returns []fleet.Order. An order
 // that is known already stays as it is. The run that an order promises is
 // pending from then on. An order ends when the agent reports its run (of a
-// cancel: the end of the run), by DropOrder, with its task, or after its
-// expiry by Prune.
+// cancel: the end of the run; of the others: that it is carried out), by
+// DropOrder, with its task, or after its expiry by Prune.
 type PutOrders struct {
 	Orders []fleet.Order `json:"orders"`
 	At     time.Time     `json:"at"`
@@ -35,6 +35,9 @@ func (cmd *PutOrders) apply(c *change) any {
 		promise(c, &order, tally)
 		written = append(written, order)
 		c.notify(Orders, PlanOf(order.Host))
+		if order.Kind.Stands() {
+			c.notify(Standings)
+		}
 	}
 	tally.write(c)
 	return written
@@ -89,15 +92,20 @@ func orderable(c *change, order fleet.Order) *fleet.Error {
 	if c.get(inHosts, key(string(order.Host))) == nil {
 		return unknownHost(order.Host)
 	}
-	switch order.Kind {
-	case fleet.OrderRun:
-		if task, found := stored[taskRow](c, inTasks, key(string(order.Task))); !found || !task.given() {
-			return noTask(order.Task)
-		}
-	case fleet.OrderCancel:
+	if order.Kind == fleet.OrderCancel {
 		return cancellable(c, order)
-	default:
-		return fleet.Invalidf("kind", string(order.Kind), "want run or cancel")
+	}
+	task, found := stored[taskRow](c, inTasks, key(string(order.Task)))
+	switch {
+	case order.Kind != fleet.OrderRun && !order.Kind.Stands():
+		return fleet.Invalidf("kind", string(order.Kind), "want run, cancel, start, stop, restart or reset")
+	case !found || !task.given():
+		return noTask(order.Task)
+	case order.Kind == fleet.OrderReset && task.Task.Breaker.Failures == 0:
+		return fleet.Invalidf("task", string(order.Task), "has no breaker to reset").WithHint("fleetctl status %s", order.Task)
+	case order.Kind.Stands() && order.Kind != fleet.OrderReset && !task.Task.Supervised():
+		return fleet.Invalidf("task", string(order.Task), "is not kept up, so there is nothing to %s", order.Kind).
+			WithHint("fleetctl run %s runs it once; fleetctl cancel stops a run", order.Task)
 	}
 	return nil
 }
@@ -133,6 +141,9 @@ func (cmd *DropOrder) apply(c *change) any {
 	tally := newTally()
 	byPerson.settle(c, &order, tally)
 	dropOrder(c, cmd.Host, k)
+	if order.Kind.Stands() {
+		c.notify(Standings)
+	}
 	tally.write(c)
 	return nil
 }
@@ -150,6 +161,9 @@ func dropOrders(c *change, why withdrawn, fn func(fleet.Order) bool) (dropped in
 		if order, found := stored[fleet.Order](c, inOrders, k); found && fn(order) {
 			why.settle(c, &order, tally)
 			dropOrder(c, order.Host, k)
+			if order.Kind.Stands() {
+				c.notify(Standings)
+			}
 			dropped++
 		}
 	}

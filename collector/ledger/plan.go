@@ -89,6 +89,7 @@ func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
 			}
 		}
 		plan.Adoptions = l.memory.asked(id)
+		plan.Calendars = l.memory.named(plan.Assignments)
 	}
 	l.mu.RUnlock()
 	if host == nil {

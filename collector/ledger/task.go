@@ -47,6 +47,9 @@ func (cmd *PutTask) apply(c *change) any {
 	if refusal := adopting(c, id); refusal != nil && moved(&old.Task, &cmd.Task) {
 		return refusal
 	}
+	if refusal := missingCalendar(c, &cmd.Task); refusal != nil {
+		return refusal
+	}
 	next := old
 	next.Task, next.Document, next.MediaType = cmd.Task, cmd.Document, cmd.MediaType
 	next.Generation++

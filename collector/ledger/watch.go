@@ -18,6 +18,8 @@ var (
 	Annotations = Topic{name: "annotations"}
 	Acks        = Topic{name: "acks"}
 	Adoptions   = Topic{name: "adoptions"}
+	Calendars   = Topic{name: "calendars"}
+	Standings   = Topic{name: "standings"} // how tasks stand on hosts, and orders about that
 )
 
 // PlanOf is the topic of one host's plan: its assignments and orders.

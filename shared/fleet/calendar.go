@@ -19,8 +19,9 @@ type Window struct {
 	For  Duration   `json:"for,omitempty"`
 	// Rule is an RRULE of RFC 5545 without its name; the window from From is
 	// the first one.
-	Rule    string `json:"rule,omitempty"`
-	Summary string `json:"summary,omitempty"` // why, for people
+	Rule    string      `json:"rule,omitempty"`
+	Except  []time.Time `json:"except,omitempty"`  // of Rule: no window begins then
+	Summary string      `json:"summary,omitempty"` // why, for people
 }
 
 // MaxWindows is how many windows a calendar has at most.

@@ -26,6 +26,12 @@ const (
 	OrderReset   OrderKind = "reset"   // the breaker is closed, its failures are forgotten
 )
 
+// Stands reports whether the order is about how a task stands, and not about
+// one run.
+func (k OrderKind) Stands() bool {
+	return k == OrderStart || k == OrderStop || k == OrderRestart || k == OrderReset
+}
+
 // Order is a person's wish about a task on one host: to run it now, to cancel a
 // run, or to start, stop, restart or reset it. It ends when the agent reports
 // the run, or that it carried the order out, or when it expires.
