@@ -80,7 +80,7 @@ func wholeCalendar() fleet.Calendar {
 	later := noon.Add(time.Hour)
 	return fleet.Calendar{
 		Name: "year-end", Description: "the books are closed", Timezone: "Europe/Berlin",
-		Windows: []fleet.Window{{From: &later, To: &later, Cron: "0 0 24 12 *", For: fleet.Duration(time.Hour), Rule: "FREQ=YEARLY", Summary: "closed"}},
+		Windows: []fleet.Window{{From: &later, To: &later, Cron: "0 0 24 12 *", For: fleet.Duration(time.Hour), Rule: "FREQ=YEARLY", Except: []time.Time{later}, Summary: "closed"}},
 	}
 }
 
