@@ -179,12 +179,13 @@ func (f *fake) Runs(_ context.Context, q api.RunQuery) (api.List[api.RunView], e
 
 func (f *fake) Run(context.Context, fleet.RunID) (api.RunView, error) { return f.run(), f.err }
 
-func (f *fake) Output(_ context.Context, _ fleet.RunID, stream string, w io.Writer) error {
+func (f *fake) Logs(_ context.Context, _ fleet.RunID, query api.OutputQuery, w io.Writer) (api.OutputInfo, error) {
+	f.note(query)
 	if f.output != nil {
-		return f.output(w, stream)
+		return api.OutputInfo{}, f.output(w, query.Stream)
 	}
 	_, err := io.WriteString(w, f.text)
-	return err
+	return api.OutputInfo{}, err
 }
 
 func (f *fake) Upcoming(_ context.Context, q api.UpcomingQuery) (api.List[api.Upcoming], error) {
@@ -302,9 +303,9 @@ func serve(handler http.Handler, request *http.Request) *httptest.ResponseRecord
 // slow is a Source whose host never answers.
 type slow struct{ fake }
 
-func (s *slow) Output(ctx context.Context, _ fleet.RunID, _ string, _ io.Writer) error {
+func (s *slow) Logs(ctx context.Context, _ fleet.RunID, _ api.OutputQuery, _ io.Writer) (api.OutputInfo, error) {
 	<-ctx.Done()
-	return ctx.Err()
+	return api.OutputInfo{}, ctx.Err()
 }
 
 // rows is a Source that answers with all it has, whatever the limit.

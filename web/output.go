@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -39,7 +40,7 @@ func (s *site) output(ctx context.Context, id fleet.RunID) (streams []stream, si
 	for i := range streams {
 		wait.Go(func() {
 			var kept window
-			failed[i] = s.src.Output(ctx, id, streams[i].Name, &kept)
+			_, failed[i] = s.src.Logs(ctx, id, api.OutputQuery{Stream: streams[i].Name}, &kept)
 			kept.fill(&streams[i])
 			streams[i].URL = runURL(id) + "/" + streams[i].Name + ".txt"
 		})
@@ -98,11 +99,21 @@ func (w *window) fill(s *stream) {
 // Empty reports whether nothing was written.
 func (s stream) Empty() bool { return s.Size == 0 && s.Why == "" }
 
-// serveOutput sends a stream as it is, to be saved and not to be shown: it is
-// the output of a stranger's command.
+// forms are those in which a run's output is sent, by their names.
+var forms = map[string]api.OutputQuery{
+	"stdout.txt": {Stream: "stdout"},
+	"stderr.txt": {Stream: "stderr"},
+	"log.txt":    {Stream: "both", Times: true},                                    // both in order, with times
+	"live.txt":   {Stream: "both", Times: true, Follow: true, Tail: tailShown / 2}, // as it is written, until the run ends
+}
+
+// serveOutput sends output as it is, to be saved and not to be shown: it is
+// what a stranger's command says. The script that shows it live makes text of
+// it.
 func (s *site) serveOutput(w http.ResponseWriter, r *http.Request) {
-	id, name := fleet.RunID(r.PathValue("id")), map[string]string{"stdout.txt": "stdout", "stderr.txt": "stderr"}[r.PathValue("file")]
-	if name == "" {
+	id, name := fleet.RunID(r.PathValue("id")), r.PathValue("file")
+	query, known := forms[name]
+	if !known {
 		s.serveError(w, r, errNoPage(r.URL.Path))
 		return
 	}
@@ -110,11 +121,12 @@ func (s *site) serveOutput(w http.ResponseWriter, r *http.Request) {
 		s.serveError(w, r, err)
 		return
 	}
-	raw := &download{ResponseWriter: w, name: name + ".txt"}
-	err := s.src.Output(r.Context(), id, name, raw)
+	raw := &download{ResponseWriter: w, name: name, live: query.Follow}
+	_, err := s.src.Logs(r.Context(), id, query, raw)
 	switch {
+	case err != nil && raw.begun && r.Context().Err() != nil: // the reader has enough
 	case err != nil && raw.begun:
-		s.log.Warn("output broke off", "run", id, "stream", name, "error", err)
+		s.log.Warn("output broke off", "run", id, "file", name, "error", err)
 		panic(http.ErrAbortHandler) // so that the reader sees that it is not whole
 	case err != nil:
 		s.serveError(w, r, err)
@@ -128,6 +140,7 @@ func (s *site) serveOutput(w http.ResponseWriter, r *http.Request) {
 type download struct {
 	http.ResponseWriter
 	name  string
+	live  bool // each piece goes out at once
 	begun bool
 }
 
@@ -142,8 +155,12 @@ func (d *download) begin() {
 	d.Header().Set("Content-Disposition", `attachment; filename="`+d.name+`"`)
 }
 
-// Write sends bytes of the stream.
+// Write sends bytes of the output.
 func (d *download) Write(p []byte) (int, error) {
 	d.begin()
-	return d.ResponseWriter.Write(p)
+	n, err := d.ResponseWriter.Write(p)
+	if d.live && err == nil {
+		err = http.NewResponseController(d.ResponseWriter).Flush()
+	}
+	return n, err
 }

@@ -6,10 +6,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -132,4 +134,108 @@ func TestOutputThatBreaksOffIsNotTakenForTheWhole(t *testing.T) {
 		}
 	}()
 	get(Handler(source, Options{}), "/runs/r/stdout.txt")
+}
+
+// A run that goes on is shown as it writes: the page says where, and each piece
+// arrives before the next is written.
+func TestOutputIsShownLive(t *testing.T) {
+	pieces, shown := make(chan string), make(chan string)
+	source := &fake{text: "x", state: fleet.RunRunning, output: func(w io.Writer, stream string) error {
+		if stream != "both" {
+			_, err := io.WriteString(w, "what there was")
+			return err
+		}
+		for piece := range pieces {
+			if _, err := io.WriteString(w, piece); err != nil {
+				return err
+			}
+		}
+		return nil
+	}}
+	server := httptest.NewServer(Handler(source, Options{}))
+	defer server.Close()
+	page := fetch(t, server.URL+"/runs/"+string(aRun), "").body()
+	for _, text := range []string{`data-follow="/runs/` + string(aRun) + `/live.txt"`, "what there was", `id="following" hidden`} {
+		if !strings.Contains(page, text) {
+			t.Errorf("the page of a run that goes on does not say %q", text)
+		}
+	}
+	if again := fetch(t, server.URL+"/runs/"+string(aRun), headerFollows).body(); strings.Contains(again, "what there was") {
+		t.Error("who follows is sent the output once more")
+	}
+	live := make(chan *answer)
+	go func() { live <- fetch(t, server.URL+"/runs/"+string(aRun)+"/live.txt", "") }()
+	pieces <- "one"
+	reader := <-live
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			n, err := reader.Body.Read(buf)
+			if err != nil {
+				close(shown)
+				return
+			}
+			shown <- string(buf[:n])
+		}
+	}()
+	for _, next := range []string{"two", "three", ""} {
+		if got, want := <-shown, map[string]string{"two": "one", "three": "two", "": "three"}[next]; got != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+		if next != "" {
+			pieces <- next
+		}
+	}
+	close(pieces)
+	if got, more := <-shown; more {
+		t.Errorf("%q after the end", got)
+	}
+	want := api.OutputQuery{Stream: "both", Follow: true, Times: true, Tail: tailShown / 2}
+	if asked := last[api.OutputQuery](t, source); asked != want {
+		t.Errorf("asked for %+v", last[api.OutputQuery](t, source))
+	}
+}
+
+// answer is a page that is read by a client of its own.
+type answer struct {
+	*http.Response
+	t *testing.T
+}
+
+func (a *answer) body() string {
+	a.t.Helper()
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return string(text)
+}
+
+func fetch(t *testing.T, address, header string) *answer {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	if header != "" {
+		request.Header.Set(header, "1")
+	}
+	reply, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	return &answer{reply, t}
+}
+
+func TestAnEndedRunIsNotFollowed(t *testing.T) {
+	source := &fake{text: "x", state: fleet.RunRan}
+	if page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String(); strings.Contains(page, "data-follow") || !strings.Contains(page, "/log.txt") {
+		t.Error("an ended run is followed, or cannot be saved with its times")
+	}
+	get(Handler(source, Options{}), "/runs/"+string(aRun)+"/log.txt")
+	if want := (api.OutputQuery{Stream: "both", Times: true}); last[api.OutputQuery](t, source) != want {
+		t.Errorf("asked for %+v", last[api.OutputQuery](t, source))
+	}
 }

@@ -65,11 +65,16 @@ func (l *listing) task() (fleet.TaskID, error) {
 type runPage struct {
 	Run     api.RunView
 	Streams []stream
-	Silent  bool // the host cannot be asked: Tail is all there is
+	Silent  bool   // the host cannot be asked: Tail is all there is
+	Live    string // address of the output as it is written; empty: the run has ended, or writes nothing yet
 }
 
-// runAge is how often the page of a run that goes on is asked for again.
-const runAge = 5
+const (
+	// runAge is how often the page of a run that goes on is asked for again.
+	runAge = 5
+	// headerFollows says that whoever asks again reads the output live.
+	headerFollows = "X-Fleetcron-Follows"
+)
 
 func (s *site) run(v *visit) (view, error) {
 	if _, err := v.listing(v.URL.EscapedPath()); err != nil {
@@ -80,7 +85,10 @@ func (s *site) run(v *visit) (view, error) {
 		return view{}, err
 	}
 	body := &runPage{Run: run}
-	if run.Started != nil {
+	if run.Started != nil && !run.State.Terminal() {
+		body.Live = runURL(run.ID) + "/live.txt"
+	}
+	if run.Started != nil && (body.Live == "" || v.Header.Get(headerFollows) == "") {
 		body.Streams, body.Silent = s.output(v.Context(), run.ID)
 	}
 	out := view{Title: "Run of " + string(run.Task), Body: body}

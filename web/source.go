@@ -22,9 +22,9 @@ type Source interface {
 	Runs(ctx context.Context, query api.RunQuery) (api.List[api.RunView], error)
 	Run(ctx context.Context, id fleet.RunID) (api.RunView, error)
 	Account(ctx context.Context, query api.AccountQuery) (api.List[api.AccountLine], error)
-	// Output writes one stream ("stdout" or "stderr") of a run. An Unavailable
-	// error means that the host cannot be asked now.
-	Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error
+	// Logs writes of a run's output what a query wants. An Unavailable error
+	// means that the host cannot be asked now.
+	Logs(ctx context.Context, id fleet.RunID, query api.OutputQuery, w io.Writer) (api.OutputInfo, error)
 	Upcoming(ctx context.Context, query api.UpcomingQuery) (api.List[api.Upcoming], error)
 	Cluster(ctx context.Context) (api.Cluster, error)
 	Changes(ctx context.Context, query api.ChangeQuery) (api.List[api.ChangeView], error)

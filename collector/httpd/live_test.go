@@ -450,7 +450,7 @@ func TestASilentHostsOutputIsTheRecordsTail(t *testing.T) {
 	if err != nil || info != (api.OutputInfo{Source: api.SourceRecord, Dropped: 5}) || got.String() != run.Tail {
 		t.Errorf("%+v, %q, %v", info, got.String(), err)
 	}
-	if err := houses[0].Output(t.Context(), run.ID, "stdout", &got); fleet.KindOf(err) != fleet.Unavailable {
+	if _, err := houses[0].Logs(t.Context(), run.ID, api.OutputQuery{Stream: "stdout"}, &got); fleet.KindOf(err) != fleet.Unavailable {
 		t.Errorf("in process: %v", err)
 	}
 	reply := houses[0].do(t, http.MethodGet, api.RunPath(run.ID)+"/output", "")

@@ -48,15 +48,8 @@ type plainSink struct {
 
 func (w *plainSink) begin(info api.OutputInfo) { w.info = info }
 
-// Output writes one stream of a run ("stdout", "stderr" or "both"). It is
-// Unavailable while the host cannot be asked: then the run's Tail is all there is.
-func (s *Server) Output(ctx context.Context, id fleet.RunID, stream string, w io.Writer) error {
-	_, err := s.Logs(ctx, id, api.OutputQuery{Stream: stream}, w)
-	return err
-}
-
-// Logs writes of a run's output what a query wants. It is Unavailable as Output
-// is.
+// Logs writes of a run's output what a query wants. It is Unavailable while the
+// host cannot be asked: then the run's Tail is all there is.
 func (s *Server) Logs(ctx context.Context, id fleet.RunID, query api.OutputQuery, w io.Writer) (api.OutputInfo, error) {
 	to := &plainSink{Writer: w}
 	err := s.output(ctx, outputIn{run: id, OutputQuery: query}, to, false)

@@ -1,6 +1,7 @@
-// The pages work without this script. It adds three comforts: an instant shows
-// the viewer's own clock when pointed at, "/" goes to the search field, and a
-// page that says so asks for itself again and swaps what is marked data-live.
+// The pages work without this script. It adds four comforts: an instant shows
+// the viewer's own clock when pointed at, "/" goes to the search field, a page
+// that says so asks for itself again and swaps what is marked data-live, and
+// what is marked data-follow shows a run's output as it is written.
 
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
@@ -39,13 +40,55 @@ const seconds = Number(document.documentElement.dataset.again);
 
 async function refresh() {
   if (document.visibilityState !== "visible" || document.activeElement?.closest("[data-live]")) return;
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+  const headers = { Accept: "text/html" };
+  if (following) headers["X-Fleetcron-Follows"] = "1";
+  const answer = await fetch(location.href, { headers });
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const part of document.querySelectorAll("[data-live]")) {
+  for (const part of document.querySelectorAll("[data-live], [data-follow]")) {
     const replacement = fresh.getElementById(part.id);
-    if (replacement) part.replaceWith(document.adoptNode(replacement));
+    if (replacement && !(following && replacement.dataset.follow)) part.replaceWith(document.adoptNode(replacement));
   }
   if (!fresh.documentElement.dataset.again) clearInterval(timer);
 }
 const timer = seconds && setInterval(() => refresh().catch(() => {}), seconds * 1000);
+
+// The last of the output of a run that goes on, in place of what the page came
+// with. It is text and stays text. What breaks off begins anew.
+const mostShown = 400000; // characters
+const output = document.querySelector("[data-follow]");
+let following = false;
+
+async function follow() {
+  const answer = await fetch(output.dataset.follow);
+  if (!answer.ok) return;
+  const panel = document.getElementById("following");
+  const page = panel.querySelector("pre");
+  const code = panel.querySelector("code");
+  code.textContent = "";
+  following = true;
+  for (const part of output.children) part.hidden = part !== panel;
+  const pieces = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let shown = 0; ; ) {
+    const { value, done } = await pieces.read();
+    if (done) break;
+    const atEnd = page.scrollTop + page.clientHeight >= page.scrollHeight - 8;
+    code.append(value);
+    shown += value.length;
+    while (shown > mostShown && code.childNodes.length > 1) {
+      shown -= code.firstChild.length;
+      code.firstChild.remove();
+    }
+    if (atEnd) page.scrollTop = page.scrollHeight;
+  }
+}
+
+async function followOn() {
+  while (output.isConnected) {
+    if (document.visibilityState === "visible") await follow().catch(() => {});
+    following = false;
+    await refresh().catch(() => {});
+    await new Promise((wake) => setTimeout(wake, 2000));
+  }
+}
+if (output) followOn();

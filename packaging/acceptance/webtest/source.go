@@ -269,13 +269,21 @@ func (f *invented) Run(_ context.Context, id fleet.RunID) (api.RunView, error) {
 	return api.RunView{}, fleet.Errorf(fleet.NotFound, "there is no run %q", id).WithHint("fleetctl runs")
 }
 
-func (f *invented) Output(_ context.Context, id fleet.RunID, stream string, w io.Writer) error {
+func (f *invented) Logs(ctx context.Context, id fleet.RunID, query api.OutputQuery, w io.Writer) (api.OutputInfo, error) {
 	output, known := f.outputs[id]
 	if !known {
-		return fleet.Errorf(fleet.Unavailable, "the host is silent").WithCode("host_silent")
+		return api.OutputInfo{}, fleet.Errorf(fleet.Unavailable, "the host is silent").WithCode("host_silent")
 	}
-	_, err := io.WriteString(w, output[stream])
-	return err
+	text := output[query.Stream]
+	if query.Stream == "both" {
+		text = output["stdout"] + output["stderr"]
+	}
+	_, err := io.WriteString(w, text)
+	if query.Follow && err == nil { // the run goes on for as long as somebody looks
+		<-ctx.Done()
+		err = ctx.Err()
+	}
+	return api.OutputInfo{}, err
 }
 
 func (f *invented) Upcoming(_ context.Context, q api.UpcomingQuery) (api.List[api.Upcoming], error) {
