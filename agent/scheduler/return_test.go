@@ -31,3 +31,18 @@ func TestATaskThatComesBack(t *testing.T) {
 			"pass 12:03:30 to generation 2", "missed spec_late 12:04:00 to 12:05:00, 2", "begin 12:06:00", "wake 12:07:00")
 	})
 }
+
+// TestAClockThatIsBehind: a host whose clock is behind the collectors' gets a
+// definition before the instant of its acceptance. It counts from then on, by
+// the host's clock, and leaves no hole behind the one before it.
+func TestAClockThatIsBehind(t *testing.T) {
+	s := tell(t, "11:50:00")
+	s.at("11:50:10", plan(given(nil)), "pass 11:50:10", "wake 11:51:00")
+	s.at("11:51:00", Tick{}, "begin 11:51:00", "wake 11:52:00")
+	s.at("11:51:01", s.ends(0), "wake 11:52:00")
+	s.at("11:51:10", plan(given(func(a *fleet.Assignment) { a.Generation, a.Since = 2, noon })),
+		"pass 11:51:10 to generation 2, last 11:51:00", "wake 11:52:00")
+	s.restart("11:51:20", "")
+	s.at("11:51:30", plan(given(func(a *fleet.Assignment) { a.Generation, a.Since = 2, noon })), "wake 11:52:00")
+	s.at("11:52:00", Tick{}, "begin 11:52:00", "wake 11:53:00")
+}

@@ -179,6 +179,13 @@ func (s *State) wake(now time.Time) {
 	}
 }
 
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -260,7 +267,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	case t.planned:
 		s.flush(now, t)
 		t.reload(s.host)
-		t.seen = later(t.seen, wall(a.Since))
+		t.seen = later(t.seen, earlier(wall(a.Since), now))
 		t.received = now
 		s.supervise(now, t, false)
 		if old.Task.On.Clocked() || a.Task.On.Clocked() {
@@ -298,7 +305,7 @@ const newcomer = 24 * time.Hour
 // begins finds the instant after which a task counts on this host that enters
 // the state.
 func (s *State) begins(now time.Time, t *task) {
-	since := wall(t.assignment.Since)
+	since := earlier(wall(t.assignment.Since), now) // a clock that is behind has not come to it yet
 	on := &t.assignment.Task.On
 	decided, known := s.memory.LastDecided(t.id)
 	t.seen, t.received = wall(decided), time.Time{}
@@ -315,11 +322,10 @@ func (s *State) begins(now time.Time, t *task) {
 		t.seen = later(t.seen, now)
 	case known && counted == 0 && on.Clocked():
 		t.seen, t.received = since, now
+	case known && counted == t.assignment.Generation:
+		return // where it left off
 	case known:
 		t.seen = later(t.seen, since)
-		if counted == t.assignment.Generation && t.seen.Equal(decided) {
-			return // where it left off
-		}
 	case since.IsZero() || on.At == nil && now.Sub(since) > newcomer:
 		t.seen = now
 	default:
