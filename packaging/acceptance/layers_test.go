@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	// the language both halves speak
 	"shared/cron":     {},
 	"shared/calendar": {},
+	"shared/blackout": {"shared/cron", "shared/fleet"},
 	"shared/visible":  {},
 	"shared/backup":   {"shared/fleet"},
 	"shared/fleet":    {"shared/cron"},
@@ -43,7 +44,7 @@ var arrows = map[string][]string{
 	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
 	"agent/mask":      {"shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
-	"agent/scheduler": {"shared/cron", "shared/fleet"},
+	"agent/scheduler": {"shared/blackout", "shared/cron", "shared/fleet"},
 	"agent/turn":      {"shared/api", "shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
 	"agent/vitals":    {"shared/api", "shared/fleet"},
@@ -87,7 +88,9 @@ var homes = map[string][]string{
 	"github.com/hashicorp/raft":       {"collector/replica"},
 	"go.etcd.io/bbolt":                {"collector/ledger", "collector/replica"},
 	"github.com/labstack/echo":        {"collector/httpd"},
-	"go.yaml.in/yaml":                 {"shared/settings", "shared/taskfile", "collector/cmd/fleetctl"},
+	"go.yaml.in/yaml":                 {"shared/blackout", "shared/settings", "shared/taskfile", "collector/cmd/fleetctl"},
+	"github.com/emersion/go-ical":     {"shared/blackout"},
+	"github.com/teambition/rrule-go":  {},
 	"github.com/spf13/cobra":          {"agent/cmd/fleetcron-agent", "collector/cmd/fleetcron-collector", "collector/cmd/fleetctl", "shared/program"},
 }
 
