@@ -24,6 +24,9 @@ func (r *Runner) Attach(run fleet.Run, noted []byte) {
 func (r *Runner) takeUp(c *companion, noted []byte) {
 	var err error
 	c.handle, err = decodeHandle(noted)
+	if c.handle.Tmp {
+		c.tmp = tmpOf(c.run.ID)
+	}
 	switch {
 	case c.run.State.Terminal():
 		r.settle(c)
@@ -43,7 +46,10 @@ func (r *Runner) takeUp(c *companion, noted []byte) {
 		if !r.outlast(c) {
 			return // and the next agent does this
 		}
-		r.consult(c)
+		if refused := r.consult(c); refused != nil {
+			r.giveUp(c, fleet.RunMissed, fleet.MissedForkFailed, "the command could not be executed: "+refused.err().Error())
+			return
+		}
 	}
 	files, err := r.openCaptures(c)
 	if c.handle.PID == 0 {
@@ -121,12 +127,18 @@ func (r *Runner) guards(c *companion) bool {
 }
 
 // consult takes from the guardian's book what the agent had no time to record.
-func (r *Runner) consult(c *companion) {
-	if s, noted := findStatus(r.bookOf(c), c.run.ID, &c.handle); noted {
-		started := s.Started
-		c.handle.PID, c.handle.Start = s.PID, s.Start
-		c.run.PID, c.run.Started = s.PID, &started
+func (r *Runner) consult(c *companion) *refusal {
+	s, noted := findStatus(r.bookOf(c), c.run.ID, &c.handle)
+	if !noted {
+		return nil
 	}
+	if s.Refused != nil && c.run.State == fleet.RunBegun {
+		return s.Refused
+	}
+	started := s.Started
+	c.handle.PID, c.handle.Start = s.PID, s.Start
+	c.run.PID, c.run.Started = s.PID, &started
+	return nil
 }
 
 // bookOf returns the book that a run stands in.

@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if len(os.Args) > 2 && os.Args[1] == "step" {
+		panic(Step(os.Args[2:]))
+	}
 	if os.Getenv("RUNNER_TEST_AGENT") != "" {
 		beAnAgent(os.Getenv("RUNNER_TEST_AGENT"))
 		return
@@ -65,7 +68,7 @@ func (t told) Record(_ context.Context, run fleet.Run, handle []byte) error {
 }
 
 func beAnAgent(dir string) {
-	r, err := New(Config{Dir: dir, Recorder: told{os.Stdout}, Guardian: guardedBy, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	r, err := New(Config{Dir: dir, Recorder: told{os.Stdout}, Guardian: guardedBy, Step: steppedBy, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err != nil {
 		panic(err)
 	}

@@ -30,6 +30,7 @@ type status struct {
 	TimedOut bool               `json:"timed_out,omitempty"`
 	Left     int                `json:"left,omitempty"` // processes that could not be ended
 	Used     fleet.Used         `json:"used,omitzero"`
+	Refused  *refusal           `json:"refused,omitempty"` // it was not executed after all; nil: it was
 }
 
 // over reports whether the run has ended.

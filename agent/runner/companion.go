@@ -3,6 +3,7 @@ package runner
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +22,8 @@ type companion struct {
 	guard    *guardian // that started it for this agent; nil: another one, or none
 	captures captures
 	notes    notes
+	tmp      privateTmp
+	direct   bool        // its command is a text that no shell was started for
 	settled  bool        // has an outcome
 	peak     fleet.Bytes // the most memory that its process was seen to have
 
@@ -75,6 +78,7 @@ func (r *Runner) accompany(c *companion) {
 		addDetail(&c.run, before)
 	}
 	c.noteOutput(r)
+	r.keepState(c)
 	durable := r.settle(c)
 	r.doneNotes(c.notes)
 	r.unguard(c, durable)
@@ -238,6 +242,15 @@ func (c *companion) noteUnwatched(end ending) {
 	}
 	c.run.State, c.run.Reason = fleet.RunUnknown, fleet.UnknownAgentDied
 	c.run.Detail = "it ended while neither an agent nor a guardian was watching, its exit status is not known"
+}
+
+// signalNumber reads what signalName wrote.
+func signalNumber(name string) int {
+	if signal := unix.SignalNum(name); signal != 0 {
+		return int(signal)
+	}
+	n, _ := strconv.Atoi(strings.TrimPrefix(name, "SIG"))
+	return n
 }
 
 func signalName(signal syscall.Signal) string {

@@ -45,6 +45,7 @@ type ward struct {
 	status
 	grace    time.Duration
 	whole    bool // it ends with the last of its processes
+	waits    bool // a step stands in its place
 	stopping bool // its time is over, or its main process has ended and it is whole
 	stopped  bool // and all that it started is gone, or cannot be killed
 }
@@ -137,11 +138,9 @@ func (g *guard) serve(from *arrivals) error {
 func (g *guard) launch(l *launch, files []*os.File) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	pid, err := l.fork(files, nil)
+	pid, waits, err := l.fork(files, nil)
 	// The agent lends these files to others again as soon as it hears of an end.
-	for _, file := range files {
-		file.Close()
-	}
+	closeAll(files...)
 	if err != nil {
 		g.notices.tell(notice{Failed: refusalOf(l.Run, err)})
 		return
@@ -152,25 +151,49 @@ func (g *guard) launch(l *launch, files []*os.File) {
 	stat, _ := readStat(pid) // it is not reaped yet, so it is there
 	w := &ward{
 		status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()},
-		grace:  l.Grace, whole: l.Whole,
+		grace:  l.Grace, whole: l.Whole, waits: waits != nil,
 	}
 	g.wards[pid] = w
 	if l.Timeout > 0 {
 		g.alarm.set(pid, l.Timeout)
 	}
-	g.note(w)
+	g.write(w)
+	if waits != nil {
+		go g.pass(w, waits, l.Rlimits)
+	} else {
+		g.tellBegun(w)
+	}
 	select {
 	case g.born <- struct{}{}:
 	default:
 	}
 }
 
-// note writes a status into the book, then tells the agent.
-func (g *guard) note(w *ward) {
+// pass lets a step go on, and says what came of it.
+func (g *guard) pass(w *ward, waits *gate, limits []rlimit) {
+	err := waits.pass(w.PID, limits)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w.waits = false
+	if err != nil {
+		w.Refused = refusalOf(w.Run, err) // and the step ends by itself
+	} else {
+		g.tellBegun(w)
+	}
+	g.settle(w)
+}
+
+// write puts a status into the book.
+func (g *guard) write(w *ward) {
 	if err := g.book.write(&w.status); err != nil {
 		fmt.Fprintf(os.Stderr, "guardian: run %s not noted: %v\n", w.Run, err) // the agent hears of it nevertheless
 	}
+}
+
+// tellBegun tells the agent that a run was started; it may have ended already.
+func (g *guard) tellBegun(w *ward) {
 	told := w.status
+	told.Ended = time.Time{}
 	g.notices.tell(notice{Status: &told})
 }
 
@@ -212,12 +235,18 @@ func (g *guard) reapAll() {
 // settle lets a ward go that has ended, and all that it started with it where
 // it was stopped.
 func (g *guard) settle(w *ward) {
-	if !w.over() || w.stopping && !w.stopped {
+	if !w.over() || w.waits || w.stopping && !w.stopped {
 		return
 	}
 	g.alarm.unset(w.PID)
 	delete(g.wards, w.PID)
-	g.note(w)
+	g.write(w)
+	if w.Refused != nil {
+		g.notices.tell(notice{Failed: w.Refused})
+	} else {
+		told := w.status
+		g.notices.tell(notice{Status: &told})
+	}
 	g.left.Broadcast()
 }
 

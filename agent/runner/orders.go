@@ -29,10 +29,10 @@ type notice struct {
 
 // refusal is a start that did not come about.
 type refusal struct {
-	Run   fleet.RunID
-	Errno syscall.Errno
-	What  string // the setting that was refused; empty: the start itself
-	Late  bool   // it could have begun, but not in time
+	Run   fleet.RunID   `json:"-"`
+	Errno syscall.Errno `json:"errno"`
+	What  string        `json:"what,omitempty"` // the setting that was refused; empty: the start itself
+	Late  bool          `json:"-"`              // it could have begun, but not in time
 }
 
 // err gives back the error that the start ended with.

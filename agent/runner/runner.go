@@ -39,9 +39,16 @@ type Config struct {
 	KeepRuns  int           // runs of a task whose output is kept; zero: 20
 	KeepAge   time.Duration // of output after its last byte; zero: no bound
 	KeepBytes int64         // of all output together; zero: 1 GiB
-	Accounts  string        // directory of passwd and group; empty: /etc
+	Accounts  string        // directory of passwd, group and shadow; empty: /etc
 	// Veil masks the secrets in a stream that is read; nil: it is read as it is.
 	Veil func(to io.Writer) Veil
+	// States is the directory of the tasks' own state, which commands of every
+	// user reach: its parents let all pass. Empty: one in Dir, which only the
+	// agent's own user reaches.
+	States string
+	// Step is the program, and its argv, that calls Step with all that follows,
+	// to begin commands whose task sets resource limits. Empty: those do not begin.
+	Step []string
 	// Guardian is the program, and its argv, that calls Guard to be the parent
 	// of the commands. Empty: the runner is that itself, and what ends while no
 	// agent runs has no known exit status.
@@ -76,6 +83,7 @@ type Runner struct {
 	null   *os.File
 	spares *spares
 	keeps  keeps
+	states *states
 
 	accounts  *accounts
 	protected bool // the kernel is told to spare the agent when memory runs out
@@ -90,11 +98,12 @@ type Runner struct {
 	guard     *guardian // of the runs that begin now; nil: none yet
 	unguarded time.Time // until then no guardian is started
 
-	mu      sync.Mutex
-	running map[fleet.RunID]*companion
-	touched map[fleet.TaskID]bool // that ended a run since the last sweep
-	unswept int64                 // bytes of output since the last sweep of all
-	books   map[string]bool       // that hold outcomes which are not on disk yet
+	mu        sync.Mutex
+	running   map[fleet.RunID]*companion
+	touched   map[fleet.TaskID]bool // that ended a run since the last sweep
+	forgotten map[fleet.TaskID]bool // whose state goes with their last run
+	unswept   int64                 // bytes of output since the last sweep of all
+	books     map[string]bool       // that hold outcomes which are not on disk yet
 
 	unpacked  map[string]bool      // directories of tasks that may have output to pack
 	unsettled map[fleet.RunID]bool // that have ended, and it is not known when that is on disk
@@ -110,6 +119,7 @@ type handle struct {
 	Grace   time.Duration `json:"grace"`
 	Quota   int64         `json:"quota"` // of each stream
 	Whole   bool          `json:"whole,omitempty"`
+	Tmp     bool          `json:"tmp,omitempty"` // it has private directories
 
 	Retry  fleet.Retry `json:"retry,omitzero"`
 	First  time.Time   `json:"first,omitzero"`   // when the first attempt began
@@ -159,6 +169,13 @@ func New(config Config) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
+	if config.States == "" {
+		config.States = filepath.Join(config.Dir, statesName)
+	}
+	states, err := openStates(config.States)
+	if err != nil {
+		return nil, fmt.Errorf("open runner: %w", err)
+	}
 	spares, err := newSpares(filepath.Join(config.Dir, spareName))
 	if err != nil {
 		return nil, fmt.Errorf("open runner: %w", err)
@@ -168,12 +185,13 @@ func New(config Config) (*Runner, error) {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
 	return &Runner{
-		config: config, log: config.Logger, boot: boot, null: null, spares: spares, accounts: &accounts{dir: config.Accounts},
+		config: config, log: config.Logger, boot: boot, null: null, spares: spares, states: states, accounts: &accounts{dir: config.Accounts},
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1), packs: make(chan struct{}, 1),
 		keeps:    keeps{known: map[string]fleet.Keep{}},
 		unpacked: map[string]bool{}, unsettled: map[fleet.RunID]bool{},
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
+		forgotten: map[fleet.TaskID]bool{},
 	}, nil
 }
 
@@ -216,7 +234,7 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
-		Whole: spec.Whole, Retry: spec.Retry, First: spec.First.UTC(),
+		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Retry: spec.Retry, First: spec.First.UTC(),
 	}
 	if spec.First.IsZero() {
 		c.handle.First = time.Now().UTC()
@@ -310,6 +328,7 @@ func (r *Runner) leave(c *companion) {
 	r.touched[c.run.Task] = true
 	r.mu.Unlock()
 	close(c.over)
+	r.forgetLate(c.run.Task)
 	if c.settled {
 		r.config.Ended(&c.run)
 	}
@@ -353,6 +372,7 @@ func (r *Runner) settle(c *companion) (durable bool) {
 		r.unsettled[run.ID] = true
 		r.mu.Unlock()
 	}
+	r.doneTmp(c)
 	r.logOutcome(run)
 	return err == nil
 }

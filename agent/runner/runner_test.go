@@ -76,6 +76,9 @@ type bench struct {
 // guardedBy is this program as a guardian.
 var guardedBy = []string{"/proc/self/exe", "fleetcron-agent", "guardian"}
 
+// steppedBy is this program as a step.
+var steppedBy = []string{"/proc/self/exe", "fleetcron-agent", "step"}
+
 func newBench(t testing.TB, change ...func(*Config)) *bench {
 	t.Helper()
 	b := &bench{
@@ -83,7 +86,8 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 		memory: &memory{handles: map[fleet.RunID][]byte{}, running: make(chan fleet.Run, 10000)},
 	}
 	config := Config{
-		Dir: filepath.Join(b.dir, "output"), Recorder: b.memory, Guardian: guardedBy,
+		Dir: filepath.Join(b.dir, "output"), Recorder: b.memory, Guardian: guardedBy, Step: steppedBy,
+		States: filepath.Join(b.dir, "states"),
 		Ended:  func(run *fleet.Run) { b.ended <- *run },
 		Logger: slog.New(found{slog.DiscardHandler, b.found}),
 	}
@@ -273,7 +277,8 @@ func TestEnvironmentIsBuiltFromNothing(t *testing.T) {
 		"HOME=/root", "LANG=C.UTF-8", "LOGNAME=root", "PATH=/opt/bin:/bin", "SHELL=/bin/sh", "USER=root", "LEVEL=full",
 		"FLEETCRON_TASK=data/nightly", "FLEETCRON_RUN=" + string(got.ID),
 		"FLEETCRON_OCCURRENCE=data/nightly@" + string(host) + "@2026-11-21T02:30:00Z",
-		"FLEETCRON_ATTEMPT=2", "FLEETCRON_DUE=2026-11-21T02:30:00Z", "FLEETCRON_HOST=" + string(host),
+		"FLEETCRON_ATTEMPT=2", "FLEETCRON_DUE=2026-11-21T02:30:00Z", "FLEETCRON_HOST=" + string(host), "FLEETCRON_NOTIFY_FD=3",
+		"FLEETCRON_STATE_DIR=" + filepath.Join(b.config.States, "data", "nightly"), "FLEETCRON_LAST_EXIT=", "FLEETCRON_CHECKPOINT=",
 	}
 	if os.Geteuid() != 0 {
 		want[0], want[2], want[5] = "", "", ""
@@ -351,10 +356,10 @@ func TestRunsAsAnotherUserWithItsGroups(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 	// Not root, and nobody else either.
-	if _, _, err := (from(accounts)).become("root", 4711); err == nil || !strings.Contains(err.Error(), "does not run as root") {
+	if _, _, err := (from(accounts)).become(&fleet.Execute{User: "root"}, 4711); err == nil || !strings.Contains(err.Error(), "does not run as root") {
 		t.Errorf("%v", err)
 	}
-	if _, credential, err := (from(accounts)).become("backup", 4711); err != nil || credential != nil {
+	if _, credential, err := (from(accounts)).become(&fleet.Execute{User: "backup"}, 4711); err != nil || credential != nil {
 		t.Errorf("%v %v", credential, err)
 	}
 }

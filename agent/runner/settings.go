@@ -15,7 +15,7 @@ type settings struct {
 	Umask      string // octal; empty: what the agent has set
 	NoNewPrivs bool
 	Tmp        string // the directory that is its /tmp; empty: the host's
-	VarTmp     string // and its /var/tmp
+	VarTmp     string // and its /var/tmp; empty: that is its /tmp, too
 }
 
 // none reports whether any thread will do.
@@ -95,6 +95,9 @@ func (s settings) hideTmp() error {
 	}
 	if err := unix.Mount(s.Tmp, "/tmp", "", unix.MS_BIND, ""); err != nil {
 		return err
+	}
+	if s.VarTmp == "" {
+		return nil
 	}
 	return unix.Mount(s.VarTmp, "/var/tmp", "", unix.MS_BIND, "")
 }

@@ -28,11 +28,15 @@ type launch struct {
 	Dir        string
 	Credential *syscall.Credential
 	Settings   settings
+	Step       []string // the program that waits in its place for the limits
+	Rlimits    []rlimit
 	Timeout    time.Duration // zero: none
 	Grace      time.Duration
 	Begin      time.Duration // since the boot: after that it does not begin; zero: none
 	Whole      bool          // it ends when all that it has started is gone
 	Exposed    bool          // takes the agent's protection from the killer for memory off
+
+	user string // for people
 }
 
 func (l *launch) program() string {
@@ -46,10 +50,22 @@ func (l *launch) program() string {
 var errLate = errors.New("too late to begin")
 
 // fork starts the process in a session of its own, with the files as its first
-// descriptors.
-func (l *launch) fork(files []*os.File, pidfd *int) (int, error) {
+// descriptors. Where it returns a gate, a step waits there in the command's
+// place.
+func (l *launch) fork(files []*os.File, pidfd *int) (pid int, waits *gate, err error) {
 	if l.Begin > 0 && sinceBoot() > l.Begin {
-		return 0, errLate
+		return 0, nil, errLate
+	}
+	program, argv := l.program(), l.Argv
+	if len(l.Rlimits) > 0 {
+		var step []*os.File
+		if waits, step, err = newGate(); err != nil {
+			return 0, nil, err
+		}
+		for _, file := range step {
+			defer file.Close()
+		}
+		program, argv, files = l.Step[0], l.stepWords(), append(files[:len(files):len(files)], step...)
 	}
 	attr := &syscall.ProcAttr{
 		Dir: l.Dir, Env: l.Env, Files: make([]uintptr, len(files)),
@@ -59,9 +75,14 @@ func (l *launch) fork(files []*os.File, pidfd *int) (int, error) {
 		attr.Files[i] = file.Fd()
 	}
 	if l.Settings.none() {
-		return syscall.ForkExec(l.program(), l.Argv, attr)
+		pid, err = syscall.ForkExec(program, argv, attr)
+	} else {
+		pid, err = forkWith(l.Settings, func() (int, error) { return syscall.ForkExec(program, argv, attr) })
 	}
-	return forkWith(l.Settings, func() (int, error) { return syscall.ForkExec(l.program(), l.Argv, attr) })
+	if err != nil && waits != nil {
+		waits.close()
+	}
+	return pid, waits, err
 }
 
 // forkWith forks on a thread that has the settings. A process inherits them

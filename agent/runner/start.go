@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,13 +25,13 @@ func forkFailed(format string, args ...any) *failure {
 
 // start makes the process of a run and notes it in the companion.
 func (r *Runner) start(spec Spec, c *companion) *failure {
-	user, credential, err := r.accounts.become(spec.Execute.User, os.Geteuid())
-	if err != nil {
-		return &failure{fleet.MissedNoUser, err.Error()}
+	order, failed := r.prepare(&spec, c)
+	if failed != nil {
+		return failed
 	}
 	belongs := r.spares.agent
-	if credential != nil {
-		belongs = owner{int(credential.Uid), int(credential.Gid)}
+	if order.Credential != nil {
+		belongs = owner{int(order.Credential.Uid), int(order.Credential.Gid)}
 	}
 	input, err := r.input(spec.Execute.Stdin)
 	if err != nil {
@@ -48,28 +49,17 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	}
 	notes, own, err := r.createNotes(&spec.Run, belongs)
 	if err != nil {
-		files[0].Close()
-		files[1].Close()
+		closeAll(files[0], files[1])
 		r.done(captures.out, captures.err)
 		return forkFailed("not started: %v", err)
 	}
-	argv := words(spec.Execute.Command)
-	dir := workingDir(spec.Execute.Dir, user.home)
-	order := &launch{
-		Run: spec.Run.ID, Argv: argv, Env: environment(&spec, user), Dir: dir, Credential: credential,
-		Settings: settings{Nice: spec.Limits.Nice}, Timeout: c.handle.Timeout, Grace: c.handle.Grace,
-		Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
+	started, err := r.launch(c, order, input, files[0], files[1], own)
+	if notExecutable(err) && c.direct {
+		order.Argv = shellWords(&spec.Execute)
+		started, err = r.launch(c, order, input, files[0], files[1], own)
 	}
-	var started time.Time
-	if c.guard != nil {
-		started, err = r.startGuarded(c, order, input, files[0], files[1], own)
-	} else {
-		started, err = r.startChild(c, order, input, files[0], files[1], own)
-	}
-	files[0].Close()
-	files[1].Close()
-	own.Close()
-	if errors.Is(err, errGuardian) { // the files stay: it may have been started
+	closeAll(files[0], files[1], own) // nobody but the process has them now
+	if errors.Is(err, errGuardian) {  // the files stay: it may have been started
 		captures.close()
 		notes.file.Close()
 		return &failure{fleet.UnknownAgentDied, "the guardian of the commands died while it started this one"}
@@ -77,12 +67,26 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	if err != nil {
 		r.done(captures.out, captures.err)
 		r.doneNotes(notes)
-		return explain(err, argv[0], dir, user.name)
+		return explain(err, order)
 	}
 	c.captures, c.notes = captures, notes
 	c.handle.PID, c.handle.Start = c.process.pid, c.process.start
 	c.run.PID, c.run.Started = c.process.pid, &started
 	return nil
+}
+
+func closeAll(files ...*os.File) {
+	for _, file := range files {
+		file.Close()
+	}
+}
+
+// launch starts the process by the guardian, or by the agent itself.
+func (r *Runner) launch(c *companion, order *launch, files ...*os.File) (time.Time, error) {
+	if c.guard != nil {
+		return r.startGuarded(c, order, files...)
+	}
+	return r.startChild(c, order, files...)
 }
 
 // startGuarded lets the guardian start the process.
@@ -100,6 +104,9 @@ func (r *Runner) startGuarded(c *companion, order *launch, files ...*os.File) (t
 		if !noted {
 			return time.Time{}, how.err
 		}
+		if s.Refused != nil {
+			return time.Time{}, s.Refused.err()
+		}
 		how.status = s
 	}
 	c.process = accompanyGuarded(&how.status, ended, c.guard, c.lookUp(c.guard.path))
@@ -115,10 +122,17 @@ func startedNow(run fleet.RunID) (status, bool) {
 // startChild makes the process a child of the agent.
 func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (time.Time, error) {
 	pidfd := -1
-	pid, err := order.fork(files, &pidfd)
+	pid, waits, err := order.fork(files, &pidfd)
 	started := time.Now().UTC()
 	if err != nil {
 		return started, err
+	}
+	if waits != nil {
+		if err := waits.pass(pid, order.Rlimits); err != nil {
+			_, _ = syscall.Wait4(pid, nil, 0, nil) // it ends by itself
+			unix.Close(pidfd)
+			return started, err
+		}
 	}
 	if order.Exposed {
 		resetOOM(pid)
@@ -173,66 +187,4 @@ func workingDir(dir, home string) string {
 		return home
 	}
 	return "/"
-}
-
-// explain turns the bare error number of a start into a sentence. The kernel
-// does not say which step it stands for, so what could be wrong is looked at.
-func explain(err error, program, dir, user string) *failure {
-	if setting, is := errors.AsType[settingError](err); is {
-		return &failure{fleet.MissedLimits, setting.Error() + ": this agent may not give that to a command, run it as root"}
-	}
-	switch {
-	case errors.Is(err, errLate):
-		return &failure{fleet.MissedNoLease, "its lease was granted too long ago to begin under it"}
-	case errors.Is(err, unix.EAGAIN):
-		return forkFailed("the process limit of user %s or of the host is reached: raise it or run fewer tasks at once", user)
-	case errors.Is(err, unix.ENOMEM):
-		return forkFailed("the host has no memory left for another process")
-	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-		return forkFailed("too many open files: raise LimitNOFILE of the agent or run fewer tasks at once")
-	case errors.Is(err, unix.E2BIG):
-		return forkFailed("command and environment together are too long for this host")
-	case errors.Is(err, unix.ENOEXEC):
-		return forkFailed("%s is not a program: a script needs a first line such as #!/bin/sh", program)
-	}
-	for _, reason := range []string{wrongDir(dir), wrongProgram(program)} {
-		if reason != "" {
-			return forkFailed("%s", reason)
-		}
-	}
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return forkFailed("the interpreter that %s names in its first line does not exist", program)
-	case errors.Is(err, unix.EACCES):
-		return forkFailed("user %s may not execute %s or may not enter %s", user, program, dir)
-	}
-	return forkFailed("%s: %v", program, err)
-}
-
-func wrongDir(dir string) string {
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Sprintf("run.dir %s does not exist: create it, or name another", dir)
-	case err == nil && !info.IsDir():
-		return fmt.Sprintf("run.dir %s is not a directory", dir)
-	}
-	return ""
-}
-
-func wrongProgram(program string) string {
-	info, err := os.Stat(program)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return fmt.Sprintf("%s does not exist on this host", program)
-	case err != nil:
-		return fmt.Sprintf("%s: %v", program, err)
-	case info.IsDir():
-		return fmt.Sprintf("%s is a directory, not a program", program)
-	case !info.Mode().IsRegular():
-		return fmt.Sprintf("%s is not a file that can be executed", program)
-	case info.Mode().Perm()&0o111 == 0:
-		return fmt.Sprintf("%s is not executable: chmod +x it", program)
-	}
-	return ""
 }

@@ -13,11 +13,19 @@ const killWait = 5 * time.Second
 // stop ends a family: TERM, then KILL for what is left when the grace is over,
 // again and again until nobody is. It returns how many it could not end.
 func (f family) stop(grace time.Duration) (left int) {
+	if len(f.living()) == 0 {
+		return 0
+	}
 	f.signalAll(unix.SIGTERM)
 	f.signalAll(unix.SIGCONT) // a stopped process acts on TERM only then
 	if f.waitAll(time.Now().Add(grace)) == 0 {
 		return 0
 	}
+	return f.kill()
+}
+
+// kill ends a family at once. It returns how many it could not end.
+func (f family) kill() (left int) {
 	end := time.Now().Add(killWait)
 	for {
 		f.signalAll(unix.SIGKILL)

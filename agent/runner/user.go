@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,20 +22,24 @@ type account struct {
 	name   string
 	uid    uint32
 	gid    uint32
-	groups []uint32
+	groups []uint32 // its own first
 	home   string
+	shell  string
+	closed int64 // the day from which on nobody may use it, since 1970; zero: none
 }
 
-// accounts reads users from the passwd and group files in a directory. They
-// are read anew when one of the files is another one than before: users come
-// and go.
+// accounts reads users from the passwd, group and shadow files in a directory.
+// They are read anew when one of the files is another one than before: users
+// come and go.
 type accounts struct {
 	dir string
 
 	mu    sync.Mutex
-	seen  [2]os.FileInfo // of passwd and group when known was filled
+	seen  [len(accountFiles)]source // when known was filled
 	known map[string]known
 }
+
+var accountFiles = [...]string{"passwd", "group", "shadow"}
 
 // known is what the files say of one user.
 type known struct {
@@ -44,18 +49,19 @@ type known struct {
 
 // look returns what was read of a user before, or reads it now.
 func (a *accounts) look(user string, read func() (*account, error)) (*account, error) {
-	var now [2]os.FileInfo
-	for i, name := range []string{"passwd", "group"} {
+	var now [len(accountFiles)]source
+	for i, name := range accountFiles {
 		info, err := os.Stat(filepath.Join(a.dir, name))
 		// One that was written a moment ago may be written again within the
 		// same tick of its clock: what is read of it now is not kept.
 		if err == nil && time.Since(info.ModTime()) > time.Second {
-			now[i] = info
+			now[i].info = info
 		}
+		now[i].missing = os.IsNotExist(err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !same(a.seen[0], now[0]) || !same(a.seen[1], now[1]) {
+	if !slices.EqualFunc(a.seen[:], now[:], same) {
 		a.seen, a.known = now, map[string]known{}
 	}
 	found, is := a.known[user]
@@ -66,10 +72,19 @@ func (a *accounts) look(user string, read func() (*account, error)) (*account, e
 	return found.account, found.err
 }
 
+// source is a file when it was read; without info what was read is not kept.
+type source struct {
+	info    os.FileInfo
+	missing bool
+}
+
 // same reports whether a file is as it was.
-func same(before, now os.FileInfo) bool {
-	return before != nil && now != nil && os.SameFile(before, now) && before.Size() == now.Size() &&
-		before.ModTime().Equal(now.ModTime())
+func same(before, now source) bool {
+	if before.info == nil || now.info == nil {
+		return before.missing && now.missing
+	}
+	return os.SameFile(before.info, now.info) && before.info.Size() == now.info.Size() &&
+		before.info.ModTime().Equal(now.info.ModTime())
 }
 
 // byName returns the account of that name, and an error that says what to do
@@ -112,14 +127,33 @@ func (a *accounts) find(wanted func(fields []string) bool) (*account, error) {
 		if err1 != nil || err2 != nil {
 			return fmt.Errorf("user %q has no usable numbers in %s/passwd", fields[0], a.dir)
 		}
-		found = &account{name: fields[0], uid: uint32(uid), gid: uint32(gid), home: fields[5]}
+		found = &account{name: fields[0], uid: uint32(uid), gid: uint32(gid), home: fields[5], shell: fields[6]}
 		return nil
 	})
 	if err != nil || found == nil {
 		return nil, err
 	}
-	found.groups, err = a.groupsOf(found)
+	if found.groups, err = a.groupsOf(found); err == nil {
+		found.closed, err = a.closedFrom(found.name)
+	}
 	return found, err
+}
+
+// closedFrom reads from which day on an account is closed. Who may not read
+// that is no root, and becomes nobody else.
+func (a *accounts) closedFrom(name string) (day int64, err error) {
+	err = eachLine(filepath.Join(a.dir, "shadow"), func(line string) error {
+		// name:password:changed:min:max:warn:inactive:expire:
+		fields := strings.Split(line, ":")
+		if len(fields) >= 8 && fields[0] == name {
+			day, _ = strconv.ParseInt(fields[7], 10, 64) // empty: never
+		}
+		return nil
+	})
+	if errors.Is(err, os.ErrPermission) {
+		return 0, nil
+	}
+	return day, err
 }
 
 func (a *accounts) groupsOf(user *account) ([]uint32, error) {
@@ -165,74 +199,75 @@ func eachLine(path string, visit func(line string) error) error {
 }
 
 // become decides as whom a command runs. A nil credential means as the agent.
-func (a *accounts) become(name string, self int) (account, *syscall.Credential, error) {
-	if name == "" {
-		user, err := a.byID(self)
-		return user, nil, err
-	}
-	user, err := a.byName(name)
+func (a *accounts) become(e *fleet.Execute, self int) (account, *syscall.Credential, error) {
+	user, err := a.wanted(e.User, self)
 	if err != nil {
 		return account{}, nil, err
 	}
-	if int(user.uid) == self && self != 0 {
+	if e.Group == "" && len(e.Groups) == 0 && (int(user.uid) == self && self != 0 || e.User == "") {
 		return user, nil, nil
 	}
 	if self != 0 {
-		return account{}, nil, fmt.Errorf("user %q: this agent does not run as root and cannot become another user", name)
-	}
-	return user, &syscall.Credential{Uid: user.uid, Gid: user.gid, Groups: user.groups}, nil
-}
-
-// environment builds what a command sees from nothing: the agent's own
-// variables are not passed on. The later of two settings of a name counts.
-func environment(spec *Spec, user account) []string {
-	run := &spec.Run
-	env := []string{
-		"HOME=" + user.home,
-		"LANG=C.UTF-8",
-		"LOGNAME=" + user.name,
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-		"SHELL=" + shell,
-		"USER=" + user.name,
-	}
-	names := make([]string, 0, len(spec.Execute.Env))
-	for name := range spec.Execute.Env {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		value := name + "=" + spec.Execute.Env[name]
-		if at := slices.IndexFunc(env, func(set string) bool { return strings.HasPrefix(set, name+"=") }); at >= 0 {
-			env[at] = value
-		} else {
-			env = append(env, value)
+		if int(user.uid) != self {
+			return account{}, nil, fmt.Errorf("user %q: this agent does not run as root and cannot become another user", user.name)
 		}
+		return account{}, nil, fmt.Errorf("run.group: this agent does not run as root and cannot give other groups to its commands")
 	}
-	for _, fact := range spec.Facts {
-		env = append(env, "FLEETCRON_"+fact.Name+"="+fact.Value)
+	credential := &syscall.Credential{Uid: user.uid, Gid: user.gid, Groups: user.groups}
+	if e.Group != "" {
+		if credential.Gid, err = a.groupByName(e.Group, "run.group"); err != nil {
+			return account{}, nil, err
+		}
+		credential.Groups = append([]uint32{credential.Gid}, user.groups[min(1, len(user.groups)):]...)
 	}
-	return append(env,
-		"FLEETCRON_TASK="+string(run.Task),
-		runVariable+string(run.ID),
-		"FLEETCRON_OCCURRENCE="+run.Occurrence().String(),
-		"FLEETCRON_ATTEMPT="+strconv.Itoa(max(1, run.Attempt)),
-		"FLEETCRON_DUE="+run.Due.UTC().Format(timeFormat),
-		"FLEETCRON_HOST="+string(run.Host),
-	)
+	if len(e.Groups) > 0 {
+		credential.Groups = []uint32{credential.Gid}
+	}
+	for _, name := range e.Groups {
+		gid, err := a.groupByName(name, "run.groups")
+		if err != nil {
+			return account{}, nil, err
+		}
+		credential.Groups = append(credential.Groups, gid)
+	}
+	return user, credential, nil
 }
 
-// runVariable marks a process as belonging to a run.
-const runVariable = "FLEETCRON_RUN="
-
-const timeFormat = "2006-01-02T15:04:05.999999999Z"
-
-// shell runs the commands that are given as one string.
-const shell = "/bin/sh"
-
-// words returns what is executed.
-func words(command fleet.Command) []string {
-	if command.Shell != "" {
-		return []string{shell, "-c", command.Shell}
+// wanted returns the account of the user that is named, or the agent's own.
+func (a *accounts) wanted(name string, self int) (account, error) {
+	if name == "" {
+		return a.byID(self)
 	}
-	return command.Argv
+	user, err := a.byName(name)
+	if err != nil {
+		return account{}, err
+	}
+	if day := time.Unix(user.closed*24*3600, 0).UTC(); user.closed > 0 && !time.Now().Before(day) {
+		return account{}, fmt.Errorf("user %q is locked: its account is closed since %s; chage -E -1 %s opens it", name, day.Format(time.DateOnly), name)
+	}
+	return user, nil
+}
+
+// groupByName returns the number of a group; the field is for people.
+func (a *accounts) groupByName(name, field string) (uint32, error) {
+	found, err := a.look("group "+name, func() (*account, error) {
+		var group *account
+		err := eachLine(filepath.Join(a.dir, "group"), func(line string) error {
+			fields := strings.Split(line, ":")
+			if len(fields) < 3 || fields[0] != name {
+				return nil
+			}
+			gid, err := strconv.ParseUint(fields[2], 10, 32)
+			group = &account{gid: uint32(gid)}
+			return err
+		})
+		return group, err
+	})
+	if err != nil {
+		return 0, err
+	}
+	if found == nil {
+		return 0, fmt.Errorf("%s: group %q does not exist on this host: create it, or name another", field, name)
+	}
+	return found.gid, nil
 }

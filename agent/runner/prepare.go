@@ -1,0 +1,65 @@
+package runner
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// prepare says what is to be started for a run, and makes what it needs of its
+// own.
+func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
+	user, credential, err := r.accounts.become(&spec.Execute, os.Geteuid())
+	if err != nil {
+		return nil, &failure{fleet.MissedNoUser, err.Error()}
+	}
+	order := &launch{
+		Run: spec.Run.ID, Dir: workingDir(spec.Execute.Dir, user.home), Credential: credential,
+		Settings: settingsOf(spec), Timeout: c.handle.Timeout, Grace: c.handle.Grace,
+		Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
+		user: user.name, Step: r.config.Step, Rlimits: rlimitsOf(spec.Limits.Rlimits),
+	}
+	if len(order.Rlimits) > 0 && len(order.Step) == 0 {
+		return nil, &failure{fleet.MissedLimits, "limits.rlimits: this agent has no program that sets them"}
+	}
+	if failed := r.prepareWords(spec, &user, c, order); failed != nil {
+		return nil, failed
+	}
+	belongs := r.spares.agent
+	if credential != nil {
+		belongs = owner{int(credential.Uid), int(credential.Gid)}
+	}
+	state, err := r.states.prepare(spec.Run.Task, belongs)
+	if err != nil {
+		return nil, forkFailed("not started: a directory for the task's state: %v", err)
+	}
+	facts := append(spec.Facts[:len(spec.Facts):len(spec.Facts)], factsOf(&spec.Run)...)
+	order.Env = append(environment(&spec.Execute, &user, append(facts, r.states.factsOf(spec.Run.Task, state)...)), order.Env...)
+	if spec.Execute.PrivateTmp {
+		if c.tmp, err = makeTmp(spec.Run.ID); err != nil {
+			return nil, &failure{fleet.MissedLimits, "run.private_tmp: " + err.Error()}
+		}
+		c.tmp.settle(&order.Settings)
+	}
+	return order, nil
+}
+
+// prepareWords says what is executed.
+func (r *Runner) prepareWords(spec *Spec, user *account, c *companion, order *launch) *failure {
+	order.Argv, c.direct = words(&spec.Execute)
+	if c.direct && spec.Execute.Env["PWD"] == "" {
+		order.Env = []string{"PWD=" + filepath.Clean(order.Dir)} // as a shell would
+	}
+	if !spec.Execute.Login {
+		return nil
+	}
+	var err error
+	order.Program, order.Argv, err = loginWords(user, order.Argv)
+	if err != nil {
+		return &failure{fleet.MissedNoUser, err.Error()}
+	}
+	c.direct = false // the login shell executes it
+	order.Env = nil
+	return nil
+}

@@ -1,0 +1,161 @@
+package runner
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Descriptors that a step is born with, besides those of the command.
+const (
+	gateFD   = ownFiles     // it goes on when it reads a byte there
+	reportFD = ownFiles + 1 // it writes there that it has come so far, and why it came no further
+)
+
+// resources are the limits of setrlimit(2) by their names.
+var resources = map[string]int{
+	"as": unix.RLIMIT_AS, "core": unix.RLIMIT_CORE, "cpu": unix.RLIMIT_CPU, "data": unix.RLIMIT_DATA,
+	"fsize": unix.RLIMIT_FSIZE, "memlock": unix.RLIMIT_MEMLOCK, "msgqueue": unix.RLIMIT_MSGQUEUE,
+	"nofile": unix.RLIMIT_NOFILE, "nproc": unix.RLIMIT_NPROC, "rttime": unix.RLIMIT_RTTIME,
+	"sigpending": unix.RLIMIT_SIGPENDING, "stack": unix.RLIMIT_STACK,
+}
+
+// rlimit is one limit, soft and hard.
+type rlimit struct {
+	Name  string
+	Value uint64
+}
+
+// rlimitsOf lists limits in a fixed order.
+func rlimitsOf(wanted map[string]uint64) []rlimit {
+	limits := make([]rlimit, 0, len(wanted))
+	for name, value := range wanted {
+		limits = append(limits, rlimit{name, value})
+	}
+	slices.SortFunc(limits, func(a, b rlimit) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return limits
+}
+
+// Resource limits belong to a process and not to a thread, so none can inherit
+// them from its parent alone. A step waits in the command's place, with the
+// command's rights, until its parent has given them to it, and executes the
+// command then.
+
+// The words by which a step is told whether nofile is one of the limits.
+const (
+	keepFiles = "keep" // it is: what it was given stands
+	giveFiles = "give" // it is not: the command gets what this program was born with
+)
+
+// stepWords is the argv of a step.
+func (l *launch) stepWords() []string {
+	files := giveFiles
+	if slices.ContainsFunc(l.Rlimits, func(limit rlimit) bool { return limit.Name == "nofile" }) {
+		files = keepFiles
+	}
+	return append(append(slices.Clone(l.Step[1:]), files, l.program()), l.Argv...)
+}
+
+// Step is the life of a step. The words are those after its own: how it is with
+// the open files, the program, and its argv. It says nothing on stderr, which
+// is the command's, and returns only where it was not called by an agent.
+func Step(words []string) error {
+	unix.CloseOnExec(gateFD)
+	unix.CloseOnExec(reportFD)
+	if len(words) < 3 {
+		return errors.New("step: this is a part of the agent, and nothing that a person calls")
+	}
+	_, _ = unix.Write(reportFD, []byte{1})
+	if opened() {
+		errno := execute(words[0] == keepFiles, words[1], words[2:])
+		_, _ = unix.Write(reportFD, binary.LittleEndian.AppendUint32(nil, uint32(errno))) // unheard: there is nobody to tell
+	}
+	os.Exit(notExecuted)
+	return nil
+}
+
+// notExecuted is the exit code of a step that did not become the command.
+const notExecuted = 127
+
+// opened waits until the parent opens the gate, or gives up.
+func opened() bool {
+	for one := make([]byte, 1); ; {
+		n, err := unix.Read(gateFD, one)
+		if err != unix.EINTR {
+			return err == nil && n == 1
+		}
+	}
+}
+
+// execute takes the command's program on. The Go runtime raises the number of
+// open files for itself, and its way to execute lowers it to what it was.
+func execute(keep bool, program string, argv []string) syscall.Errno {
+	err := error(syscall.EINVAL)
+	if keep {
+		err = executeAsItIs(program, argv, os.Environ())
+	} else {
+		err = syscall.Exec(program, argv, os.Environ())
+	}
+	errno := syscall.EIO
+	errors.As(err, &errno)
+	return errno
+}
+
+// gate is the parent's side of a step.
+type gate struct {
+	open   *os.File
+	report *os.File
+}
+
+// newGate returns a gate and the files that the step is born with.
+func newGate() (g *gate, step []*os.File, err error) {
+	gateR, gateW, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	reportR, reportW, err := os.Pipe()
+	if err != nil {
+		gateR.Close()
+		gateW.Close()
+		return nil, nil, err
+	}
+	return &gate{open: gateW, report: reportR}, []*os.File{gateR, reportW}, nil
+}
+
+func (g *gate) close() {
+	g.open.Close()
+	g.report.Close()
+}
+
+// pass gives the limits to the step, lets it go on, and returns when the
+// command is executed or cannot be.
+func (g *gate) pass(pid int, limits []rlimit) error {
+	defer g.close()
+	// While it is executed itself the kernel still changes its limits.
+	if n, err := g.report.Read(make([]byte, 1)); n == 0 {
+		return fmt.Errorf("what sets limits does not begin: %w", err)
+	}
+	for _, limit := range limits {
+		if err := unix.Prlimit(pid, resources[limit.Name], &unix.Rlimit{Cur: limit.Value, Max: limit.Value}, nil); err != nil {
+			return settingError{fmt.Sprintf("limits.rlimits.%s %d", limit.Name, limit.Value), err}
+		}
+	}
+	if _, err := g.open.Write([]byte{1}); err != nil {
+		return err
+	}
+	report := make([]byte, 4)
+	if n, _ := g.report.Read(report); n == len(report) {
+		return syscall.Errno(binary.LittleEndian.Uint32(report))
+	}
+	return nil // closed by the execution
+}
