@@ -116,20 +116,26 @@ func (c *Client) ask(ctx context.Context, address string, call call) (*http.Resp
 
 // attempt asks one collector once. An answer that is no success is an error.
 func (c *Client) attempt(ctx context.Context, address string, call call) (*http.Response, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	limit := time.AfterFunc(c.config.Timeout+call.wait+call.wait/16, cancel)
+	ctx, cause := context.WithCancelCause(ctx)
+	cancel := func() { cause(nil) }
+	limit := time.AfterFunc(c.config.Timeout+call.wait+call.wait/16, func() { cause(errSlow) })
+	if call.stream != nil {
+		call.stream = &upload{call.stream, limit, c.config.Timeout}
+	}
 	request, err := c.request(ctx, address, call)
 	if err != nil {
+		limit.Stop()
 		cancel()
 		return nil, err
 	}
 	reply, err := c.http.Do(request)
 	if err != nil {
+		limit.Stop()
 		cancel()
-		if !limit.Stop() {
+		if errors.Is(context.Cause(ctx), errSlow) {
 			err = fmt.Errorf("no answer within %s", c.config.Timeout+call.wait)
 		}
-		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: unreachable{cause(err)}}
+		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: unreachable{bare(err)}}
 	}
 	if call.open {
 		limit.Stop()
@@ -142,8 +148,37 @@ func (c *Client) attempt(ctx context.Context, address string, call call) (*http.
 	return reply, nil
 }
 
-// cause leaves out the method and URL that net/http puts in front of an error.
-func cause(err error) error {
+// errSlow ends an attempt that takes too long.
+var errSlow = errors.New("too slow")
+
+// upload is a stream on its way: the time for an answer begins at its end. It
+// may be quiet for hours, as the output of a run that is followed.
+type upload struct {
+	io.Reader
+	limit *time.Timer
+	time  time.Duration
+}
+
+// Read reads on, for as long as it takes.
+func (u *upload) Read(p []byte) (int, error) {
+	u.limit.Stop()
+	n, err := u.Reader.Read(p)
+	if err != nil {
+		u.limit.Reset(u.time)
+	}
+	return n, err
+}
+
+// Close ends a read that waits, where the stream can.
+func (u *upload) Close() error {
+	if closer, can := u.Reader.(io.Closer); can {
+		return closer.Close()
+	}
+	return nil
+}
+
+// bare leaves out the method and URL that net/http puts in front of an error.
+func bare(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
 	}
