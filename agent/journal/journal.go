@@ -360,6 +360,18 @@ func (j *Journal) Counted(task fleet.TaskID) uint64 {
 	return j.state.counted[task]
 }
 
+// Counting returns the tasks that are due since their last stints, in any order.
+func (j *Journal) Counting() (tasks []fleet.TaskID) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for task, generation := range j.state.counted {
+		if generation != 0 {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks
+}
+
 // OrderDecided reports whether the order was carried out or settled before.
 func (j *Journal) OrderDecided(order fleet.OrderID) bool {
 	j.mu.Lock()

@@ -176,7 +176,7 @@ func TestAttemptsAfterARestart(t *testing.T) {
 	t.Run("is given up when the task is gone", func(t *testing.T) {
 		s, found := left(t)
 		s.at("12:00:20", found)
-		s.at("12:00:20", plan(), "skipped cancelled 12:00:00 again, 2")
+		s.at("12:00:20", plan(), "skipped cancelled 12:00:00 again, 2", "pass 12:00:00 to generation 0, last 12:00:00")
 	})
 	t.Run("is given up when its generation is", func(t *testing.T) {
 		s, found := left(t)

@@ -14,6 +14,7 @@ type forgetful struct{}
 func (forgetful) LastDecided(fleet.TaskID) (time.Time, bool) { return time.Time{}, false }
 func (forgetful) OrderDecided(fleet.OrderID) bool            { return false }
 func (forgetful) Counted(fleet.TaskID) uint64                { return 0 }
+func (forgetful) Counting() []fleet.TaskID                   { return nil }
 func (forgetful) Recall(fleet.TaskID) []byte                 { return nil }
 
 // tenThousand is a plan of tasks due every ten minutes, at 600 different

@@ -46,3 +46,15 @@ func TestAClockThatIsBehind(t *testing.T) {
 	s.at("11:51:30", plan(given(func(a *fleet.Assignment) { a.Generation, a.Since = 2, noon })), "wake 11:52:00")
 	s.at("11:52:00", Tick{}, "begin 11:52:00", "wake 11:53:00")
 }
+
+// TestATaskThatLeftUnsaid is not in the plan that an agent finds, and the one
+// before was killed before it could say so: its stint ends where it was decided.
+func TestATaskThatLeftUnsaid(t *testing.T) {
+	s := tell(t, "11:59:30")
+	s.at("11:59:31", plan(given(nil)), "pass 11:59:00", "wake 12:00:00")
+	s.at("12:00:00", Tick{}, "begin 12:00:00", "wake 12:01:00")
+	s.restart("12:05:30", "")
+	s.at("12:05:31", PlanChanged{Stored: true}, "pass 12:00:00 to generation 0, last 12:00:00")
+	s.at("12:05:32", plan())
+	s.at("12:06:10", plan(given(nil)), "pass 12:06:10", "wake 12:07:00")
+}

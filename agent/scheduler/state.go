@@ -16,6 +16,9 @@ type Memory interface {
 	// Counted returns the generation that the task is due under since the last
 	// stint; zero: there was none, or it is not due.
 	Counted(task fleet.TaskID) uint64
+	// Counting returns the tasks that are due since their last stints, in any
+	// order.
+	Counting() []fleet.TaskID
 	// OrderDecided reports whether the order was carried out or settled.
 	OrderDecided(order fleet.OrderID) bool
 	// Recall returns what was remembered of the task last; nil: nothing.
@@ -208,6 +211,9 @@ func (s *State) plan(now time.Time, e PlanChanged) {
 			s.forsake(now, t)
 		}
 	}
+	if !s.ready {
+		s.bury(wanted)
+	}
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
 		s.assign(now, id, wanted[id])
 	}
@@ -359,6 +365,18 @@ func (s *State) countBefore(now time.Time, t *task, nominal time.Time) {
 
 // gone is why nothing of a task that has left the plan begins.
 const gone = "the task is no longer assigned to this host"
+
+// bury ends the stints of tasks that left the plan when the agent before had no
+// time to say so. What was due from the last instant that it decided is nobody's:
+// its definition is gone.
+func (s *State) bury(wanted map[fleet.TaskID]*fleet.Assignment) {
+	for _, id := range slices.Sorted(slices.Values(s.memory.Counting())) {
+		if wanted[id] == nil {
+			decided, _ := s.memory.LastDecided(id)
+			s.do(Count{fleet.Stint{Task: id, After: wall(decided), Last: wall(decided)}})
+		}
+	}
+}
 
 // remove takes a task out of the plan. Its runs go on, but for the instance of a
 // supervised one.

@@ -36,6 +36,15 @@ func (m *memory) LastDecided(task fleet.TaskID) (time.Time, bool) {
 
 func (m *memory) Counted(task fleet.TaskID) uint64 { return m.counted[task] }
 
+func (m *memory) Counting() (tasks []fleet.TaskID) {
+	for task, generation := range m.counted {
+		if generation != 0 {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks
+}
+
 func (m *memory) OrderDecided(order fleet.OrderID) bool { return m.orders[order] }
 
 func (m *memory) Recall(task fleet.TaskID) []byte { return m.memos[task] }
