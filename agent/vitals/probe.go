@@ -27,9 +27,9 @@ func (v *Vitals) probe(ctx context.Context, a ask) error {
 		return nil
 	}
 	if said := Printable(output, detailMost); said != "" {
-		return fmt.Errorf("%s: %w: %s", a.health.Exec[0], err, said)
+		return fmt.Errorf("%w: %s", err, said)
 	}
-	return fmt.Errorf("%s: %w", a.health.Exec[0], err)
+	return err
 }
 
 // asker is how HTTP is asked: straight, whatever proxies the environment

@@ -93,7 +93,7 @@ func TestAServerThatSaysNothing(t *testing.T) {
 
 func TestWhatAProgramSaysIsShownInOneLine(t *testing.T) {
 	h := &host{check: func(context.Context) (string, error) {
-		return strings.Repeat("\x1b[1mno\nway ", 200), errors.New("exit code 3")
+		return strings.Repeat("\x1b[1mno\nway ", 200), errors.New("/bin/check: exit code 3")
 	}}
 	v := New(Config{Runs: h})
 	a := ask{health: fleet.Health{Exec: []string{"/bin/check", "-x"}}}

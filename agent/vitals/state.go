@@ -34,8 +34,9 @@ type pulse struct {
 	beat     time.Time // zero: none yet
 	percent  *float64
 	message  string
-	last     string // note, for the sentence about a stall
+	last     string // note but for checkpoints, for the sentence about a stall
 	ready    bool
+	kept     *keep // the last checkpoint; nil: none yet
 	unread   int
 	unreadBy string // what was wrong with the last of them
 }
@@ -126,7 +127,7 @@ func (s *state) forget(run fleet.RunID) {
 }
 
 // hear takes in notes.
-func (u *subject) hear(now time.Time, p *page) (all []action) {
+func (u *subject) hear(now time.Time, p *page) []action {
 	u.pulse.unread += p.unread
 	if p.unread > 0 {
 		u.pulse.unreadBy = p.why
@@ -147,19 +148,20 @@ func (u *subject) hear(now time.Time, p *page) (all []action) {
 		if note.Text != "" {
 			u.pulse.message = note.Text
 		}
+		u.pulse.last, _ = note.Line()
 	}
 	if len(p.notes) > 0 {
-		u.pulse.last, _ = p.notes[len(p.notes)-1].Line()
 		if u.pulse.beat.IsZero() { // what an agent finds when it starts is as old as the file
 			u.pulse.beat = now.Add(-min(max(0, now.Round(0).Sub(p.written)), now.Sub(u.began)))
 		} else {
 			u.pulse.beat = now
 		}
 	}
-	if kept != nil {
-		all = append(all, *kept)
+	if kept == nil || u.pulse.kept != nil && u.pulse.kept.value == kept.value {
+		return nil
 	}
-	return all
+	u.pulse.kept = kept
+	return []action{*kept}
 }
 
 // judge looks at everybody because time has passed.
@@ -201,9 +203,12 @@ func (u *subject) stalled(now time.Time) []action {
 	if now.Sub(last) < time.Duration(stall) {
 		return nil
 	}
-	detail := fmt.Sprintf("neither heartbeat nor progress for %s; it never gave any", stall)
-	if u.pulse.last != "" {
-		detail = fmt.Sprintf("neither heartbeat nor progress for %s; the last was %q", stall, Printable(u.pulse.last, 80))
+	detail := fmt.Sprintf("neither heartbeat nor progress for %s", stall)
+	switch {
+	case u.pulse.beat.IsZero():
+		detail += "; it never gave any"
+	case u.pulse.last != "":
+		detail += fmt.Sprintf("; the last was %q", Printable(u.pulse.last, 80))
 	}
 	return u.condemn(fleet.RanStalled, detail)
 }

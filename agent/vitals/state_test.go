@@ -270,6 +270,7 @@ func TestAnAgentThatStartsLaterKnowsHowOldASignOfLifeIs(t *testing.T) {
 func TestTheLastCheckpointIsKept(t *testing.T) {
 	p := newScript(t, goingOn("a", nil))
 	p.step(noted{"a", note(t, "CHECKPOINT 1", "CHECKPOINT 2", "HEARTBEAT")})
+	p.step(noted{"a", note(t, "CHECKPOINT 2")}) // nothing new
 	p.step(over{fleet.Run{ID: "a", Task: "default/d"}, note(t, "CHECKPOINT 3")})
 	p.step(over{fleet.Run{ID: "short", Task: "default/d"}, note(t, "CHECKPOINT only")})
 	p.step(noted{"gone", note(t, "CHECKPOINT never")})

@@ -27,7 +27,7 @@ type Runs interface {
 	// SetCheckpoint keeps what the next attempt of the task is given.
 	SetCheckpoint(task fleet.TaskID, value string) error
 	// Check runs a probe as the task's user, in its directory, until ctx ends;
-	// an error says why it is no good answer.
+	// an error names the program and says why it is no good answer.
 	Check(ctx context.Context, execute fleet.Execute, argv []string) (output string, err error)
 }
 

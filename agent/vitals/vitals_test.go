@@ -127,7 +127,7 @@ func TestProbesTellAndCondemn(t *testing.T) {
 	var ill atomic.Bool
 	h.check = func(ctx context.Context) (string, error) {
 		if ill.Load() {
-			return "disk\x07 is full\n", errors.New("exit code 1")
+			return "disk\x07 is full\n", errors.New("/bin/check: exit code 1")
 		}
 		return "fine", nil
 	}

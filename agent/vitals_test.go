@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// given is an agent with a plan of one task, and of one order to run it where
+// it is manual. The function it returns stops what runs and ends the agent.
+func given(t *testing.T, task fleet.Task) (c *collector, end func()) {
+	t.Helper()
+	c = newCollector(t)
+	cfg := DefaultConfig()
+	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
+	cfg.Collectors = []string{"http://" + c.address}
+	stop := startAgent(t, cfg)
+	await(t, "a registration", c.hosts)
+	task.Where = fleet.Where{Labels: "*"}
+	plan := fleet.Plan{Host: c.host.ID, Index: 1, Assignments: []fleet.Assignment{{
+		Task: task, State: fleet.TaskEnabled, Generation: 1, Since: time.Now().Add(-time.Second).UTC(),
+	}}}
+	if task.On.Manual {
+		now := time.Now().UTC()
+		plan.Orders = []fleet.Order{{
+			ID: fleet.OrderID(uuid.NewString()), Kind: fleet.OrderRun, Host: c.host.ID, Task: task.ID(),
+			Run: fleet.RunID(uuid.Must(uuid.NewV7()).String()), Due: now, Expires: now.Add(time.Hour),
+		}}
+	}
+	c.publish(plan)
+	return c, func() {
+		t.Helper()
+		c.publish(fleet.Plan{Host: c.host.ID, Index: 2})
+		c.look("nothing goes on", func(runs []api.LiveRun) bool { return len(runs) == 0 })
+		stop()
+	}
+}
+
+// look asks the agent what goes on until that is as it should be.
+func (c *collector) look(what string, is func(runs []api.LiveRun) bool) {
+	c.t.Helper()
+	for late := time.After(40 * time.Second); ; {
+		c.asks <- api.Ask{ID: "1", Live: true}
+		var live api.Live
+		answer := await(c.t, what, c.answers)
+		if err := json.Unmarshal([]byte(answer), &live); err != nil {
+			c.t.Fatalf("%q: %v", answer, err)
+		}
+		if is(live.Runs) {
+			return
+		}
+		select {
+		case <-late:
+			c.t.Fatalf("waited in vain until %s; what goes on: %s", what, answer)
+		default:
+		}
+	}
+}
+
+// ended waits for the outcome of a run.
+func (c *collector) ended(id string) (run fleet.Run) {
+	c.t.Helper()
+	c.until("the outcome of run "+id, func() bool {
+		records := c.outcomes[fleet.RunID(id)]
+		if len(records) > 0 {
+			run = records[0]
+		}
+		return len(records) > 0
+	})
+	return run
+}
+
+// daemon says on the probe which run it is, and then does something.
+func daemon(path, does string) fleet.Task {
+	return fleet.Task{
+		Name: "serve", On: fleet.Trigger{Daemon: true},
+		Run:     fleet.Execute{Command: fleet.Command{Shell: "echo $FLEETCRON_RUN $FLEETCRON_CHECKPOINT 1<> " + path + "; " + does}},
+		Restart: fleet.Restart{Base: fleet.Duration(fleet.MinRestart)},
+		Limits:  fleet.Limits{Grace: fleet.Duration(time.Second)},
+	}
+}
+
+func TestADaemonWhoseProbeFailsIsStartedAgain(t *testing.T) {
+	var ill atomic.Bool
+	asked := make(chan struct{}, 1000)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if ill.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		asked <- struct{}{}
+	}))
+	defer server.Close()
+	path, ran := probe(t)
+	task := daemon(path, "exec sleep 1000")
+	task.Health = fleet.Health{HTTP: server.URL + "/health", Every: fleet.Duration(time.Second), Fail: 2, Start: fleet.Duration(time.Second)}
+	c, end := given(t, task)
+	defer end()
+	first := strings.TrimSpace(await(t, "the daemon", ran))
+	await(t, "a probe", asked)
+	c.look("it is healthy", func(runs []api.LiveRun) bool { return len(runs) == 1 && runs[0].Health == fleet.Healthy })
+	ill.Store(true)
+	run := c.ended(first)
+	ill.Store(false)
+	if run.State != fleet.RunRan || run.Reason != fleet.RanUnhealthy || run.Signal != "SIGTERM" || !strings.Contains(run.Detail, "GET "+server.URL+"/health: answered 503") {
+		t.Errorf("%+v", run)
+	}
+	if second := await(t, "the daemon again", ran); strings.TrimSpace(second) == first {
+		t.Errorf("run %s twice", second)
+	}
+}
+
+func TestADaemonThatUsesTooMuchMemoryIsStartedAgain(t *testing.T) {
+	path, ran := probe(t)
+	task := daemon(path, `x=$(head -c 80000000 /dev/zero | tr '\0' x); while sleep 1; do :; done`)
+	task.Restart.When = fleet.Excess{Memory: 50 << 20, For: fleet.Duration(time.Second)}
+	c, end := given(t, task)
+	defer end()
+	run := c.ended(strings.TrimSpace(await(t, "the daemon", ran)))
+	if run.Reason != fleet.RanUsage || !strings.Contains(run.Detail, "of memory, and used more than 50MiB in every look for 1s") {
+		t.Errorf("%+v", run)
+	}
+	await(t, "the daemon again", ran)
+}
+
+// TestARunThatStallsIsAttemptedAgainFromItsCheckpoint: and meanwhile everybody
+// sees how far it is.
+func TestARunThatStallsIsAttemptedAgainFromItsCheckpoint(t *testing.T) {
+	path, ran := probe(t)
+	task := daemon(path, `[ "$FLEETCRON_ATTEMPT" = 2 ] && exit 0; echo "PROGRESS 40 loading" >&3; echo "CHECKPOINT seven eighths" >&3; exec sleep 1000`)
+	task.On, task.Restart = fleet.Trigger{Manual: true}, fleet.Restart{}
+	task.Limits.Stall = fleet.Duration(4 * time.Second)
+	task.Retry = fleet.Retry{Attempts: 2, Base: fleet.Duration(time.Millisecond)}
+	c, end := given(t, task)
+	defer end()
+	first := strings.TrimSpace(await(t, "the run", ran))
+	c.look("its progress is shown", func(runs []api.LiveRun) bool {
+		return len(runs) == 1 && string(runs[0].Run) == first && runs[0].Beat != nil &&
+			runs[0].Progress != nil && *runs[0].Progress == 40 && runs[0].Message == "loading"
+	})
+	run := c.ended(first)
+	if run.State != fleet.RunRan || run.Reason != fleet.RanStalled || run.Again == nil || !strings.Contains(run.Detail, "PROGRESS 40 loading") {
+		t.Errorf("%+v", run)
+	}
+	id, checkpoint, _ := strings.Cut(await(t, "the second attempt", ran), " ")
+	if checkpoint != "seven eighths" {
+		t.Errorf("given the checkpoint %q", checkpoint)
+	}
+	if run := c.ended(id); !run.Succeeded() || run.Attempt != 2 {
+		t.Errorf("%+v", run)
+	}
+}
