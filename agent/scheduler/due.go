@@ -13,6 +13,10 @@ func (s *State) decide(now time.Time, t *task) {
 	var late []item
 	for t.hasNext && !t.next.After(now) {
 		nominal := t.advance()
+		if _, why, is := s.blackout(t, nominal); is {
+			late = s.keep(now, t, append(late, item{nominal: nominal, last: nominal, count: 1, window: why}))
+			continue
+		}
 		if now.Sub(nominal) <= t.deadline(nominal, t.next, t.hasNext) {
 			s.catchUp(now, t, late, true)
 			late = nil
@@ -20,7 +24,7 @@ func (s *State) decide(now time.Time, t *task) {
 			continue
 		}
 		reason, _ := s.late(t, nominal)
-		late = append(late, item{nominal, reason})
+		late = append(late, item{nominal: nominal, late: reason})
 		late = s.keep(now, t, late)
 	}
 	s.catchUp(now, t, late, false)
@@ -35,12 +39,21 @@ func (s *State) decideOld(now time.Time, t *task) {
 	deadline := max(fleet.MaxDeadline, time.Duration(t.assignment.Task.On.Deadline))
 	limit := now.Add(-max(deadline, t.within()) - 1)
 	for t.hasNext && !t.next.After(limit) {
-		reason, until := s.late(t, t.next)
-		if until.After(limit) {
-			until = limit
+		if end, why, is := s.blackout(t, t.next); is {
+			s.skipOver(now, t, t.take(sooner(end.Add(-1), limit)), why)
+			continue
 		}
+		reason, until := s.late(t, t.next)
+		until = sooner(sooner(until, limit), s.nextBlackout(t, t.next).Add(-1))
 		s.settle(now, t, t.take(until), fleet.RunMissed, reason, "")
 	}
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // farFuture is after every instant there is.
@@ -77,8 +90,19 @@ func (s *State) keep(now time.Time, t *task, late []item) []item {
 	case fleet.MissedAll:
 		most = fleet.MaxCatchUp
 	}
-	for len(late) > 0 && (len(late) > most || now.Sub(late[0].nominal) > t.within()) {
-		s.giveUp(now, t, late[0], "", "")
+	wanted := 0
+	for _, i := range late {
+		if i.window == "" {
+			wanted++
+		}
+	}
+	for len(late) > 0 && (late[0].window != "" || wanted > most || now.Sub(late[0].nominal) > t.within()) {
+		if i := late[0]; i.window != "" {
+			s.skipOver(now, t, instants{i.nominal, i.last, i.count}, i.window)
+		} else {
+			wanted--
+			s.giveUp(now, t, i, "", "")
+		}
 		late = late[1:]
 	}
 	return late
@@ -97,9 +121,12 @@ func (s *State) catchUp(now time.Time, t *task, late []item, inTimeFollows bool)
 		return
 	}
 	for _, i := range late {
-		if inTimeFollows {
+		switch {
+		case i.window != "":
+			s.skipOver(now, t, instants{i.nominal, i.last, i.count}, i.window)
+		case inTimeFollows:
 			s.giveUp(now, t, i, "", "")
-		} else {
+		default:
 			s.due(now, t, i)
 		}
 	}
@@ -140,9 +167,13 @@ func (s *State) trim(now time.Time, t *task) {
 
 // drain begins what waits, as far as there is room.
 func (s *State) drain(now time.Time, t *task) {
-	for len(t.waiting) > 0 && !t.full() {
+	for len(t.waiting) > 0 && (t.waiting[0].window != "" || !t.full()) {
 		i := t.waiting[0]
 		t.waiting = t.waiting[1:]
+		if i.window != "" {
+			s.giveUp(now, t, i, "", "")
+			continue
+		}
 		if why, blocked := s.blocked(now, t); blocked {
 			s.giveUp(now, t, i, fleet.SkippedBreaker, why)
 			continue
@@ -164,9 +195,12 @@ func (s *State) drop(now time.Time, t *task, reason fleet.Reason, detail string)
 // for the reason that made it late, another is skipped.
 func (s *State) giveUp(now time.Time, t *task, i item, reason fleet.Reason, detail string) {
 	one := instants{i.nominal, i.nominal, 1}
-	if i.late != "" {
+	switch {
+	case i.window != "":
+		s.settle(now, t, instants{i.nominal, i.last, i.count}, fleet.RunSkipped, fleet.SkippedBlackout, i.window)
+	case i.late != "":
 		s.settle(now, t, one, fleet.RunMissed, i.late, "")
-	} else {
+	default:
 		s.settle(now, t, one, fleet.RunSkipped, reason, detail)
 	}
 }
@@ -220,33 +254,29 @@ func (s *State) arm(now time.Time, t *task) {
 		return
 	}
 	at := farFuture
-	sooner := func(other time.Time) {
-		if other.Before(at) {
-			at = other
-		}
-	}
+	by := func(other time.Time) { at = sooner(at, other) }
 	paused := t.assignment.State != fleet.TaskEnabled
 	switch {
 	case t.up != nil:
-		sooner(s.upkeepWake(now, t))
+		by(s.upkeepWake(now, t))
 	case t.hasNext && t.assignment.Task.On.Startup != "":
-		sooner(now) // whatever the clock said when the host came up
+		by(now) // whatever the clock said when the host came up
 	case !t.hasNext:
 	case paused && !t.flushed.IsZero() && !t.flushed.After(now):
-		sooner(later(t.next, t.flushed.Add(passEvery)))
+		by(later(t.next, t.flushed.Add(passEvery)))
 	default:
-		sooner(t.next)
+		by(t.next)
 	}
 	if t.breaker != nil {
-		sooner(t.breaker.wake())
+		by(t.breaker.wake())
 	}
 	for i := range t.running {
 		if r := &t.running[i]; r.pending {
-			sooner(later(r.again, now))
+			by(later(r.again, now))
 		}
 	}
 	if t.open.count > 0 {
-		sooner(later(t.flushed.Add(flushEvery), now))
+		by(later(t.flushed.Add(flushEvery), now))
 	}
 	if at.Equal(farFuture) {
 		s.heap.remove(t)

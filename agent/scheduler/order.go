@@ -56,6 +56,7 @@ func (s *State) stop(now time.Time, o fleet.Order) {
 		i := t.waiting[0]
 		t.waiting = t.waiting[1:]
 		s.giveUp(now, t, i, fleet.SkippedCancelled, o.Reason)
+		s.drain(now, t)
 		s.arm(now, t)
 	}
 }
@@ -92,6 +93,10 @@ func (s *State) advanceOrders(now time.Time) {
 
 // refused settles the order for a run that may not begin now, whoever wants it.
 func (s *State) refused(now time.Time, t *task, o fleet.Order) bool {
+	if _, why, is := s.blackout(t, wall(o.Due)); is && o.Cause != "" { // no person's
+		s.refuse(o, fleet.RunSkipped, fleet.SkippedBlackout, why)
+		return true
+	}
 	why, blocked := s.blocked(now, t)
 	if blocked {
 		s.refuse(o, fleet.RunSkipped, fleet.SkippedBreaker, why)

@@ -52,11 +52,13 @@ type State struct {
 	early   []RunEnded                    // before there was a plan to go by
 	ready   bool                          // there was one
 
-	breakers map[fleet.TaskID]*breaker
-	touched  map[fleet.TaskID]*task          // supervised, and something happened to them in this step
-	needers  map[fleet.TaskID][]fleet.TaskID // the supervised tasks that need that one
-	heap     wakeHeap
-	actions  []Action
+	breakers  map[fleet.TaskID]*breaker
+	calendars map[string]calendar
+	touched   map[fleet.TaskID]*task          // supervised, and something happened to them in this step
+	needers   map[fleet.TaskID][]fleet.TaskID // the supervised tasks that need that one
+	fresh     []*task                         // whose instances this step begins
+	heap      wakeHeap
+	actions   []Action
 }
 
 // NewState returns the state of an agent at its start.
@@ -85,6 +87,7 @@ func wall(t time.Time) time.Time {
 func (s *State) Step(now time.Time, event Event) []Action {
 	now = wall(now)
 	s.actions = s.actions[:0]
+	s.settleFresh(now)
 	switch e := event.(type) {
 	case ClockJumped:
 		s.shift(e.By)
@@ -177,6 +180,9 @@ func (s *State) wake(now time.Time) {
 			at = wall(o.Expires).Add(1)
 		}
 	}
+	if s.freshNeeded() {
+		at = now
+	}
 	if !at.IsZero() {
 		s.do(Wake{At: later(at, now)})
 	}
@@ -198,6 +204,8 @@ func later(a, b time.Time) time.Time {
 
 // plan puts the new assignments and orders in place of the old.
 func (s *State) plan(now time.Time, e PlanChanged) {
+	s.advance(now) // by the calendars until now
+	s.planCalendars(e.Calendars)
 	wanted := make(map[fleet.TaskID]*fleet.Assignment, len(e.Assignments))
 	for i := range e.Assignments {
 		wanted[e.Assignments[i].Task.ID()] = &e.Assignments[i]

@@ -55,10 +55,16 @@ type running struct {
 	generation uint64        // of its occurrence
 }
 
-// item is an instant that waits. If it comes to nothing, outcome says why.
+// item is an instant that waits.
 type item struct {
 	nominal time.Time
 	late    fleet.Reason // why it was not begun in time; empty: it was in time
+
+	// window says in which window of a calendar it lies: it waits only to be
+	// skipped in its order, and stands for all count instants up to last.
+	window string
+	last   time.Time
+	count  int
 }
 
 // reload prepares the due instants of the assignment.
