@@ -195,5 +195,5 @@ func (r *Runner) openCaptures(c *companion) (captures, error) {
 		out.file.Close()
 		return captures{}, err
 	}
-	return captures{out, stderr, openMarks(streamPath(dir, c.run.ID, marksName))}, nil
+	return captures{out, stderr, r.marked(c.run.ID, openMarks(streamPath(dir, c.run.ID, marksName)))}, nil
 }

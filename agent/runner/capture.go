@@ -36,9 +36,9 @@ type capture struct {
 	path  string // empty: it was opened again, and is not reused
 	owner owner
 	quota int64
-	hole  span   // cut out so far; empty: nothing
-	lost  int64  // bytes that went otherwise, where the file system knows no holes
-	now   glance // what the last look saw
+	hole  span  // cut out so far; empty: nothing
+	lost  int64 // bytes that went otherwise, where the file system knows no holes
+	now   mark  // what the last look saw
 
 	punch func(fd int, offset, length int64) error
 }
@@ -129,7 +129,7 @@ func (c *capture) trim() (int64, error) {
 		return 0, err
 	}
 	c.now = now
-	size := now.size
+	size := now.length
 	head := c.quota / 2 / block * block
 	from := max(head, c.hole.to)
 	if size-from <= c.quota-head {
@@ -226,7 +226,15 @@ func (r *Runner) createCaptures(run *fleet.Run, quota int64, owner owner) (captu
 		r.done(out)
 		return captures{}, [2]*os.File{}, fmt.Errorf("make a file for the output: %w", err)
 	}
-	return captures{out, errors, &marks{path: streamPath(dir, run.ID, marksName)}}, [2]*os.File{stdout, stderr}, nil
+	return captures{out, errors, r.marked(run.ID, &marks{path: streamPath(dir, run.ID, marksName)})}, [2]*os.File{stdout, stderr}, nil
+}
+
+// marked lets those who follow a run find its marks.
+func (r *Runner) marked(run fleet.RunID, m *marks) *marks {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.marks[run] = m
+	return m
 }
 
 // done lets go of a run's streams; empty ones serve another run.
@@ -248,7 +256,8 @@ func (c captures) close() {
 func (c captures) trim() (stdout, stderr int64, err error) {
 	stdout, err1 := c.out.trim()
 	stderr, err2 := c.err.trim()
-	err3 := c.marks.note([2]glance{c.out.now, c.err.now})
+	c.err.now.stream = 1
+	err3 := c.marks.note(c.out.now, c.err.now)
 	return stdout, stderr, errors.Join(err1, err2, err3)
 }
 

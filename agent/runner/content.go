@@ -13,7 +13,7 @@ import (
 // content is what a stream has left behind: a file that may still grow, or one
 // that was packed after the end.
 type content interface {
-	look() (glance, error)
+	look() (mark, error)
 	cut() (span, error)               // out of the middle
 	section(from, to int64) io.Reader // sections are read in order
 	Close() error
@@ -22,14 +22,15 @@ type content interface {
 // plain is a stream as its process writes it.
 type plain struct{ *os.File }
 
-func (p plain) look() (glance, error) { return lookAt(p.File) }
+func (p plain) look() (mark, error) { return lookAt(p.File) }
 
-func lookAt(file *os.File) (glance, error) {
+// lookAt sees how long a file is, and when it was written to last.
+func lookAt(file *os.File) (mark, error) {
 	info, err := file.Stat()
 	if err != nil {
-		return glance{}, err
+		return mark{}, err
 	}
-	return glance{info.Size(), info.ModTime()}, nil
+	return mark{length: info.Size(), at: info.ModTime()}, nil
 }
 
 func (p plain) cut() (span, error) { return findHole(p.File) }
@@ -72,8 +73,8 @@ const longestSkip = 4096
 // rewind goes to the last bytes, at the beginning of a line.
 func (t *tape) rewind(last int64) error {
 	now, err := t.look()
-	if err == nil && last > 0 && now.size > last {
-		t.at, t.skip = now.size-last, longestSkip
+	if err == nil && last > 0 && now.length > last {
+		t.at, t.skip = now.length-last, longestSkip
 	}
 	return err
 }
@@ -88,7 +89,7 @@ func (t *tape) play(end int64) error {
 	if err != nil {
 		return err
 	}
-	end, t.at = min(end, now.size), min(t.at, now.size) // cut short where there are no holes
+	end, t.at = min(end, now.length), min(t.at, now.length) // cut short where there are no holes
 	if err := t.copy(min(end, cut.from)); err != nil {
 		return err
 	}
@@ -158,6 +159,7 @@ func (t *tape) skipLine(end int64) error {
 type player struct {
 	tapes []*tape
 	lines *lines // that they are written as; nil: as they are
+	marks *marks // of a run that goes on; nil: it has ended
 }
 
 // replay plays what the marks know.
@@ -165,7 +167,7 @@ func (p *player) replay(all []mark) error {
 	for _, one := range all {
 		for _, t := range p.tapes {
 			if t.stream == one.stream {
-				if err := p.play(t, glance{one.length, one.at}); err != nil {
+				if err := p.play(t, one); err != nil {
 					return err
 				}
 			}
@@ -175,34 +177,29 @@ func (p *player) replay(all []mark) error {
 }
 
 // catchUp plays what has come since, and of two streams the one first that was
-// not written to for longer.
+// not written to for longer. The look counts for those who read it later, too.
 func (p *player) catchUp() error {
-	type fresh struct {
-		*tape
-		now glance
-	}
-	var all []fresh
+	var now []mark
 	for _, t := range p.tapes {
-		now, err := t.look()
+		one, err := t.look()
 		if err != nil {
 			return err
 		}
-		all = append(all, fresh{t, now})
+		one.stream = t.stream
+		now = append(now, one)
 	}
-	slices.SortStableFunc(all, func(a, b fresh) int { return a.now.at.Compare(b.now.at) })
-	for _, f := range all {
-		if err := p.play(f.tape, f.now); err != nil {
-			return err
-		}
+	if p.marks != nil {
+		_ = p.marks.note(now...) // else the next look of the run does
 	}
-	return nil
+	slices.SortStableFunc(now, func(a, b mark) int { return a.at.Compare(b.at) })
+	return p.replay(now)
 }
 
-func (p *player) play(t *tape, to glance) error {
+func (p *player) play(t *tape, to mark) error {
 	if p.lines != nil {
 		p.lines.at = to.at
 	}
-	return t.play(to.size)
+	return t.play(to.length)
 }
 
 // finish passes on what veils have kept.

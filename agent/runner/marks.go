@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,12 +24,6 @@ type mark struct {
 	at     time.Time
 }
 
-// glance is what one look at a stream sees.
-type glance struct {
-	size int64
-	at   time.Time // of the last write
-}
-
 // maxMarks is how many bytes the marks of one run may take on disk; about
 // three thousand fit. More of them cost the older half every second one.
 const maxMarks = 16 << 10
@@ -37,8 +32,10 @@ const maxMarks = 16 << 10
 // while there is one mark a stream, as with a short run: the times of the files
 // say the same.
 type marks struct {
-	path  string
-	first []mark // not in the file
+	path string
+
+	mu    sync.Mutex // who follows the run looks as well
+	first []mark     // not in the file
 	seen  [2]int64
 	noted [2]int64  // the lengths at the file's end
 	at    time.Time // the time at the file's end
@@ -62,21 +59,24 @@ func (m *marks) follow(all []mark, size int64) {
 	}
 }
 
-// note takes in what a look saw.
-func (m *marks) note(now [2]glance) error {
+// note takes in what a look saw, the stream first that was not written to for
+// longer.
+func (m *marks) note(now ...mark) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	slices.SortStableFunc(now, func(a, b mark) int { return a.at.Compare(b.at) })
 	var fresh []mark
 	again := m.size > 0
-	for stream, g := range now {
-		if g.size > m.seen[stream] {
-			fresh = append(fresh, mark{stream, g.size, g.at})
-			again = again || m.seen[stream] > 0
+	for _, one := range now {
+		if one.length > m.seen[one.stream] {
+			fresh = append(fresh, one)
+			again = again || m.seen[one.stream] > 0
 		}
-		m.seen[stream] = g.size // it may be less, where there are no holes
+		m.seen[one.stream] = one.length // it may be less, where there are no holes
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(fresh, func(a, b mark) int { return a.at.Compare(b.at) })
 	m.first = append(m.first, fresh...)
 	if !again {
 		return nil

@@ -182,11 +182,12 @@ func TestMarksAreBounded(t *testing.T) {
 		if _, err := p.out.size(); err != nil {
 			t.Fatal(err)
 		}
-		var now [2]glance
+		var now [2]mark
 		for i, end := range p.ends {
 			now[i], _ = lookAt(end)
+			now[i].stream = i
 		}
-		if err := p.marks.note(now); err != nil {
+		if err := p.marks.note(now[:]...); err != nil {
 			t.Fatal(err)
 		}
 	}

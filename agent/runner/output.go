@@ -50,6 +50,9 @@ func (r *Runner) Output(ctx context.Context, run fleet.RunID, view View) (io.Rea
 		defer stop()
 		p := r.newPlayer(writer, tapes, view)
 		defer p.close()
+		if view.Follow {
+			p.marks = r.marksOf(run)
+		}
 		writer.CloseWithError(p.run(ctx, known, view.Tail, ended))
 	}()
 	return stopping{reader, stop}, dropped, nil
@@ -165,6 +168,13 @@ func (r *Runner) dirOf(run fleet.RunID) string {
 		}
 	}
 	return ""
+}
+
+// marksOf returns the marks of a run that goes on, otherwise nil.
+func (r *Runner) marksOf(run fleet.RunID) *marks {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.marks[run]
 }
 
 // ended returns a channel that is closed when the run has ended.

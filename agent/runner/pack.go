@@ -206,7 +206,7 @@ func readLabel(file *os.File) (*packed, error) {
 	return p, nil
 }
 
-func (p *packed) look() (glance, error) { return glance{p.label.Size, p.written}, nil }
+func (p *packed) look() (mark, error) { return mark{length: p.label.Size, at: p.written}, nil }
 
 func (p *packed) cut() (span, error) { return span{p.label.From, p.label.To}, nil }
 

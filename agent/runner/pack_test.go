@@ -204,10 +204,10 @@ func FuzzPacked(f *testing.F) {
 		one := &tape{content: content, to: io.Discard}
 		defer one.Close()
 		now, err := one.look()
-		if err != nil || now.size > 1<<30 {
+		if err != nil || now.length > 1<<30 {
 			return
 		}
-		_ = one.play(now.size) // an error, or the text; no panic and no end that never comes
+		_ = one.play(now.length) // an error, or the text; no panic and no end that never comes
 	})
 }
 

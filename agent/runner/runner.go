@@ -105,8 +105,9 @@ type Runner struct {
 	unswept   int64                 // bytes of output since the last sweep of all
 	books     map[string]bool       // that hold outcomes which are not on disk yet
 
-	unpacked  map[string]bool      // directories of tasks that may have output to pack
-	unsettled map[fleet.RunID]bool // that have ended, and it is not known when that is on disk
+	marks     map[fleet.RunID]*marks // of the runs that go on
+	unpacked  map[string]bool        // directories of tasks that may have output to pack
+	unsettled map[fleet.RunID]bool   // that have ended, and it is not known when that is on disk
 }
 
 // handle is how a process is found again by a later agent.
@@ -189,6 +190,7 @@ func New(config Config) (*Runner, error) {
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1), packs: make(chan struct{}, 1),
 		keeps:    keeps{known: map[string]fleet.Keep{}},
+		marks:    map[fleet.RunID]*marks{},
 		unpacked: map[string]bool{}, unsettled: map[fleet.RunID]bool{},
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
 		forgotten: map[fleet.TaskID]bool{},
@@ -325,6 +327,7 @@ func (r *Runner) enter(run *fleet.Run) *companion {
 func (r *Runner) leave(c *companion) {
 	r.mu.Lock()
 	delete(r.running, c.run.ID)
+	delete(r.marks, c.run.ID)
 	r.touched[c.run.Task] = true
 	r.mu.Unlock()
 	close(c.over)
