@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,15 +17,22 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
+// ward is an agent with one task, and its collector.
+type ward struct {
+	*collector
+	cfg  Config
+	stop func() // ends the agent; what runs goes on
+}
+
 // given is an agent with a plan of one task, and of one order to run it where
-// it is manual. The function it returns stops what runs and ends the agent.
-func given(t *testing.T, task fleet.Task) (c *collector, end func()) {
+// it is manual.
+func given(t *testing.T, task fleet.Task) *ward {
 	t.Helper()
-	c = newCollector(t)
+	c := newCollector(t)
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
 	cfg.Collectors = []string{"http://" + c.address}
-	stop := startAgent(t, cfg)
+	w := &ward{c, cfg, startAgent(t, cfg)}
 	await(t, "a registration", c.hosts)
 	task.Where = fleet.Where{Labels: "*"}
 	plan := fleet.Plan{Host: c.host.ID, Index: 1, Assignments: []fleet.Assignment{{
@@ -37,12 +46,15 @@ func given(t *testing.T, task fleet.Task) (c *collector, end func()) {
 		}}
 	}
 	c.publish(plan)
-	return c, func() {
-		t.Helper()
-		c.publish(fleet.Plan{Host: c.host.ID, Index: 2})
-		c.look("nothing goes on", func(runs []api.LiveRun) bool { return len(runs) == 0 })
-		stop()
-	}
+	return w
+}
+
+// end stops what runs, and then the agent.
+func (w *ward) end() {
+	w.t.Helper()
+	w.publish(fleet.Plan{Host: w.host.ID, Index: 2})
+	w.look("nothing goes on", func(runs []api.LiveRun) bool { return len(runs) == 0 })
+	w.stop()
 }
 
 // look asks the agent what goes on until that is as it should be.
@@ -102,8 +114,8 @@ func TestADaemonWhoseProbeFailsIsStartedAgain(t *testing.T) {
 	path, ran := probe(t)
 	task := daemon(path, "exec sleep 1000")
 	task.Health = fleet.Health{HTTP: server.URL + "/health", Every: fleet.Duration(time.Second), Fail: 2, Start: fleet.Duration(time.Second)}
-	c, end := given(t, task)
-	defer end()
+	c := given(t, task)
+	defer c.end()
 	first := strings.TrimSpace(await(t, "the daemon", ran))
 	await(t, "a probe", asked)
 	c.look("it is healthy", func(runs []api.LiveRun) bool { return len(runs) == 1 && runs[0].Health == fleet.Healthy })
@@ -122,8 +134,8 @@ func TestADaemonThatUsesTooMuchMemoryIsStartedAgain(t *testing.T) {
 	path, ran := probe(t)
 	task := daemon(path, `x=$(head -c 80000000 /dev/zero | tr '\0' x); while sleep 1; do :; done`)
 	task.Restart.When = fleet.Excess{Memory: 50 << 20, For: fleet.Duration(time.Second)}
-	c, end := given(t, task)
-	defer end()
+	c := given(t, task)
+	defer c.end()
 	run := c.ended(strings.TrimSpace(await(t, "the daemon", ran)))
 	if run.Reason != fleet.RanUsage || !strings.Contains(run.Detail, "of memory, and used more than 50MiB in every look for 1s") {
 		t.Errorf("%+v", run)
@@ -139,8 +151,8 @@ func TestARunThatStallsIsAttemptedAgainFromItsCheckpoint(t *testing.T) {
 	task.On, task.Restart = fleet.Trigger{Manual: true}, fleet.Restart{}
 	task.Limits.Stall = fleet.Duration(4 * time.Second)
 	task.Retry = fleet.Retry{Attempts: 2, Base: fleet.Duration(time.Millisecond)}
-	c, end := given(t, task)
-	defer end()
+	c := given(t, task)
+	defer c.end()
 	first := strings.TrimSpace(await(t, "the run", ran))
 	c.look("its progress is shown", func(runs []api.LiveRun) bool {
 		return len(runs) == 1 && string(runs[0].Run) == first && runs[0].Beat != nil &&
@@ -155,6 +167,43 @@ func TestARunThatStallsIsAttemptedAgainFromItsCheckpoint(t *testing.T) {
 		t.Errorf("given the checkpoint %q", checkpoint)
 	}
 	if run := c.ended(id); !run.Succeeded() || run.Attempt != 2 {
+		t.Errorf("%+v", run)
+	}
+}
+
+// TestANewAgentKnowsHowFarARunIs: also what it said while there was none. The
+// probe is a program, and counts once the command says that it is ready.
+func TestANewAgentKnowsHowFarARunIs(t *testing.T) {
+	path, ran := probe(t)
+	dir := t.TempDir()
+	task := daemon(path, `echo "PROGRESS 10 starting" >&3; while [ ! -e go ]; do sleep 0.1; done
+		echo "PROGRESS 20 serving" >&3; echo READY >&3; echo ready 1<> `+path+`; exec sleep 1000`)
+	task.Run.Dir = dir
+	task.Health = fleet.Health{Exec: []string{"/bin/sh", "-c", "test -e ill && echo it hurts && exit 3 || exit 0"}, Every: fleet.Duration(time.Second), Fail: 1, Start: fleet.Duration(time.Hour)}
+	c := given(t, task)
+	first := strings.TrimSpace(await(t, "the daemon", ran))
+	at := func(percent float64, message string) func(runs []api.LiveRun) bool {
+		return func(runs []api.LiveRun) bool {
+			return len(runs) == 1 && string(runs[0].Run) == first && runs[0].Progress != nil && *runs[0].Progress == percent && runs[0].Message == message
+		}
+	}
+	c.look("it is at 10 percent", at(10, "starting"))
+	c.stop()
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the command's word that it is ready", ran)
+	c.stop = startAgent(t, c.cfg)
+	c.look("it is at 20 percent", at(20, "serving"))
+	c.look("it is healthy", func(runs []api.LiveRun) bool { return runs[0].Ready && runs[0].Health == fleet.Healthy })
+	if err := os.WriteFile(filepath.Join(dir, "ill"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := c.ended(first)
+	if err := os.Remove(filepath.Join(dir, "ill")); err != nil {
+		t.Fatal(err)
+	}
+	if run.Reason != fleet.RanUnhealthy || !strings.Contains(run.Detail, "exit code 3") || !strings.Contains(run.Detail, "it hurts") {
 		t.Errorf("%+v", run)
 	}
 }
