@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -162,6 +163,7 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 		return nil
 	})
 
+	c.silentLogs()
 	if sent := wire.text(); !strings.Contains(sent, "is not a list of") {
 		t.Error("the line that is no job is not among what was sent")
 	} else {
@@ -208,6 +210,45 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 	}
 	out := c.must(binary(t, "fleetcron-agent"), "scan", "--masked", "--state-dir", c.dir+"/a1", "--root", c.dir+"/root1", "-o", "json")
 	c.silent("scan --masked", out)
+}
+
+// silentLogs reads output: of the run that failed, and of one that says a secret
+// in two pieces while somebody follows it.
+func (c *cluster) silentLogs() {
+	c.t.Helper()
+	on := filepath.Join(c.dir, "on")
+	if err := syscall.Mkfifo(on, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	half := len(canary) / 2
+	run := c.begun("pieces", fmt.Sprintf("echo %s; printf 'connect with --password '; read x < %s; printf %s; read x < %[2]s; echo %[4]s1; cat %[5]s/says", plain, on, canary[:half], canary[half:], c.dir))
+	lines, stop := c.follow("logs", string(run), "-f")
+	defer stop()
+	lines.Scan()
+	followed := lines.Text() + "\n"
+	for range 2 { // each piece was seen and judged before the next comes
+		if err := os.WriteFile(on, []byte("\n"), 0); err != nil {
+			c.t.Fatal(err)
+		}
+		c.eventually("a look at the output", func(ctx context.Context) error {
+			return c.client.Output(ctx, run, "stdout", io.Discard)
+		})
+	}
+	for lines.Scan() {
+		followed += lines.Text() + "\n"
+	}
+	if strings.Count(followed, "<redacted:") != 2 {
+		c.t.Errorf("followed: %q", followed)
+	}
+	c.silent("fleetctl logs -f", followed)
+	for _, name := range []string{"fails", string(run)} {
+		for _, flags := range [][]string{nil, {"-t"}, {"--raw"}, {"--stderr"}, {"--tail", "100"}} {
+			out, _ := c.fleetctl(append([]string{"logs", name}, flags...)...)
+			if strings.Contains(out, canary) || strings.Contains(out, canary[half:]) {
+				c.t.Errorf("fleetctl logs %s %v tells a secret: %q", name, flags, out)
+			}
+		}
+	}
 }
 
 // snapshotOf writes down everything in a ledger that no collector holds.
@@ -297,9 +338,8 @@ func (c *cluster) silentAPI() {
 
 var hrefs = regexp.MustCompile(`href="(/[^"#]*)`)
 
-// silentWeb follows every link of the web page but those to the output of runs,
-// which is not kept by any collector: it comes from the host, as it is, when
-// somebody asks for it.
+// silentWeb follows every link of the web page, those to the output of runs as
+// well.
 func (c *cluster) silentWeb() {
 	base := fmt.Sprintf("http://127.%d.0.1:7780", c.net)
 	seen, todo := map[string]bool{"/": true}, []string{"/"}
@@ -310,7 +350,7 @@ func (c *cluster) silentWeb() {
 		all.WriteString(text)
 		for _, link := range hrefs.FindAllStringSubmatch(text, -1) {
 			path := strings.ReplaceAll(link[1], "&amp;", "&")
-			if !seen[path] && !strings.HasPrefix(path, "/assets") && !strings.HasPrefix(path, "/runs/") {
+			if !seen[path] && !strings.HasPrefix(path, "/assets") {
 				seen[path] = true
 				todo = append(todo, path)
 			}
