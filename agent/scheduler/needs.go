@@ -12,8 +12,8 @@ import (
 // it needs, and those that need it.
 type shown struct {
 	phase   fleet.Phase
-	healthy bool
-	here    bool // there is an instance
+	up      bool // there is an instance that does its work
+	here    bool // there is one
 	leaving bool // which goes
 }
 
@@ -35,9 +35,47 @@ func (t *task) needs() []fleet.TaskID {
 // task may be started.
 func (t *task) isUp() bool {
 	u := t.up
-	asked := t.assignment != nil && !t.assignment.Task.Health.IsZero()
-	return len(t.running) > 0 && u.leaving == "" && t.uncancelled() && u.waits == "" &&
-		(!asked || u.healthy == fleet.Healthy)
+	return len(t.running) > 0 && !u.fresh && u.Leaving == "" && t.uncancelled() && u.waits == "" &&
+		(!t.probed() || u.healthy == fleet.Healthy)
+}
+
+// probed reports whether the task says how its health is found out.
+func (t *task) probed() bool {
+	return t.assignment != nil && !t.assignment.Task.Health.IsZero()
+}
+
+// comesUp reports whether this step begins an instance that will do its work.
+func (t *task) comesUp() bool { return t.up.fresh && !t.probed() }
+
+// settleFresh takes the instances for up that the step before began: only now
+// that is done. What needs them is begun after them.
+func (s *State) settleFresh(now time.Time) {
+	for _, t := range s.fresh {
+		if t.up != nil {
+			t.up.fresh = false
+			s.showNeighbours(now, t)
+		}
+	}
+	s.fresh = s.fresh[:0]
+}
+
+// freshNeeded reports whether somebody waits for the next step, in which what
+// this one begins is up.
+func (s *State) freshNeeded() bool {
+	return slices.ContainsFunc(s.fresh, func(t *task) bool {
+		return t.up != nil && t.comesUp() && slices.ContainsFunc(s.needers[t.id], func(id fleet.TaskID) bool {
+			d := s.tasks[id]
+			return d != nil && len(d.running) == 0
+		})
+	})
+}
+
+// soon reports whether t waits for nothing but instances that this step begins.
+func (s *State) soon(t *task) bool {
+	return !slices.ContainsFunc(t.needs(), func(id fleet.TaskID) bool {
+		need := s.tasks[id]
+		return need == nil || !need.planned || need.up == nil || !need.isUp() && !need.comesUp()
+	})
 }
 
 // unmet says what t waits for before it may be started; empty: for nothing.
@@ -68,6 +106,8 @@ func (s *State) notUp(t *task, id fleet.TaskID) string {
 		return name + ", which is neither a daemon nor kept up"
 	case need.isUp():
 		return ""
+	case need.comesUp():
+		return name + ", which begins now"
 	case need.up.shown.phase == fleet.PhaseRunning:
 		return name + ", which is not healthy yet"
 	case need.up.shown.phase == "":
@@ -110,7 +150,7 @@ func (s *State) leaveFirst(t *task) []string {
 	var names []string
 	for _, id := range s.needers[t.id] {
 		d := s.tasks[id]
-		if d == nil || d.up == nil || len(d.running) == 0 || d.up.leaving == "" && d.uncancelled() || s.reaches(t, id) {
+		if d == nil || d.up == nil || len(d.running) == 0 || d.up.Leaving == "" && d.uncancelled() || s.reaches(t, id) {
 			continue
 		}
 		name := id.Name()
@@ -147,8 +187,8 @@ func (s *State) showNeighbours(now time.Time, t *task) {
 	}
 	phase, _ := s.phase(now, t)
 	is := shown{
-		phase: phase, healthy: t.up.healthy == fleet.Healthy, here: len(t.running) > 0,
-		leaving: t.up.leaving != "" || !t.uncancelled(),
+		phase: phase, up: t.isUp(), here: len(t.running) > 0,
+		leaving: t.up.Leaving != "" || !t.uncancelled(),
 	}
 	if is == t.up.shown {
 		return

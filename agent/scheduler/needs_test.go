@@ -11,6 +11,14 @@ func needing(name string, needs ...string) fleet.Assignment {
 	return daemon(func(t *fleet.Task) { t.Name, t.Needs = name, needs })
 }
 
+// up brings app and db up, which it needs.
+func (s *story) up(app, db fleet.Assignment) {
+	s.t.Helper()
+	s.sees("12:00:00", plan(app, db), "begin 12:00:00 db",
+		"app stands waiting since 12:00:00: for db, which begins now", "db stands running since 12:00:00", "wake 12:00:00")
+	s.sees("12:00:00", Tick{}, "begin 12:00:00 app", "app stands running since 12:00:00")
+}
+
 // crashed is the event that the n-th run begun, one of the task, exited with 1.
 func (s *story) crashed(n int, name string) RunEnded {
 	e := s.exits(n, 1)
@@ -22,8 +30,7 @@ func TestNeeds(t *testing.T) {
 	t.Run("start in order, stop in reverse", func(t *testing.T) {
 		app, db := needing("app", "db"), needing("db")
 		s := tell(t, "12:00:00")
-		s.sees("12:00:00", plan(app, db), "begin 12:00:00 db", "begin 12:00:00 app",
-			"app stands running since 12:00:00", "db stands running since 12:00:00")
+		s.up(app, db)
 		s.sees("12:01:00", plan(), "app cancel: the task is no longer assigned to this host",
 			"app stands stopping since 12:01:00: the task is no longer assigned to this host",
 			"db stands stopping since 12:01:00: the task is no longer assigned to this host; app stops first")
@@ -37,8 +44,7 @@ func TestNeeds(t *testing.T) {
 	t.Run("one that is stopped alone does not wait, nor pull others along", func(t *testing.T) {
 		app, db := needing("app", "db"), needing("db")
 		s := tell(t, "12:00:00")
-		s.sees("12:00:00", plan(app, db), "begin 12:00:00 db", "begin 12:00:00 app",
-			"app stands running since 12:00:00", "db stands running since 12:00:00")
+		s.up(app, db)
 		stop := fleet.Order{ID: "o1", Kind: fleet.OrderStop, Task: "default/db", Expires: noon.AddDate(0, 0, 1), By: "bob"}
 		s.sees("12:01:00", PlanChanged{Assignments: []fleet.Assignment{app, db}, Orders: []fleet.Order{stop}},
 			"did o1", "db cancel: stopped by bob", "db stands stopping since 12:01:00: stopped by bob")
@@ -49,9 +55,11 @@ func TestNeeds(t *testing.T) {
 		start.ID, start.Kind = "o2", fleet.OrderStart
 		s.sees("12:01:10", PlanChanged{Assignments: []fleet.Assignment{app, db}, Orders: []fleet.Order{start}},
 			"did o2", "begin 12:01:10 db: started again 9s after it was stopped by bob, as bob asked",
+			"app stands waiting since 12:01:03: for db, which begins now",
+			"db stands running since 12:01:10: started again 9s after it was stopped by bob, as bob asked", "wake 12:01:10")
+		s.sees("12:01:10", Tick{},
 			"begin 12:01:10 app: started again 8s after exit 1, it waited: for db, which is in phase stopped; restart 1",
-			"app stands running since 12:01:10, 1 restarts: started again 8s after exit 1, it waited: for db, which is in phase stopped; restart 1",
-			"db stands running since 12:01:10: started again 9s after it was stopped by bob, as bob asked", "wake 12:11:10")
+			"app stands running since 12:01:10, 1 restarts: started again 8s after exit 1, it waited: for db, which is in phase stopped; restart 1", "wake 12:11:10")
 	})
 	t.Run("health of what is needed, and what it waits for", func(t *testing.T) {
 		app, db := needing("app", "db"), needing("db")
@@ -81,9 +89,11 @@ func TestNeeds(t *testing.T) {
 		job.Generation, job.Task.On = 2, fleet.Trigger{Daemon: true}
 		s.sees("12:00:10", plan(needing("app", "db", "job"), needing("db"), job, other),
 			"begin 12:00:10 db", "begin 12:00:10 job",
+			"app stands waiting since 12:00:00: for db, which begins now, and for job, which begins now",
+			"db stands running since 12:00:10", "job stands running since 12:00:10", "wake 12:00:10")
+		s.sees("12:00:10", Tick{},
 			"begin 12:00:10 app: started, it waited: for db, which is not given to this host, and for job, which is neither a daemon nor kept up",
-			"app stands running since 12:00:10: started, it waited: for db, which is not given to this host, and for job, which is neither a daemon nor kept up",
-			"db stands running since 12:00:10", "job stands running since 12:00:10")
+			"app stands running since 12:00:10: started, it waited: for db, which is not given to this host, and for job, which is neither a daemon nor kept up")
 	})
 	t.Run("around in a circle", func(t *testing.T) {
 		s := tell(t, "12:00:00")
@@ -107,8 +117,7 @@ func TestNeeds(t *testing.T) {
 	t.Run("a restart of both goes down in reverse and up in order", func(t *testing.T) {
 		app, db := needing("app", "db"), needing("db")
 		s := tell(t, "12:00:00")
-		s.sees("12:00:00", plan(app, db), "begin 12:00:00 db", "begin 12:00:00 app",
-			"app stands running since 12:00:00", "db stands running since 12:00:00")
+		s.up(app, db)
 		app.Generation, app.Task.Run.User = 2, "web"
 		db.Generation, db.Task.Run.User = 2, "web"
 		s.sees("12:01:00", plan(app, db), "app cancel: the task was changed",
@@ -116,15 +125,16 @@ func TestNeeds(t *testing.T) {
 		s.sees("12:01:01", s.crashed(1, "app"), "db cancel: the task was changed",
 			"app stands waiting since 12:01:01: for db, which is in phase stopping", "db stands stopping since 12:01:00: the task was changed")
 		s.sees("12:01:02", s.crashed(0, "db"), "begin 12:01:02 db: started again 0s after it was stopped: the task was changed",
+			"app stands waiting since 12:01:01: for db, which begins now",
+			"db stands running since 12:01:02: started again 0s after it was stopped: the task was changed", "wake 12:01:02")
+		s.sees("12:01:02", Tick{},
 			"begin 12:01:02 app: started again 1s after it was stopped: the task was changed, it waited: for db, which is in phase stopping",
-			"app stands running since 12:01:02: started again 1s after it was stopped: the task was changed, it waited: for db, which is in phase stopping",
-			"db stands running since 12:01:02: started again 0s after it was stopped: the task was changed")
+			"app stands running since 12:01:02: started again 1s after it was stopped: the task was changed, it waited: for db, which is in phase stopping")
 	})
 	t.Run("wished back before it was its turn to stop, it stays", func(t *testing.T) {
 		app, db := needing("app", "db"), needing("db")
 		s := tell(t, "12:00:00")
-		s.sees("12:00:00", plan(app, db), "begin 12:00:00 db", "begin 12:00:00 app",
-			"app stands running since 12:00:00", "db stands running since 12:00:00")
+		s.up(app, db)
 		s.sees("12:01:00", plan(), "app cancel: the task is no longer assigned to this host",
 			"app stands stopping since 12:01:00: the task is no longer assigned to this host",
 			"db stands stopping since 12:01:00: the task is no longer assigned to this host; app stops first")

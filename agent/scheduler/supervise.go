@@ -12,13 +12,17 @@ import (
 // is wanted of it, and how it fared. What is exported outlives the agent, in the
 // task's memo.
 type upkeep struct {
-	Generation uint64    `json:"generation"`        // that the rest is about
-	Made       string    `json:"made,omitempty"`    // a fingerprint of what the last instance was made of
-	Startup    time.Time `json:"startup,omitzero"`  // of a startup task: the startup that it came with; zero: none yet
-	Stopped    string    `json:"stopped,omitempty"` // a person stopped it, in these words
-	Replace    *replace  `json:"replace,omitempty"` // a person wants another instance in place of one
-	GaveUp     string    `json:"gave_up,omitempty"` // it is in a crash loop, for this reason
-	Done       bool      `json:"done,omitempty"`    // it ended, and its policy wants no more
+	Generation uint64      `json:"generation"`        // that the rest is about
+	Made       string      `json:"made,omitempty"`    // a fingerprint of what the last instance was made of
+	Startup    time.Time   `json:"startup,omitzero"`  // of a startup task: the startup that it came with; zero: none yet
+	Past       time.Time   `json:"past,omitzero"`     // the startup that passed before the host had it
+	Run        fleet.RunID `json:"run,omitempty"`     // of the instance
+	Began      time.Time   `json:"began,omitzero"`    // when it did, by the clock as it is now
+	Stopped    string      `json:"stopped,omitempty"` // a person stopped it, in these words
+	Replace    *replace    `json:"replace,omitempty"` // a person wants another instance in place of one
+	Leaving    string      `json:"leaving,omitempty"` // why the instance must go; it is stopped when those that need it are
+	GaveUp     string      `json:"gave_up,omitempty"` // it is in a crash loop, for this reason
+	Done       bool        `json:"done,omitempty"`    // it ended, and its policy wants no more
 
 	Restarts int           `json:"restarts,omitempty"`
 	Starts   []time.Time   `json:"starts,omitempty"` // those that count for giving up, oldest first
@@ -34,8 +38,10 @@ type upkeep struct {
 	Held  string      `json:"held,omitempty"` // why it was down beyond its backoff since it ended
 
 	made      string            // a fingerprint of what the task says now
-	leaving   string            // why the instance must go; it is stopped when those that need it are
+	left      string            // that, as the agent before had it
 	condemned string            // why the instance was stopped for what it did
+	watched   time.Time         // since when this agent sees it
+	fresh     bool              // this step begins the instance
 	waits     string            // what the instance waits for before it becomes a process
 	detail    string            // how it came that the instance was started
 	healthy   fleet.HealthState // of the instance
@@ -111,7 +117,7 @@ func (s *State) keepUp(now time.Time) (changed bool) {
 func (s *State) intend(now time.Time, t *task) {
 	u := t.up
 	if len(t.running) == 0 {
-		u.leaving = ""
+		u.Leaving = ""
 		return
 	}
 	why := s.unwanted(now, t)
@@ -123,7 +129,7 @@ func (s *State) intend(now time.Time, t *task) {
 		why = "the task was changed"
 	}
 	if why != "" || t.uncancelled() {
-		u.leaving = why // one that is being stopped already goes, whatever is wished by now
+		u.Leaving = why // one that is being stopped already goes, whatever is wished by now
 	}
 }
 
@@ -131,9 +137,10 @@ func (s *State) intend(now time.Time, t *task) {
 func (s *State) move(now time.Time, t *task) {
 	u := t.up
 	switch {
-	case len(t.running) > 0 && u.leaving != "":
-		if len(s.leaveFirst(t)) == 0 {
-			s.cancelAll(now, t, u.leaving)
+	case len(t.running) > 0 && u.Leaving != "":
+		if len(s.leaveFirst(t)) == 0 && t.uncancelled() {
+			s.noteUpkeep(t) // first: if this agent dies, the next one knows that it did not end by itself
+			s.cancelAll(now, t, u.Leaving)
 		}
 	case len(t.running) > 0:
 		s.forgive(now, t)
@@ -143,11 +150,13 @@ func (s *State) move(now time.Time, t *task) {
 	}
 }
 
-// forgive forgets the restarts of an instance that has been up for long enough.
+// forgive forgets the restarts of an instance that has been up for long enough. Of
+// one that an earlier agent left nobody can say so before this one has seen it for
+// as long: it may have ended, and the news of it be under way.
 func (s *State) forgive(now time.Time, t *task) {
 	u := t.up
 	_, _, reset := paces(&t.assignment.Task.Restart)
-	if t.restless() && now.Sub(t.running[0].began) >= reset {
+	if t.restless() && now.Sub(u.watched) >= reset {
 		u.Restarts, u.Wait = 0, 0
 	}
 }
@@ -249,7 +258,7 @@ func (s *State) upkeepWake(now time.Time, t *task) time.Time {
 		soonest(t.restartAt(now))
 	} else if t.restless() {
 		_, _, reset := paces(&t.assignment.Task.Restart)
-		soonest(t.running[0].began.Add(reset))
+		soonest(t.up.watched.Add(reset))
 	}
 	return at
 }

@@ -17,9 +17,13 @@ func (s *State) fell(now time.Time, t *task, over running, run *fleet.Run) {
 		return // there were several, from before it was supervised; or nothing follows
 	}
 	u := t.up
-	leaving, condemned := u.leaving, u.condemned
-	u.leaving, u.condemned, u.waits, u.detail, u.healthy, u.answer = "", "", "", "", "", ""
-	u.Replace, u.Held, u.away = nil, "", s.before(over, run)
+	leaving, condemned := u.Leaving, u.condemned
+	if leaving == "" && run.Cancelled {
+		leaving = u.left
+	}
+	u.Leaving, u.left, u.condemned, u.waits, u.detail, u.healthy, u.answer = "", "", "", "", "", "", ""
+	u.Began = time.Time{}
+	u.Run, u.Replace, u.Held, u.away = "", nil, "", u.before(over, run) && run.Ended.Before(s.life.Started)
 	u.Ended = endOf(now, run)
 	if leaving != "" {
 		u.End = "it was stopped: " + leaving
@@ -48,7 +52,7 @@ func endOf(now time.Time, run *fleet.Run) time.Time {
 func (s *State) follow(now time.Time, t *task, over running, run *fleet.Run, failed bool) {
 	u, r := t.up, &t.assignment.Task.Restart
 	base, most, reset := paces(r)
-	if s.upFor(now, over, run) >= reset {
+	if t.upFor(now, over, run) >= reset {
 		u.Restarts, u.Wait = 0, 0
 	}
 	ran := run.State == fleet.RunRan || run.State == fleet.RunUnknown || run.State == fleet.RunMissed
@@ -81,17 +85,17 @@ func (s *State) follow(now time.Time, t *task, over running, run *fleet.Run, fai
 
 // upFor is how long the instance was up. One that ended while no agent ran is
 // measured by what was noted of it.
-func (s *State) upFor(now time.Time, over running, run *fleet.Run) time.Duration {
-	if run.Started != nil && s.before(over, run) {
-		return run.Ended.Sub(*run.Started)
+func (t *task) upFor(now time.Time, over running, run *fleet.Run) time.Duration {
+	if t.up.before(over, run) {
+		return run.Ended.Sub(over.began)
 	}
 	return now.Sub(over.began)
 }
 
-// before reports whether the run of an earlier agent ended before this one
-// started.
-func (s *State) before(over running, run *fleet.Run) bool {
-	return over.due.Assignment == nil && run.Ended != nil && run.Ended.Before(s.life.Started)
+// before reports whether the run of an earlier agent ended before this one saw
+// it.
+func (u *upkeep) before(over running, run *fleet.Run) bool {
+	return over.due.Assignment == nil && run.Ended != nil && run.Ended.Before(u.watched)
 }
 
 // ending says how an instance ended, in words that follow "after".
@@ -105,6 +109,8 @@ func ending(run *fleet.Run, condemned string) string {
 	switch {
 	case condemned != "":
 		return condemned
+	case run.State == fleet.RunUnknown && run.Reason == "":
+		return "an end that no agent noted"
 	case run.State == fleet.RunUnknown:
 		return "an end that nobody saw (" + string(run.Reason) + ")"
 	case run.State == fleet.RunSkipped, run.State == fleet.RunMissed:
@@ -194,7 +200,7 @@ func (s *State) shift(by time.Duration) {
 			continue
 		}
 		u := t.up
-		for _, at := range []*time.Time{&u.Restart, &u.Ended} {
+		for _, at := range []*time.Time{&u.Restart, &u.Ended, &u.Began, &u.watched} {
 			if !at.IsZero() {
 				*at = at.Add(by)
 			}

@@ -44,7 +44,10 @@ func (s *State) want(t *task, o fleet.Order) {
 	u.anew()
 	u.Stopped, u.Done, u.Asked = "", false, person(o)
 	if !on.Daemon && u.Startup.IsZero() {
-		u.Startup = later(s.life.startup(on.Startup), s.life.Started)
+		u.Startup = s.life.startup(on.Startup)
+		if u.Startup.IsZero() {
+			u.Startup = s.life.Started
+		}
 	}
 }
 

@@ -36,7 +36,9 @@ func (s *State) report(now time.Time, t *task) {
 		u.Phase, u.Since = is.Phase, now
 	}
 	is.Since = u.Since
-	u.hold(is.Phase, is.Detail)
+	if is.Phase != fleet.PhaseWaiting || s.down(now, t) != nil || !s.soon(t) {
+		u.hold(is.Phase, is.Detail)
+	}
 	s.stand(now, t, is)
 	s.noteUpkeep(t)
 	s.arm(now, t)
@@ -46,7 +48,7 @@ func (s *State) report(now time.Time, t *task) {
 func (s *State) phase(now time.Time, t *task) (fleet.Phase, string) {
 	u := t.up
 	switch {
-	case len(t.running) > 0 && (u.leaving != "" || !t.uncancelled()):
+	case len(t.running) > 0 && (u.Leaving != "" || !t.uncancelled()):
 		return fleet.PhaseStopping, s.farewell(t)
 	case len(t.running) > 0 && u.waits != "":
 		return fleet.PhaseWaiting, u.waits
@@ -65,7 +67,7 @@ func (s *State) phase(now time.Time, t *task) (fleet.Phase, string) {
 // farewell says why an instance goes, and for which others it still waits.
 func (s *State) farewell(t *task) string {
 	u := t.up
-	why := u.leaving
+	why := u.Leaving
 	if why == "" {
 		why = u.condemned
 	}
@@ -109,8 +111,13 @@ func (s *State) recallUpkeep(t *task) *upkeep {
 	} else if len(t.running) > 0 && t.running[0].generation == t.assignment.Generation {
 		u.Made = fingerprint(&t.assignment.Task)
 	}
+	u.left, u.Leaving = u.Leaving, ""
 	if len(t.running) > 0 {
-		u.Phase, u.Since = fleet.PhaseRunning, t.running[0].began
+		r := &t.running[0]
+		u.Phase, u.Since = fleet.PhaseRunning, r.began
+		if u.Run == r.id && !u.Began.IsZero() {
+			r.began = wall(u.Began) // the clock may have been set since
+		}
 		if u.Replace != nil && u.Replace.Run != t.running[0].id {
 			u.Replace = nil
 		}

@@ -40,9 +40,11 @@ func (s *State) launch(now time.Time, t *task, due Due) {
 	if most := t.assignment.Task.Restart.GiveUp; most.Times > 0 {
 		u.Starts = append(u.recent(now, most), now)
 	}
-	u.Made, u.Asked, u.Replace, u.Restart = u.made, "", nil, time.Time{}
+	u.Began = now
+	u.Run, u.Made, u.Asked, u.Replace, u.Restart = due.Run, u.made, "", nil, time.Time{}
 	u.Ended, u.End, u.Held, u.away = time.Time{}, "", "", false
-	u.detail = due.Detail
+	u.detail, u.watched, u.fresh = due.Detail, now, true
+	s.fresh = append(s.fresh, t)
 	u.Phase, u.Since = fleet.PhaseRunning, now
 	s.noteUpkeep(t)
 	s.start(now, t, due)
@@ -116,6 +118,7 @@ func (s *State) supervise(now time.Time, t *task, entered bool) {
 	}
 	if t.up == nil {
 		t.up = s.recallUpkeep(t)
+		t.up.watched = now
 		s.drop(now, t, fleet.SkippedCancelled, keptUp) // nobody would let it in any more
 		s.giveUpAttempts(now, t, fleet.SkippedCancelled, keptUp)
 	}
@@ -128,6 +131,10 @@ func (s *State) supervise(now time.Time, t *task, entered bool) {
 	}
 	s.come(t, entered)
 	s.touch(t)
+	if u.Run != "" && len(t.running) == 0 {
+		// It ended, or was not even begun, and that agent did not live to note it.
+		s.fell(now, t, running{began: now}, &fleet.Run{State: fleet.RunUnknown, Cancelled: u.left != ""})
+	}
 }
 
 // keptUp is why nothing is left of what was due before.
@@ -139,11 +146,13 @@ func (s *State) come(t *task, entered bool) {
 	u, on := t.up, &t.assignment.Task.On
 	at := s.life.startup(on.Startup)
 	switch {
-	case on.Daemon || at.IsZero() || u.Startup.Equal(at):
+	case on.Daemon || at.IsZero() || u.Startup.Equal(at) || u.Past.Equal(at):
 	case !entered && !u.Startup.IsZero():
 		u.Startup = at // the trigger was changed, it has come all the same
-	case !u.Startup.IsZero(), s.life.known(t.assignment, at, s.stored):
+	case entered && (!u.Startup.IsZero() || s.hadAt(t, at)):
 		u.Startup, u.Done = at, false
+	default:
+		u.Past = at // which the next agent could not tell
 	}
 }
 
@@ -156,12 +165,6 @@ func (l *Life) startup(which fleet.Startup) time.Time {
 		return l.BootSeen
 	}
 	return time.Time{}
-}
-
-// known reports whether a task was there at a startup: it was accepted before,
-// or the plan of the agent whose start it was had it.
-func (l *Life) known(a *fleet.Assignment, at time.Time, stored bool) bool {
-	return !wall(a.Since).After(at) || stored && at.Equal(l.Started)
 }
 
 // anew forgets how past instances fared.

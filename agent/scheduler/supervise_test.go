@@ -426,6 +426,15 @@ func TestSupervisedStartup(t *testing.T) {
 		s.sees("12:04:00", p, "begin 12:04:00: started, it waited: for the next boot of the host",
 			"stands running since 12:04:00: started, it waited: for the next boot of the host")
 	})
+	t.Run("also one that the host came to match later", func(t *testing.T) {
+		s := tell(t, "12:00:00")
+		life(s, "12:00:00", "11:00:00")
+		s.sees("12:00:00", plan())
+		p := startup(fleet.StartupBoot, 1, noon.AddDate(0, -1, 0))
+		s.sees("12:02:00", p, "stands waiting since 12:02:00: for the next boot of the host")
+		life(s, "12:03:00", "11:00:00")
+		s.sees("12:03:00", p, "stands waiting since 12:02:00: for the next boot of the host")
+	})
 	t.Run("or for a person", func(t *testing.T) {
 		s := tell(t, "12:00:00")
 		p := startup(fleet.StartupAgent, 1, noon.Add(time.Minute))
