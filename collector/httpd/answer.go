@@ -50,6 +50,8 @@ func writeReply(w http.ResponseWriter, r *request, out any) error {
 	switch value := out.(type) {
 	case api.TaskView:
 		header.Set("ETag", api.ETag(value.Index))
+	case fleet.CalendarRecord:
+		header.Set("ETag", api.ETag(value.Index))
 	case fleet.TaskRecord:
 		header.Set("ETag", api.ETag(value.Index))
 		if r.Method != http.MethodPatch && value.Changed.Equal(value.Created) {

@@ -14,43 +14,52 @@ import (
 )
 
 // maxAnswer is how much of an agent's answer to a short question is read.
-const maxAnswer = 1 << 20
+const maxAnswer = 8 << 20
 
-// diff asks the host itself, here if it polls here, else through the collector
-// that it polls, unless another one has asked this one.
+// diff asks the host what an adoption would change.
 func (s *Server) diff(ctx context.Context, wish *fleet.Adoption, passed bool) (api.JobDiff, error) {
-	if s.desk.polls(wish.Host) {
-		text, err := s.askShort(ctx, wish.Host, api.Ask{Adopt: wish})
-		if err != nil {
-			return api.JobDiff{}, err
-		}
-		return readDiff(text)
-	}
-	if passed {
-		return api.JobDiff{}, quietHost(wish.Host)
-	}
-	peers, err := s.peerURLs()
+	query := api.Values(diffIn{Task: wish.Task, Force: wish.Force})
+	text, err := s.askHost(ctx, wish.Host, api.Ask{Adopt: wish}, passed, "jobs/"+string(wish.Job.ID)+"/diff", query)
 	if err != nil {
 		return api.JobDiff{}, err
 	}
+	return readAnswer[api.JobDiff](text)
+}
+
+// askHost asks the host itself, here if it polls here, else through the
+// collector that it polls, unless another one has asked this one. There the
+// question is asked by a GET of way below the host's path.
+func (s *Server) askHost(ctx context.Context, host fleet.HostID, question api.Ask, passed bool, way string, query url.Values) ([]byte, error) {
+	if s.desk.polls(host) {
+		return s.askShort(ctx, host, question)
+	}
+	if passed {
+		return nil, quietHost(host)
+	}
+	peers, err := s.peerURLs()
+	if err != nil {
+		return nil, err
+	}
 	for _, target := range peers {
-		if diff, err := s.diffThere(ctx, target, wish); err == nil {
-			return diff, nil
+		address := target.JoinPath(api.HostPath(string(host)), way)
+		address.RawQuery = query.Encode()
+		if text, err := s.askThere(ctx, address); err == nil {
+			return text, nil
 		}
 	}
-	return api.JobDiff{}, quietHost(wish.Host)
+	return nil, quietHost(host)
 }
 
 func quietHost(host fleet.HostID) error {
 	return fleet.Errorf(fleet.Unavailable, "host %s does not answer", host).WithCode(api.CodeSilent).WithHint("fleetctl hosts")
 }
 
-func readDiff(text []byte) (api.JobDiff, error) {
-	var diff api.JobDiff
-	if err := json.Unmarshal(text, &diff); err != nil {
-		return diff, &fleet.Error{Kind: fleet.Unavailable, Code: api.CodeSilent, Message: "the host's answer cannot be read: its agent may be older than this collector", Err: err}
+// readAnswer reads what an agent answered.
+func readAnswer[T any](text []byte) (answer T, err error) {
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return answer, &fleet.Error{Kind: fleet.Unavailable, Code: api.CodeSilent, Message: "the host's answer cannot be read: its agent may be older than this collector", Err: err}
 	}
-	return diff, nil
+	return answer, nil
 }
 
 // askShort lays a question down for the agent and reads the answer whole.
@@ -80,26 +89,21 @@ func (s *Server) askShort(ctx context.Context, host fleet.HostID, question api.A
 	}
 }
 
-// diffThere asks another collector to ask the host.
-func (s *Server) diffThere(ctx context.Context, target *url.URL, wish *fleet.Adoption) (api.JobDiff, error) {
-	address := target.JoinPath(api.HostPath(string(wish.Host)), "jobs", string(wish.Job.ID), "diff")
-	address.RawQuery = api.Values(diffIn{Task: wish.Task, Force: wish.Force}).Encode()
+// askThere asks another collector to ask the host.
+func (s *Server) askThere(ctx context.Context, address *url.URL) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
-		return api.JobDiff{}, err
+		return nil, err
 	}
 	s.markForwarded(request.Header, exchangeOf(ctx))
 	reply, err := s.peers.RoundTrip(request)
 	if err != nil {
-		return api.JobDiff{}, err
+		return nil, err
 	}
 	defer reply.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(reply.Body, maxAnswer))
 	if err == nil && reply.StatusCode != http.StatusOK {
 		err = errors.New(reply.Status)
 	}
-	if err != nil {
-		return api.JobDiff{}, err
-	}
-	return readDiff(text)
+	return text, err
 }

@@ -89,7 +89,7 @@ func (s *Server) serveHealth(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), checkLimit)
 	defer cancel()
 	all := health{Status: "UP", Components: map[string]component{}}
-	for _, check := range append([]Check{{"raft", s.checkRaft}, {"ledger", s.checkLedger}, {"index", s.checkIndex}}, s.Checks...) {
+	for _, check := range append([]Check{{"raft", s.checkRaft}, {"ledger", s.checkLedger}, {"index", s.checkIndex}, {"daemons", s.checkDaemons}}, s.Checks...) {
 		details, err := check.Check(ctx)
 		part := component{Status: "UP", Details: details}
 		if err != nil {

@@ -96,13 +96,15 @@ func (s *Server) host(ctx context.Context, in oneHost) (api.HostDetail, error) {
 	if err != nil {
 		return api.HostDetail{}, err
 	}
-	if _, err := s.newer(ctx, in.waiting, ledger.Hosts, ledger.Jobs, ledger.PlanOf(found.ID), ledger.Generations); err != nil {
+	if _, err := s.newer(ctx, in.waiting, ledger.Hosts, ledger.Jobs, ledger.PlanOf(found.ID), ledger.Generations, ledger.Standings); err != nil {
 		return api.HostDetail{}, err
 	}
 	if found, err = s.Ledger.FindHost(in.nameOrID); err != nil {
 		return api.HostDetail{}, err
 	}
-	detail := api.HostDetail{HostView: s.hostView(found), Standings: []fleet.Standing{}}
+	detail := api.HostDetail{HostView: s.hostView(found)}
+	told, _ := s.Ledger.Stands(found.ID)
+	detail.Standings = append([]fleet.Standing{}, told...)
 	if detail.Inventory, err = s.Ledger.Report(found.ID); err != nil {
 		return api.HostDetail{}, err
 	}

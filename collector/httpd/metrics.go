@@ -78,6 +78,11 @@ var (
 	descOutcomes  = describe("occurrences_total", "Instants by what became of them.", "state")
 	descPending   = describe("occurrences_pending", "Instants that were due and have no outcome yet.")
 	descAccount   = describe("occurrences_difference", "Instants that were due and are neither pending nor have an outcome; anything but 0 is a fault.")
+	descRetried   = describe("attempts_retried_total", "Attempts after the first ones of their occurrences.")
+	descPhases    = describe("daemons", "Commands that are kept up, on each host, by phase.", "phase")
+	descRestarts  = describe("daemon_restarts", "Restarts that hosts count of them now: since they were given, started by a person or up for long.")
+	descUnhealthy = describe("daemons_unhealthy", "Commands that are kept up and whose probes fail.")
+	descBreakers  = describe("breakers_open", "Breakers that are open or half-open, on each host.")
 	descIndex     = describe("ledger_index", "Index of the last entry applied.")
 	descTerm      = describe("raft_term", "Current term.")
 	descApplied   = describe("raft_applied_index", "Last entry handed to the ledger.")
@@ -92,7 +97,7 @@ var (
 func (c ledgerCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descHosts, descJobs, descBroken, descProblems, descTasks, descOpen, descIndex, descTerm,
-		descDue, descOutcomes, descPending, descAccount, descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
+		descRetried, descPhases, descRestarts, descUnhealthy, descBreakers, descDue, descOutcomes, descPending, descAccount, descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
 	} {
 		out <- desc
 	}
@@ -117,10 +122,12 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descDue, float64(sum.Due))
 		gauge(descPending, float64(sum.Pending))
 		gauge(descAccount, float64(sum.Difference))
+		out <- prometheus.MustNewConstMetric(descRetried, prometheus.CounterValue, float64(sum.Retried))
 		for state, n := range map[fleet.RunState]int{fleet.RunRan: sum.Ran, fleet.RunSkipped: sum.Skipped, fleet.RunMissed: sum.Missed, fleet.RunUnknown: sum.Unknown} {
 			out <- prometheus.MustNewConstMetric(descOutcomes, prometheus.CounterValue, float64(n), string(state))
 		}
 	}
+	c.stands(gauge)
 	index, _ := c.s.Ledger.Applied()
 	gauge(descIndex, float64(index))
 	status := c.s.Replica.Status()
@@ -131,6 +138,17 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descLeader, truth(c.s.Replica.Leader() != ""))
 	gauge(descContact, max(0, status.LastContact.Seconds()))
 	gauge(descBuild, 1, c.s.Version)
+}
+
+// stands tells how tasks stand on their hosts, all together.
+func (c ledgerCollector) stands(gauge func(*prometheus.Desc, float64, ...string)) {
+	sum := c.s.standingSum()
+	for _, phase := range phases {
+		gauge(descPhases, float64(sum.Phases[phase]), string(phase))
+	}
+	gauge(descRestarts, float64(sum.Restarts))
+	gauge(descUnhealthy, float64(sum.Unhealthy))
+	gauge(descBreakers, float64(sum.Breakers))
 }
 
 func truth(b bool) float64 {

@@ -19,6 +19,20 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
+// wholeTask and wholeDaemon have the fields that tasks of other rounds have not.
+const (
+	wholeTask = `{"task":"whole","namespace":"data","on":{"every":"1h","after_end":true,"blackout":["year-end"],"deadline":"1m"},
+		"run":{"command":"true","shell":"strict","group":"g","groups":["adm"],"login":true,"umask":"0027","no_new_privs":true,"private_tmp":true,"stdin":"x"},
+		"where":{"labels":"*"},
+		"limits":{"timeout":"1m","stall":"1m","keep":{"runs":1,"age":"1d","size":"1MiB"},"memory":"1GiB","cpu":1.5,"processes":9,"io_weight":50,"ionice":"idle","rlimits":{"nofile":9}},
+		"wait_for":{"tcp":["a:1"],"http":["http://a"],"file":["/f"],"unit":["u.service"],"command":["/c"],"every":"1s","timeout":"1m"},
+		"retry":{"attempts":3,"base":"1s","factor":2,"cap":"1m","jitter":0.5,"budget":"1h","on":["75"]},
+		"breaker":{"failures":5,"rate":0.5,"window":"1h","open":"30m","key":"k"}}`
+	wholeDaemon = `{"task":"api","namespace":"data","on":{"daemon":true},"run":{"command":"true"},"where":{"labels":"*"},
+		"restart":{"policy":"always","base":"1s","cap":"5m","reset":"10m","give_up":"10/1h","when":{"memory":"1GiB","cpu":1,"files":9,"for":"1m"}},
+		"health":{"exec":["/h"],"every":"1s","timeout":"1s","fail":3,"start":"1s"},"needs":["postgres"]}`
+)
+
 func openDocument(t testing.TB) *openapi3.T {
 	t.Helper()
 	text, err := os.ReadFile("openapi.yaml")
@@ -108,6 +122,7 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 		api.PathRuns:       api.RunQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", User: "a", State: "a", Failed: true, Order: "a", Since: now, Until: now, Occurrence: "a"},
 		api.PathUpcoming:   api.UpcomingQuery{Page: page, From: now, Until: now, Host: "a", Label: "a", Text: "a", Task: "a"},
 		api.PathAccount:    api.AccountQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", Hosts: true, Since: now, Until: now},
+		api.PathStandings:  api.StandingQuery{Page: page, Task: "a", Namespace: "a", Host: "a", Label: "a", Phase: "a", Breaker: "a", Health: "a", Bad: true},
 		api.PathDensity:    api.DensityQuery{Host: "a", Label: "a", From: now, Zone: "a"},
 		api.PathCollisions: api.CollisionQuery{Page: page, Host: "a", Label: "a", From: now, Until: now, Least: 1},
 		api.PathSpread:     api.SpreadQuery{Label: "a", Host: "a", From: now, Until: now, Most: 1},
@@ -176,7 +191,28 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	do("PUT", api.PathAgentAdopt, agent+"/adoptions", asJSON(t, []fleet.Adoption{{Task: "default/true", Host: host.ID, State: fleet.AdoptionAdopted, Handed: time.Now(), At: time.Now()}}), "Content-Type", api.MediaJSON)
 	do("GET", api.PathAgentAsks, agent+"/asks", "")
 	do("POST", api.PathAgentAnswer, agent+"/asks/none", "x", "Content-Type", api.MediaOutput)
+	do("PUT", api.PathCalendar, api.PathCalendars+"/year-end", asJSON(t, fleet.Calendar{Name: "year-end", Timezone: "Europe/Berlin", Windows: []fleet.Window{{Cron: "0 0 24 12 *", For: fleet.Duration(24 * time.Hour), Summary: "closed"}}}))
+	do("PUT", api.PathCalendar, api.PathCalendars+"/bare", "windows: [{from: 2026-12-24T00:00:00Z, for: 2d}]\n", "Content-Type", api.MediaYAML, "If-None-Match", "*")
+	for _, whole := range []string{wholeTask, wholeDaemon} {
+		do("POST", api.PathTasks, api.PathTasks, whole)
+	}
+	do("GET", api.PathAgentPlan, agent+"/plan", "")
+	later := time.Now().Add(time.Minute)
+	stands := api.Stands{Done: []fleet.OrderID{"o1"}, Standings: []fleet.Standing{
+		{Task: "data/api", Since: later, Phase: fleet.PhaseBackoff, Run: "r", Restarts: 3, At: &later, Detail: "d", Health: fleet.Unhealthy, HealthDetail: "h"},
+		{Task: "data/whole", Since: later, Breaker: fleet.BreakerOpen, Failures: 5, At: &later},
+	}}
+	do("PUT", api.PathAgentStands, agent+"/standings", asJSON(t, stands))
+	for path, order := range map[string]string{api.PathTaskStart: "api/start", api.PathTaskStop: "api/stop", api.PathTaskRestart: "api/restart", api.PathTaskReset: "whole/reset"} {
+		do("POST", path, "/v1/tasks/data/"+order, `{"queue":true}`)
+	}
+	again := time.Now().Add(time.Minute)
+	failed := newRun(1, fleet.RunRan)
+	failed.ID, failed.Attempt, failed.Again, failed.Used = failed.ID[:35]+"9", 1, &again, fleet.Used{CPU: 1, Memory: 2, Read: 3, Written: 4}
+	do("POST", api.PathAgentRuns, agent+"/runs", asJSON(t, api.RunBatch{Journal: fleet.JournalID(strings.Repeat("d", 32)), Records: []api.RunRecord{{Sequence: 1, Run: failed}, {Sequence: 2, Run: failed.NextAttempt()}}}))
+	do("GET", api.PathRuns, api.PathRuns+"?occurrence="+string(failed.ID), "")
 	for path, target := range map[string]string{
+		api.PathStandings: "", api.PathCalendars: "", api.PathCalendar: api.PathCalendars + "/year-end",
 		api.PathOverview: "", api.PathHosts: "", api.PathHost: api.HostPath("host-1"), api.PathJobs: "", api.PathJobGroups: "", api.PathTasks: "",
 		api.PathTask: "/v1/tasks/data/backup", api.PathTaskHosts: "/v1/tasks/data/backup/hosts", api.PathRuns: "", api.PathRun: api.RunPath(run.ID),
 		api.PathUpcoming: api.PathUpcoming + "?until=" + url.QueryEscape(time.Now().Add(24*time.Hour).UTC().Truncate(time.Second).Format(time.RFC3339)),
@@ -197,14 +233,15 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	do("POST", api.PathEvent, "/v1/events/deployed", `{}`)
 	do("POST", api.PathAgentLeases, agent+"/leases", `{"task":"data/hooked","run":"r1"}`)
 	do("DELETE", api.PathAgentLease, agent+"/leases/r1?task=data/hooked", "")
+	do("DELETE", api.PathCalendar, api.PathCalendars+"/bare", "", "If-Match", "*")
 	do("DELETE", api.PathPin, api.PathPins+"/db", "")
 	do("DELETE", api.PathRun, api.RunPath(ordered.Orders[0].Run), "")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup?stop=true", "", "If-Match", "*")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup", "", "If-Match", "*")
 	do("POST", api.PathCollectors, api.PathCollectors, `{"id":"c2","raft":"127.0.0.1:7781","api":"http://127.0.0.1:7780"}`)
 	do("DELETE", api.PathCollector, api.PathCollectors+"/c2", "")
-	seen["output"], seen["answer"] = true, true                              // TestOutput… does these
-	for _, id := range []string{"adopt", "adoption", "release", "jobDiff"} { // TestAdoption… does these
+	seen["output"], seen["answer"] = true, true                                      // TestOutput… does these
+	for _, id := range []string{"adopt", "adoption", "release", "jobDiff", "live"} { // TestAdoption… and TestLive… do these
 		seen[id] = true
 	}
 	for path, item := range document.Paths.Map() {

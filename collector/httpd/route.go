@@ -49,6 +49,7 @@ const (
 	jsonBody content = "json"     // api.MediaJSON, at most api.MaxBody
 	report   content = "report"   // api.MediaJSON, at most api.MaxReportBody
 	document content = "document" // JSON or YAML, at most fleet.MaxTaskBytes
+	calendar content = "calendar" // JSON, YAML or iCalendar, at most api.MaxBody
 	payload  content = "payload"  // any JSON, at most fleet.MaxPayload; no form of a web page can send it
 	stream   content = "stream"   // api.MediaOutput, not read before the service does
 )
@@ -61,6 +62,7 @@ var contents = map[content]struct {
 	jsonBody: {[]string{api.MediaJSON}, api.MaxBody},
 	report:   {[]string{api.MediaJSON}, api.MaxReportBody},
 	document: {[]string{api.MediaYAML, api.MediaJSON, "application/x-yaml", "text/yaml"}, fleet.MaxTaskBytes},
+	calendar: {[]string{api.MediaYAML, api.MediaJSON, api.MediaCalendar, "application/x-yaml", "text/yaml"}, api.MaxBody},
 	payload:  {[]string{api.MediaJSON}, fleet.MaxPayload},
 	stream:   {[]string{api.MediaOutput}, 0},
 }

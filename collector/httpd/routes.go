@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // routes is the whole map. Each line: method, path, permission, whether the
@@ -42,6 +43,10 @@ func (s *Server) routes() []Route {
 
 		{get, api.PathAdoptions, ReadFleet, here, none, "", "AdoptionList", answer(query, s.Adoptions)},
 		{get, api.PathAdoption, ReadFleet, here, none, "", "Adoption", answer(parseTask, s.adoption)},
+		{get, api.PathStandings, ReadFleet, here, none, "", "StandingList", answer(query, s.Standings)},
+		{get, api.PathCalendars, ReadFleet, here, none, "", "CalendarList", answer(query, s.calendars)},
+		{get, api.PathCalendar, ReadFleet, here, none, "", "CalendarRecord", answer(parseCalendar, s.calendar)},
+		{get, api.PathHostLive, ReadOutput, here, none, "", "Live", answer(parseLive, s.live)},
 		{get, api.PathJobDiff, ReadOutput, here, none, "", "JobDiff", answer(parseDiff, s.jobDiff)},
 
 		// what people change
@@ -51,9 +56,16 @@ func (s *Server) routes() []Route {
 		{patch, api.PathTask, WriteTasks, leader, jsonBody, "TaskPatch", "TaskRecord", answer(parsePatchTask(), s.patchTask)},
 		{del, api.PathTask, WriteTasks, leader, none, "", "Deleted", answer(parseDeleteTask, s.deleteTask)},
 		{post, api.PathTaskRun, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.runTask)},
+		{post, api.PathTaskStart, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderStart))},
+		{post, api.PathTaskStop, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderStop))},
+		{post, api.PathTaskRestart, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderRestart))},
+		{post, api.PathTaskReset, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderReset))},
 		{post, api.PathEvent, RunTasks, leader, payload, "", "Ordered", answer(parseEvent, s.raise)},
 		{post, api.PathTaskHook, RunTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
 		{del, api.PathRun, RunTasks, leader, none, "", "Cancelled", answer(parseCancel, s.cancelRun)},
+
+		{put, api.PathCalendar, WriteTasks, leader, calendar, "Calendar", "CalendarRecord", answer(parsePutCalendar, s.putCalendar)},
+		{del, api.PathCalendar, WriteTasks, leader, none, "", "Receipt", answer(parseDropCalendar, s.dropCalendar)},
 
 		{post, api.PathAdoptions, WriteTasks, leader, jsonBody, "AdoptRequest", "AdoptAnswer", answer(parseAdopt(), s.adopt)},
 		{del, api.PathAdoption, WriteTasks, leader, none, "", "AdoptAnswer", answer(parseRelease, s.release)},
@@ -81,6 +93,7 @@ func (s *Server) routes() []Route {
 		{post, api.PathAgentLeases, BeAgent, leader, jsonBody, "LeaseRequest", "Lease", answer(parseLease(), s.lease)},
 		{del, api.PathAgentLease, BeAgent, leader, none, "", "Returned", answer(parseReturnLease, s.returnLease)},
 		{put, api.PathAgentAdopt, BeAgent, leader, report, "AdoptionWords", "Receipt", answer(parseSettle(), s.settle)},
+		{put, api.PathAgentStands, BeAgent, leader, report, "Stands", "Receipt", answer(parseStand(), s.stand)},
 		{get, api.PathAgentAsks, BeAgent, here, none, "", "AskList", answer(parseAsks, s.asks)},
 		{post, api.PathAgentAnswer, BeAgent, here, stream, "", "Answered", s.serveAnswer},
 

@@ -170,7 +170,11 @@ func (s *Server) runTask(ctx context.Context, in runIn) (api.Ordered, error) {
 	if err != nil {
 		return api.Ordered{}, err
 	}
-	hosts, err := s.targets(&record.Task, in.request)
+	if record.Task.Supervised() {
+		return api.Ordered{}, fleet.Invalidf("task", string(in.id), "is kept up by its hosts and does not run to an end").
+			WithHint("fleetctl restart %s starts it anew", in.id)
+	}
+	hosts, err := s.targets(&record.Task, in.request, "run")
 	if err != nil {
 		return api.Ordered{}, err
 	}
@@ -195,7 +199,7 @@ func (s *Server) ordered(result any, err error) (api.Ordered, error) {
 
 // targets returns the hosts that are meant. Each must be one of the task's and,
 // unless orders may queue, one that answers now.
-func (s *Server) targets(task *fleet.Task, request api.RunRequest) ([]*ledger.Host, error) {
+func (s *Server) targets(task *fleet.Task, request api.RunRequest, verb string) ([]*ledger.Host, error) {
 	matching := s.Ledger.Matching(&task.Where)
 	hosts := matching
 	if len(request.Hosts) > 0 {
@@ -218,23 +222,23 @@ func (s *Server) targets(task *fleet.Task, request api.RunRequest) ([]*ledger.Ho
 			Field: "where", Value: whereText(&task.Where), Reason: "matches no host"}}, Hint: "fleetctl hosts"}
 	}
 	if !request.Queue {
-		return hosts, s.refuseSilent(hosts)
+		return hosts, s.refuseSilent(hosts, verb)
 	}
 	return hosts, nil
 }
 
-func (s *Server) refuseSilent(hosts []*ledger.Host) error {
+func (s *Server) refuseSilent(hosts []*ledger.Host, verb string) error {
 	silent := slices.DeleteFunc(slices.Clone(hosts), func(h *ledger.Host) bool { return s.presence(h.ID) == fleet.Alive })
 	switch len(silent) {
 	case 0:
 		return nil
 	case 1:
 		return fleet.Errorf(fleet.Conflict, "host %s is silent", silent[0].Name).WithCode(api.CodeSilent).
-			WithHint("fleetctl run --queue waits for it")
+			WithHint("fleetctl %s --queue waits for it", verb)
 	default:
 		return fleet.Errorf(fleet.Conflict, "%s of %s hosts are silent, %s among them",
 			strconv.Itoa(len(silent)), strconv.Itoa(len(hosts)), silent[0].Name).WithCode(api.CodeSilent).
-			WithHint("name the hosts that are meant, or wait for them with fleetctl run --queue")
+			WithHint("name the hosts that are meant, or wait for them with fleetctl %s --queue", verb)
 	}
 }
 
@@ -318,17 +322,24 @@ func (s *Server) cancelRun(ctx context.Context, in cancelIn) (api.Cancelled, err
 }
 
 // cancelling returns the order that stops the run, and the order that it
-// still waits for, if any. It holds for longer than that one.
+// still waits for, if any. It holds for longer than that one. Of an attempt that
+// another one follows, that one is meant.
 func (s *Server) cancelling(in cancelIn) (order fleet.Order, pending fleet.OrderID, err error) {
 	run, err := s.Ledger.Run(in.id)
+	for err == nil && run.Attempted() {
+		next := run.NextAttempt()
+		if run, err = s.Ledger.Run(next.ID); fleet.KindOf(err) == fleet.NotFound && err != nil {
+			run, err = next, nil // its host will know it
+		}
+	}
 	if err != nil {
 		return order, "", err
 	}
-	order = cancelOrder(run.Host, run.Task, in.id, in.change)
+	order = cancelOrder(run.Host, run.Task, run.ID, in.change)
 	if run.State != fleet.RunPending {
 		return order, "", nil
 	}
-	wish, found, err := s.Ledger.OrderOf(in.id)
+	wish, found, err := s.Ledger.OrderOf(run.ID)
 	if err != nil || !found {
 		return order, "", err
 	}

@@ -18,7 +18,7 @@ func (s *Server) Tasks(ctx context.Context, q api.TaskQuery) (api.List[api.TaskV
 	if err := oneOf("state", q.State, fleet.TaskEnabled, fleet.TaskPaused, fleet.TaskRetired); err != nil {
 		return list, err
 	}
-	index, err := s.newer(ctx, wait(q.Page), ledger.Tasks, ledger.Hosts)
+	index, err := s.newer(ctx, wait(q.Page), ledger.Tasks, ledger.Hosts, ledger.Standings)
 	if err != nil {
 		return list, err
 	}
@@ -40,7 +40,8 @@ func (s *Server) Tasks(ctx context.Context, q api.TaskQuery) (api.List[api.TaskV
 
 func (s *Server) taskView(record fleet.TaskRecord) (api.TaskView, error) {
 	hosts := s.Ledger.Matching(&record.Task.Where)
-	view := api.TaskView{TaskRecord: record, Hosts: len(hosts)}
+	stands := s.Ledger.StandingCounts(record.Task.ID())
+	view := api.TaskView{TaskRecord: record, Hosts: len(hosts), Phases: stands.Phases, Unhealthy: stands.Unhealthy, Breakers: stands.Breakers}
 	last, found, err := s.Ledger.LastRun(record.Task.ID())
 	if found {
 		view.Last = &last
@@ -92,7 +93,7 @@ func (s *Server) task(ctx context.Context, in oneTask) (api.TaskView, error) {
 	if _, err := s.Ledger.Task(in.id); err != nil {
 		return api.TaskView{}, err
 	}
-	if _, err := s.newer(ctx, in.waiting, ledger.Tasks, ledger.Hosts, ledger.RunsOf(in.id)); err != nil {
+	if _, err := s.newer(ctx, in.waiting, ledger.Tasks, ledger.Hosts, ledger.RunsOf(in.id), ledger.Standings); err != nil {
 		return api.TaskView{}, err
 	}
 	record, err := s.Ledger.Task(in.id)

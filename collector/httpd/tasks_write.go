@@ -129,15 +129,15 @@ func parsePutTask(r *request) (putIn, error) {
 		return in, err
 	}
 	if !in.If.Given {
-		return in, unconditional()
+		return in, unconditional("task")
 	}
 	in.id, err = r.taskID()
 	return in, err
 }
 
-func unconditional() error {
+func unconditional(noun string) error {
 	return fleet.Errorf(fleet.Invalid, "this change needs If-Match").WithCode(api.CodePrecondition).
-		WithHint("read the task and send its ETag in If-Match, or * for whatever is there; If-None-Match: * for a new one")
+		WithHint("read the %s and send its ETag in If-Match, or * for whatever is there; If-None-Match: * for a new one", noun)
 }
 
 func (s *Server) putTask(ctx context.Context, in putIn) (fleet.TaskRecord, error) {
@@ -243,7 +243,7 @@ func parseDeleteTask(r *request) (in stateIn, err error) {
 	}
 	in.stop = q.Stop
 	if in.change, err = r.change(); err == nil && !in.If.Given {
-		err = unconditional()
+		err = unconditional("task")
 	}
 	return in, err
 }

@@ -17,7 +17,7 @@ type waiting struct {
 }
 
 // maxTopics is how many topics one query may wait for.
-const maxTopics = 4
+const maxTopics = 5
 
 // newer returns the index at which one of the topics last changed, and waits
 // until that is after w.Index, w.Wait has passed, or the server closes. What
@@ -39,6 +39,7 @@ func (s *Server) newer(ctx context.Context, w waiting, topics ...ledger.Topic) (
 		case <-changed[1]:
 		case <-changed[2]:
 		case <-changed[3]:
+		case <-changed[4]:
 		case <-end:
 			return note(ctx, index), nil
 		case <-s.life.Done():
