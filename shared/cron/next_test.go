@@ -2,6 +2,7 @@ package cron
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -90,42 +91,52 @@ func (m model) matches(wall time.Time) bool {
 	return day && m.month[int(wall.Month())] && m.hour[wall.Hour()] && m.minute[wall.Minute()] && m.second[wall.Second()]
 }
 
-// next walks from one instant to the next until the schedule is due.
+// next is the first instant after the given one, if one comes before the limit.
 func (m model) next(after time.Time, step time.Duration, limit time.Duration) (time.Time, bool) {
+	for at := range m.walk(after, after.Add(limit), step) {
+		return at, true
+	}
+	return time.Time{}, false
+}
+
+// walk goes from one instant to the next and stops wherever the schedule is due,
+// after the one and up to the other.
+func (m model) walk(after, until time.Time, step time.Duration) iter.Seq[time.Time] {
 	wall := func(at time.Time) time.Time {
 		_, offset := at.Zone()
 		return at.UTC().Add(time.Duration(offset) * time.Second)
 	}
-	// Start early enough to know how far the wall clock had come.
-	at := after.Truncate(step).Add(-4 * time.Hour)
-	shown := wall(at)
-	furthest := shown
-	for at.Before(after.Add(limit)) {
-		at = at.Add(step)
-		now := wall(at)
-		jump := now.Sub(shown)
-		shown = now
-		due := m.matches(now)
-		if !m.wildcard && !m.wall {
-			switch {
-			case jump > 3*time.Hour, jump < -3*time.Hour:
-				furthest = now // a correction
-			case jump > step:
-				for skipped := now.Add(step - jump); skipped.Before(now); skipped = skipped.Add(step) {
-					due = due || m.matches(skipped)
+	return func(yield func(time.Time) bool) {
+		// Start early enough to know how far the wall clock had come.
+		at := after.Truncate(step).Add(-4 * time.Hour)
+		shown := wall(at)
+		furthest := shown
+		for at.Before(until) {
+			at = at.Add(step)
+			now := wall(at)
+			jump := now.Sub(shown)
+			shown = now
+			due := m.matches(now)
+			if !m.wildcard && !m.wall {
+				switch {
+				case jump > 3*time.Hour, jump < -3*time.Hour:
+					furthest = now // a correction
+				case jump > step:
+					for skipped := now.Add(step - jump); skipped.Before(now); skipped = skipped.Add(step) {
+						due = due || m.matches(skipped)
+					}
+					furthest = now
+				case !now.After(furthest):
+					due = false // a repetition
+				default:
+					furthest = now
 				}
-				furthest = now
-			case !now.After(furthest):
-				due = false // a repetition
-			default:
-				furthest = now
+			}
+			if due && at.After(after) && !at.After(until) && !yield(at) {
+				return
 			}
 		}
-		if due && at.After(after) {
-			return at, true
-		}
 	}
-	return time.Time{}, false
 }
 
 // randomField writes an item list within the bounds, favouring stars and what
