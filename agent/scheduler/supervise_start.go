@@ -150,7 +150,10 @@ func (s *State) come(t *task, entered bool) {
 	case !entered && !u.Startup.IsZero():
 		u.Startup = at // the trigger was changed, it has come all the same
 	case entered && (!u.Startup.IsZero() || s.hadAt(t, at)):
-		u.Startup, u.Done = at, false
+		if u.Startup = at; u.Done {
+			u.Done = false
+			u.anew()
+		}
 	default:
 		u.Past = at // which the next agent could not tell
 	}
