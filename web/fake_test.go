@@ -94,7 +94,9 @@ func (f *fake) job() fleet.Job {
 func (f *fake) task() fleet.TaskRecord {
 	return fleet.TaskRecord{
 		Task: fleet.Task{Name: "nightly-backup", Namespace: "data", Owner: f.text, Description: f.text,
-			On:    fleet.Trigger{Cron: "30 2 * * 1-5", Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Minute)},
+			On:    fleet.Trigger{Cron: "30 2 * * 1-5", Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Minute), Blackout: []string{"year-end"}},
+			Retry: fleet.Retry{Attempts: 3, On: []string{f.text}}, Breaker: fleet.Breaker{Failures: 5, Key: f.text}, Needs: []string{f.text},
+			Health: fleet.Health{HTTP: f.text}, WaitFor: fleet.WaitFor{TCP: []string{f.text}}, Limits: fleet.Limits{Memory: 1 << 30, CPU: 1.5, Stall: 5},
 			Run:   fleet.Execute{Command: fleet.Command{Argv: []string{f.text}}, User: f.text, Dir: f.text, Env: map[string]string{f.text: f.text}},
 			Where: fleet.Where{Labels: f.text, Hosts: []string{f.text}}},
 		State: fleet.TaskEnabled, Generation: 3, Document: []byte(f.text), MediaType: f.text, Changed: time.Now(), ChangedBy: f.text, Reason: f.text,
@@ -105,7 +107,8 @@ func (f *fake) run() api.RunView {
 	started, exit := time.Now().Add(-time.Minute), 1
 	ended := started.Add(12 * time.Second)
 	run := fleet.Run{ID: aRun, Task: aTask, Generation: 3, Host: hostID, Due: started.Add(-2 * time.Second), State: fleet.RunRan,
-		Started: &started, Ended: &ended, Exit: &exit, PID: 42, Detail: f.text, Tail: f.text, Order: "order", Count: 2, Until: &ended, Dropped: 5000}
+		Started: &started, Ended: &ended, Exit: &exit, PID: 42, Detail: f.text, Tail: f.text, Order: "order", Count: 2, Until: &ended, Dropped: 5000,
+		Attempt: 2, Again: &ended, Used: fleet.Used{CPU: fleet.Duration(time.Second), Memory: 5 << 20, Read: 12, Written: 1 << 30}}
 	switch f.state {
 	case "", fleet.RunRan:
 	case fleet.RunRunning:
@@ -265,6 +268,33 @@ func (f *fake) Account(_ context.Context, q api.AccountQuery) (api.List[api.Acco
 	return fakeList(f, q.Page, line)
 }
 
+func (f *fake) Standings(_ context.Context, q api.StandingQuery) (api.List[api.StandingView], error) {
+	f.note(q)
+	at := time.Now().Add(time.Minute)
+	return fakeList(f, q.Page, api.StandingView{Host: hostID, HostName: f.text, Presence: fleet.Silent, Told: at, Standing: fleet.Standing{
+		Task: aTask, Since: at.Add(-time.Hour), Phase: fleet.Phase(f.text), Run: aRun, Restarts: 3, At: &at, Detail: f.text,
+		Breaker: fleet.BreakerState(f.text), Failures: 2, Health: fleet.HealthState(f.text), HealthDetail: f.text,
+	}})
+}
+
+func (f *fake) Calendars(context.Context) (api.List[fleet.CalendarRecord], error) {
+	at := time.Now()
+	return fakeList(f, api.Page{Limit: 3}, fleet.CalendarRecord{Changed: at, ChangedBy: f.text, Calendar: fleet.Calendar{
+		Name: f.text, Description: f.text, Timezone: f.text, Windows: []fleet.Window{
+			{From: &at, To: &at, Summary: f.text}, {Cron: f.text, For: fleet.Duration(time.Hour)}, {From: &at, For: fleet.Duration(time.Hour), Rule: f.text},
+		},
+	}})
+}
+
+func (f *fake) Live(_ context.Context, host string) (api.Live, error) {
+	f.note(host)
+	at, progress := time.Now(), 42.5
+	return api.Live{At: at, Runs: []api.LiveRun{{
+		Run: aRun, Task: aTask, PID: 42, Started: at, Processes: 3, Sample: &api.Sample{At: at, CPU: 0.5, Memory: 5 << 20, Files: 12},
+		Beat: &at, Progress: &progress, Message: f.text, Health: fleet.HealthState(f.text), HealthDetail: f.text,
+	}}}, f.err
+}
+
 func (f *fake) Pins(context.Context) (api.List[api.PinView], error) {
 	return fakeList(f, api.Page{}, api.PinView{Pin: fleet.Pin{Name: f.text, Labels: "*"}, Unexpected: f.n})
 }
@@ -289,7 +319,7 @@ func do(handler http.Handler, method, host, target string) *httptest.ResponseRec
 // it to the table.
 var everyPage = []string{
 	"/", "/hosts", "/hosts/" + string(hostID), "/jobs", "/jobs?group=command", "/tasks", "/tasks/data/nightly-backup",
-	"/runs", "/runs/" + string(aRun), "/upcoming", "/collectors", "/findings", "/history", "/when", "/jobs?at=7d",
+	"/runs", "/runs/" + string(aRun), "/standings", "/standings?bad=true&phase=crash_loop", "/calendars", "/upcoming", "/collectors", "/findings", "/history", "/when", "/jobs?at=7d",
 	"/hosts/" + string(hostID) + "/timeline", "/hosts/" + string(hostID) + "/loss?show=all", "/hosts/" + string(hostID) + "/jobs/" + string(aJob),
 	"/hosts/" + string(hostID) + "/jobs/other", "/upcoming?from=2026-11-20&until=2026-11-21",
 }
@@ -334,4 +364,17 @@ type days struct {
 
 func (d *days) Upcoming(context.Context, api.UpcomingQuery) (api.List[api.Upcoming], error) {
 	return api.List[api.Upcoming]{Items: d.items, Total: -1}, nil
+}
+
+// once is a Source of one run.
+type once struct {
+	*fake
+	run api.RunView
+}
+
+func (o *once) Run(context.Context, fleet.RunID) (api.RunView, error) { return o.run, nil }
+
+func (o *once) Runs(_ context.Context, q api.RunQuery) (api.List[api.RunView], error) {
+	o.note(q)
+	return fakeList(o.fake, q.Page, o.run)
 }

@@ -74,6 +74,8 @@ var pages = []page{
 	{"/tasks/{namespace}/{name}", "tasks", "task", (*site).task},    // one, with its hosts and its runs
 	{"/runs", "runs", "runs", (*site).runs},                         // what became of every due instant
 	{"/runs/{id}", "runs", "run", (*site).run},                      // one, with its output
+	{"/standings", "standings", "standings", (*site).standings},     // what is kept up, and which breakers are open
+	{"/calendars", "tasks", "calendars", (*site).calendars},         // when nothing is due that names them
 	{"/upcoming", "overview", "upcoming", (*site).upcoming},         // instants of the next hours, found and given
 	{"/collectors", "collectors", "collectors", (*site).collectors}, // the raft group
 }

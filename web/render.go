@@ -44,6 +44,7 @@ func (frame) Places() []entry {
 		{"when", "/when", "When", true},
 		{"tasks", "/tasks", "Tasks", true},
 		{"runs", "/runs", "Runs", false},
+		{"standings", "/standings", "Standings", true},
 		{"collectors", "/collectors", "Collectors", true},
 	}
 }
@@ -124,6 +125,14 @@ func words(assets map[string]asset) template.FuncMap {
 		"verdict":      func(job fleet.Job) status { return verdictStatus(&job) },
 		"jobSchedule":  jobSchedule,
 		"taskSchedule": taskSchedule,
+		"phase":        phaseStatus,
+		"breaker":      breakerStatus,
+		"health":       healthStatus,
+		"window":       func(w fleet.Window) string { return windowWords(&w) },
+		"usage":        usage,
+		"processors":   processors,
+		"percent":      func(p *float64) string { return percent(*p) },
+		"bytes":        func(b fleet.Bytes) string { return size(int64(b)) },
 		"ran":          ran,
 		"late":         late,
 		"heard":        func(d *fleet.Duration) string { return elapsed(time.Duration(*d)) },

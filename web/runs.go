@@ -67,6 +67,9 @@ type runPage struct {
 	Streams []stream
 	Silent  bool   // the host cannot be asked: Tail is all there is
 	Live    string // address of the output as it is written; empty: the run has ended, or writes nothing yet
+
+	Attempts []api.RunView // of the same occurrence, this one included; empty: there is only this one
+	Now      *api.LiveRun  // what it does; nil: it is over, or its host does not say
 }
 
 const (
@@ -85,6 +88,12 @@ func (s *site) run(v *visit) (view, error) {
 		return view{}, err
 	}
 	body := &runPage{Run: run}
+	if body.Attempts, err = s.attempts(v, &run); err != nil {
+		return view{}, err
+	}
+	if run.State == fleet.RunRunning {
+		body.Now = s.goingOn(v, &run)
+	}
 	if run.Started != nil && !run.State.Terminal() {
 		body.Live = runURL(run.ID) + "/live.txt"
 	}

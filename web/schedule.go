@@ -59,6 +59,8 @@ func taskSchedule(on *fleet.Trigger) schedule {
 			out.Words = parsed.Describe()
 		}
 		return out
+	case on.AfterEnd:
+		return schedule{Words: on.Every.String() + " after each end", Raw: "every: " + on.Every.String() + ", after_end"}
 	case on.Every != 0:
 		return schedule{Words: "every " + on.Every.String(), Raw: "every: " + on.Every.String()}
 	case on.At != nil:
@@ -69,6 +71,10 @@ func taskSchedule(on *fleet.Trigger) schedule {
 		return schedule{Words: "when a file appears or changes", Raw: "file: " + on.File}
 	case on.Webhook:
 		return schedule{Words: "when its address is called", Raw: "webhook"}
+	case on.Startup == fleet.StartupBoot:
+		return schedule{Words: "once per boot of the host", Raw: "startup: boot"}
+	case on.Startup != "":
+		return schedule{Words: "at each start of the agent", Raw: "startup: " + string(on.Startup)}
 	case on.Manual:
 		return schedule{Words: "when someone asks", Raw: "manual"}
 	case on.Daemon:

@@ -34,5 +34,10 @@ type Source interface {
 	Spread(ctx context.Context, query api.SpreadQuery) (api.Spread, error)
 	Loss(ctx context.Context, host string) (api.Loss, error)
 	Pins(ctx context.Context) (api.List[api.PinView], error)
+	Standings(ctx context.Context, query api.StandingQuery) (api.List[api.StandingView], error)
+	Calendars(ctx context.Context) (api.List[fleet.CalendarRecord], error)
+	// Live asks the agent of a host, by name or id, what goes on there. An
+	// Unavailable error means that it cannot be asked now.
+	Live(ctx context.Context, host string) (api.Live, error)
 	Adoption(ctx context.Context, task fleet.TaskID) (fleet.Adoption, error)
 }

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -61,6 +63,26 @@ func runStatus(r *fleet.Run) status {
 		}
 		return s
 	}
+	if s, known := endings[r.Reason]; known && r.Again == nil {
+		return s
+	}
+	if r.Attempted() {
+		s := endStatus(r)
+		return status{"pending", s.Word + ", attempted again", "warn"}
+	}
+	return endStatus(r)
+}
+
+// endings are the reasons that say more than how the process ended.
+var endings = map[fleet.Reason]status{
+	fleet.RanUnhealthy: {"bad", "stopped: unhealthy", "bad"},
+	fleet.RanStalled:   {"bad", "stopped: stalled", "bad"},
+	fleet.RanUsage:     {"bad", "stopped: used too much", "bad"},
+	fleet.RanMemory:    {"bad", "killed: out of memory", "bad"},
+}
+
+// endStatus says how the process of a run ended.
+func endStatus(r *fleet.Run) status {
 	switch {
 	case r.Succeeded():
 		return status{"ok", "succeeded", "ok"}
@@ -74,6 +96,41 @@ func runStatus(r *fleet.Run) status {
 		return status{"bad", "exit " + number(*r.Exit), "bad"}
 	}
 	return status{"bad", "failed", "bad"}
+}
+
+var phases = map[fleet.Phase]status{
+	fleet.PhaseWaiting:   {"pending", "waiting", "idle"},
+	fleet.PhaseRunning:   {"running", "running", "live"},
+	fleet.PhaseStopping:  {"stopped", "stopping", "idle"},
+	fleet.PhaseBackoff:   {"pending", "waits to start again", "warn"},
+	fleet.PhaseCrashLoop: {"bad", "crash loop", "bad"},
+	fleet.PhaseStopped:   {"stopped", "stopped", "idle"},
+	fleet.PhaseDone:      {"ok", "done", "ok"},
+}
+
+var breakers = map[fleet.BreakerState]status{
+	fleet.BreakerClosed:   {"ok", "closed", "ok"},
+	fleet.BreakerOpen:     {"bad", "open", "bad"},
+	fleet.BreakerHalfOpen: {"pending", "half-open", "warn"},
+}
+
+var healths = map[fleet.HealthState]status{
+	fleet.Healthy:   {"ok", "healthy", "ok"},
+	fleet.Unhealthy: {"bad", "unhealthy", "bad"},
+}
+
+func phaseStatus(p fleet.Phase) status          { return orUnknown(phases, p) }
+func breakerStatus(b fleet.BreakerState) status { return orUnknown(breakers, b) }
+func healthStatus(h fleet.HealthState) status   { return orUnknown(healths, h) }
+
+// options lists the states of a table for a filter, after the one that does
+// not narrow.
+func options[K ~string](all string, table map[K]status) []option {
+	list := []option{{"", all}}
+	for _, key := range slices.Sorted(maps.Keys(table)) {
+		list = append(list, option{string(key), table[key].Word})
+	}
+	return list
 }
 
 // verdictStatus says whether the host's own scheduler runs a found job.

@@ -48,6 +48,9 @@ type taskPage struct {
 	Beats    []beat
 	Account  []accountRow    // what became of what was due; empty: nothing was
 	Adoption *fleet.Adoption // how it was made of a found job; nil: it was not
+
+	Standings     []api.StandingView
+	StandingTotal int
 }
 
 // BeatsWidth is how wide the row of beats is, in its own units.
@@ -63,8 +66,19 @@ func (t *taskPage) Limits() []option {
 		{"output", orDash(limits.Output.String(), limits.Output == 0, fleet.DefaultOutput.String())},
 		{"missed", orDash(string(on.Missed.Policy), on.Missed.Policy == "", string(fleet.MissedSkip))},
 	}
-	if on.Spread != 0 {
-		all = append(all, option{"spread", on.Spread.String()})
+	for _, d := range []struct {
+		name string
+		is   fleet.Duration
+	}{{"spread", on.Spread}, {"stall", limits.Stall}} {
+		if d.is != 0 {
+			all = append(all, option{d.name, d.is.String()})
+		}
+	}
+	if limits.Memory != 0 {
+		all = append(all, option{"memory", limits.Memory.String()})
+	}
+	if limits.CPU != 0 {
+		all = append(all, option{"cpu", processors(limits.CPU)})
 	}
 	return all
 }
@@ -127,6 +141,9 @@ func (s *site) task(v *visit) (view, error) {
 		Runs: runs.Items[:min(shownTaskRuns, len(runs.Items))], Beats: beats(runs.Items[:min(maxBeats, len(runs.Items))]),
 	}
 	if body.Account, err = s.account(v, id); err != nil {
+		return view{}, err
+	}
+	if err := s.stands(v, id, body); err != nil {
 		return view{}, err
 	}
 	if body.Adoption, err = s.adoption(v, id); err != nil {

@@ -100,6 +100,7 @@ func richFleet(now time.Time) web.Source {
 	f.describe(now)
 	f.inspect(now)
 	f.chronicle(now)
+	f.keepUp(now)
 	f.cluster = cluster()
 	return f
 }
@@ -390,6 +391,7 @@ func hostileFleet(now time.Time) web.Source {
 	host.Jobs = len(host.Inventory.Jobs)
 	f.hosts = []api.HostDetail{host}
 	f.inspectHostile(&host, script, terminal, long, now)
+	f.keepUpHostile(&host, script, terminal, long, now)
 	task := newTask("evil|default|"+script+"|* * * * *|UTC|root|*|/bin/true", now)
 	task.Task.Description, task.Document, task.Reason = script, []byte(terminal+script), script
 	task.Task.Run.Command = fleet.Command{Shell: long + script}

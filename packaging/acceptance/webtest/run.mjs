@@ -138,7 +138,7 @@ async function portrait(base) {
   await page.close();
 }
 
-const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors", "/findings", "/history", "/when"];
+const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors", "/findings", "/history", "/when", "/standings", "/calendars"];
 
 // links finds the first address on a page that begins with a prefix.
 async function links(base, path, selector) {
@@ -258,6 +258,9 @@ try {
   pages.push(await links(rich, "/runs?state=ran&task=ops/check-disks&host=web-1", "tbody a[href^='/runs/']")); // with output
   pages.push(await links(rich, "/runs?state=ran&host=batch-3", "tbody a[href^='/runs/']")); // of a silent host
   pages.push(await links(rich, "/runs?state=missed", "tbody a[href^='/runs/']")); // that never started
+  pages.push(await links(rich, "/runs?task=ops/check-disks&host=web-1", "tbody a[href^='/runs/']")); // the last of three attempts
+  pages.push(await links(rich, "/runs?state=running", "tbody a[href^='/runs/']")); // with what it does now
+  pages.push("/tasks/shop/queue-worker", "/standings?bad=true", "/tasks/data/nightly-backup");
   pages.push("/hosts/db-3/timeline", "/hosts/legacy-1/loss?show=all", "/jobs?at=7d", "/jobs?overdue=true", "/findings?acked=all&kind=no_signal", "/upcoming?from=3h&until=0s");
   for (const query of ["verdict=broken", "overdue=true", "q=mail-report"]) pages.push(await links(rich, `/jobs?${query}`, "tbody .rowlink")); // broken, late, adopted
   await all(pages, (path) => everywhere("rich", rich, path));

@@ -28,6 +28,9 @@ type invented struct {
 	pins     []api.PinView
 	people   map[fleet.JobID]api.JobView // what people and the collectors say of some jobs
 	down     bool
+
+	standings []api.StandingView
+	calendars []fleet.CalendarRecord
 }
 
 func (f *invented) fault() error {
