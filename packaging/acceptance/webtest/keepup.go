@@ -92,6 +92,7 @@ func (f *invented) keepUp(now time.Time) {
 		}
 	}
 	f.threeAttempts(now)
+	f.atWork(now)
 	from, to := now.Add(24*time.Hour).Truncate(24*time.Hour), now.Add(9*24*time.Hour).Truncate(24*time.Hour)
 	f.calendars = []fleet.CalendarRecord{{Changed: now.Add(-50 * time.Hour), ChangedBy: "anna", Calendar: fleet.Calendar{
 		Name: "year-end", Description: "no changes while the books are closed", Timezone: "Europe/Berlin", Windows: []fleet.Window{
@@ -105,6 +106,14 @@ func (f *invented) keepUp(now time.Time) {
 
 func (f *invented) standsOn(host *api.HostDetail, s fleet.Standing, now time.Time) api.StandingView {
 	return api.StandingView{Standing: s, Host: host.ID, HostName: host.Name, Presence: host.Presence, Told: now}
+}
+
+// atWork puts a run in front that has not ended.
+func (f *invented) atWork(now time.Time) {
+	host, started := &f.hosts[1], now.Add(-4*time.Second)
+	run := fleet.Run{ID: runID(started, 901), Task: "ops/check-disks", Generation: 1, Host: host.ID, Due: started, Attempt: 1, State: fleet.RunRunning, Started: &started, PID: 4100}
+	f.outputs[run.ID] = map[string]string{"stdout": "looking\n", "stderr": ""}
+	f.runs = append([]api.RunView{{Run: run, HostName: host.Name}}, f.runs...)
 }
 
 // threeAttempts puts a run in front that failed twice and then went well.
