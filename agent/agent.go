@@ -23,6 +23,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -57,6 +58,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	defer book.Close()
+	pid, err := takePIDFile(cfg.pidPath())
+	if err != nil {
+		return err
+	}
+	defer pid.Close()
 
 	collectors, err := newClients(cfg.Collectors, cfg.Version)
 	if err != nil {
@@ -92,11 +98,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		index = saved.Index
 	}
 
-	doorbell, err := joinMesh(cfg, id, collectors, log)
-	if err != nil {
-		return err
-	}
-	defer doorbell.Close()
+	doorbell := newDoorbell(cfg, id, collectors, log)
 	up := uplink.New(uplink.Config{
 		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{work.runs}.Output, Live: work.watch.Live,
 		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
@@ -118,34 +120,50 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	seen := newWitness(cfg, up, masker, log)
 	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, holds: taken.adopter.Holds, log: log, changed: make(chan Config)}
 
-	log.Info("agent started", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(work.left.found), "saved_plan", saved != nil)
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return work.Run(ctx, up.SetStands) })
-	g.Go(func() error { return files.Run(ctx) })
-	g.Go(func() error { return given.Run(ctx) })
-	g.Go(func() error { return taken.adopter.Run(ctx) })
-	g.Go(func() error { return up.Run(ctx) })
-	g.Go(func() error { return found.Run(ctx) })
-	g.Go(func() error { return seen.Run(ctx) })
-	g.Go(func() error { return doorbell.Run(ctx) })
-	g.Go(func() error { return reload(ctx, cfg, collectors, work.turns.Bound, found.changed, log) })
-	g.Go(func() error { return brokenJournal(ctx, broken) })
-	err = g.Wait()
-	// What is about to end may do so now; then its exit status is known.
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastMoment)
-	defer cancel()
-	work.turns.Close()
-	work.runs.Drain(last)
-	log.Info("agent ending", "running", len(work.runs.Running()))
-	return err
+	steps := log.With("component", "agent", "pid", os.Getpid())
+	steps.Info("agent started", "action", "start", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(work.left.found), "saved_plan", saved != nil)
+	// What begins runs ends with ctx; all else goes on until they are drained.
+	whole, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	g, whole := errgroup.WithContext(whole)
+	ending, begins := context.WithCancel(whole)
+	defer begins()
+	defer context.AfterFunc(ctx, begins)()
+	g.Go(func() error { return work.Run(whole, ending, up.SetStands) })
+	g.Go(func() error { return files.Run(whole) })
+	g.Go(func() error { return given.Run(whole) })
+	g.Go(func() error { return taken.adopter.Run(whole) })
+	g.Go(func() error { return up.Run(whole) })
+	g.Go(func() error { return found.Run(whole) })
+	g.Go(func() error { return seen.Run(whole) })
+	g.Go(func() error { return doorbell.Run(whole) })
+	g.Go(func() error { return reload(whole, cfg, collectors, work.turns.Bound, found.changed, log) })
+	g.Go(func() error { return brokenJournal(whole, broken) })
+	g.Go(func() error {
+		defer end()
+		<-ending.Done()
+		leave, wished := wishOf(cfg)
+		if !wished {
+			leave.Drain = time.Duration(cfg.Drain)
+		}
+		steps.Info("nothing begins any more", "action", "stop", "drain", leave.Drain.String(), "kill", leave.Kill, "running", len(work.runs.Running()))
+		steps.Info("agent ending", "action", "stop", "running", work.drain(whole, leave))
+		return nil
+	})
+	if cfg.Ready != nil {
+		cfg.Ready()
+	}
+	return g.Wait()
 }
 
 // Guard is the life of a guardian, which an agent starts to be the parent of
 // its commands: it survives the agent and knows how each of them ended.
 func Guard() error { return runner.Guard() }
 
-// lastMoment is how long an agent that ends waits for runs that end as well.
-const lastMoment = 2 * time.Second
+// Step is the life of a step, which a guardian starts to set limits that only a
+// process itself can set, and which becomes the command. It returns only where
+// it was not called by an agent.
+func Step(words []string) error { return runner.Step(words) }
 
 // brokenJournal ends the agent when its journal can no longer be trusted.
 func brokenJournal(ctx context.Context, broken <-chan error) error {

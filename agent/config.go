@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fleetcron/fleetcron/agent/turn"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -19,18 +20,22 @@ import (
 type Config struct {
 	Collectors []string          `yaml:"collectors" help:"addresses of the collectors; any of them may be away"`
 	StateDir   string            `yaml:"state_dir" help:"directory of journal, plan and output of runs"`
+	PIDFile    string            `yaml:"pid_file" help:"file with the agent's pid; empty: agent.pid in state_dir"`
 	Name       string            `yaml:"name" help:"name of this host for people; empty: its hostname"`
 	Labels     map[string]string `yaml:"labels" help:"what tasks may select this host by, key=value"`
 	Root       string            `yaml:"root" help:"tree that is scanned for scheduled jobs"`
 	Adoption   string            `yaml:"adoption" help:"whether tasks may take the place of this host's own jobs: allowed or forbidden"`
 	Slots      int               `yaml:"slots" help:"runs that go on at once, without those that are supervised; what finds none waits for its turn, until its deadline"`
 	StartRate  int               `yaml:"start_rate" help:"runs that begin within a second, and at once after a pause"`
+	Drain      fleet.Duration    `yaml:"drain" help:"how long an agent that ends waits for runs to end; what runs then goes on, and the next agent takes it up"`
 	Gossip     Gossip            `yaml:"gossip"`
 	Log        logging.Config    `yaml:"log"`
 
 	Version  string        `yaml:"-"` // of the program
 	Reloads  <-chan Config `yaml:"-"` // configurations to take in while running; nil: none
 	Guardian []string      `yaml:"-"` // program and argv of the commands' guardian; empty: none
+	Step     []string      `yaml:"-"` // program and argv that begins commands with limits of their own; empty: they do not begin
+	Ready    func()        `yaml:"-"` // called when the agent has started; nil: nobody
 }
 
 // Gossip configures how this host is seen, and how it hears of news.
@@ -60,6 +65,7 @@ func DefaultConfig() Config {
 		Adoption:   forbidden,
 		Slots:      turn.DefaultSlots,
 		StartRate:  turn.DefaultRate,
+		Drain:      fleet.Duration(2 * time.Second),
 		Gossip:     Gossip{Bind: "127.0.0.1:7773", Label: "fleetcron"},
 	}
 }
@@ -78,8 +84,8 @@ func (c *Config) Validate() error {
 	for _, address := range c.Collectors {
 		add("collectors", address, wrongCollector(address))
 	}
-	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root} {
-		if !filepath.IsAbs(path) {
+	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root, "pid_file": c.PIDFile} {
+		if !filepath.IsAbs(path) && (path != "" || field != "pid_file") {
 			add(field, path, "want an absolute path")
 		}
 	}
@@ -90,6 +96,9 @@ func (c *Config) Validate() error {
 		if number < 1 || number > 1_000_000 {
 			add(field, strconv.Itoa(number), "want 1 to 1000000")
 		}
+	}
+	if c.Drain < 0 {
+		add("drain", c.Drain.String(), "must not be negative")
 	}
 	add("gossip.bind", c.Gossip.Bind, wrongListener(c.Gossip.Bind))
 	wrong = append(wrong, c.wrongHost()...)

@@ -12,11 +12,14 @@ import (
 // going remembers the tasks of the runs that go on, as they were when the runs
 // began: that is what a run is held to.
 type going struct {
-	mu    sync.Mutex
-	tasks map[fleet.RunID]*fleet.Task
+	mu      sync.Mutex
+	tasks   map[fleet.RunID]*fleet.Task // nil: nobody knows the task any more
+	changed chan struct{}               // closed and replaced when a run is over
 }
 
-func newGoing() *going { return &going{tasks: map[fleet.RunID]*fleet.Task{}} }
+func newGoing() *going {
+	return &going{tasks: map[fleet.RunID]*fleet.Task{}, changed: make(chan struct{})}
+}
 
 func (g *going) begin(run fleet.RunID, task *fleet.Task) {
 	g.mu.Lock()
@@ -28,7 +31,39 @@ func (g *going) over(run fleet.RunID) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.tasks, run)
+	close(g.changed)
+	g.changed = make(chan struct{})
 }
+
+// wait returns when none of the runs that count goes on, or ctx ends; it says how
+// many go on then.
+func (g *going) wait(ctx context.Context, counts func(task *fleet.Task) bool) int {
+	for {
+		g.mu.Lock()
+		n := 0
+		for _, task := range g.tasks {
+			if counts(task) {
+				n++
+			}
+		}
+		changed := g.changed
+		g.mu.Unlock()
+		if n == 0 {
+			return 0
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return n
+		}
+	}
+}
+
+// ends is for runs that end by themselves.
+func ends(task *fleet.Task) bool { return task == nil || !task.Supervised() }
+
+// every is for all runs.
+func every(*fleet.Task) bool { return true }
 
 // task returns the task of a run; nil: nobody knows it any more.
 func (g *going) task(run fleet.RunID) *fleet.Task {
@@ -51,14 +86,4 @@ func (p patients) Going() []vitals.Going {
 		list[i] = vitals.Going{Run: run, Task: p.tasks.task(run.ID)}
 	}
 	return list
-}
-
-// SetCheckpoint keeps what the next attempt of the task is given.
-func (p patients) SetCheckpoint(task fleet.TaskID, value string) error {
-	return fleet.Errorf(fleet.Unavailable, "checkpoints are not kept")
-}
-
-// Check runs a command as a task's own would be run.
-func (p patients) Check(ctx context.Context, execute fleet.Execute, argv []string) (string, error) {
-	return "", fleet.Errorf(fleet.Unavailable, "commands cannot be run to look at something")
 }

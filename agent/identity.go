@@ -50,6 +50,21 @@ func readHostID(path string) (fleet.HostID, error) {
 	return id, nil
 }
 
+// passable lets the commands of all users pass through the state directory, to
+// the state of their own tasks. What else is in it is readable for the agent
+// alone, file by file.
+func passable(stateDir string) error {
+	const pass = 0o011
+	info, err := os.Stat(stateDir)
+	if err == nil && os.Geteuid() == 0 && info.Mode().Perm()&pass != pass {
+		err = os.Chmod(stateDir, info.Mode().Perm()|pass)
+	}
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	return nil
+}
+
 // writeOnce makes a file durable under its name; one that exists stays.
 func writeOnce(path, text string) error {
 	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")

@@ -2,11 +2,12 @@ package agent
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,65 +19,96 @@ import (
 // hears is obeyed: a knock makes the agent ask, and an address is one more to
 // ask at.
 type doorbell struct {
-	mesh       *gossip.Mesh // nil: no gossip
+	join       func() (*gossip.Mesh, error) // nil: no gossip
 	knocks     chan struct{}
 	collectors *clients
 	log        *slog.Logger
 }
 
-func joinMesh(cfg Config, id fleet.HostID, collectors *clients, log *slog.Logger) (*doorbell, error) {
+func newDoorbell(cfg Config, id fleet.HostID, collectors *clients, log *slog.Logger) *doorbell {
 	d := &doorbell{knocks: make(chan struct{}, 1), collectors: collectors, log: log}
 	if cfg.Gossip.KeyFile == "" {
 		log.Info("no gossip: gossip.key_file is not set, asking by HTTP alone")
-		return d, nil
+		return d
 	}
-	var err error
-	d.mesh, err = gossip.Join(gossip.Config{
-		Name: string(id), Bind: cfg.Gossip.Bind, Label: cfg.Gossip.Label, Keyring: cfg.Gossip.KeyFile,
-		Tags: map[string]string{"role": "agent"}, Seeds: cfg.Gossip.Seeds,
-		Snapshot: filepath.Join(cfg.StateDir, "gossip.snapshot"), Logger: log,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("join gossip: %w", err)
+	d.join = func() (*gossip.Mesh, error) {
+		return gossip.Join(gossip.Config{
+			Name: string(id), Bind: cfg.Gossip.Bind, Label: cfg.Gossip.Label, Keyring: cfg.Gossip.KeyFile,
+			Tags: map[string]string{"role": "agent"}, Seeds: cfg.Gossip.Seeds,
+			Snapshot: filepath.Join(cfg.StateDir, "gossip.snapshot"), Logger: log,
+		})
 	}
-	return d, nil
+	return d
 }
 
-// Run listens until ctx ends, and then says goodbye.
+// How long it waits before it joins again.
+const (
+	joinFirst = 5 * time.Second
+	joinMost  = 5 * time.Minute
+)
+
+// Run listens until ctx ends, and then says goodbye. An agent that cannot join,
+// because its port is taken or its keyring cannot be read, does without until it
+// can: a doorbell is a convenience.
 func (d *doorbell) Run(ctx context.Context) error {
-	if d.mesh == nil {
+	if d.join == nil {
 		return nil
 	}
+	for pause := joinFirst; ctx.Err() == nil; pause = min(2*pause, joinMost) {
+		began := time.Now()
+		err := d.once(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(began) > joinMost {
+			pause = joinFirst
+		}
+		d.log.Warn("no gossip for now, asking by HTTP alone", "error", err, "again_in", pause.String())
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+	return nil
+}
+
+// once joins and listens as long as that goes well.
+func (d *doorbell) once(ctx context.Context) error {
+	mesh, err := d.join()
+	if err != nil {
+		return err
+	}
+	defer mesh.Close()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.mesh.Run(gctx) })
-	g.Go(func() error {
-		d.listen(gctx)
-		return nil
-	})
-	err := g.Wait()
+	g.Go(func() error { return mesh.Run(gctx) })
+	g.Go(func() error { return d.listen(gctx, mesh) })
+	err = g.Wait()
 	if ctx.Err() != nil {
-		if err := d.mesh.Leave(); err != nil {
+		if err := mesh.Leave(); err != nil {
 			d.log.Debug("no goodbye to the others", "error", err)
 		}
 	}
 	return err
 }
 
-func (d *doorbell) listen(ctx context.Context) {
+// errSilent says that the mesh tells nothing any more.
+var errSilent = errors.New("gossip has ended")
+
+func (d *doorbell) listen(ctx context.Context, mesh *gossip.Mesh) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case event, open := <-d.mesh.Events():
+			return nil
+		case event, open := <-mesh.Events():
 			if !open {
-				return
+				return errSilent
 			}
-			d.hear(event)
+			d.hear(mesh, event)
 		}
 	}
 }
 
-func (d *doorbell) hear(event gossip.Event) {
+func (d *doorbell) hear(mesh *gossip.Mesh, event gossip.Event) {
 	if event.Kind == gossip.Knock {
 		select {
 		case d.knocks <- struct{}{}:
@@ -88,7 +120,7 @@ func (d *doorbell) hear(event gossip.Event) {
 		return
 	}
 	var found []string
-	for _, member := range d.mesh.Members() {
+	for _, member := range mesh.Members() {
 		if member.Tags["role"] == "collector" && member.Status == gossip.StatusAlive {
 			found = append(found, member.Tags["api"])
 		}
@@ -96,14 +128,6 @@ func (d *doorbell) hear(event gossip.Event) {
 	if err := d.collectors.discovered(found); err != nil {
 		d.log.Warn("collectors heard of are not usable", "error", err)
 	}
-}
-
-// Close leaves the mesh.
-func (d *doorbell) Close() error {
-	if d.mesh == nil {
-		return nil
-	}
-	return d.mesh.Close()
 }
 
 // addresses are where collectors may be: as configured, and as heard.

@@ -34,7 +34,9 @@ type work struct {
 	board *board
 	tasks *going
 	begin *starter
-	left  legacy // of the agent before
+	log   *slog.Logger
+	left  legacy        // of the agent before
+	still chan struct{} // closed when nothing begins any more
 
 	mu   sync.Mutex
 	plan *fleet.Plan // the last one taken; nil: none
@@ -42,11 +44,15 @@ type work struct {
 
 // newWork puts it together. Nothing begins before Run.
 func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Plan, masker *mask.Masker, taken *adoptions, places turn.Grantor, log *slog.Logger) (*work, error) {
-	w := &work{book: book, board: newBoard(book.OrderDecided), tasks: newGoing(), plan: saved}
-	var err error
+	w := &work{book: book, board: newBoard(book.OrderDecided), tasks: newGoing(), plan: saved, log: log, still: make(chan struct{})}
+	err := passable(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
 	w.runs, err = runner.New(runner.Config{
-		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian, Veil: veil(masker),
-		Over: w.over, Ended: w.ended,
+		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian, Step: cfg.Step, Veil: veil(masker),
+		States: filepath.Join(cfg.StateDir, "tasks"),
+		Over:   w.over, Ended: w.ended,
 	})
 	if err != nil {
 		return nil, err
@@ -84,11 +90,10 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 func (w *work) takeUp() {
 	tasks := tasksOf(w.plan)
 	for _, run := range w.left.attach {
-		if task := tasks[identity{run.Run.Task, run.Run.Generation}]; task != nil {
-			w.tasks.begin(run.Run.ID, task)
-			if !task.Supervised() {
-				w.turns.Take(run.Run.ID)
-			}
+		task := tasks[identity{run.Run.Task, run.Run.Generation}]
+		w.tasks.begin(run.Run.ID, task)
+		if ends(task) {
+			w.turns.Take(run.Run.ID)
 		}
 		w.runs.Attach(run.Run, run.Handle)
 	}
@@ -131,7 +136,7 @@ func (w *work) check(taken *adoptions) func(context.Context, *fleet.Task, []stri
 		if err != nil {
 			return "", err
 		}
-		return patients{w.runs, w.tasks}.Check(ctx, execute, argv)
+		return w.runs.Check(ctx, execute, argv)
 	}
 }
 
@@ -143,6 +148,11 @@ func (w *work) take(ctx context.Context, plan *fleet.Plan) {
 	w.plan = plan
 	w.mu.Unlock()
 	w.forget(ctx, before, plan)
+	for _, task := range gone(before, plan) {
+		if err := w.runs.Forget(task); err != nil {
+			w.log.Warn("state of a task that left not removed", "task", task, "error", err)
+		}
+	}
 	w.board.Plan(plan)
 	states := make(map[fleet.TaskID]fleet.TaskState, len(plan.Assignments))
 	for i := range plan.Assignments {
@@ -159,12 +169,34 @@ func (w *work) take(ctx context.Context, plan *fleet.Plan) {
 	})
 }
 
-// Run does the work until ctx ends. What runs then goes on.
-func (w *work) Run(ctx context.Context, tell func(api.Stands)) error {
+// Run does the work. Nothing begins any more once ending is over, and when ctx
+// is over it returns; what runs then goes on.
+func (w *work) Run(ctx, ending context.Context, tell func(api.Stands)) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return w.plans.Run(ctx) })
+	g.Go(func() error {
+		defer close(w.still)
+		return w.plans.Run(ending)
+	})
 	g.Go(func() error { return w.runs.Run(ctx) })
 	g.Go(func() error { return w.watch.Run(ctx) })
 	g.Go(func() error { return w.board.Run(ctx, w.plans.CaughtUp, tell) })
 	return g.Wait()
+}
+
+// drain lets what runs end, as long as the leave allows, and stops it then if
+// that is wished. Daemons end when they are stopped.
+func (w *work) drain(ctx context.Context, leave Leave) (left int) {
+	<-w.still
+	w.turns.Close()
+	limited, cancel := context.WithTimeout(ctx, leave.Drain)
+	defer cancel()
+	w.tasks.wait(limited, ends)
+	if !leave.Kill {
+		return len(w.runs.Running())
+	}
+	for _, run := range w.runs.Running() {
+		w.runs.Cancel(run, "the agent was told to stop everything")
+	}
+	w.tasks.wait(ctx, every)
+	return len(w.runs.Running())
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -23,7 +24,12 @@ func takeLock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock journal: %w", err)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	for patience := dying; errors.Is(err, unix.EWOULDBLOCK) && patience > 0 && !lives(lockHolder(dir)); patience -= dyingLook {
+		time.Sleep(dyingLook)
+		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
 		file.Close()
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock journal %s: %w", dir, err)
@@ -39,6 +45,23 @@ func takeLock(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock journal %s: %w", dir, err)
 	}
 	return file, nil
+}
+
+// A process that was killed keeps its lock until the last of its threads is gone.
+const (
+	dying     = 10 * time.Second
+	dyingLook = 5 * time.Millisecond
+)
+
+// lives reports whether a process is more than what is left of one.
+func lives(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	// pid (name) state, and a name may hold anything
+	_, rest, _ := strings.Cut(string(text[strings.LastIndexByte(string(text), ')')+1:]), " ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
 }
 
 func inUse(dir string) error {

@@ -44,7 +44,7 @@ func (u *Uplink) sendSettled(ctx context.Context) {
 		u.persist(ctx, u.settled.news, func(ctx context.Context) error {
 			words := u.settled.get()
 			if len(words) == 0 {
-				return nil
+				return errNothing
 			}
 			return u.config.Collectors.Settle(ctx, u.id, words)
 		})

@@ -112,6 +112,9 @@ func (u *Uplink) sendNews(ctx context.Context) error {
 		v.mu.Unlock()
 	}
 	if report == nil || hash == hashSent {
+		if version == sent {
+			return errNothing
+		}
 		return nil
 	}
 	if _, err := u.config.Collectors.Report(ctx, u.id, report); err != nil {

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -48,6 +49,9 @@ func (p *patience) nextKnock() <-chan struct{} {
 	return p.knocked
 }
 
+// errNothing says that there was nothing to send.
+var errNothing = errors.New("nothing to send")
+
 // persist calls try until it succeeds or ctx ends, and returns whether it did.
 // After the n-th failure in a row it waits a random time of at most
 // 250 ms × 2ⁿ, never more than 30 s; a knock or news ends the wait.
@@ -57,6 +61,9 @@ func (u *Uplink) persist(ctx context.Context, news <-chan struct{}, try func(con
 		err := try(ctx)
 		if ctx.Err() != nil {
 			break
+		}
+		if errors.Is(err, errNothing) { // and nobody was asked
+			return true
 		}
 		u.link.note(err)
 		if err == nil {

@@ -118,7 +118,7 @@ func (u *Uplink) sight(ctx context.Context) (sent, more bool, err error) {
 	s := &u.sightings
 	message, any, more := s.unsent()
 	if !any || !u.inventory.reported() {
-		return false, false, nil // who sends the report tells
+		return false, false, errNothing // who sends the report tells
 	}
 	select { // all of it is about to be sent
 	case <-s.anew:

@@ -78,6 +78,24 @@ func TestOtherCollectorsHearItAll(t *testing.T) {
 	})
 }
 
+// TestWhoAsksNobodyHearsFromNobody keeps the log from saying that collectors are
+// back where nobody was asked.
+func TestWhoAsksNobodyHearsFromNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.c.set(func() { w.c.down = true })
+		w.SetAdoptions([]fleet.Adoption{{Task: "a/b"}})
+		time.Sleep(time.Minute)
+		w.SetAdoptions(nil)
+		w.SetSightings(fleet.Sightings{})
+		time.Sleep(time.Minute)
+		w.link.mu.Lock()
+		defer w.link.mu.Unlock()
+		if w.link.down.IsZero() {
+			t.Error("the collectors are said to be reached again")
+		}
+	})
+}
+
 func TestNothingIsSaidBeforeItIsKnown(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		time.Sleep(24 * time.Hour)

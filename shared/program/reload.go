@@ -16,12 +16,12 @@ import (
 const lookEvery = 2 * time.Second
 
 // Reloads returns the configurations that are to be taken in while the command
-// runs: one whenever SIGHUP asks for it or the file has changed. What cannot
+// runs: one whenever SIGHUP or SIGUSR2 asks for it or the file has changed. What cannot
 // be loaded is logged and not sent, so that the old configuration stays. The
 // channel is never closed; nothing comes once the command's context ended.
 func Reloads[C any](command *cobra.Command, load func() (C, error), log *slog.Logger) <-chan C {
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(hangups, syscall.SIGHUP, syscall.SIGUSR2)
 	loaded := make(chan C)
 	go func() {
 		defer signal.Stop(hangups)

@@ -14,7 +14,6 @@ import (
 	"github.com/fleetcron/fleetcron/agent"
 	"github.com/fleetcron/fleetcron/agent/discover"
 	"github.com/fleetcron/fleetcron/shared/fleet"
-	"github.com/fleetcron/fleetcron/shared/logging"
 	"github.com/fleetcron/fleetcron/shared/program"
 )
 
@@ -40,7 +39,8 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-agent",
 		Short: "find the scheduled jobs of this host, and run the tasks it was given",
 	}
-	root.AddCommand(newRun(), newScan(), newStatus(), newNotify(), newGuardian())
+	root.AddCommand(newRun(), newReload(), newStop(), newStatus(), newScan(), newNotify(), newGuardian(), newStep())
+	addSignal(root)
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 
@@ -51,35 +51,9 @@ func configure(command *cobra.Command) func() (agent.Config, error) {
 		cfg := agent.DefaultConfig()
 		cfg.Version = version
 		cfg.Guardian = []string{"/proc/self/exe", "fleetcron-agent", "guardian"}
+		cfg.Step = []string{"/proc/self/exe", "fleetcron-agent", "step"}
 		return cfg
 	})
-}
-
-func newRun() *cobra.Command {
-	command := &cobra.Command{
-		Use:   "run",
-		Short: "run the agent until it is told to stop",
-		Long: `Runs the agent until SIGTERM or SIGINT. Commands that run then go on
-running, and the next agent takes them up again. The configuration is read anew
-when its file changes, or at SIGHUP: collectors, name and labels change at once,
-everything else needs a restart. A file with an error is logged, and the old
-configuration stays.`,
-		Args: cobra.NoArgs,
-	}
-	load := configure(command)
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		log, err := logging.New(os.Stderr, cfg.Log, "fleetcron-agent")
-		if err != nil {
-			return err
-		}
-		cfg.Reloads = program.Reloads(command, load, log)
-		return agent.Run(command.Context(), cfg, log)
-	}
-	return command
 }
 
 // newGuardian is for the agent itself, which starts this program once more to
@@ -88,6 +62,15 @@ func newGuardian() *cobra.Command {
 	return &cobra.Command{
 		Use: "guardian", Args: cobra.NoArgs, Hidden: true,
 		RunE: func(*cobra.Command, []string) error { return agent.Guard() },
+	}
+}
+
+// newStep is for the guardian, which starts this program once more to set what
+// only a process itself can set, before it becomes the command.
+func newStep() *cobra.Command {
+	return &cobra.Command{
+		Use: "step", Args: cobra.ArbitraryArgs, Hidden: true, DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, words []string) error { return agent.Step(words) },
 	}
 }
 
@@ -126,34 +109,6 @@ func newScan() *cobra.Command {
 			return writeJSON(command.OutOrStdout(), report)
 		}
 		return discover.WriteTable(command.OutOrStdout(), report)
-	}
-	return command
-}
-
-func newStatus() *cobra.Command {
-	command := &cobra.Command{
-		Use:   "status",
-		Short: "say whether the agent runs, and what it has on disk",
-		Args:  cobra.NoArgs,
-	}
-	output := outputFlag(command)
-	load := configure(command)
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		if err := output.check(); err != nil {
-			return err
-		}
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		status, err := agent.ReadStatus(cfg)
-		if err != nil {
-			return err
-		}
-		if output.text == "json" {
-			return writeJSON(command.OutOrStdout(), status)
-		}
-		return status.Write(command.OutOrStdout())
 	}
 	return command
 }
