@@ -13,18 +13,32 @@ import (
 
 // countFrom finds the end that the task counts from when it enters the state: the
 // one that is remembered, or now, when it reached the host. While the clock is
-// not yet right, its acceptance is nearer the truth.
+// not yet right, its acceptance is nearer the truth. If a run was begun since and
+// its end is not known, it may have been now.
 func (s *State) countFrom(now time.Time, t *task) {
-	if t.memo == nil || t.memo.Base == nil {
+	switch {
+	case t.memo == nil || t.memo.Base == nil:
 		s.setBase(t, later(now, wall(t.assignment.Since)))
-		return
+	case t.memo.Open != "" && len(t.running) == 0:
+		s.setBase(t, now)
 	}
 	t.seen = later(t.seen, wall(*t.memo.Base))
 }
 
+// holdRest remembers that a run begins, whose end is the next to count from.
+func (s *State) holdRest(t *task, run fleet.RunID) {
+	if !t.assignment.Task.On.AfterEnd {
+		return
+	}
+	t.hasNext = false
+	t.note().Open = run
+	s.remember(t)
+}
+
 // setBase lets the task count from an end.
 func (s *State) setBase(t *task, end time.Time) {
-	t.note().Base = &end
+	m := t.note()
+	m.Base, m.Open = &end, ""
 	s.remember(t)
 	t.seen = later(t.seen, end)
 	t.reload(s.host)
@@ -43,6 +57,9 @@ func (s *State) restAfter(now time.Time, t *task, run *fleet.Run) {
 			end = wall(*run.Ended)
 		}
 		s.setBase(t, end)
+	} else {
+		t.note().Open = ""
+		s.remember(t)
 	}
 	t.findNext()
 }

@@ -40,20 +40,13 @@ func (s *State) decideOld(now time.Time, t *task) {
 	limit := now.Add(-max(deadline, t.within()) - 1)
 	for t.hasNext && !t.next.After(limit) {
 		if end, why, is := s.blackout(t, t.next); is {
-			s.skipOver(now, t, t.take(sooner(end.Add(-1), limit)), why)
+			s.skipOver(now, t, t.take(earlier(end.Add(-1), limit)), why)
 			continue
 		}
 		reason, until := s.late(t, t.next)
-		until = sooner(sooner(until, limit), s.nextBlackout(t, t.next).Add(-1))
+		until = earlier(earlier(until, limit), s.nextBlackout(t, t.next).Add(-1))
 		s.settle(now, t, t.take(until), fleet.RunMissed, reason, "")
 	}
-}
-
-func sooner(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // farFuture is after every instant there is.
@@ -213,7 +206,7 @@ func (s *State) begin(now time.Time, t *task, i item) {
 }
 
 func (s *State) start(now time.Time, t *task, due Due) {
-	t.hasNext = t.hasNext && !t.assignment.Task.On.AfterEnd
+	s.holdRest(t, due.Run)
 	s.try(now, t, due.Run)
 	t.running = append(t.running, running{id: due.Run, began: now, due: due, generation: due.Assignment.Generation})
 	s.do(Begin{due})
@@ -254,7 +247,7 @@ func (s *State) arm(now time.Time, t *task) {
 		return
 	}
 	at := farFuture
-	by := func(other time.Time) { at = sooner(at, other) }
+	by := func(other time.Time) { at = earlier(at, other) }
 	paused := t.assignment.State != fleet.TaskEnabled
 	switch {
 	case t.up != nil:

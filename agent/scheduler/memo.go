@@ -12,6 +12,7 @@ import (
 // must go on to be read.
 type memo struct {
 	Base    *time.Time   `json:"base,omitempty"` // the end that a period is counted from
+	Open    fleet.RunID  `json:"open,omitempty"` // a run that was begun, whose end comes in its place
 	Startup *startupMemo `json:"startup,omitempty"`
 	Breaker *breakerMemo `json:"breaker,omitempty"`
 	Upkeep  *upkeep      `json:"upkeep,omitempty"` // of a supervised task
@@ -62,7 +63,7 @@ func (s *State) tidy(t *task) {
 	}
 	was, on := *t.memo, &t.assignment.Task.On
 	if !on.AfterEnd {
-		t.memo.Base = nil
+		t.memo.Base, t.memo.Open = nil, ""
 	}
 	if on.Startup != fleet.StartupBoot {
 		t.memo.Startup = nil

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -178,7 +179,7 @@ func say(a Action) string {
 		}
 		return text
 	case Remember:
-		return fmt.Sprintf("remember %s", a.Memo)
+		return "remember " + openRun.ReplaceAllString(string(a.Memo), `"open"`)
 	case Did:
 		return "did " + string(a.Order.ID)
 	case Cancel:
@@ -195,6 +196,9 @@ func say(a Action) string {
 	}
 	return fmt.Sprintf("%T", a)
 }
+
+// openRun is an id in a memo, which says nothing to a reader.
+var openRun = regexp.MustCompile(`"open":"[^"]*"`)
 
 // sayStanding tells how a task stands, as "stands crash_loop since 12:00:00, …".
 func sayStanding(is fleet.Standing, hour func(time.Time) string) string {

@@ -148,19 +148,20 @@ func TestStartupOfTheAgent(t *testing.T) {
 func TestAfterEnd(t *testing.T) {
 	rested := every(10*time.Minute, func(t *fleet.Task) { t.On.AfterEnd = true })
 	base := func(at string) string { return `remember {"base":"2026-03-02T` + at + `Z"}` }
+	open := func(at string) string { return `remember {"base":"2026-03-02T` + at + `Z","open"}` }
 	t.Run("counts from the end of the run before", func(t *testing.T) {
 		s := tell(t, "11:59:30")
 		s.at("12:00:00", plan(rested), base("12:00:00"), "wake 12:10:00")
-		s.at("12:10:00", Tick{}, "begin 12:10:00")
+		s.at("12:10:00", Tick{}, open("12:00:00"), "begin 12:10:00")
 		s.at("12:23:00", s.ends(0), base("12:23:00"), "wake 12:33:00")
-		s.at("12:33:00", Tick{}, "begin 12:33:00")
+		s.at("12:33:00", Tick{}, open("12:23:00"), "begin 12:33:00")
 	})
 	t.Run("counts on over a restart", func(t *testing.T) {
 		s := tell(t, "11:59:30")
 		s.at("12:00:00", plan(rested), base("12:00:00"), "wake 12:10:00")
 		s.restart("12:05:00", "")
 		s.at("12:05:00", came(rested), "wake 12:10:00")
-		s.at("12:10:00", Tick{}, "begin 12:10:00")
+		s.at("12:10:00", Tick{}, open("12:00:00"), "begin 12:10:00")
 		s.restart("12:11:00", "")
 		s.at("12:11:00", RunFound{Run: s.dues[0].Record(host)})
 		s.at("12:11:00", came(rested))
@@ -169,13 +170,20 @@ func TestAfterEnd(t *testing.T) {
 	t.Run("counts from the end of a run that ended meanwhile", func(t *testing.T) {
 		s := tell(t, "11:59:30")
 		s.at("12:00:00", plan(rested), base("12:00:00"), "wake 12:10:00")
-		s.at("12:10:00", Tick{}, "begin 12:10:00")
+		s.at("12:10:00", Tick{}, open("12:00:00"), "begin 12:10:00")
 		s.restart("12:18:00", "")
 		run, ended := s.dues[0].Record(host), noon.Add(15*time.Minute)
 		s.at("12:18:00", RunFound{Run: run})
 		run.State, run.Ended = fleet.RunRan, &ended
 		s.at("12:18:00", RunEnded{run}) // before there is a plan
 		s.at("12:18:01", came(rested), base("12:15:00"), "wake 12:25:00")
+	})
+	t.Run("counts from its start where the end is lost", func(t *testing.T) {
+		s := tell(t, "11:59:30")
+		s.at("12:00:00", plan(rested), base("12:00:00"), "wake 12:10:00")
+		s.at("12:10:00", Tick{}, open("12:00:00"), "begin 12:10:00")
+		s.restart("12:18:00", "") // its end was recorded, and the agent killed
+		s.at("12:18:00", came(rested), base("12:18:00"), "wake 12:28:00")
 	})
 	t.Run("what comes to nothing takes no time", func(t *testing.T) {
 		s := tell(t, "11:59:30")
@@ -186,14 +194,14 @@ func TestAfterEnd(t *testing.T) {
 		paused.State = fleet.TaskPaused
 		s.at("12:36:00", plan(paused), "wake 12:45:30")
 		s.at("12:55:00", plan(rested), "skipped paused 12:40:00 to 12:50:00, 2", "wake 13:00:00")
-		s.at("13:00:00", Tick{}, "begin 13:00:00")
+		s.at("13:00:00", Tick{}, open("12:00:00"), "begin 13:00:00")
 	})
 	t.Run("rests after the last attempt", func(t *testing.T) {
 		retry := rested
 		retry.Task.Retry = fleet.Retry{Attempts: 3}
 		s := tell(t, "11:59:30")
 		s.at("12:00:00", plan(retry), base("12:00:00"), "wake 12:10:00")
-		s.at("12:10:00", Tick{}, "begin 12:10:00")
+		s.at("12:10:00", Tick{}, open("12:00:00"), "begin 12:10:00")
 		s.at("12:10:10", s.fails(0, "12:30:00"), "wake 12:30:00")
 		s.at("12:30:00", Tick{}, "begin 12:10:00 again, 2")
 		s.at("12:30:10", s.fails(1, "12:50:00"), "wake 12:50:00")
@@ -205,7 +213,7 @@ func TestAfterEnd(t *testing.T) {
 		order := fleet.Order{ID: "o1", Kind: fleet.OrderRun, Host: host, Task: "default/t", Run: "r1", Due: noon, Expires: noon.Add(time.Hour)}
 		s := tell(t, "11:59:30")
 		s.at("12:00:00", plan(rested), base("12:00:00"), "wake 12:10:00")
-		s.at("12:05:00", PlanChanged{Assignments: []fleet.Assignment{rested}, Orders: []fleet.Order{order}}, "begin 12:00:00 for o1")
+		s.at("12:05:00", PlanChanged{Assignments: []fleet.Assignment{rested}, Orders: []fleet.Order{order}}, open("12:00:00"), "begin 12:00:00 for o1")
 		s.at("12:15:00", s.ends(0), base("12:15:00"), "wake 12:25:00")
 	})
 	t.Run("another definition keeps the end", func(t *testing.T) {

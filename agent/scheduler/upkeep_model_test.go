@@ -212,6 +212,7 @@ func (w *world) mourn(p *instance, run *fleet.Run) {
 	} else if done {
 		truth.backoff, truth.starts, truth.torn = 0, nil, 0
 	}
+	truth.unsure = truth.unsure || w.state == nil // it may have been about to be stopped, for all the next agent knows
 }
 
 // next works out the backoff that follows an end by the rule.
@@ -480,7 +481,7 @@ func (w *world) begin(due Due) {
 	run.Started = &at
 	life := time.Duration(w.rand.Int64N(int64(pick(w.rand, time.Second, 5*time.Second, time.Minute, 20*time.Minute))))
 	w.process[run.ID] = &instance{run: run, began: w.passed, ends: w.passed + life}
-	truth.freed, truth.plain = false, false
+	truth.freed, truth.plain, truth.standing = false, false, nil // until it is told anew
 }
 
 // checkNeeds: what is needed is up, and healthy where that is asked.
