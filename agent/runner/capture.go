@@ -237,11 +237,16 @@ func (r *Runner) marked(run fleet.RunID, m *marks) *marks {
 	return m
 }
 
-// done lets go of a run's streams; empty ones serve another run.
+// done lets go of a run's streams; empty ones serve another run, and those that
+// somebody may still write into are kept an eye on.
 func (r *Runner) done(streams ...*capture) {
 	for _, c := range streams {
-		if c.path == "" || !r.spares.give(c.file, c.path, c.owner) {
+		switch {
+		case c.path != "" && r.spares.give(c.file, c.path, c.owner):
+		case unshared(c.file):
 			c.file.Close()
+		default:
+			r.linger(c)
 		}
 	}
 }

@@ -44,10 +44,12 @@ type guard struct {
 type ward struct {
 	status
 	grace    time.Duration
-	whole    bool // it ends with the last of its processes
-	waits    bool // a step stands in its place
-	stopping bool // its time is over, or its main process has ended and it is whole
-	stopped  bool // and all that it started is gone, or cannot be killed
+	streams  []string // where it writes to
+	quota    int64    // of each
+	whole    bool     // it ends with the last of its processes
+	waits    bool     // a step stands in its place
+	stopping bool     // its time is over, or its main process has ended and it is whole
+	stopped  bool     // and all that it started is gone, or cannot be killed
 }
 
 // Guard is the life of a guardian: it starts what its agent orders, enforces
@@ -80,6 +82,7 @@ func Guard() error {
 	if err := g.book.seal(g.boot); err != nil {
 		return fmt.Errorf("guardian: %w", err)
 	}
+	g.tendAll()
 	for len(g.wards) > 0 {
 		g.left.Wait()
 	}
@@ -151,7 +154,7 @@ func (g *guard) launch(l *launch, files []*os.File) {
 	stat, _ := readStat(pid) // it is not reaped yet, so it is there
 	w := &ward{
 		status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()},
-		grace:  l.Grace, whole: l.Whole, waits: waits != nil,
+		grace:  l.Grace, whole: l.Whole, waits: waits != nil, streams: l.Streams, quota: l.Quota,
 	}
 	g.wards[pid] = w
 	if l.Timeout > 0 {

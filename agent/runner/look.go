@@ -11,8 +11,11 @@ import (
 // as it grows: a flood must be found while it is small, and a look tells apart
 // what was written before and after it.
 const (
+	floodLook = time.Millisecond // while it pours
 	firstLook = 10 * time.Millisecond
 	lastLook  = time.Second
+
+	pours = 1 << 20 // bytes between two looks
 )
 
 // pace says how long to wait before the next look at a run's output.
@@ -28,6 +31,8 @@ func (p *pace) next(stdout, stderr int64, err error) time.Duration {
 	switch {
 	case err != nil: // a disk that does not answer is not asked often
 		p.wait = lastLook
+	case size-p.seen > pours:
+		p.wait = floodLook
 	case size-p.seen > minQuota:
 		p.wait = firstLook
 	case size > p.seen:

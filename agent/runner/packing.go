@@ -60,7 +60,10 @@ func (r *Runner) packDirs(ctx context.Context, dirs map[string]bool) error {
 				}
 			}
 			err := p.pack(ctx, path)
-			if err != nil && !errors.Is(err, errInUse) && ignoreMissing(err) != nil {
+			switch {
+			case errors.Is(err, errInUse):
+				r.takeOver(path)
+			case ignoreMissing(err) != nil:
 				failed = errors.Join(failed, err)
 			}
 			if ctx.Err() != nil || errors.Is(err, unix.ENOSPC) {

@@ -19,6 +19,10 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 		Settings: settingsOf(spec), Timeout: c.handle.Timeout, Grace: c.handle.Grace,
 		Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
 		user: user.name, Step: r.config.Step, Rlimits: rlimitsOf(spec.Limits.Rlimits),
+		Quota: c.handle.Quota,
+	}
+	for _, stream := range streams {
+		order.Streams = append(order.Streams, streamPath(taskDir(r.config.Dir, spec.Run.Task), spec.Run.ID, stream))
 	}
 	if len(order.Rlimits) > 0 && len(order.Step) == 0 {
 		return nil, &failure{fleet.MissedLimits, "limits.rlimits: this agent has no program that sets them"}

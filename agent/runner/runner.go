@@ -107,6 +107,7 @@ type Runner struct {
 
 	marks     map[fleet.RunID]*marks // of the runs that go on
 	unpacked  map[string]bool        // directories of tasks that may have output to pack
+	lingering map[string]bool        // streams that were taken up after their runs
 	unsettled map[fleet.RunID]bool   // that have ended, and it is not known when that is on disk
 }
 
@@ -189,8 +190,8 @@ func New(config Config) (*Runner, error) {
 		config: config, log: config.Logger, boot: boot, null: null, spares: spares, states: states, accounts: &accounts{dir: config.Accounts},
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1), packs: make(chan struct{}, 1),
-		keeps:    keeps{known: map[string]fleet.Keep{}},
-		marks:    map[fleet.RunID]*marks{},
+		keeps: keeps{known: map[string]fleet.Keep{}},
+		marks: map[fleet.RunID]*marks{}, lingering: map[string]bool{},
 		unpacked: map[string]bool{}, unsettled: map[fleet.RunID]bool{},
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
 		forgotten: map[fleet.TaskID]bool{},

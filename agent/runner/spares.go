@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -128,16 +127,14 @@ func (s *spares) give(file *os.File, path string, owner owner) bool {
 	return true
 }
 
-// untouched reports whether a file is empty and open nowhere else. The kernel
-// grants a write lease only then.
+// untouched reports whether a file is empty and open nowhere else; then it stays
+// empty, because its name is ours.
 func untouched(file *os.File) bool {
-	fd := file.Fd()
-	if _, err := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+	if !unshared(file) {
 		return false
 	}
 	info, err := file.Stat()
-	_, unlease := unix.FcntlInt(fd, unix.F_SETLEASE, unix.F_UNLCK)
-	return errors.Join(err, unlease) == nil && info.Size() == 0
+	return err == nil && info.Size() == 0
 }
 
 // close lets go of the files and removes them.

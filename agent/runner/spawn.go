@@ -35,6 +35,8 @@ type launch struct {
 	Begin      time.Duration // since the boot: after that it does not begin; zero: none
 	Whole      bool          // it ends when all that it has started is gone
 	Exposed    bool          // takes the agent's protection from the killer for memory off
+	Streams    []string      // the files of its output
+	Quota      int64         // of each
 
 	user string // for people
 }
