@@ -52,6 +52,10 @@ fuzz: ## fuzz every parser for FUZZTIME each (default 10s)
 bench: build ## the benchmarks of the promises, as ratios measured in the same run
 	bash packaging/bench/bench.sh
 
+.PHONY: simulate
+simulate: ## a day of 1,000 agents with faults, judged by the checker, for each of SEEDS seeds (default 1)
+	SEEDS=$(or $(SEEDS),1) go test -count=1 -timeout 4h -v -run 'TestADayOfManyAgents' ./packaging/acceptance/simulation
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, shellcheck where installed
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -73,10 +73,11 @@ var arrows = map[string][]string{
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},
 
 	// what only tests and builds use
-	"packaging/acceptance":         {},
-	"packaging/bench":              {},
-	"packaging/acceptance/checker": {"shared/fleet"},
-	"packaging/acceptance/webtest": {"web", "shared/api", "shared/fleet", "shared/cron"},
+	"packaging/acceptance":            {},
+	"packaging/bench":                 {},
+	"packaging/acceptance/checker":    {"shared/fleet"},
+	"packaging/acceptance/simulation": {"agent/scheduler", "packaging/acceptance/checker", "shared/fleet"},
+	"packaging/acceptance/webtest":    {"web", "shared/api", "shared/fleet", "shared/cron"},
 }
 
 // homes gives each big dependency the only packages that may import it.

@@ -146,6 +146,7 @@ type story struct {
 	probes  []*Probe
 	claims  []claim
 	busy    cover       // when runs of it went on, by the host's clock
+	starts  []time.Time // of its runs, in order
 	ends    []time.Time // of its occurrences, in order
 	last    *definition
 	counts  Tally

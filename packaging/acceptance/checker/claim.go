@@ -82,6 +82,12 @@ func (s *story) at(nominal time.Time) *claim {
 // start of the first attempt to the end of the last. Where the clock was set
 // meanwhile, readings of it prove little, and the time is wider.
 func (s *story) occupy() {
+	for _, row := range s.rows {
+		if row.Started != nil {
+			s.starts = append(s.starts, *row.Started)
+		}
+	}
+	slices.SortFunc(s.starts, time.Time.Compare)
 	var all []interval
 	for i := range s.claims {
 		c := &s.claims[i]
@@ -101,12 +107,14 @@ func (s *story) occupy() {
 					}
 				}
 			}
-			if last.State == fleet.RunUnknown && last.Ended == nil {
-				to = s.afterUnknown(i, to)
+			for _, row := range c.rows {
+				if row.State == fleet.RunUnknown && row.Ended == nil {
+					to = s.afterUnknown(to)
+				}
 			}
 		}
 		s.ends = append(s.ends, to)
-		all = append(all, s.widen(interval{from.UnixNano(), to.UnixNano()}))
+		all = append(all, s.widen(interval{from.UnixNano(), s.heard(to).UnixNano()}))
 	}
 	s.busy = newCover(all)
 	slices.SortFunc(s.ends, time.Time.Compare)
@@ -114,16 +122,21 @@ func (s *story) occupy() {
 
 // afterUnknown is until when a run may have gone on whose end nobody knows: the
 // start of the next one.
-func (s *story) afterUnknown(i int, to time.Time) time.Time {
-	for _, next := range s.claims[i+1:] {
-		if at := next.first().Started; at != nil {
-			if at.After(to) {
-				return *at
-			}
-			return to
-		}
+func (s *story) afterUnknown(to time.Time) time.Time {
+	i := sort.Search(len(s.starts), func(i int) bool { return s.starts[i].After(to) })
+	if i == len(s.starts) {
+		return s.Until
 	}
-	return s.Until
+	return s.starts[i]
+}
+
+// heard is when the agent heard of what happened at an instant: not while it was
+// away or stopped.
+func (s *story) heard(at time.Time) time.Time {
+	if until, was := s.windows.until([]Kind{AgentStopped, AgentDown, HostDown, Suspended}, s.task, s.host, at); was && until.After(at) {
+		return until
+	}
+	return at
 }
 
 // steps are the windows in which the clock was set.

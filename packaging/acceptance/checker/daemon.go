@@ -41,6 +41,9 @@ func (s *story) daemon() {
 		if gap <= pause+s.tolerance.Late {
 			continue
 		}
+		if to.Before(from) { // the clock was set back meanwhile
+			from, to = to, from
+		}
 		failed := s.failed(from, to)
 		for range failed {
 			pause += d.backoff(pause, 0)

@@ -38,7 +38,7 @@ func (s *story) stinted() {
 		switch {
 		case !had:
 			s.violate(Nothing, stint.After, "a stint under generation %d, which the host never had", stint.Generation)
-		case stint.After.Before(d.Since):
+		case stint.After.Before(d.Since) && !s.had(stint):
 			s.violate(Nothing, stint.After, "it counts from before its acceptance at %s", d.Since)
 		case len(s.applied) > 0 && stint.After.After(latest.Add(s.tolerance.Late)) &&
 			!s.windows.overlap(slices.Concat(steps, gathers), s.task, s.host, latest, stint.After):
@@ -90,9 +90,10 @@ func (s *story) bound(i int) time.Time {
 		if next.Last.IsZero() {
 			return next.After
 		}
-		lost := next.After.After(next.Last) && next.Generation != 0
-		if lost && !s.windows.overlap(slices.Concat(steps, gathers), s.task, s.host, next.Last, next.After) {
-			return next.After // nothing explains a hole between the two
+		until := next.After
+		lost := until.After(next.Last) && next.Generation != 0
+		if lost && !s.windows.overlap(slices.Concat(steps, gathers), s.task, s.host, next.Last, s.waits(next, until)) {
+			return until // nothing explains a hole between the two
 		}
 		return next.Last
 	}
@@ -106,6 +107,27 @@ func (s *story) bound(i int) time.Time {
 		}
 	}
 	return end
+}
+
+// waits is until when instants from before a stint may have waited in an agent's
+// memory. They are nobody's if it was killed then: the next agent knows the new
+// generation only.
+func (s *story) waits(stint fleet.Stint, until time.Time) time.Time {
+	if d := s.given[generation{s.task, stint.Generation}]; d != nil && d.queues() {
+		return until.Add(s.tolerance.Queue)
+	}
+	return until
+}
+
+// had reports whether the host had the generation of a stint by its own clock
+// when it began: that may be behind the one that accepted it.
+func (s *story) had(stint fleet.Stint) bool {
+	for _, a := range s.applied {
+		if a.Generation == stint.Generation && !a.At.After(stint.After.Add(s.tolerance.Late)) {
+			return true
+		}
+	}
+	return false
 }
 
 // walk is a walk along due instants and claims.

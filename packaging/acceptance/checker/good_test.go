@@ -248,7 +248,7 @@ func (h *script) orders(r *rand.Rand) {
 	for i := range 4 {
 		due := at("3m7s").Add(time.Duration(i) * 5 * time.Minute)
 		order := fleet.Order{ID: fleet.OrderID(runID("order", h.host, i)), Kind: fleet.OrderRun, Host: h.host, Task: task.ID(), Due: due, Expires: due.Add(time.Hour)}
-		h.Orders = append(h.Orders, order)
+		h.Orders = append(h.Orders, Ordered{Order: order})
 		h.ran(task, due, time.Duration(r.IntN(9))*time.Second, time.Second, func(r *fleet.Run) { r.Order = order.ID })
 	}
 }

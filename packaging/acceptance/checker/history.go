@@ -14,10 +14,10 @@ type History struct {
 	Until  time.Time // when it ended; what is due too shortly before may be open
 	Healed time.Time // from then on nothing was done to the fleet; zero: until the end something was
 
-	Given   []Given       // every generation of every task
-	Applied []Applied     // which host had it from when on, by whoever gave it
-	Orders  []fleet.Order // that people gave, of kind run
-	Windows []Window      // what was done to the fleet, and what people decided
+	Given   []Given   // every generation of every task
+	Applied []Applied // which host had it from when on, by whoever gave it
+	Orders  []Ordered // runs that people ordered, and that reached a host
+	Windows []Window  // what was done to the fleet, and what people decided
 
 	Deliveries []Delivery // records in the order in which a collector took them in
 	Journals   []Journal  // what the agents' journals hold at the end
@@ -44,6 +44,13 @@ type Applied struct {
 	Task       fleet.TaskID
 	Generation uint64
 	At         time.Time
+}
+
+// Ordered is an order to run, and when it reached its host. The instants in the
+// order itself are by the collectors' clock, which may be another.
+type Ordered struct {
+	fleet.Order
+	At time.Time // by the host's clock; zero: when it was due
 }
 
 // Delivery is one record of a host's journal: a run, or a stint.
@@ -98,6 +105,7 @@ type Tolerance struct {
 	Record time.Duration // between the start in the record and in the probe; zero: 50ms
 	Settle time.Duration // until an outcome has arrived; zero: 1m
 	Gather time.Duration // that an outcome may wait in an agent's memory; zero: 61s
+	Notice time.Duration // until an agent sees that its clock was set; zero: 31s
 	Queue  time.Duration // that an instant may wait for a run to end; zero: 2h
 }
 
@@ -107,7 +115,7 @@ func (t Tolerance) withDefaults() Tolerance {
 		value time.Duration
 	}{
 		{&t.Early, time.Millisecond}, {&t.Late, 2 * time.Second}, {&t.Record, 50 * time.Millisecond},
-		{&t.Settle, time.Minute}, {&t.Gather, 61 * time.Second}, {&t.Queue, 2 * time.Hour},
+		{&t.Settle, time.Minute}, {&t.Gather, 61 * time.Second}, {&t.Notice, 31 * time.Second}, {&t.Queue, 2 * time.Hour},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value

@@ -2,6 +2,7 @@ package checker
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -30,10 +31,16 @@ func (s *story) occurrences() {
 	}
 }
 
-// within returns the probes of a range's instants.
+// within returns the probes of a range's instants. An order may lie within it,
+// and is none of them.
 func (s *story) within(c *claim) (found []*Probe) {
-	for _, p := range s.probes {
-		if at := p.Occurrence.Nominal; !at.Before(c.from) && !at.After(c.to) {
+	from := sort.Search(len(s.probes), func(i int) bool { return !s.probes[i].Occurrence.Nominal.Before(c.from) })
+	for _, p := range s.probes[from:] {
+		at := p.Occurrence.Nominal
+		if at.After(c.to) {
+			break
+		}
+		if s.at(at) == c {
 			found = append(found, p)
 		}
 	}
@@ -182,13 +189,21 @@ func (s *story) agrees(row *fleet.Run, probes []*Probe) {
 
 // healed checks that nothing is missed when everything is well again.
 func (s *story) healed(c *claim) {
-	if s.Healed.IsZero() || !c.from.After(s.Healed.Add(s.tolerance.Settle)) {
+	from := c.from
+	if c.ordered() {
+		from, _ = s.ordered(c.first().Order, c.from)
+	}
+	if s.Healed.IsZero() || !from.After(s.Healed.Add(s.tolerance.Settle)) {
 		return
 	}
 	s.compared(Heals, c.count)
 	if row := c.last(); row.State == fleet.RunMissed || row.State == fleet.RunUnknown {
-		if len(causes[row.Reason]) > 0 && s.windows.overlap([]Kind{StartsFail, Unready}, s.task, s.host, c.from, c.to) {
-			return // the task's own fault, not the fleet's
+		own := []Kind{StartsFail, Unready} // the task's fault, not the fleet's
+		if c.ordered() {
+			own = append(own, Cancelled) // nobody has the task that was ordered
+		}
+		if s.windows.overlap(own, s.task, s.host, c.from, c.to) {
+			return
 		}
 		s.violate(Heals, c.from, "%s(%s), and everything was well since %s", row.State, row.Reason, s.Healed)
 	}

@@ -15,14 +15,14 @@ type going struct {
 	end time.Duration
 }
 
-// ended returns the processes of a story in the order in which they started.
+// going returns the processes of a story in the order in which they started.
 // One that did not write its end was stopped by then, if its record knows when.
 func (s *story) going() []going {
 	all := make([]going, 0, len(s.probes))
 	for _, p := range s.probes {
 		g := going{p, max(p.End, p.Start)}
 		if p.End == 0 {
-			if row := s.row(p); row != nil && row.Started != nil && row.Ended != nil {
+			if row := s.row(p); row != nil && row.Started != nil && row.Ended != nil && !s.windows.overlap(steps, s.task, s.host, *row.Started, *row.Ended) {
 				g.end = max(p.Start, p.Start+row.Ended.Sub(p.At)-s.tolerance.Record)
 			}
 		}

@@ -1,6 +1,8 @@
 package checker
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -31,12 +33,14 @@ func (s *story) unexplained(c *claim, row *fleet.Run) (time.Time, string) {
 		return c.from, "the reason is none of that outcome"
 	case d == nil:
 		return c.from, "nobody gave the task"
+	case c.ordered():
+		return s.unordered(d, c, row)
 	case row.Reason == fleet.SkippedOverlap:
-		return s.untaken(c)
+		return s.untaken(d, c)
 	case row.Reason == fleet.SkippedReplaced:
 		return s.unreplaced(c)
-	case row.Reason == fleet.MissedDeadline && c.ordered() && s.taken(c.from.Add(s.expiry(row.Order, c.from))):
-		return time.Time{}, ""
+	case row.Reason == fleet.SkippedBreaker:
+		return s.unbroken(d, c)
 	}
 	kinds := causes[row.Reason]
 	clock, ranged := d.clocks(s.host), c.count > 1
@@ -65,25 +69,61 @@ func (s *story) unexplained(c *claim, row *fleet.Run) (time.Time, string) {
 func (s *story) later(d *definition, row *fleet.Run, kinds []Kind, at time.Time) bool {
 	wait := d.deadline(s.host, at)
 	switch {
-	case row.Order != "":
-		wait = s.expiry(row.Order, at)
 	case d.queues(), d.Task.Limits.Fleet > 0, !d.Task.WaitFor.IsZero(), row.Attempt > 1, row.State == fleet.RunUnknown:
 		wait = s.tolerance.Queue
-	case row.Reason == fleet.MissedAgentDown && row.Attempt > 0:
-		// it had begun, and the command had not
-	case row.Reason == fleet.MissedAgentDown, row.Reason == fleet.MissedHostDown, row.Reason == fleet.MissedClockJump:
-		wait = d.within()
 	case row.Reason == fleet.SkippedCancelled:
 		wait = s.tolerance.Queue
+	case s.excused(d, at): // it may have been caught up
+		wait = max(wait, d.within())
 	}
-	return s.windows.overlap(kinds, s.task, s.host, at, at.Add(wait))
+	wide := s.widen(interval{at.UnixNano(), at.Add(wait).UnixNano()})
+	return s.windows.overlap(kinds, s.task, s.host, time.Unix(0, wide.from), time.Unix(0, wide.to))
+}
+
+// unordered says why an order came to nothing without a cause. It may have been
+// given up at any time from when it reached the host until it expired.
+func (s *story) unordered(d *definition, c *claim, row *fleet.Run) (time.Time, string) {
+	from, expires := s.ordered(row.Order, c.from)
+	to := expires.Add(s.tolerance.Late)
+	if from.After(to) || row.Attempt > 1 || row.State == fleet.RunUnknown {
+		to = later(from, to).Add(s.tolerance.Queue)
+	}
+	nanos := interval{from.Add(-s.tolerance.Late).UnixNano(), to.UnixNano()}
+	kinds := causes[row.Reason]
+	switch taken := s.busy.overlaps(nanos.from, nanos.to); row.Reason {
+	case fleet.SkippedOverlap:
+		if taken {
+			return time.Time{}, ""
+		}
+	case fleet.SkippedReplaced:
+		return s.unreplaced(c)
+	case fleet.SkippedBreaker:
+		return s.unbroken(d, c)
+	case fleet.MissedDeadline:
+		if taken || from.After(expires) {
+			return time.Time{}, ""
+		}
+		kinds = slices.Concat(faults, []Kind{Cancelled, CollectorAway})
+	}
+	if s.windows.overlap(kinds, s.task, s.host, from, to) {
+		return time.Time{}, ""
+	}
+	return c.from, "nothing of that kind was going on while it waited"
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // untaken looks for an instant that was skipped for overlap, when no run of the
-// task was going on.
-func (s *story) untaken(c *claim) (time.Time, string) {
+// task was going on at any time at which it might have begun.
+func (s *story) untaken(d *definition, c *claim) (time.Time, string) {
 	for _, at := range []time.Time{c.from, c.to} {
-		if !s.taken(at) && !s.windows.overlap(steps, s.task, s.host, at, at) {
+		latest := at.Add(d.deadline(s.host, at) + s.tolerance.Late)
+		if !s.busy.overlaps(at.UnixNano(), latest.UnixNano()) && !s.windows.overlap(steps, s.task, s.host, at, at) {
 			return at, "no run of the task was going on then"
 		}
 	}
@@ -103,5 +143,60 @@ func (s *story) unreplaced(c *claim) (time.Time, string) {
 			return time.Time{}, ""
 		}
 	}
+	if c.to.Add(s.tolerance.Queue).After(s.Until) && s.taken(s.Until) {
+		return time.Time{}, "" // what did so waits for a run that goes on
+	}
 	return c.to, "nothing took its place"
+}
+
+// unbroken looks for the failures that open the breaker of a task, or of all
+// that share its key.
+func (s *story) unbroken(d *definition, c *claim) (time.Time, string) {
+	b := d.Task.Breaker
+	if b.Failures == 0 {
+		return c.from, "the task has no breaker"
+	}
+	window := time.Duration(b.Window)
+	if window == 0 {
+		window = time.Hour
+	}
+	from, n := c.from.Add(-window-s.tolerance.Queue), 0
+	to := c.to.Add(s.tolerance.Queue) // it may have waited, or the clock was set back
+	for _, other := range s.check.stories {
+		if other.host != s.host || other.task != s.task && (b.Key == "" || !other.shares(s.task.Namespace(), b.Key)) {
+			continue
+		}
+		for _, run := range other.attempted() {
+			if at := over(run); run.Failed() && at.After(from) && at.Before(to) {
+				n++
+			}
+		}
+	}
+	if n < b.Failures {
+		return c.from, fmt.Sprintf("%d failures before it, %d open the breaker", n, b.Failures)
+	}
+	return time.Time{}, ""
+}
+
+func (s *story) shares(namespace, key string) bool {
+	d := s.defined(0)
+	return d != nil && s.task.Namespace() == namespace && d.Task.Breaker.Key == key
+}
+
+// attempted are the runs of the task that ended well or badly.
+func (s *story) attempted() (runs []*fleet.Run) {
+	for _, row := range s.rows {
+		if row.Attempt > 0 && !row.Cancelled && (row.State == fleet.RunRan || row.State == fleet.RunUnknown || row.Reason == fleet.MissedForkFailed) {
+			runs = append(runs, row)
+		}
+	}
+	return runs
+}
+
+// over is when a run ended, or was to begin.
+func over(run *fleet.Run) time.Time {
+	if run.Ended != nil {
+		return *run.Ended
+	}
+	return run.Due
 }

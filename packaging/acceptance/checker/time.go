@@ -22,7 +22,7 @@ func (s *story) onTime(c *claim, probes []*Probe) {
 		s.compared(OnTime, 1)
 		late := p.At.Sub(c.from)
 		switch {
-		case late < -s.tolerance.Early && !s.shown(p, c.from):
+		case late < -s.tolerance.Early && !c.ordered() && !s.shown(p, c.from):
 			s.violate(OnTime, c.from, "process %d started %s too early", p.PID, -late)
 		case late > s.allowed(d, c, p)+s.tolerance.Late && !s.windows.overlap(steps, s.task, s.host, c.from, p.At):
 			s.violate(OnTime, c.from, "process %d started %s late, %s is allowed", p.PID, late, s.allowed(d, c, p))
@@ -41,7 +41,8 @@ func (s *story) shown(p *Probe, nominal time.Time) bool {
 func (s *story) allowed(d *definition, c *claim, p *Probe) time.Duration {
 	limit := d.deadline(s.host, c.from)
 	if c.ordered() {
-		limit = s.expiry(c.first().Order, c.from)
+		_, expires := s.ordered(c.first().Order, c.from)
+		limit = expires.Sub(c.from)
 	}
 	if d.Task.Limits.Fleet > 0 {
 		wait := time.Duration(d.Task.Limits.Wait)
@@ -66,13 +67,18 @@ func (s *story) allowed(d *definition, c *claim, p *Probe) time.Duration {
 	return limit
 }
 
-func (s *story) expiry(order fleet.OrderID, due time.Time) time.Duration {
+// ordered is until when an order of the task may be carried out, and from when
+// on, by the host's clock.
+func (s *story) ordered(order fleet.OrderID, due time.Time) (from, to time.Time) {
 	for i := range s.Orders {
-		if s.Orders[i].ID == order {
-			return s.Orders[i].Expires.Sub(due)
+		if o := &s.Orders[i]; o.ID == order {
+			if from = o.At; from.IsZero() {
+				from = o.Due
+			}
+			return from, o.Expires
 		}
 	}
-	return s.tolerance.Queue
+	return due, due.Add(s.tolerance.Queue)
 }
 
 // within is how far back the task's missed instants are caught up.
@@ -98,6 +104,11 @@ func (s *story) excused(d *definition, nominal time.Time) bool {
 // waited reports whether another occurrence of the task was at it until shortly
 // before the probe started.
 func (s *story) waited(p *Probe) bool {
+	for _, row := range s.rows {
+		if row.State == fleet.RunUnknown && row.Started != nil && row.Ended == nil && row.Started.Before(p.At) && p.At.Sub(*row.Started) < s.tolerance.Queue {
+			return true // it may have ended right then
+		}
+	}
 	i := sort.Search(len(s.ends), func(i int) bool { return s.ends[i].After(p.At.Add(s.tolerance.Late)) }) - 1
 	for ; i >= 0; i-- {
 		switch ended := s.ends[i]; {

@@ -45,7 +45,7 @@ type Window struct {
 // causes says what must have been going on where a record has a reason. Those
 // without a row are explained otherwise: by a run that went on, or by nothing.
 var causes = map[fleet.Reason][]Kind{
-	fleet.SkippedPaused:    {Paused},
+	fleet.SkippedPaused:    {Paused, PlanLate},
 	fleet.SkippedBlackout:  {Blackout},
 	fleet.SkippedBreaker:   {Broken},
 	fleet.SkippedCancelled: {Cancelled},
@@ -53,7 +53,7 @@ var causes = map[fleet.Reason][]Kind{
 	fleet.SkippedAway:      {Moved},
 
 	fleet.MissedAgentDown:    {AgentDown, HostDown, ClockBack},
-	fleet.MissedHostDown:     {HostDown, ClockBack},
+	fleet.MissedHostDown:     {HostDown, ClockBack, ClockForward}, // when a host booted is reckoned by its clock
 	fleet.MissedDeadline:     {AgentStopped, Suspended, ClockForward, ClockBack, DiskFull, Overload},
 	fleet.MissedClockJump:    {ClockForward, Suspended, AgentStopped},
 	fleet.MissedJournal:      {DiskFull},
@@ -134,8 +134,12 @@ func newWindows(all []Window, tolerance Tolerance) windows {
 		if slices.Contains(gathers, w.Kind) {
 			before = max(before, tolerance.Gather)
 		}
+		after := tolerance.Late
+		if w.Kind == ClockForward || w.Kind == Suspended {
+			after = max(after, tolerance.Notice)
+		}
 		at := place{w.Kind, w.Host, w.Task}
-		lists[at] = append(lists[at], interval{w.From.Add(-before).UnixNano(), w.To.Add(tolerance.Late).UnixNano()})
+		lists[at] = append(lists[at], interval{w.From.Add(-before).UnixNano(), w.To.Add(after).UnixNano()})
 	}
 	found := windows{}
 	for at, list := range lists {
