@@ -57,6 +57,7 @@ func BenchmarkStart(b *testing.B) {
 		})
 	})
 	b.Run("guarded", func(b *testing.B) { benchmarkRuns(b, program) })
+	b.Run("ungrouped", func(b *testing.B) { benchmarkRuns(b, program, grouped(NoCgroup)) })
 	b.Run("unguarded", func(b *testing.B) { benchmarkRuns(b, program, alone) })
 }
 

@@ -45,7 +45,7 @@ type ending struct {
 
 // family is everything that the run has started.
 func (c *companion) family() family {
-	all := family{run: c.run.ID, leader: c.process.pid, start: c.process.start}
+	all := family{run: c.run.ID, leader: c.process.pid, start: c.process.start, group: c.handle.Group}
 	if c.handle.Guard != nil {
 		all.others = []int{c.handle.Guard.PID}
 	}
@@ -74,6 +74,7 @@ func (r *Runner) accompany(c *companion) {
 	before := c.run.Detail
 	c.run.TimedOut, c.run.Cancelled, c.run.Detail = end.timedOut, end.cancelled, end.why
 	c.noteStatus(r, end)
+	c.noteGroup()
 	if c.handle.Whole && before != "" { // how long nothing ran before it stays said
 		addDetail(&c.run, before)
 	}
@@ -196,6 +197,32 @@ func (c *companion) noteEnd(s *status, end *ending) {
 	if s.TimedOut && !end.cancelled && end.reason == "" {
 		c.run.TimedOut = true
 		c.run.Detail = fmt.Sprintf("still running %s after its start, stopped", c.handle.Timeout)
+	}
+}
+
+// noteGroup adds what the run's cgroup knows.
+func (c *companion) noteGroup() {
+	group := c.handle.Group
+	if c.handle.Limited || c.handle.Whole { // what all of it together used, for the price of asking
+		usedBy(group, &c.run.Used)
+	}
+	if c.run.Reason != "" || c.run.TimedOut || c.run.Cancelled || c.run.State != fleet.RunRan || !c.run.Failed() {
+		return
+	}
+	why := ""
+	switch {
+	case groupNumber(group, "memory.events", "oom_kill") == 0:
+		if c.run.Signal == "SIGKILL" && killedForMemory(kernelLog, c.run.PID, time.Since(*c.run.Started)) {
+			why = "killed by the kernel: the host had no memory left"
+		}
+	case groupNumber(group, "memory.events", "oom") > 0:
+		why = "killed by the kernel: it needed more than its limits.memory"
+	default:
+		why = "killed by the kernel: the host had no memory left"
+	}
+	if why != "" {
+		c.run.Reason = fleet.RanMemory
+		addDetail(&c.run, why)
 	}
 }
 

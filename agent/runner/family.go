@@ -20,7 +20,8 @@ type family struct {
 	run    fleet.RunID
 	leader int
 	start  uint64
-	others []int // guardian and agent: never part of it, whoever started them
+	others []int  // guardian and agent: never part of it, whoever started them
+	group  string // its cgroup; empty: it has none
 }
 
 // living lists the members that have not ended.
@@ -55,6 +56,12 @@ func (f family) among(all []stat, marked func(stat) bool) []stat {
 		// The number of a session is not given to anybody else while one
 		// process is in it.
 		if s.session == f.leader && !stranger {
+			add(s)
+		}
+	}
+	grouped := groupPids(f.group)
+	for _, s := range all {
+		if slices.Contains(grouped, s.pid) {
 			add(s)
 		}
 	}
@@ -116,14 +123,23 @@ func signalOne(member stat, signal unix.Signal) {
 }
 
 // waitAll waits until no member is left or the deadline has passed, and returns
-// how many are left.
+// how many are left. Whoever is forked while all are listed is not among them,
+// but the cgroup knows that somebody is.
 func (f family) waitAll(deadline time.Time) int {
 	for {
 		members := f.living()
-		if len(members) == 0 || !time.Now().Before(deadline) {
-			return len(members)
+		left := len(members)
+		if left == 0 && populated(f.group) {
+			left = 1
 		}
-		waitOne(members[0], deadline)
+		switch {
+		case left == 0 || !time.Now().Before(deadline):
+			return left
+		case len(members) == 0:
+			time.Sleep(time.Millisecond) // it may be about to leave
+		default:
+			waitOne(members[0], deadline)
+		}
 	}
 }
 

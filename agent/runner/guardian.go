@@ -257,8 +257,9 @@ func (r *Runner) lastWords() string {
 }
 
 // sweepBooks removes the books of guardians that are gone, when no run that
-// goes on stands in them.
+// goes on stands in them, and the cgroups of runs that are over.
 func (r *Runner) sweepBooks() {
+	r.sweepGroups()
 	dir := filepath.Join(r.config.Dir, booksName)
 	books, _ := filepath.Glob(filepath.Join(dir, "book-*"))
 	needed := map[string]bool{}

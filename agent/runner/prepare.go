@@ -40,6 +40,14 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 	}
 	facts := append(spec.Facts[:len(spec.Facts):len(spec.Facts)], factsOf(&spec.Run)...)
 	order.Env = append(environment(&spec.Execute, &user, append(facts, r.states.factsOf(spec.Run.Task, state)...)), order.Env...)
+	limits := kernelLimits(&spec.Limits)
+	if err := r.cgroups.make(c.handle.Group, limits); err == nil {
+		order.Group = c.handle.Group
+	} else if len(limits) > 0 {
+		return nil, &failure{fleet.MissedLimits, err.Error()}
+	} else {
+		r.log.Warn("run begins without a cgroup of its own", "run", spec.Run.ID, "task", spec.Run.Task, "error", err)
+	}
 	if spec.Execute.PrivateTmp {
 		if c.tmp, err = makeTmp(spec.Run.ID); err != nil {
 			return nil, &failure{fleet.MissedLimits, "run.private_tmp: " + err.Error()}

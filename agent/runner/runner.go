@@ -46,6 +46,10 @@ type Config struct {
 	// user reach: its parents let all pass. Empty: one in Dir, which only the
 	// agent's own user reaches.
 	States string
+	// Cgroup is a directory of cgroup v2 that is the agent's own: each run gets
+	// one below it. Empty: what was delegated to the agent, if anything was.
+	// NoCgroup: none.
+	Cgroup string
 	// Step is the program, and its argv, that calls Step with all that follows,
 	// to begin commands whose task sets resource limits. Empty: those do not begin.
 	Step []string
@@ -77,13 +81,14 @@ type Fact struct{ Name, Value string }
 
 // Runner carries out runs; its methods may be called from any goroutine.
 type Runner struct {
-	config Config
-	log    *slog.Logger
-	boot   string
-	null   *os.File
-	spares *spares
-	keeps  keeps
-	states *states
+	config  Config
+	log     *slog.Logger
+	boot    string
+	null    *os.File
+	spares  *spares
+	keeps   keeps
+	states  *states
+	cgroups *cgroups
 
 	accounts  *accounts
 	protected bool // the kernel is told to spare the agent when memory runs out
@@ -121,7 +126,9 @@ type handle struct {
 	Grace   time.Duration `json:"grace"`
 	Quota   int64         `json:"quota"` // of each stream
 	Whole   bool          `json:"whole,omitempty"`
-	Tmp     bool          `json:"tmp,omitempty"` // it has private directories
+	Tmp     bool          `json:"tmp,omitempty"`     // it has private directories
+	Group   string        `json:"group,omitempty"`   // its cgroup
+	Limited bool          `json:"limited,omitempty"` // which keeps limits
 
 	Retry  fleet.Retry `json:"retry,omitzero"`
 	First  time.Time   `json:"first,omitzero"`   // when the first attempt began
@@ -187,7 +194,7 @@ func New(config Config) (*Runner, error) {
 		return nil, fmt.Errorf("open runner: %w", err)
 	}
 	return &Runner{
-		config: config, log: config.Logger, boot: boot, null: null, spares: spares, states: states, accounts: &accounts{dir: config.Accounts},
+		config: config, log: config.Logger, boot: boot, null: null, spares: spares, states: states, cgroups: openCgroups(config.Cgroup, config.Dir), accounts: &accounts{dir: config.Accounts},
 		protected: strings.HasPrefix(string(score), "-"),
 		closing:   make(chan struct{}), sweep: make(chan struct{}, 1), packs: make(chan struct{}, 1),
 		keeps: keeps{known: map[string]fleet.Keep{}},
@@ -208,6 +215,7 @@ func (r *Runner) Close() error {
 	if r.guard != nil { // which hears thereby that it is on its own
 		r.guard.orders.conn.Close()
 	}
+	r.cgroups.close()
 	return errors.Join(r.spares.close(), r.null.Close())
 }
 
@@ -237,7 +245,7 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
-		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Retry: spec.Retry, First: spec.First.UTC(),
+		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Group: r.cgroups.place(spec.Run.ID), Limited: len(kernelLimits(&spec.Limits)) > 0, Retry: spec.Retry, First: spec.First.UTC(),
 	}
 	if spec.First.IsZero() {
 		c.handle.First = time.Now().UTC()
@@ -377,6 +385,7 @@ func (r *Runner) settle(c *companion) (durable bool) {
 		r.mu.Unlock()
 	}
 	r.doneTmp(c)
+	removeGroup(c.handle.Group) // or it goes when what was left behind has ended
 	r.logOutcome(run)
 	return err == nil
 }

@@ -27,6 +27,7 @@ type launch struct {
 	Env        []string
 	Dir        string
 	Credential *syscall.Credential
+	Group      string // the cgroup that it begins in; empty: that of its parent
 	Settings   settings
 	Step       []string // the program that waits in its place for the limits
 	Rlimits    []rlimit
@@ -75,6 +76,17 @@ func (l *launch) fork(files []*os.File, pidfd *int) (pid int, waits *gate, err e
 	}
 	for i, file := range files {
 		attr.Files[i] = file.Fd()
+	}
+	if l.Group != "" {
+		group, err := unix.Open(l.Group, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			if waits != nil {
+				waits.close()
+			}
+			return 0, nil, settingError{"the cgroup " + l.Group, err}
+		}
+		defer unix.Close(group)
+		attr.Sys.UseCgroupFD, attr.Sys.CgroupFD = true, group
 	}
 	if l.Settings.none() {
 		pid, err = syscall.ForkExec(program, argv, attr)

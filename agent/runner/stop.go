@@ -13,7 +13,7 @@ const killWait = 5 * time.Second
 // stop ends a family: TERM, then KILL for what is left when the grace is over,
 // again and again until nobody is. It returns how many it could not end.
 func (f family) stop(grace time.Duration) (left int) {
-	if len(f.living()) == 0 {
+	if len(f.living()) == 0 && !populated(f.group) {
 		return 0
 	}
 	f.signalAll(unix.SIGTERM)
@@ -28,6 +28,7 @@ func (f family) stop(grace time.Duration) (left int) {
 func (f family) kill() (left int) {
 	end := time.Now().Add(killWait)
 	for {
+		killGroup(f.group)
 		f.signalAll(unix.SIGKILL)
 		// A process that was being forked may have been missed: look again.
 		left = f.waitAll(time.Now().Add(killWait / 50))
