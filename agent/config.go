@@ -28,6 +28,7 @@ type Config struct {
 	Slots      int               `yaml:"slots" help:"runs that go on at once, without those that are supervised; what finds none waits for its turn, until its deadline"`
 	StartRate  int               `yaml:"start_rate" help:"runs that begin within a second, and at once after a pause"`
 	Drain      fleet.Duration    `yaml:"drain" help:"how long an agent that ends waits for runs to end; what runs then goes on, and the next agent takes it up"`
+	Output     Output            `yaml:"output"`
 	Gossip     Gossip            `yaml:"gossip"`
 	Log        logging.Config    `yaml:"log"`
 
@@ -36,6 +37,13 @@ type Config struct {
 	Guardian []string      `yaml:"-"` // program and argv of the commands' guardian; empty: none
 	Step     []string      `yaml:"-"` // program and argv that begins commands with limits of their own; empty: they do not begin
 	Ready    func()        `yaml:"-"` // called when the agent has started; nil: nobody
+}
+
+// Output bounds what is kept of the output of past runs.
+type Output struct {
+	Runs int            `yaml:"runs" help:"newest runs of a task whose output is kept, and up to 5 failed ones before them; a task's limits.keep goes before it"`
+	Age  fleet.Duration `yaml:"age" help:"how long output is kept after its last byte; 0s: as long as there is room; a task's limits.keep goes before it"`
+	Size fleet.Bytes    `yaml:"size" help:"what the output of all tasks together may take on disk; the oldest goes first"`
 }
 
 // Gossip configures how this host is seen, and how it hears of news.
@@ -66,6 +74,7 @@ func DefaultConfig() Config {
 		Slots:      turn.DefaultSlots,
 		StartRate:  turn.DefaultRate,
 		Drain:      fleet.Duration(2 * time.Second),
+		Output:     Output{Runs: 20, Size: 1 << 30},
 		Gossip:     Gossip{Bind: "127.0.0.1:7773", Label: "fleetcron"},
 	}
 }
@@ -96,6 +105,15 @@ func (c *Config) Validate() error {
 		if number < 1 || number > 1_000_000 {
 			add(field, strconv.Itoa(number), "want 1 to 1000000")
 		}
+	}
+	if c.Output.Runs < 1 {
+		add("output.runs", strconv.Itoa(c.Output.Runs), "want at least 1")
+	}
+	if c.Output.Age < 0 {
+		add("output.age", c.Output.Age.String(), "must not be negative")
+	}
+	if c.Output.Size < 1<<20 {
+		add("output.size", c.Output.Size.String(), "want at least 1MiB")
 	}
 	if c.Drain < 0 {
 		add("drain", c.Drain.String(), "must not be negative")

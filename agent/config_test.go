@@ -24,7 +24,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 	cfg := Config{
 		Collectors: []string{"http://10.0.0.1:7770", "ftp://x", "http://127.0.0.1:7770"},
 		StateDir:   "var", Root: "", Name: strings.Repeat("x", 300), Labels: map[string]string{"Role!": "x"},
-		Gossip: Gossip{Bind: "0.0.0.0:7773"},
+		Gossip: Gossip{Bind: "0.0.0.0:7773"}, Output: Output{Age: -1},
 	}
 	err := cfg.Validate()
 	e, is := errors.AsType[*fleet.Error](err)
@@ -36,7 +36,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	slices.Sort(fields)
-	want := "adoption collectors collectors gossip.bind labels.Role! name root slots start_rate state_dir"
+	want := "adoption collectors collectors gossip.bind labels.Role! name output.age output.runs output.size root slots start_rate state_dir"
 	if got := strings.Join(fields, " "); got != want {
 		t.Errorf("wrong fields %q, want %q", got, want)
 	}

@@ -51,8 +51,9 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 	}
 	w.runs, err = runner.New(runner.Config{
 		Dir: filepath.Join(cfg.StateDir, "output"), Recorder: book, Logger: log, Guardian: cfg.Guardian, Step: cfg.Step, Veil: veil(masker),
-		States: filepath.Join(cfg.StateDir, "tasks"),
-		Over:   w.over, Ended: w.ended,
+		States:   filepath.Join(cfg.StateDir, "tasks"),
+		KeepRuns: cfg.Output.Runs, KeepAge: time.Duration(cfg.Output.Age), KeepBytes: int64(cfg.Output.Size),
+		Over: w.over, Ended: w.ended,
 	})
 	if err != nil {
 		return nil, err
