@@ -34,7 +34,7 @@ func newAccountCommand(p *program) *cobra.Command {
 		Use: "account [TASK]", GroupID: groupRuns, Args: arguments(0, 1),
 		Short: "Say what became of everything that was due",
 		Long: "Say what became of everything that was due. At all times\n\n  due = ran + skipped + missed + unknown + pending\n\n" +
-			"and the difference is zero. What was due follows from the schedules and orders alone. What is pending\nhas not ended, or its host has not told of it yet.\n\n" +
+			"and the difference is zero. What was due follows from the schedules and orders alone. What is pending\nhas not ended, or its host has not told of it yet. What is attempted again is due once, and its outcome\nis that of the last attempt; RETRIED counts the others.\n\n" +
 			"With --prove each instant of the schedules is held against the records.\n\nExit status: 0 nothing differs, 1 something does, 2 and above as everywhere.",
 		Example:           "  fleetctl account\n  fleetctl account data/nightly-backup --since 24h\n  fleetctl account --prove",
 		ValidArgsFunction: p.taskArgument,
@@ -98,7 +98,7 @@ func drawAccount(p *program, lines []api.AccountLine, hosts bool) error {
 	for _, title := range []string{"DUE", "RAN", "OK", "FAILED", "SKIPPED", "MISSED", "UNKNOWN", "PENDING"} {
 		columns = append(columns, column{title: title, right: true})
 	}
-	columns = append(columns, column{title: "DIFFERENCE", right: true, paint: redUnless("0")}, column{title: "SINCE", wide: true})
+	columns = append(columns, column{title: "DIFFERENCE", right: true, paint: redUnless("0")}, column{title: "RETRIED", right: true}, column{title: "SINCE", wide: true})
 	t := p.table(columns...)
 	for i := range lines {
 		line := &lines[i]
@@ -110,7 +110,7 @@ func drawAccount(p *program, lines []api.AccountLine, hosts bool) error {
 			}
 			cells = append(cells, name)
 		}
-		for _, n := range []int{line.Due, line.Ran, line.OK, line.Failed, line.Skipped, line.Missed, line.Unknown, line.Pending, line.Difference} {
+		for _, n := range []int{line.Due, line.Ran, line.OK, line.Failed, line.Skipped, line.Missed, line.Unknown, line.Pending, line.Difference, line.Retried} {
 			cells = append(cells, strconv.Itoa(n))
 		}
 		t.row(append(cells, p.exact(line.Since))...)

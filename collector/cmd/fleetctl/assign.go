@@ -44,6 +44,10 @@ type assignOptions struct {
 	overlap, output                       string
 	perHost, fleet, nice                  int
 	leaseWait                             durationFlag
+	startup, restart, memory              string
+	blackout                              []string
+	retry                                 int
+	cpu                                   float64
 	replace, dryRun, unmatched            bool
 	wait                                  durationFlag
 }
@@ -67,6 +71,10 @@ func (o *assignOptions) addFlags(p *program, c *cobra.Command) {
 	f.BoolVar(&o.webhook, "webhook", false, "due when POST /v1/hooks/NAMESPACE/TASK is called")
 	f.BoolVar(&o.manual, "manual", false, "due only when fleetctl run says so")
 	f.BoolVar(&o.daemon, "daemon", false, "one instance, always; started again when it ends")
+	f.StringVar(&o.startup, "startup", "", "due once per boot of the host, or per start of its agent: `boot` or agent")
+	f.StringVar(&o.restart, "restart", "", "of --daemon and --startup: start it again always, on-failure or never")
+	f.StringSliceVar(&o.blackout, "blackout", nil, "not due in the windows of this `calendar`; may be repeated")
+	f.IntVar(&o.retry, "retry", 0, "attempt it this `often` all together, until one succeeds")
 	f.Var(&o.spread, "spread", "each host is late by at most this `duration`, always by the same amount")
 	f.Var(&o.deadline, "deadline", "not begun within this `duration` is missed")
 	f.StringVar(&o.missed, "missed", "", "what to do about missed instants: skip, once or all (default skip)")
@@ -81,6 +89,8 @@ func (o *assignOptions) addFlags(p *program, c *cobra.Command) {
 	f.IntVar(&o.perHost, "per-host", 0, "run at most this `many` at once on a host (default 1)")
 	f.IntVar(&o.fleet, "at-once", 0, "run at most this `many` at once on all hosts together; needs --timeout")
 	f.Var(&o.leaseWait, "wait-for-place", "how long a run waits for its place among those of --at-once (default 1h)")
+	f.StringVar(&o.memory, "memory", "", "use at most this `size` of memory, such as 512MiB")
+	f.Float64Var(&o.cpu, "cpus", 0, "use at most this `many` processors, such as 1.5")
 	f.IntVar(&o.nice, "nice", 0, "run with this niceness, -20..19")
 	f.StringVar(&o.output, "keep-output", "", "keep this `size` of each run's output (default 10MiB)")
 	f.StringVar(&o.pick, "pick", "", "how many of the hosts: all")
@@ -97,6 +107,9 @@ func (o *assignOptions) addFlags(p *program, c *cobra.Command) {
 	p.completeWords(c, "missed", "skip", "once", "all")
 	p.completeWords(c, "overlap", "skip", "queue", "replace", "allow")
 	p.completeWords(c, "pick", "all")
+	p.completeWords(c, "startup", "boot", "agent")
+	p.completeWords(c, "restart", "always", "on-failure", "never")
+	_ = c.RegisterFlagCompletionFunc("blackout", p.calendarNames)
 }
 
 func newAssignCommand(p *program) *cobra.Command {
@@ -179,8 +192,10 @@ func (o *assignOptions) task(p *program, id fleet.TaskID, command []string) (fle
 		Run: fleet.Execute{Command: fleet.Command{Argv: command, Shell: o.shell}, User: o.user, Dir: o.dir},
 		Limits: fleet.Limits{
 			Timeout: fleet.Duration(o.timeout), Grace: fleet.Duration(o.grace), Overlap: fleet.Overlap(o.overlap),
-			PerHost: o.perHost, Fleet: o.fleet, Wait: fleet.Duration(o.leaseWait), Nice: o.nice,
+			PerHost: o.perHost, Fleet: o.fleet, Wait: fleet.Duration(o.leaseWait), Nice: o.nice, CPU: o.cpu,
 		},
+		Retry:   fleet.Retry{Attempts: o.retry},
+		Restart: fleet.Restart{Policy: fleet.RestartPolicy(o.restart)},
 	}
 	if id.Namespace() != fleet.DefaultNamespace {
 		task.Namespace = id.Namespace()
@@ -206,13 +221,20 @@ func (o *assignOptions) task(p *program, id fleet.TaskID, command []string) (fle
 			return task, fleet.Errorf(fleet.Usage, "--keep-output %q: want a size such as 512KiB or 10MB", o.output)
 		}
 	}
+	if o.memory != "" {
+		if task.Limits.Memory, err = fleet.ParseBytes(o.memory); err != nil {
+			return task, fleet.Errorf(fleet.Usage, "--memory %q: want a size such as 512MiB or 2GB", o.memory)
+		}
+	}
 	return task, validated(task)
 }
 
 // flagOf names the flag that sets a field, for errors about it.
 var flagOf = map[string]string{
 	"task": "TASK", "namespace": "--namespace", "owner": "--owner", "description": "--description",
-	"on": "--cron, --every, --at, --in, --manual or --daemon", "on.cron": "--cron", "on.every": "--every", "on.timezone": "--tz", "on.spread": "--spread",
+	"on": "--cron, --every, --at, --in, --startup, --manual or --daemon", "on.cron": "--cron", "on.every": "--every", "on.timezone": "--tz", "on.spread": "--spread",
+	"on.startup": "--startup", "on.blackout": "--blackout", "retry": "--retry", "retry.attempts": "--retry", "restart": "--restart", "restart.policy": "--restart",
+	"limits.memory": "--memory", "limits.cpu": "--cpus", "limits.fleet": "--at-once", "limits.wait": "--wait-for-place",
 	"on.deadline": "--deadline", "on.missed": "--missed", "on.missed.policy": "--missed",
 	"run.command": "the command after --", "run.user": "--user", "run.dir": "--dir", "run.env": "--env",
 	"where": "--to", "where.labels": "--to", "where.hosts": "--to", "where.networks": "--to", "where.pick": "--pick",
@@ -243,6 +265,7 @@ func (o *assignOptions) trigger(p *program) (fleet.Trigger, error) {
 	trigger := fleet.Trigger{
 		Cron: o.cron, Every: fleet.Duration(o.every), Timezone: o.zone,
 		Event: o.event, File: o.file, Webhook: o.webhook, Manual: o.manual, Daemon: o.daemon,
+		Startup: fleet.Startup(o.startup), Blackout: o.blackout,
 		Spread: fleet.Duration(o.spread), Deadline: fleet.Duration(o.deadline),
 		Missed: fleet.Missed{Policy: fleet.MissedPolicy(o.missed), Within: fleet.Duration(o.missedWithin)},
 	}

@@ -43,6 +43,9 @@ type collectorFake struct {
 	pins        map[string]fleet.Pin
 	annotations map[string]fleet.Annotation
 	jobQuery    api.JobQuery // the last one
+
+	standings []api.StandingView
+	calendars map[string]fleet.CalendarRecord
 }
 
 func hostID(n int) fleet.HostID { return fleet.HostID(fmt.Sprintf("%032x", n)) }
@@ -51,7 +54,7 @@ func hostID(n int) fleet.HostID { return fleet.HostID(fmt.Sprintf("%032x", n)) }
 func newFake() *collectorFake {
 	f := &collectorFake{
 		tasks: map[fleet.TaskID]*fleet.TaskRecord{}, index: 10, applied: true,
-		findings: someFindings(), pins: map[string]fleet.Pin{}, annotations: map[string]fleet.Annotation{},
+		findings: someFindings(), pins: map[string]fleet.Pin{}, annotations: map[string]fleet.Annotation{}, calendars: map[string]fleet.CalendarRecord{},
 	}
 	f.addHost("db-1", fleet.Alive, map[string]string{"role": "db", "zone": "a"}, "10.0.0.1", "Debian GNU/Linux 13 (trixie)",
 		fleet.Job{ID: "1111111111111111", Fingerprint: "aaaaaaaaaaaaaaaa", Kind: fleet.KindCron, Source: "/etc/cron.d/backup", Line: 7, User: "postgres", Schedule: "30 2 * * *", Timezone: "Europe/Berlin", Env: map[string]string{"MAILTO": "dba"}, Risks: []fleet.Risk{{Kind: fleet.FindExposed, Why: "others can read the file"}}, Command: "pg_dumpall | gzip > /var/backups/all.gz", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(-time.Hour), noon.Add(14 * time.Hour)}, Package: "postgresql-common", ManagedBy: "Ansible (nightly dump)", Evidence: &fleet.Evidence{Last: noon.Add(-10 * time.Hour), Grade: "started", From: "journal", Result: "exit 3"}},
@@ -112,6 +115,16 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"DELETE " + api.PathAdoption: f.change(f.release),
 		"DELETE " + api.PathRun:      f.change(f.cancel),
 
+		"GET " + api.PathStandings:     f.listStandings,
+		"GET " + api.PathHostLive:      f.live,
+		"POST " + api.PathTaskStart:    f.control(fleet.OrderStart),
+		"POST " + api.PathTaskStop:     f.control(fleet.OrderStop),
+		"POST " + api.PathTaskRestart:  f.control(fleet.OrderRestart),
+		"POST " + api.PathTaskReset:    f.control(fleet.OrderReset),
+		"GET " + api.PathCalendars:     f.listCalendars,
+		"GET " + api.PathCalendar:      func(r *http.Request) (any, error) { return f.calendar(r.PathValue("calendar")) },
+		"PUT " + api.PathCalendar:      f.change(f.putCalendar),
+		"DELETE " + api.PathCalendar:   f.change(f.dropCalendar),
 		"GET " + api.PathChanges:       f.listChanges,
 		"GET " + api.PathFindings:      f.listFindings,
 		"GET " + api.PathFinding:       func(r *http.Request) (any, error) { return f.finding(r.PathValue("finding")) },
@@ -409,7 +422,7 @@ func (f *collectorFake) order(r *http.Request) (any, error) {
 		return nil, err
 	}
 	ordered := api.Ordered{Orders: []fleet.Order{}, Index: f.index}
-	for _, host := range f.resolved(&view.Task) {
+	for _, host := range f.resolved(&view.Task) { // of a task with retries the first attempt fails
 		if len(request.Hosts) > 0 && !slices.Contains(request.Hosts, host.Name) {
 			continue
 		}
@@ -421,8 +434,22 @@ func (f *collectorFake) order(r *http.Request) (any, error) {
 		run := f.ends
 		run.ID, run.Task, run.Host, run.Due = fleet.RunID(id), view.Task.ID(), host.Host, noon
 		f.runs = append([]api.RunView{{Run: run, HostName: host.Name}}, f.runs...)
+		if view.Task.Retry.Attempts > 1 {
+			f.again(host.Name)
+		}
 	}
 	return ordered, nil
+}
+
+// again lets the newest run have been a first attempt that failed, and another
+// one end as runs end.
+func (f *collectorFake) again(host string) {
+	first, exit, at := f.runs[0].Run, 75, noon.Add(time.Second)
+	first.State, first.Exit, first.Attempt, first.Again = fleet.RunRan, &exit, 1, &at
+	second := first.NextAttempt()
+	second.State, second.Exit, second.Started, second.Ended, second.Again = f.ends.State, f.ends.Exit, f.ends.Started, f.ends.Ended, nil
+	f.runs[0].Run = first
+	f.runs = append([]api.RunView{{Run: second, HostName: host}}, f.runs...)
 }
 
 // raise runs the tasks that wait for the event.
@@ -457,6 +484,9 @@ func (f *collectorFake) listRuns(r *http.Request) (any, error) {
 	q, err := query[api.RunQuery](r)
 	var runs []api.RunView
 	for _, run := range f.runs {
+		if q.Occurrence != "" && run.Due != noon.Add(-time.Minute) { // of someAttempts
+			continue
+		}
 		if (q.Task == "" || q.Task == run.Task) && (q.Host == "" || q.Host == run.HostName) && (!q.Failed || run.Failed()) && (q.Since.IsZero() || !run.Due.Before(q.Since)) {
 			runs = append(runs, run)
 		}
@@ -478,7 +508,14 @@ func (f *collectorFake) cancel(r *http.Request) (any, error) {
 	if err == nil && run.State.Terminal() {
 		err = fleet.Errorf(fleet.Conflict, "run %s has ended: %s", run.ID, run.State)
 	}
-	return api.Cancelled{Dropped: run.State == fleet.RunPending, Index: f.index}, err
+	cancelled := api.Cancelled{Dropped: run.State == fleet.RunPending, Index: f.index}
+	cancelled.Order = &fleet.Order{ID: "c", Kind: fleet.OrderCancel, Host: run.Host, Task: run.Task, Run: run.ID, Due: noon, Expires: noon.Add(time.Hour)}
+	for i := range f.runs {
+		if f.runs[i].ID == run.ID && f.hosts[0].Presence == fleet.Alive && run.State == fleet.RunRunning {
+			f.runs[i].State, f.runs[i].Cancelled, f.runs[i].Signal = fleet.RunRan, true, "SIGTERM"
+		}
+	}
+	return cancelled, err
 }
 
 func (f *collectorFake) output(w http.ResponseWriter, r *http.Request) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -80,6 +81,31 @@ func (s *session) populate() {
 	missed.Run = fleet.Run{ID: "01880000-0000-7000-8000-000000000000", Task: "default/heartbeat", Host: hostID(1), Due: noon.Add(-6 * time.Hour), Until: &until, Count: 31, State: fleet.RunMissed, Reason: fleet.MissedHostDown, Detail: "the host was down"}
 	s.fake.runs = append(s.fake.runs, missed)
 	s.fake.mu.Unlock()
+}
+
+// someAttempts gives the fake a daemon, a breaker and an occurrence of three
+// attempts, and returns the first of them.
+func (s *session) someAttempts() fleet.RunID {
+	s.t.Helper()
+	s.must("assign", "web/api", "--daemon", "--restart", "on-failure", "--to", "host=db-1,evil*", "--", "/usr/bin/api")
+	s.fake.mu.Lock()
+	defer s.fake.mu.Unlock()
+	s.fake.someStandings()
+	bad, at := 75, noon
+	run := fleet.Run{ID: "01870000-0000-7000-8000-000000000000", Task: "data/nightly-backup", Host: hostID(1), Due: noon.Add(-time.Minute), Attempt: 1}
+	first := run.ID
+	for n := range 3 {
+		started, ended, again := at, at.Add(3*time.Second), at.Add(time.Duration(4+n)*time.Second)
+		run.State, run.Exit, run.Started, run.Ended, run.Again = fleet.RunRan, &bad, &started, &ended, &again
+		run.Used = fleet.Used{CPU: fleet.Duration(1500 * time.Millisecond), Memory: 300 << 20, Read: 5 << 10}
+		if n == 2 {
+			run.Again, run.Reason = nil, fleet.RanExhausted
+		}
+		s.fake.runs = append(s.fake.runs, api.RunView{Run: run, HostName: "db-1"})
+		at = again
+		run = run.NextAttempt()
+	}
+	return first
 }
 
 func TestGolden(t *testing.T) {
@@ -165,11 +191,28 @@ func TestGolden(t *testing.T) {
 		{"account-help", []string{"account", "--help"}, 0},
 		{"account-proof", []string{"account", "--prove", "--host", "db-1"}, 0},
 		{"version-help", []string{"version", "--help"}, 0},
+		{"run-attempts", []string{"runs", "01870000-0000-7000-8000-000000000000"}, 0},
+		{"status", []string{"status"}, 0},
+		{"status-wide", []string{"status", "--bad", "-o", "wide"}, 0},
+		{"status-80", []string{"status", "web/api"}, 80},
+		{"status-host", []string{"status", "db-1"}, 0},
+		{"status-json", []string{"status", "web/api", "-o", "json"}, 0},
+		{"restart", []string{"restart", "web/api"}, 0},
+		{"restart-help", []string{"restart", "--help"}, 0},
+		{"calendars", []string{"calendars"}, 0},
+		{"calendar", []string{"calendar", "show", "year-end"}, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := newSession(t)
 			s.populate()
+			if strings.HasPrefix(test.name, "run-a") || strings.HasPrefix(test.name, "status") || test.name == "restart" {
+				s.someAttempts()
+			}
+			if strings.HasPrefix(test.name, "calendar") {
+				s.stdin = "description: the books are closed\ntimezone: Europe/Berlin\nwindows:\n- {from: 2026-03-27T00:00:00Z, to: 2026-03-28T00:00:00Z, summary: stocktaking}\n- {cron: \"0 0 24 12 *\", for: 72h, summary: holidays}\n"
+				s.must("calendar", "put", "year-end", "-f", "-")
+			}
 			s.terminal, s.width = test.term > 0, test.term
 			stdout, stderr, code := s.run(test.args...)
 			if code != 0 {

@@ -22,7 +22,8 @@ names is read by apply, diff and validate where no -f is given.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 not found, 4 refused,
 5 conflict, 6 unavailable. run --wait ends with the task's own exit code; diff
-ends with 1 when something differs.`
+ends with 1 when something differs; start, stop, restart and reset end with 1
+when a host is not as it was asked.`
 
 // globalFlags are the flags of every command that are no settings.
 type globalFlags struct{ config, color string }
@@ -75,10 +76,11 @@ func newRoot(p *program) *cobra.Command {
 		newHostsCommand(p), newJobsCommand(p), newFindCommand(p), newWhenCommand(p), newHistoryCommand(p), newFindingsCommand(p),
 		newPinCommand(p), newPinsCommand(p), newUnpinCommand(p), newAnnotateCommand(p), newAnnotationsCommand(p), newLossCommand(p), newAdoptCommand(p), newCollectorsCommand(p), newBackupCommand(p),
 		newTasksCommand(p), newAssignCommand(p), newUnassignCommand(p), newReleaseCommand(p), newApplyCommand(p), newDiffCommand(p),
-		newExportCommand(p), newValidateCommand(p), newPauseCommand(p), newResumeCommand(p),
-		newRunCommand(p), newRaiseCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p), newAccountCommand(p),
+		newExportCommand(p), newValidateCommand(p), newPauseCommand(p), newResumeCommand(p), newCalendarsCommand(p), newCalendarCommand(p),
+		newRunCommand(p), newRaiseCommand(p), newCancelCommand(p), newRunsCommand(p), newLogsCommand(p), newAccountCommand(p), newStatusCommand(p),
 		newNextCommand(p), newVersionCommand(p), newManCommand(p),
 	)
+	root.AddCommand(newControlCommands(p)...)
 	root.InitDefaultHelpCmd()
 	return root
 }

@@ -35,7 +35,7 @@ func newRunCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run TASK", GroupID: groupRuns, Args: arguments(1, 1),
 		Short:             "Run a task now",
-		Long:              "Run a task now, on all its hosts or on those named. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 1 where it did not run.",
+		Long:              "Run a task now, on all its hosts or on those named. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 1 where it did not run. A run that is attempted again is\nfollowed to its last attempt.",
 		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait",
 		ValidArgsFunction: p.taskArgument,
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
@@ -109,7 +109,7 @@ func waitRuns(ctx context.Context, client *api.Client, orders []fleet.Order) ([]
 	group.SetLimit(atOnce)
 	for i, order := range orders {
 		group.Go(func() (err error) {
-			runs[i], err = client.WaitRun(ctx, order.Run)
+			runs[i], err = client.WaitOccurrence(ctx, order.Run)
 			return err
 		})
 	}
@@ -161,22 +161,31 @@ func exitCode(runs []api.RunView) int {
 
 func newCancelCommand(p *program) *cobra.Command {
 	var reason string
+	var noWait bool
 	c := &cobra.Command{
 		Use: "cancel RUN", GroupID: groupRuns, Args: arguments(1, 1),
 		Short:   "Stop a run, or drop one that has not begun",
+		Long:    "Stop a run, or drop one that has not begun. Everything that it started is told to end (TERM), and after\nthe grace that its task allows killed. Without --no-wait, fleetctl ends when the host has said that it\nis over. Of an attempt that another one follows, that one is meant.",
 		Example: "  fleetctl cancel 01890000-0000-7000-8000-000000000000 --reason \"wrong host\"",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-			return runCancel(ctx, p, client, fleet.RunID(args[0]), reason)
+			return runCancel(ctx, p, client, fleet.RunID(args[0]), reason, !noWait)
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, in your words; kept with the order")
+	c.Flags().BoolVar(&noWait, "no-wait", false, "do not wait until it is over")
 	return c
 }
 
-func runCancel(ctx context.Context, p *program, client *api.Client, id fleet.RunID, reason string) error {
+func runCancel(ctx context.Context, p *program, client *api.Client, id fleet.RunID, reason string, waits bool) error {
 	cancelled, err := client.CancelRun(ctx, id, reason)
 	if err != nil {
 		return err
+	}
+	if cancelled.Order != nil {
+		id = cancelled.Order.Run
+	}
+	if waits && !cancelled.Dropped && cancelled.Order != nil {
+		return p.showCancelled(ctx, client, cancelled.Order)
 	}
 	return p.show(cancelled, func() error {
 		if cancelled.Dropped {
@@ -185,6 +194,27 @@ func runCancel(ctx context.Context, p *program, client *api.Client, id fleet.Run
 		}
 		p.say("run %s is told to stop", id)
 		p.note("its outcome: fleetctl runs %s", id)
+		return nil
+	})
+}
+
+// showCancelled waits until the run is over, and shows what became of it. A host
+// that does not answer is not waited for.
+func (p *program) showCancelled(ctx context.Context, client *api.Client, order *fleet.Order) error {
+	host, err := client.Host(ctx, string(order.Host))
+	if err != nil {
+		return err
+	}
+	if host.Presence != fleet.Alive {
+		return fleet.Errorf(fleet.Unavailable, "host %s is %s: it stops the run when it is back, within %s", host.Name, host.Presence, short(order.Expires.Sub(p.now()))).
+			WithCode(api.CodeSilent).WithHint("fleetctl runs %s", order.Run)
+	}
+	run, err := client.WaitRun(ctx, order.Run)
+	if err != nil {
+		return err
+	}
+	return p.show(run, func() error {
+		p.say("run %s is over: %s", run.ID, outcome(&run.Run))
 		return nil
 	})
 }

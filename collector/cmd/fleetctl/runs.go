@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -106,7 +107,7 @@ func drawRuns(p *program, runs []api.RunView) error {
 	t := p.table(
 		column{title: "DUE"}, column{title: "TASK"}, column{title: "HOST"}, column{title: "OUTCOME", paint: paintState},
 		column{title: "TOOK", right: true}, column{title: "RUN"},
-		column{title: "LATE", wide: true, right: true}, column{title: "STARTED", wide: true}, column{title: "OUTPUT", wide: true, right: true}, column{title: "DETAIL", wide: true},
+		column{title: "ATTEMPT", wide: true, right: true}, column{title: "LATE", wide: true, right: true}, column{title: "STARTED", wide: true}, column{title: "OUTPUT", wide: true, right: true}, column{title: "DETAIL", wide: true},
 	)
 	for i := range runs {
 		run := &runs[i]
@@ -117,8 +118,12 @@ func drawRuns(p *program, runs []api.RunView) error {
 				took = short(run.Ended.Sub(*run.Started))
 			}
 		}
+		attempt := "-"
+		if run.Attempt > 0 {
+			attempt = strconv.Itoa(run.Attempt)
+		}
 		t.row(p.exact(run.Due), string(run.Task), hostName(run), outcome(&run.Run), took, string(run.ID),
-			late, started, size(run.Stdout+run.Stderr), run.Detail)
+			attempt, late, started, size(run.Stdout+run.Stderr), run.Detail)
 	}
 	return t.write(p.stdout)
 }
@@ -147,6 +152,15 @@ func outcome(run *fleet.Run) string {
 	case run.Exit != nil:
 		text = "exit " + strconv.Itoa(*run.Exit)
 	}
+	if run.State == fleet.RunRan && run.Reason != "" {
+		text += ": " + string(run.Reason)
+	}
+	switch {
+	case run.Attempted():
+		text += ", again"
+	case run.Attempt > 1:
+		text += ", attempt " + strconv.Itoa(run.Attempt)
+	}
 	if run.Instants() > 1 {
 		text += " ×" + strconv.Itoa(run.Instants())
 	}
@@ -157,6 +171,14 @@ func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.Run
 	run, err := client.Run(ctx, id)
 	if err != nil {
 		return err
+	}
+	var attempts []api.RunView
+	if run.Attempt > 1 || run.Again != nil {
+		list, err := client.Runs(ctx, api.RunQuery{Occurrence: id, Page: api.Page{Limit: api.MaxPage}})
+		if err != nil {
+			return err
+		}
+		attempts = list.Items
 	}
 	return p.show(run, func() error {
 		p.say("%s on %s, due %s: %s", run.Task, hostName(&run), p.exact(run.Due), outcome(&run.Run))
@@ -169,6 +191,12 @@ func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.Run
 		if run.Ended != nil {
 			p.say("ended   %s", p.exact(*run.Ended))
 		}
+		if run.Again != nil {
+			p.say("again   %s", p.exact(*run.Again))
+		}
+		if text := used(&run.Used); text != "" {
+			p.say("used    %s", text)
+		}
 		p.say("output  %s on stdout, %s on stderr, %s dropped", size(run.Stdout), size(run.Stderr), size(run.Dropped))
 		if run.Tail != "" {
 			p.say("its last lines:")
@@ -176,6 +204,46 @@ func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.Run
 				p.say("  %s", strings.TrimRight(line, "\n"))
 			}
 		}
-		return nil
+		return drawAttempts(p, attempts)
 	})
+}
+
+// used says what a run used, as far as it is known.
+func used(u *fleet.Used) string {
+	var parts []string
+	if u.CPU > 0 {
+		parts = append(parts, short(time.Duration(u.CPU))+" of a processor")
+	}
+	for _, one := range []struct {
+		n    fleet.Bytes
+		what string
+	}{{u.Memory, "of memory"}, {u.Read, "read"}, {u.Written, "written"}} {
+		if one.n > 0 {
+			parts = append(parts, size(int64(one.n))+" "+one.what)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// drawAttempts lists the attempts of an occurrence, where there are several.
+func drawAttempts(p *program, attempts []api.RunView) error {
+	if len(attempts) < 2 {
+		return nil
+	}
+	t := p.table(column{title: "ATTEMPT", right: true}, column{title: "OUTCOME", paint: paintState}, column{title: "STARTED"}, column{title: "ENDED"}, column{title: "DETAIL", shrinks: true}, column{title: "RUN"})
+	for i := range attempts {
+		one := &attempts[i]
+		started, ended := "-", "-"
+		switch {
+		case one.Started != nil:
+			started = p.exact(*one.Started)
+		case one.Again != nil:
+			started = "at " + p.exact(*one.Again)
+		}
+		if one.Ended != nil {
+			ended = p.exact(*one.Ended)
+		}
+		t.row(strconv.Itoa(max(1, one.Attempt)), outcome(&one.Run), started, ended, one.Detail, string(one.ID))
+	}
+	return t.write(p.stdout)
 }

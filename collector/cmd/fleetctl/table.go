@@ -142,7 +142,7 @@ func paintState(text string) color {
 	case "adopted", "stale", "left", "paused", "skipped", "pending", "begun", "running":
 		return yellow
 	case "exit":
-		if text == "exit 0" {
+		if text == "exit 0" || strings.HasPrefix(text, "exit 0,") {
 			return green
 		}
 		return red
