@@ -35,7 +35,9 @@ which FLEETCRON_NOTIFY_FD names: 3. So a shell needs no program for it:
   echo "READY" >&3                     # its probes count from now on
 
 A line that is none of these is counted and shown, and does no harm. Whatever
-the command starts inherits the descriptor, unless it closes it, as sudo does.`,
+the command starts inherits the descriptor, unless it closes it, as sudo does:
+call it outside of sudo, or let sudoers have closefrom_override and SETENV and
+use sudo --close-from=4 --preserve-env=FLEETCRON_NOTIFY_FD.`,
 		Example: `  fleetcron-agent notify copying db-3
   fleetcron-agent notify --progress 40 loading
   fleetcron-agent notify --checkpoint "$offset" --progress 62.5
@@ -103,7 +105,7 @@ func sendNotes(lines string) error {
 	text := os.Getenv(vitals.NotifyVariable)
 	if text == "" {
 		return fleet.Errorf(fleet.Unavailable, "%s is not set: this is not called from within a task's command, or its environment was cleaned", vitals.NotifyVariable).
-			WithHint("with sudo: sudo --preserve-env=%s --close-from=4 …; elsewhere test for the variable first", vitals.NotifyVariable)
+			WithHint("call this outside of sudo, or where sudoers has closefrom_override and SETENV: sudo --preserve-env=%s --close-from=4 …", vitals.NotifyVariable)
 	}
 	fd, err := strconv.Atoi(text)
 	if err != nil || fd < 0 {
@@ -111,7 +113,7 @@ func sendNotes(lines string) error {
 	}
 	if err := takesNotes(fd); err != nil {
 		return fleet.Errorf(fleet.Unavailable, "descriptor %d takes no notes: %v", fd, err).
-			WithHint("something on the way here closed it, as sudo and daemons do: sudo --close-from=%d, or call this before", fd+1)
+			WithHint("something on the way here closed it, as sudo and daemons do: call this outside of it, or where sudoers has closefrom_override: sudo --close-from=%d …", fd+1)
 	}
 	for left := []byte(lines); len(left) > 0; {
 		n, err := unix.Write(fd, left)
