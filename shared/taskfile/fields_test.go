@@ -1,7 +1,10 @@
 package taskfile
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +37,25 @@ func TestEveryFieldOfATaskIsInATable(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[fleet.Task](), "")
+}
+
+// TestTheReferenceNamesEveryField holds the example that people look fields up
+// in to the tables.
+func TestTheReferenceNamesEveryField(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "packaging", "examples", "reference.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse(doc, "application/yaml"); err != nil {
+		t.Error(err)
+	}
+	for _, section := range sections {
+		for _, field := range section.fields {
+			if !regexp.MustCompile(`(?m)(^|[ {])` + field.name + `:( |$)`).Match(doc) {
+				t.Errorf("the reference does not name %s", join(section.name, field.name))
+			}
+		}
+	}
 }
 
 // TestEveryFieldIsWritten sets one field after the other and looks for its name
