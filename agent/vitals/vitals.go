@@ -62,7 +62,9 @@ type Vitals struct {
 	ended    map[fleet.RunID]bool // over, and perhaps still among those that go on
 	pace     time.Duration        // until the next look
 	weighing bool
-	weighed  time.Time // when the last look at what all runs use began
+	late     bool      // and that has been said
+	asked    time.Time // when the last look at what runs use began
+	weighed  time.Time // when the last one at all of them did
 }
 
 const (
@@ -72,6 +74,8 @@ const (
 	floodEvery = 20 * time.Millisecond
 	// sampleEvery is between two looks at what runs use, unless it is said.
 	sampleEvery = 10 * time.Second
+	// longWeigh is after which time such a look hangs.
+	longWeigh = time.Minute
 	// mostInFull is of how many runs all samples are told.
 	mostInFull = 100
 )
@@ -209,6 +213,10 @@ func (v *Vitals) ask(ctx context.Context, a ask) {
 func (v *Vitals) weigh(ctx context.Context) {
 	now := time.Now()
 	if v.weighing {
+		if now.Sub(v.asked) > longWeigh && !v.late {
+			v.late = true
+			v.log.Warn("what runs use cannot be read, a process hangs in the kernel", "since", v.asked.UTC())
+		}
 		return
 	}
 	// A look too early rather than one too late.
@@ -231,7 +239,7 @@ func (v *Vitals) weigh(ctx context.Context) {
 	if len(runs) == 0 {
 		return
 	}
-	v.weighing = true
+	v.weighing, v.late, v.asked = true, false, now
 	v.work.Go(func() {
 		uses := make(map[fleet.RunID]use, len(runs))
 		for run, pids := range v.config.Runs.Families(runs) {

@@ -306,8 +306,12 @@ func TestAShortBoundIsLookedAtMoreOften(t *testing.T) {
 func TestAReadThatHangsHoldsUpNothing(t *testing.T) {
 	h := &host{}
 	watch(t, h, func(v *Vitals) {
+		var log strings.Builder
 		free := make(chan struct{})
+		v.mu.Lock()
+		v.log = slog.New(slog.NewTextHandler(&log, nil))
 		v.weighs = func([]int, fleet.Bytes) use { <-free; return use{at: time.Now()} }
+		v.mu.Unlock()
 		h.set(startsNow("a", nil))
 		time.Sleep(time.Minute)
 		openNotes(t, h.Notes("a")).write("PROGRESS 9\n")
@@ -315,6 +319,10 @@ func TestAReadThatHangsHoldsUpNothing(t *testing.T) {
 		synctest.Wait()
 		if run := v.Live().Runs[0]; run.Progress == nil || run.Sample != nil || h.weighs != 1 {
 			t.Errorf("%+v, read %d times", run, h.weighs)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := strings.Count(log.String(), "a process hangs in the kernel"); n != 1 {
+			t.Errorf("said %d times: %s", n, log.String())
 		}
 		close(free)
 	})
