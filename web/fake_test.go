@@ -108,7 +108,7 @@ func (f *fake) run() api.RunView {
 	ended := started.Add(12 * time.Second)
 	run := fleet.Run{ID: aRun, Task: aTask, Generation: 3, Host: hostID, Due: started.Add(-2 * time.Second), State: fleet.RunRan,
 		Started: &started, Ended: &ended, Exit: &exit, PID: 42, Detail: f.text, Tail: f.text, Order: "order", Count: 2, Until: &ended, Dropped: 5000,
-		Attempt: 2, Again: &ended, Used: fleet.Used{CPU: fleet.Duration(time.Second), Memory: 5 << 20, Read: 12, Written: 1 << 30}}
+		Parent: aRun, Attempt: 2, Again: &ended, Used: fleet.Used{CPU: fleet.Duration(time.Second), Memory: 5 << 20, Read: 12, Written: 1 << 30}}
 	switch f.state {
 	case "", fleet.RunRan:
 	case fleet.RunRunning:

@@ -111,7 +111,7 @@ func environment(e *fleet.Execute, user *account, facts []Fact) []string {
 
 // factsOf is what every command is told about its run.
 func factsOf(run *fleet.Run) []Fact {
-	return []Fact{
+	facts := []Fact{
 		{"TASK", string(run.Task)},
 		{"RUN", string(run.ID)},
 		{"OCCURRENCE", run.Occurrence().String()},
@@ -120,6 +120,10 @@ func factsOf(run *fleet.Run) []Fact {
 		{"HOST", string(run.Host)},
 		{"NOTIFY_FD", strconv.Itoa(NotifyFD)},
 	}
+	if run.Parent != "" {
+		facts = append(facts, Fact{"PARENT", string(run.Parent)})
+	}
+	return facts
 }
 
 // runVariable marks a process as belonging to a run.

@@ -271,13 +271,14 @@ func TestEnvironmentIsBuiltFromNothing(t *testing.T) {
 	b := newBench(t)
 	spec := b.spec(fleet.Command{Argv: []string{"/usr/bin/env"}})
 	spec.Execute.Env = map[string]string{"LEVEL": "full", "PATH": "/opt/bin:/bin"}
-	spec.Run.Attempt = 2
+	spec.Run.Attempt, spec.Run.Parent = 2, "01958d2c-0000-7000-8000-000000000009"
 	got := b.run(spec)
 	want := []string{
 		"HOME=/root", "LANG=C.UTF-8", "LOGNAME=root", "PATH=/opt/bin:/bin", "SHELL=/bin/sh", "USER=root", "LEVEL=full",
 		"FLEETCRON_TASK=data/nightly", "FLEETCRON_RUN=" + string(got.ID),
 		"FLEETCRON_OCCURRENCE=data/nightly@" + string(host) + "@2026-11-21T02:30:00Z",
 		"FLEETCRON_ATTEMPT=2", "FLEETCRON_DUE=2026-11-21T02:30:00Z", "FLEETCRON_HOST=" + string(host), "FLEETCRON_NOTIFY_FD=3",
+		"FLEETCRON_PARENT=01958d2c-0000-7000-8000-000000000009",
 		"FLEETCRON_STATE_DIR=" + filepath.Join(b.config.States, "data", "nightly"), "FLEETCRON_LAST_EXIT=", "FLEETCRON_CHECKPOINT=",
 	}
 	if os.Geteuid() != 0 {

@@ -24,6 +24,7 @@ func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 		}
 	}
 	s.decided = decided
+	maps.DeleteFunc(s.ripe, func(id fleet.OrderID, _ bool) bool { return s.orders[id].ID == "" }) // withdrawn
 	for _, o := range orders {
 		if o.Kind != fleet.OrderCancel {
 			continue
@@ -67,6 +68,7 @@ func (s *State) advanceOrders(now time.Time) {
 	if len(s.orders) == 0 {
 		return
 	}
+	s.mergeBursts(now)
 	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
 		o := s.orders[id]
 		t := s.tasks[o.Task]
@@ -82,6 +84,7 @@ func (s *State) advanceOrders(now time.Time) {
 			s.command(t, o)
 		case t.up != nil:
 			s.runUp(now, t, o)
+		case s.gathers(t, o):
 		case s.refused(now, t, o):
 		case !t.full():
 			s.carryOut(now, t, o)
@@ -108,7 +111,7 @@ func (s *State) refused(now time.Time, t *task, o fleet.Order) bool {
 // task is paused.
 func (s *State) carryOut(now time.Time, t *task, o fleet.Order) {
 	s.conclude(o)
-	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload, Attempt: 1})
+	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload, Parent: o.Parent, Attempt: 1})
 	s.arm(now, t)
 }
 
@@ -125,6 +128,7 @@ func (s *State) expire(o fleet.Order) {
 // conclude takes an order out for good.
 func (s *State) conclude(o fleet.Order) {
 	delete(s.orders, o.ID)
+	delete(s.ripe, o.ID)
 	s.decided[o.ID] = true
 }
 

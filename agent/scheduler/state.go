@@ -47,6 +47,7 @@ type State struct {
 
 	tasks   map[fleet.TaskID]*task
 	orders  map[fleet.OrderID]fleet.Order // wishes to run, not yet begun
+	ripe    map[fleet.OrderID]bool        // of those, the last ones of bursts that are over
 	decided map[fleet.OrderID]bool        // wishes to run of the last plan that have an outcome or began
 	stopped map[fleet.OrderID]bool        // wishes to cancel, carried out
 	early   []RunEnded                    // before there was a plan to go by
@@ -66,7 +67,7 @@ func NewState(host fleet.HostID, memory Memory, life Life) *State {
 	life = Life{wall(life.Started), wall(life.Booted), wall(life.BootSeen)}
 	return &State{
 		host: host, memory: memory, life: life, last: life.Started,
-		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{},
+		tasks: map[fleet.TaskID]*task{}, orders: map[fleet.OrderID]fleet.Order{}, ripe: map[fleet.OrderID]bool{},
 		decided: map[fleet.OrderID]bool{}, stopped: map[fleet.OrderID]bool{},
 		breakers: map[fleet.TaskID]*breaker{},
 		touched:  map[fleet.TaskID]*task{}, needers: map[fleet.TaskID][]fleet.TaskID{},
@@ -180,6 +181,9 @@ func (s *State) wake(now time.Time) {
 			at = wall(o.Expires).Add(1)
 		}
 	}
+	if burst := s.mergeBursts(now); !burst.IsZero() && (at.IsZero() || burst.Before(at)) {
+		at = burst
+	}
 	if s.freshNeeded() {
 		at = now
 	}
@@ -254,7 +258,7 @@ func (s *State) found(now time.Time, e RunFound) {
 		began = *run.Started
 	}
 	r := running{id: run.ID, began: wall(began), generation: run.Generation, due: Due{
-		Run: run.ID, Nominal: wall(run.Due), Order: run.Order, Cause: e.Cause, Payload: e.Payload,
+		Run: run.ID, Nominal: wall(run.Due), Order: run.Order, Parent: run.Parent, Cause: e.Cause, Payload: e.Payload,
 		Attempt: max(1, run.Attempt), First: wall(e.First),
 	}}
 	if run.State == fleet.RunPending && run.Again != nil {

@@ -115,6 +115,7 @@ var bad = []struct {
 	{"patch_utf8", "PATCH", "/v1/tasks/data/backup", "{\"state\":\"\xff\"}", []string{"Content-Type", api.MediaJSON}, 400},
 	{"patch_deep", "PATCH", "/v1/tasks/data/backup", `{"state":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"body_too_large", "POST", "/v1/tasks/data/backup/run", `{"reason":"` + strings.Repeat("x", api.MaxBody) + `"}`, []string{"Content-Type", api.MediaJSON}, 413},
+	{"run_no_parent", "POST", "/v1/tasks/data/backup/run", `{"queue":true,"parent":"../x"}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"run_long_expiry", "POST", "/v1/tasks/data/backup/run", `{"queue":true,"expiry":"40d"}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"run_bad_duration", "POST", "/v1/tasks/data/backup/run", `{"expiry":"soon"}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"run_silent", "POST", "/v1/tasks/data/backup/run", `{}`, []string{"Content-Type", api.MediaJSON}, 409},

@@ -257,12 +257,15 @@ func runOrders(task fleet.TaskID, hosts []*ledger.Host, in runIn) ([]fleet.Order
 	if len(reason) > 1024 || !printable(reason) {
 		return nil, fleet.Invalidf("reason", clip(reason), "want at most 1024 bytes of text")
 	}
+	if in.request.Parent != "" && uuid.Validate(string(in.request.Parent)) != nil {
+		return nil, fleet.Invalidf("parent", clip(string(in.request.Parent)), "want the id of a run")
+	}
 	now := time.Now().UTC()
 	orders := make([]fleet.Order, len(hosts))
 	for i, host := range hosts {
 		orders[i] = fleet.Order{
 			ID: fleet.OrderID(newID()), Kind: fleet.OrderRun, Host: host.ID, Task: task, Run: fleet.RunID(newID()),
-			Due: now, Expires: now.Add(expiry), By: in.Actor, Reason: reason,
+			Due: now, Expires: now.Add(expiry), By: in.Actor, Reason: reason, Parent: in.request.Parent,
 		}
 	}
 	return orders, nil

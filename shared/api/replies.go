@@ -217,7 +217,8 @@ type TaskPatch struct {
 type RunRequest struct {
 	Hosts  []string       `json:"hosts,omitempty"` // names or ids; empty: every host of the task
 	Expiry fleet.Duration `json:"expiry,omitempty"`
-	Queue  bool           `json:"queue,omitempty"` // accept hosts that are silent now
+	Queue  bool           `json:"queue,omitempty"`  // accept hosts that are silent now
+	Parent fleet.RunID    `json:"parent,omitempty"` // the run whose command asks
 	Reason string         `json:"reason,omitempty"`
 }
 

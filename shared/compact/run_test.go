@@ -22,7 +22,7 @@ func TestARunComesBackWhole(t *testing.T) {
 		run := fleet.Run{
 			ID: fleet.RunID(text.Draw(t, "id")), Task: fleet.TaskID(text.Draw(t, "task")), Generation: rapid.Uint64().Draw(t, "generation"),
 			Host: fleet.HostID(text.Draw(t, "host")), Due: instants.Draw(t, "due"), Until: rapid.Ptr(instants, true).Draw(t, "until"),
-			Count: rapid.IntRange(0, 1<<30).Draw(t, "count"), Order: fleet.OrderID(text.Draw(t, "order")), Attempt: rapid.IntRange(0, 9).Draw(t, "attempt"),
+			Count: rapid.IntRange(0, 1<<30).Draw(t, "count"), Order: fleet.OrderID(text.Draw(t, "order")), Parent: fleet.RunID(text.Draw(t, "parent")), Attempt: rapid.IntRange(0, 9).Draw(t, "attempt"),
 			State: fleet.RunRan, Reason: fleet.Reason(text.Draw(t, "reason")), Detail: text.Draw(t, "detail"),
 			Started: rapid.Ptr(instants, true).Draw(t, "started"), Ended: rapid.Ptr(instants, true).Draw(t, "ended"),
 			PID: rapid.IntRange(0, 1<<22).Draw(t, "pid"), Exit: rapid.Ptr(rapid.IntRange(0, 255), true).Draw(t, "exit"),

@@ -79,11 +79,11 @@ func TestTheNextAttemptIsOfTheSameOccurrence(t *testing.T) {
 	at := time.Date(2026, 3, 1, 2, 30, 0, 0, time.UTC)
 	again, bad := at.Add(time.Minute), 1
 	run := Run{
-		ID: "01958d2c-0000-7000-8000-000000000001", Task: "a/b", Generation: 3, Host: "h", Due: at, Order: "o", Attempt: 1, Again: &again,
+		ID: "01958d2c-0000-7000-8000-000000000001", Task: "a/b", Generation: 3, Host: "h", Due: at, Order: "o", Parent: "p", Attempt: 1, Again: &again,
 		State: RunRan, Exit: &bad, Tail: "no", PID: 7,
 	}
 	next := run.NextAttempt()
-	want := Run{ID: next.ID, Task: "a/b", Generation: 3, Host: "h", Due: at, Order: "o", Attempt: 2, Again: &again, State: RunPending}
+	want := Run{ID: next.ID, Task: "a/b", Generation: 3, Host: "h", Due: at, Order: "o", Parent: "p", Attempt: 2, Again: &again, State: RunPending}
 	if diff := cmp.Diff(want, next); diff != "" {
 		t.Error(diff)
 	}

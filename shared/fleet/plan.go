@@ -45,6 +45,7 @@ type Order struct {
 	Expires time.Time `json:"expires"`       // not begun by then is missed
 	By      string    `json:"by,omitempty"`
 	Reason  string    `json:"reason,omitempty"`
+	Parent  RunID     `json:"parent,omitempty"`  // of a run: the run whose command gave the order
 	Cause   string    `json:"cause,omitempty"`   // of a run that no person ordered: "event deployed", "webhook", "file"
 	Payload string    `json:"payload,omitempty"` // what the cause brought along; at most MaxPayload bytes of text
 }

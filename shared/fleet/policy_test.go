@@ -22,6 +22,8 @@ func TestPoliciesValidateNamesEveryWrongField(t *testing.T) {
 		{"startup of nothing", func(t *Task) { t.On = Trigger{Startup: "login"} }, "on.startup"},
 		{"startup and daemon", func(t *Task) { t.On = Trigger{Startup: StartupAgent, Daemon: true} }, "on"},
 		{"after its end", func(t *Task) { t.On = Trigger{Every: minute, AfterEnd: true} }, ""},
+		{"merged without a cause", func(t *Task) { t.On.Merge = second }, "on.merge"},
+		{"merged for too long", func(t *Task) { t.On = Trigger{Event: "e", Merge: 11 * minute} }, "on.merge"},
 		{"after the end of nothing", func(t *Task) { t.On.AfterEnd = true }, "on.after_end"},
 		{"after its end from an anchor", func(t *Task) { t.On = Trigger{Every: minute, AfterEnd: true, Anchor: &instant} }, "on.after_end"},
 		{"after its end, spread", func(t *Task) { t.On = Trigger{Every: minute, AfterEnd: true, Spread: second} }, "on.after_end"},

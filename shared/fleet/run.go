@@ -59,6 +59,7 @@ const (
 	SkippedExpired   Reason = "expired"
 	SkippedBreaker   Reason = "breaker_open"
 	SkippedBlackout  Reason = "blackout" // within a window of one of the task's calendars
+	SkippedMerged    Reason = "merged"   // a later event is run for it as well
 	SkippedAway      Reason = "away"     // none of the host's addresses is in the task's networks any more
 
 	MissedAgentDown  Reason = "agent_down"
@@ -95,7 +96,7 @@ var Reasons = map[Reason]RunState{
 	MissedAgentDown: RunMissed, MissedHostDown: RunMissed, MissedDeadline: RunMissed,
 	MissedClockJump: RunMissed, MissedJournal: RunMissed, MissedForkFailed: RunMissed,
 	MissedSpecLate: RunMissed, MissedNoUser: RunMissed, MissedNoLease: RunMissed,
-	SkippedBreaker: RunSkipped, SkippedBlackout: RunSkipped,
+	SkippedBreaker: RunSkipped, SkippedBlackout: RunSkipped, SkippedMerged: RunSkipped,
 	MissedPrecondition: RunMissed, MissedLimits: RunMissed, MissedLoad: RunMissed,
 	RanExhausted: RunRan, RanUnhealthy: RunRan, RanStalled: RunRan, RanUsage: RunRan, RanMemory: RunRan,
 	UnknownAgentDied: RunUnknown, UnknownHostDied: RunUnknown,
@@ -116,6 +117,7 @@ type Run struct {
 	Until   *time.Time `json:"until,omitempty"`
 	Count   int        `json:"count,omitempty"`
 	Order   OrderID    `json:"order,omitempty"`   // set when a person ordered it
+	Parent  RunID      `json:"parent,omitempty"`  // the run whose command ordered it
 	Attempt int        `json:"attempt,omitempty"` // from 1; zero: nothing was attempted
 	// Again is set on an attempt that failed and is followed by another one:
 	// when that is to begin. It is set on the other as well, while that waits.
@@ -195,6 +197,7 @@ func (r *Run) Validate() error {
 	}
 	check.that(len(r.Tail) <= MaxTail, "tail", "", "at most 512 bytes")
 	check.that(len(r.Detail) <= 1024, "detail", "", "at most 1024 bytes")
+	check.that(len(r.Parent) <= 36, "parent", string(r.Parent), "want a UUID")
 	check.that(r.Count >= 0, "count", "", "must not be negative")
 	return check.err()
 }

@@ -60,6 +60,9 @@ type Trigger struct {
 	// AfterEnd counts the period of Every from the end of the run before; the
 	// first run is due one period after the task reached the host.
 	AfterEnd bool `json:"after_end,omitempty"`
+	// Merge makes one run of all that happens within so long after the first:
+	// of Event, File and Webhook. It gets what the last one brought along.
+	Merge Duration `json:"merge,omitempty"`
 	// Blackout names calendars: what is due within one of their windows is
 	// skipped. What a person orders is not.
 	Blackout []string `json:"blackout,omitempty"`
@@ -214,6 +217,7 @@ const (
 	LeaseBegin     = 30 * time.Second
 	MaxDeadline    = time.Minute
 	MinEvery       = time.Second
+	MaxMerge       = 10 * time.Minute
 	MinRestart     = 100 * time.Millisecond
 	MaxTaskBytes   = 64 << 10 // of a task file
 	MaxCommandSize = 32 << 10 // of a command, all words together

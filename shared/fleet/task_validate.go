@@ -73,6 +73,9 @@ func (o *Trigger) validate(check *checker) {
 	default:
 		check.fail("on.missed.policy", string(o.Missed.Policy), "want skip, once or all")
 	}
+	caused := o.Event != "" || o.File != "" || o.Webhook
+	check.that(o.Merge == 0 || caused, "on.merge", o.Merge.String(), "belongs to event, file and webhook only")
+	check.that(o.Merge <= Duration(MaxMerge), "on.merge", o.Merge.String(), "want at most 10m")
 	check.that(o.Startup == "" || o.Startup == StartupBoot || o.Startup == StartupAgent, "on.startup", string(o.Startup), "want boot or agent")
 	check.that(!o.AfterEnd || o.Every != 0, "on.after_end", "", "belongs to every only")
 	check.that(!o.AfterEnd || o.Anchor == nil && o.Spread == 0 && o.Missed == (Missed{}), "on.after_end", "", "does not go with anchor, spread and missed: there are no fixed instants")

@@ -70,6 +70,7 @@ func writeTrigger(m *block, on *fleet.Trigger) {
 		m.text("policy", string(on.Missed.Policy))
 		m.duration("within", on.Missed.Within)
 	})
+	m.duration("merge", on.Merge)
 	m.truth("after_end", on.AfterEnd)
 	m.list("blackout", on.Blackout)
 }

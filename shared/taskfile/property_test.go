@@ -67,7 +67,7 @@ func someTask(t *rapid.T) fleet.Task {
 	case 2:
 		task.On = fleet.Trigger{At: someTime(t, "at")}
 	case 3:
-		task.On = fleet.Trigger{Event: "deploy.finished"}
+		task.On = fleet.Trigger{Event: "deploy.finished", Merge: fleet.Duration(rapid.IntRange(0, 600).Draw(t, "merge")) * fleet.Duration(time.Second)}
 		task.Limits.Fleet, task.Limits.Timeout, task.Limits.Wait = 3, seconds("timeout", 1), seconds("wait", 0)
 	case 4:
 		task.On = fleet.Trigger{File: "/in/*"}

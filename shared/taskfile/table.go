@@ -53,6 +53,7 @@ var trigger = section{"on", []field{
 	{"starts", instants(func(t *fleet.Task) **time.Time { return &t.On.Starts })},
 	{"ends", instants(func(t *fleet.Task) **time.Time { return &t.On.Ends })},
 	{"missed", missed.read},
+	{"merge", durations(func(t *fleet.Task) *fleet.Duration { return &t.On.Merge })},
 	{"after_end", truths(func(t *fleet.Task) *bool { return &t.On.AfterEnd })},
 	{"blackout", names(func(t *fleet.Task) *[]string { return &t.On.Blackout }, "[year-end]")},
 }}
@@ -184,6 +185,6 @@ var otherWords = map[string]string{
 	"targets": "where.hosts", "host": "where.hosts", "nodes": "where.hosts", "ips": "where.networks", "label": "where.labels", "selector": "where.labels",
 	"retries": "retry.attempts", "backoff": "retry.base", "max_retries": "retry.attempts", "ulimits": "limits.rlimits", "pids": "limits.processes",
 	"depends_on": "needs", "requires": "needs", "healthcheck": "health", "wait": "wait_for", "boot": "on.startup", "reboot": "on.startup",
-	"calendar": "on.blackout", "except": "on.blackout", "niceness": "limits.nice", "ulimit": "limits.rlimits",
+	"debounce": "on.merge", "coalesce": "on.merge", "calendar": "on.blackout", "except": "on.blackout", "niceness": "limits.nice", "ulimit": "limits.rlimits",
 	"max_concurrent": "limits.per_host", "concurrency": "limits.overlap",
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"os"
 	"strings"
 	"time"
 
@@ -53,6 +54,7 @@ func runRun(ctx context.Context, p *program, client *api.Client, name string, op
 	}
 	ordered, err := client.RunTask(ctx, id, api.RunRequest{
 		Hosts: options.hosts, Expiry: fleet.Duration(options.expiry), Queue: options.queue, Reason: options.reason,
+		Parent: fleet.RunID(os.Getenv("FLEETCRON_RUN")), // set where a run's command calls us
 	})
 	if err != nil {
 		return err
