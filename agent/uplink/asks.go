@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -15,7 +16,8 @@ import (
 
 const (
 	askWait = time.Minute // how long a collector holds the question for asks
-	answers = 16          // asks answered at once
+	answers = 16          // asks answered at once, without those that follow a run
+	follows = 12          // runs followed at once, by whomever
 )
 
 // answerAsks waits for asks and answers each on its own: one that follows a
@@ -23,7 +25,7 @@ const (
 func (u *Uplink) answerAsks(ctx context.Context) {
 	var answering sync.WaitGroup
 	defer answering.Wait()
-	slots := make(chan struct{}, answers)
+	slots, seats := make(chan struct{}, answers), make(chan struct{}, follows)
 	for ctx.Err() == nil {
 		var asks []api.Ask
 		asked := time.Now()
@@ -38,22 +40,30 @@ func (u *Uplink) answerAsks(ctx context.Context) {
 			u.wait(ctx, firstWait, nil, nil)
 		}
 		for _, ask := range asks {
+			place, crowded := slots, false
+			if ask.Follow { // only this goroutine takes seats
+				if crowded = len(seats) == cap(seats); !crowded {
+					place = seats
+				}
+			}
 			select {
-			case slots <- struct{}{}:
+			case place <- struct{}{}:
 			case <-ctx.Done():
 				return
 			}
 			answering.Go(func() {
-				defer func() { <-slots }()
-				u.answer(ctx, ask)
+				defer func() { <-place }()
+				u.answer(ctx, ask, crowded)
 			})
 		}
 	}
 }
 
 // answer sends what an ask wants: output, a difference, or what goes on. Where
-// there is none the answer says so, because somebody is waiting for it.
-func (u *Uplink) answer(ctx context.Context, ask api.Ask) {
+// there is none the answer says so, because somebody is waiting for it. Where it
+// is crowded a run is not followed: what it has written so far is the answer.
+func (u *Uplink) answer(ctx context.Context, ask api.Ask, crowded bool) {
+	ask.Follow = ask.Follow && !crowded
 	var output io.ReadCloser
 	var dropped int64
 	var err error
@@ -65,10 +75,22 @@ func (u *Uplink) answer(ctx context.Context, ask api.Ask) {
 		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
 	}
 	defer output.Close()
+	if crowded {
+		output = ended{io.MultiReader(output, strings.NewReader(notFollowed)), output}
+	}
 	err = u.config.Desk.Answer(ctx, u.id, ask.ID, dropped, output)
 	if err != nil && ctx.Err() == nil && fleet.KindOf(err) != fleet.NotFound { // the asker went away
 		u.log.Warn("answer not delivered", "ask", ask.ID, "run", ask.Run, "error", err)
 	}
+}
+
+// notFollowed ends an answer that would be longer if there were a place.
+var notFollowed = fmt.Sprintf("\n[fleetcron: this is not followed: %d readers follow runs of this host already]\n", follows)
+
+// ended is output with a last word.
+type ended struct {
+	io.Reader
+	io.Closer
 }
 
 // live answers what goes on at this moment.
