@@ -12,17 +12,18 @@ import (
 // is wanted of it, and how it fared. What is exported outlives the agent, in the
 // task's memo.
 type upkeep struct {
-	Generation uint64      `json:"generation"`        // that the rest is about
-	Made       string      `json:"made,omitempty"`    // a fingerprint of what the last instance was made of
-	Startup    time.Time   `json:"startup,omitzero"`  // of a startup task: the startup that it came with; zero: none yet
-	Past       time.Time   `json:"past,omitzero"`     // the startup that passed before the host had it
-	Run        fleet.RunID `json:"run,omitempty"`     // of the instance
-	Began      time.Time   `json:"began,omitzero"`    // when it did, by the clock as it is now
-	Stopped    string      `json:"stopped,omitempty"` // a person stopped it, in these words
-	Replace    *replace    `json:"replace,omitempty"` // a person wants another instance in place of one
-	Leaving    string      `json:"leaving,omitempty"` // why the instance must go; it is stopped when those that need it are
-	GaveUp     string      `json:"gave_up,omitempty"` // it is in a crash loop, for this reason
-	Done       bool        `json:"done,omitempty"`    // it ended, and its policy wants no more
+	Generation uint64      `json:"generation"`          // that the rest is about
+	Made       string      `json:"made,omitempty"`      // a fingerprint of what the last instance was made of
+	Startup    time.Time   `json:"startup,omitzero"`    // of a startup task: the startup that it came with; zero: none yet
+	Past       time.Time   `json:"past,omitzero"`       // the startup that passed before the host had it
+	Run        fleet.RunID `json:"run,omitempty"`       // of the instance
+	Began      time.Time   `json:"began,omitzero"`      // when it did, by the clock as it is now
+	Stopped    string      `json:"stopped,omitempty"`   // a person stopped it, in these words
+	Replace    *replace    `json:"replace,omitempty"`   // a person wants another instance in place of one
+	Leaving    string      `json:"leaving,omitempty"`   // why the instance must go; it is stopped when those that need it are
+	Condemned  *sentence   `json:"condemned,omitempty"` // why the instance is stopped for what it does
+	GaveUp     string      `json:"gave_up,omitempty"`   // it is in a crash loop, for this reason
+	Done       bool        `json:"done,omitempty"`      // it ended, and its policy wants no more
 
 	Restarts int           `json:"restarts,omitempty"`
 	Starts   []time.Time   `json:"starts,omitempty"` // those that count for giving up, oldest first
@@ -37,19 +38,27 @@ type upkeep struct {
 	Since time.Time   `json:"since,omitzero"`
 	Held  string      `json:"held,omitempty"` // why it was down beyond its backoff since it ended
 
-	made      string            // a fingerprint of what the task says now
-	left      string            // that, as the agent before had it
-	condemned string            // why the instance was stopped for what it did
-	watched   time.Time         // since when this agent sees it
-	fresh     bool              // this step begins the instance
-	waits     string            // what the instance waits for before it becomes a process
-	detail    string            // how it came that the instance was started
-	healthy   fleet.HealthState // of the instance
-	answer    string            // its last bad answer
-	away      bool              // it ended, and then no agent ran for a while
-	shown     shown             // what its neighbours know of it
-	written   string            // the memo that was written last
+	made    string            // a fingerprint of what the task says now
+	left    string            // that, as the agent before had it
+	watched time.Time         // since when this agent sees it
+	fresh   bool              // this step begins the instance
+	waits   string            // what the instance waits for before it becomes a process
+	detail  string            // how it came that the instance was started
+	healthy fleet.HealthState // of the instance
+	answer  string            // its last bad answer
+	away    bool              // it ended, and then no agent ran for a while
+	shown   shown             // what its neighbours know of it
+	written string            // the memo that was written last
 }
+
+// sentence is why an instance is stopped for what it does.
+type sentence struct {
+	Reason fleet.Reason `json:"reason"`
+	Detail string       `json:"detail,omitempty"`
+}
+
+// String says it in words that follow "after".
+func (c *sentence) String() string { return verdict(c.Reason, c.Detail) }
 
 // replace is a person's wish for another instance.
 type replace struct {

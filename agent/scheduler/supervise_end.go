@@ -17,12 +17,13 @@ func (s *State) fell(now time.Time, t *task, over running, run *fleet.Run) {
 		return // there were several, from before it was supervised; or nothing follows
 	}
 	u := t.up
-	leaving, condemned := u.Leaving, u.condemned
+	leaving, condemned := u.Leaving, u.Condemned
 	if leaving == "" && run.Cancelled {
 		leaving = u.left
 	}
-	u.Leaving, u.left, u.condemned, u.waits, u.detail, u.healthy, u.answer = "", "", "", "", "", "", ""
+	u.Leaving, u.left, u.waits, u.detail, u.healthy, u.answer = "", "", "", "", "", ""
 	u.Began = time.Time{}
+	u.Condemned = nil
 	u.Run, u.Replace, u.Held, u.away = "", nil, "", u.before(over, run) && run.Ended.Before(s.life.Started)
 	u.Ended = endOf(now, run)
 	if leaving != "" {
@@ -34,7 +35,7 @@ func (s *State) fell(now time.Time, t *task, over running, run *fleet.Run) {
 		return
 	}
 	u.End = ending(run, condemned)
-	s.follow(now, t, over, run, condemned != "" || !run.Succeeded())
+	s.follow(now, t, over, run, condemned != nil || !run.Succeeded())
 }
 
 // endOf is when the run ended; zero: nobody saw it.
@@ -99,7 +100,7 @@ func (u *upkeep) before(over running, run *fleet.Run) bool {
 }
 
 // ending says how an instance ended, in words that follow "after".
-func ending(run *fleet.Run, condemned string) string {
+func ending(run *fleet.Run, condemned *sentence) string {
 	detail := func(text string) string {
 		if run.Detail == "" {
 			return text
@@ -107,8 +108,8 @@ func ending(run *fleet.Run, condemned string) string {
 		return text + ": " + run.Detail
 	}
 	switch {
-	case condemned != "":
-		return condemned
+	case condemned != nil:
+		return condemned.String()
 	case run.State == fleet.RunUnknown && run.Reason == "":
 		return "an end that no agent noted"
 	case run.State == fleet.RunUnknown:
@@ -157,14 +158,19 @@ func (s *State) condemn(e Condemned) {
 	}
 	for i := range t.running {
 		if r := &t.running[i]; r.id == e.Run && !r.cancelled {
-			r.cancelled = true
-			s.do(Cancel{Task: e.Task, Run: e.Run, Reason: e.Detail, Because: e.Reason})
-			if t.up != nil {
-				t.up.condemned = verdict(e.Reason, e.Detail)
+			if t.up != nil { // an agent that comes after this one is to know
+				t.up.Condemned = &sentence{e.Reason, e.Detail}
+				s.noteUpkeep(t)
 				s.touch(t)
 			}
+			s.sentence(t, r, e.Reason, e.Detail)
 		}
 	}
+}
+
+func (s *State) sentence(t *task, r *running, reason fleet.Reason, detail string) {
+	r.cancelled = true
+	s.do(Cancel{Task: t.id, Run: r.id, Reason: detail, Because: reason})
 }
 
 // probed takes in how an instance answered.

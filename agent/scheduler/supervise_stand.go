@@ -68,8 +68,8 @@ func (s *State) phase(now time.Time, t *task) (fleet.Phase, string) {
 func (s *State) farewell(t *task) string {
 	u := t.up
 	why := u.Leaving
-	if why == "" {
-		why = u.condemned
+	if why == "" && u.Condemned != nil {
+		why = u.Condemned.String()
 	}
 	if first := s.leaveFirst(t); len(first) > 0 && t.uncancelled() {
 		why += "; " + strings.Join(first, " and ") + " stops first"
@@ -101,26 +101,31 @@ func (s *State) noteUpkeep(t *task) {
 	}
 }
 
-// recallUpkeep returns how the task stood when the agent before knew of it. A
-// run that agent left which was made of something else is not what is wanted.
+// recallUpkeep returns how the task stood when the agent before knew of it.
 func (s *State) recallUpkeep(t *task) *upkeep {
 	u := &upkeep{}
 	if m := t.memo; m != nil && m.Upkeep != nil {
 		u = m.Upkeep
 		u.written, u.away = string(m.text()), u.End != ""
-	} else if len(t.running) > 0 && t.running[0].generation == t.assignment.Generation {
-		u.Made = fingerprint(&t.assignment.Task)
 	}
 	u.left, u.Leaving = u.Leaving, ""
-	if len(t.running) > 0 {
-		r := &t.running[0]
-		u.Phase, u.Since = fleet.PhaseRunning, r.began
-		if u.Run == r.id && !u.Began.IsZero() {
-			r.began = wall(u.Began) // the clock may have been set since
-		}
-		if u.Replace != nil && u.Replace.Run != t.running[0].id {
-			u.Replace = nil
-		}
-	}
 	return u
+}
+
+// attach takes up the instance that the agent before left. One of which nothing
+// is remembered is taken for what the plan says, if that is as old.
+func (s *State) attach(t *task) {
+	u, r := t.up, &t.running[0]
+	u.Phase, u.Since = fleet.PhaseRunning, r.began
+	if u.Run != r.id {
+		u.Replace, u.Condemned = nil, nil
+		if u.Made = ""; r.generation == t.assignment.Generation {
+			u.Made = fingerprint(&t.assignment.Task)
+		}
+		return
+	}
+	r.began = wall(u.Began) // the clock may have been set since
+	if c := u.Condemned; c != nil {
+		s.sentence(t, r, c.Reason, c.Detail)
+	}
 }

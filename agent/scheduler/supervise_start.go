@@ -118,7 +118,9 @@ func (s *State) supervise(now time.Time, t *task, entered bool) {
 	}
 	if t.up == nil {
 		t.up = s.recallUpkeep(t)
-		t.up.watched = now
+		if t.up.watched = now; len(t.running) > 0 {
+			s.attach(t)
+		}
 		s.drop(now, t, fleet.SkippedCancelled, keptUp) // nobody would let it in any more
 		s.giveUpAttempts(now, t, fleet.SkippedCancelled, keptUp)
 	}

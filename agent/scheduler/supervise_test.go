@@ -620,7 +620,7 @@ func TestEndings(t *testing.T) {
 		"a start that came to nothing (away)":                          {State: fleet.RunSkipped, Reason: fleet.SkippedAway},
 		"an end that nobody saw (host_died)":                           {State: fleet.RunUnknown, Reason: fleet.UnknownHostDied},
 	} {
-		if got := ending(&run, ""); got != want {
+		if got := ending(&run, nil); got != want {
 			t.Errorf("%+v: %q, want %q", run, got, want)
 		}
 	}
@@ -664,4 +664,27 @@ func TestBackoffAndTheClock(t *testing.T) {
 		s.sees("18:01:20", ClockJumped{By: 6 * time.Hour}, "wake 18:11:10")
 		s.sees("18:01:30", s.exits(1, 1), "stands backoff since 18:01:30, at 18:03:30, 1 restarts: exit 1; restart 2 follows", "wake 18:03:30")
 	})
+}
+
+// TestASentenceOutlivesTheAgent: the instance is stopped by the next agent, and
+// has failed whatever it says.
+func TestASentenceOutlivesTheAgent(t *testing.T) {
+	a := daemon(func(t *fleet.Task) { t.Restart.Policy = fleet.RestartOnFailure })
+	s := tell(t, "12:00:00")
+	s.sees("12:00:00", plan(a), "begin 12:00:00", "stands running since 12:00:00")
+	s.state.memory = s.memory
+	s.memory.note(s.state.Step(clock(t, "12:00:10"), Condemned{"default/t", s.begun[0], fleet.RanUsage, "3GiB"})[0]) // no more is done
+	s.restart("12:01:00", "")
+	s.sees("12:01:00", RunFound{Run: fleet.Run{ID: s.begun[0], Task: "default/t", Generation: 1, Due: noon}})
+	s.sees("12:01:00", plan(a), "stop as usage: 3GiB", "stands stopping since 12:01:00: it used too much: 3GiB")
+	s.sees("12:01:01", s.exits(0, 0), "stands backoff since 12:01:01, at 12:01:02: it used too much: 3GiB; restart 1 follows", "wake 12:01:02")
+}
+
+// TestAnEndThatNoAgentNoted: the outcome is on disk, the agent died before it
+// drew anything from it.
+func TestAnEndThatNoAgentNoted(t *testing.T) {
+	s := tell(t, "12:00:00")
+	s.sees("12:00:00", plan(daemon(nil)), "begin 12:00:00", "stands running since 12:00:00")
+	s.restart("12:01:00", "")
+	s.sees("12:01:00", plan(daemon(nil)), "stands backoff since 12:01:00, at 12:01:01: an end that no agent noted; restart 1 follows", "wake 12:01:01")
 }

@@ -203,6 +203,9 @@ func (w *world) end() {
 // mourn works out by the rule what follows an end.
 func (w *world) mourn(p *instance, run *fleet.Run) {
 	truth := w.tasks[run.Task]
+	if is := truth.standing; is != nil && is.Phase == fleet.PhaseStopping && p.verdict == "" {
+		p.wish = true // others are to be stopped before it, and now it has ended
+	}
 	truth.ended, truth.plain = w.passed, w.state != nil && !p.wish && p.verdict == ""
 	truth.failed = run.Failed()
 	a := w.assignment(run.Task)
@@ -218,7 +221,7 @@ func (w *world) mourn(p *instance, run *fleet.Run) {
 // next works out the backoff that follows an end by the rule.
 func (t *truth) next(up time.Duration) {
 	if up >= modelUp || t.backoff == 0 {
-		t.backoff, t.unsure = modelBase, t.unsure && up < modelUp
+		t.backoff = modelBase
 	} else {
 		t.backoff = min(2*t.backoff, modelCap)
 	}
@@ -271,21 +274,12 @@ func (w *world) changePlan() {
 			if w.rand.IntN(2) == 0 {
 				w.pass()
 			}
-			if w.state != nil { // an agent saw that it was gone
-				*truth = truth.given()
-			}
 			truth.freed, truth.starts, truth.backoff = true, nil, 0
 			gone.Generation++
 			w.plan = append(w.plan, gone)
 		}
 	}
 	w.give()
-}
-
-// given is the truth of a task that was taken away and comes back.
-func (t truth) given() truth {
-	t.stopped, t.plain = false, false
-	return t
 }
 
 func (w *world) order() {
@@ -437,6 +431,10 @@ func (w *world) carryOut(a Action) {
 	switch a := a.(type) {
 	case Begin:
 		w.begin(a.Due)
+	case Remember:
+		if a.Memo == nil { // an agent saw that it was taken away
+			w.tasks[a.Task].stopped = false
+		}
 	case Cancel:
 		w.cancel(a)
 	case Did:
