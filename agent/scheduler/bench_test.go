@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -77,4 +78,59 @@ func BenchmarkSamePlan(b *testing.B) {
 		plan = next
 		s.Step(noon, PlanChanged{Assignments: next})
 	}
+}
+
+// BenchmarkArm is an agent that takes over a plan of 10,000 tasks from its disk:
+// at most 50 ms, and at most 1 KiB for each task beyond its assignment.
+func BenchmarkArm(b *testing.B) {
+	plan := tenThousand()
+	var memory runtime.MemStats
+	var kept []*State // until they are measured
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	before := memory.HeapAlloc
+	b.ReportAllocs()
+	for b.Loop() {
+		s := NewState(host, forgetful{}, Life{Started: noon})
+		s.Step(noon, PlanChanged{Assignments: plan, Stored: true})
+		s.actions = nil // which the disk has taken
+		if len(kept) < 8 {
+			kept = append(kept, s)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	b.ReportMetric(float64(memory.HeapAlloc-before)/float64(len(kept)*len(plan)), "B/task")
+	b.ReportMetric(float64(b.Elapsed().Milliseconds())/float64(b.N), "ms/arm")
+	runtime.KeepAlive(kept)
+}
+
+// BenchmarkIdleDay is what an hour costs a scheduler of 10,000 tasks that are due
+// once a day: its wakes are those of its sleep, and of the tasks.
+func BenchmarkIdleDay(b *testing.B) {
+	plan := tenThousand()
+	for i := range plan {
+		plan[i].Task.On.Every = fleet.Duration(24 * time.Hour)
+		plan[i].Task.On.Spread = fleet.Duration(23 * time.Hour)
+	}
+	s := NewState(host, forgetful{}, Life{Started: noon})
+	s.Step(noon, PlanChanged{Assignments: plan})
+	now, steps := noon, 0
+	for b.Loop() {
+		for end := now.Add(time.Hour); now.Before(end); steps++ {
+			wake := end
+			for _, a := range s.Step(now, Tick{}) {
+				switch a := a.(type) {
+				case Begin:
+					s.Step(now, RunEnded{a.Due.Record(host)})
+					steps++
+				case Wake:
+					wake = a.At
+				}
+			}
+			now = now.Add(max(time.Millisecond, sleep(now, wake)))
+		}
+	}
+	b.ReportMetric(float64(steps)/float64(b.N), "steps/h")
+	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N)/3600, "%cpu")
 }

@@ -12,11 +12,12 @@ import (
 )
 
 // TestADay plays days of random tasks through random steps of the clock,
-// stalls, pauses, crashes in the middle of writing and restarts, and then counts
-// by brute force: every due instant has exactly one outcome or still waits, and
+// stalls, pauses, crashes in the middle of writing, restarts and boots with a
+// clock that is wrong, with attempts, breakers and calendars, and then counts by
+// brute force: every due instant has exactly one outcome or still waits, and
 // nothing else has one.
 func TestADay(t *testing.T) {
-	seeds := uint64(60)
+	seeds := uint64(40)
 	if testing.Short() {
 		seeds = 16
 	}
@@ -24,16 +25,22 @@ func TestADay(t *testing.T) {
 	for seed := range seeds {
 		d := newDay(t, seed)
 		d.play()
+		d.checkStarts(t)
 		total.add(d.count())
 	}
 	t.Logf("%+v", total)
-	if total.begun < 1000 || total.missed < 1000 || total.skipped < 1000 || total.steps < 100 || total.restarts < 100 {
+	few := total.begun < 1000 || total.missed < 1000 || total.skipped < 1000 || total.steps < 100 || total.restarts < 100
+	if few || total.boots < 20 || total.attempts < 500 || total.givenUp < 20 || total.opened < 15 || total.blackouts < 100 || total.startups < 20 || total.rests < 200 {
 		t.Errorf("too little happened to prove anything: %+v", total)
 	}
 }
 
 // tally is what became of the instants.
-type tally struct{ due, begun, skipped, missed, waiting, steps, restarts int }
+type tally struct {
+	due, begun, skipped, missed, waiting, steps, restarts int
+	boots, attempts, givenUp, opened, blackouts           int
+	startups, rests                                       int // runs of tasks that no schedule makes due
+}
 
 func (t *tally) add(o tally) {
 	t.due += o.due
@@ -43,6 +50,13 @@ func (t *tally) add(o tally) {
 	t.waiting += o.waiting
 	t.steps += o.steps
 	t.restarts += o.restarts
+	t.boots += o.boots
+	t.attempts += o.attempts
+	t.givenUp += o.givenUp
+	t.opened += o.opened
+	t.blackouts += o.blackouts
+	t.startups += o.startups
+	t.rests += o.rests
 }
 
 // day is a simulated host for a day.
@@ -63,12 +77,19 @@ type day struct {
 	stints   map[fleet.TaskID][]fleet.Stint
 	running  map[fleet.RunID]*process
 	tally    tally
+	more     extras
 }
 
-// process is a run that goes on, whether or not an agent watches.
+// process is a run that goes on, whether or not an agent watches, or an attempt
+// that is pending.
 type process struct {
-	run  fleet.Run
-	ends time.Duration
+	run       fleet.Run
+	ends      time.Duration
+	first     time.Time
+	retry     fleet.Retry
+	pending   bool
+	steps     int // of the clock, before the attempt was pending
+	cancelled bool
 }
 
 func newDay(t *testing.T, seed uint64) *day {
@@ -79,12 +100,17 @@ func newDay(t *testing.T, seed uint64) *day {
 		outcomes: map[fleet.TaskID]map[int64]fleet.RunState{},
 		stints:   map[fleet.TaskID][]fleet.Stint{},
 		running:  map[fleet.RunID]*process{},
+		more:     newExtras(),
 	}
-	for i := range 12 {
+	for i := range 16 {
 		a := fleet.Assignment{State: fleet.TaskEnabled, Generation: 1, Since: d.start}
 		a.Task.Name = fmt.Sprintf("t%02d", i)
 		a.Task.On, a.Task.Limits = d.trigger(), d.limits()
-		if missed := &a.Task.On.Missed; a.Task.On.At == nil {
+		if i >= 12 {
+			a.Task.On = d.freeTrigger()
+		}
+		d.policies(&a.Task)
+		if missed := &a.Task.On.Missed; a.Task.On.Cron != "" || a.Task.On.Every != 0 && !a.Task.On.AfterEnd {
 			missed.Policy = pick(d.rand, "", fleet.MissedSkip, fleet.MissedOnce, fleet.MissedAll)
 			missed.Within = pick(d.rand, 0, fleet.Duration(time.Minute), fleet.Duration(3*time.Hour))
 		}
@@ -137,6 +163,8 @@ func (d *day) play() {
 			d.pauseSome()
 		case 5:
 			d.stall()
+		case 6:
+			d.reboot()
 		}
 		if d.state == nil {
 			d.boot()
@@ -169,6 +197,7 @@ func (d *day) stall() {
 
 func (d *day) stepClock() {
 	d.tally.steps++
+	d.more.stepped()
 	d.offset += pick(d.rand, -1, time.Duration(1)) * time.Duration(d.rand.Int64N(int64(pick(d.rand, 10*time.Second, time.Hour, 3*time.Hour))))
 	d.step(ClockJumped{})
 }
@@ -184,13 +213,18 @@ func (d *day) pauseSome() {
 	if d.rand.IntN(2) == 0 {
 		d.plan[i].Generation++
 	}
-	d.step(PlanChanged{Assignments: slices.Clone(d.plan)})
+	d.step(d.planned(false))
+}
+
+func (d *day) planned(stored bool) PlanChanged {
+	return PlanChanged{Assignments: slices.Clone(d.plan), Calendars: []fleet.Calendar{tea()}, Stored: stored}
 }
 
 // crash ends the agent; of the actions it was about to carry out, each task's
 // first few are on disk.
 func (d *day) crash(actions []Action) {
 	d.tally.restarts++
+	d.more.died()
 	d.state = nil
 	kept := map[fleet.TaskID]bool{}
 	for _, a := range actions {
@@ -211,31 +245,32 @@ func (d *day) boot() {
 	if d.rand.IntN(3) == 0 {
 		booted = d.now().Add(-time.Duration(d.rand.Int64N(int64(time.Hour))))
 	}
-	d.state = NewState(host, d.memory, Life{Started: d.now(), Booted: booted})
+	if d.more.bootSeen.IsZero() {
+		d.more.bootSeen = d.now()
+	}
+	d.more.agentSeen = d.now()
+	d.fuse()
+	d.state = NewState(host, d.memory, Life{Started: d.now(), Booted: booted, BootSeen: d.more.bootSeen})
 	for _, id := range d.runs() {
 		p := d.running[id]
-		if p.ends <= d.passed {
-			delete(d.running, id)
-			continue
-		}
-		d.step(RunFound{Run: p.run})
+		d.step(RunFound{Run: p.run, First: p.first})
 	}
-	if d.state != nil {
-		d.step(PlanChanged{Assignments: slices.Clone(d.plan), Stored: true})
+	early := d.rand.IntN(2) == 0
+	if early { // what ended meanwhile is told before there is a plan
+		d.endRuns()
 	}
+	d.step(d.planned(true))
 }
 
 // runs are the ids of what goes on, in order.
 func (d *day) runs() []fleet.RunID { return slices.Sorted(maps.Keys(d.running)) }
 
+// endRuns lets end what is over; nobody settles it while no agent is there.
 func (d *day) endRuns() {
 	for _, id := range d.runs() {
-		p := d.running[id]
-		if p.ends > d.passed {
-			continue
+		if p := d.running[id]; d.state != nil && p != nil && !p.pending && p.ends <= d.passed {
+			d.settleRun(p)
 		}
-		delete(d.running, id)
-		d.step(RunEnded{p.run})
 	}
 }
 
@@ -262,22 +297,21 @@ func (d *day) step(event Event) {
 func (d *day) carryOut(a Action) {
 	switch a := a.(type) {
 	case Begin:
-		run := a.Due.Record(host)
-		if run.Due.After(d.latest) {
-			d.t.Errorf("%s begins early: %s at %s", run.Task, run.Due, d.now())
-		}
-		d.outcome(run, fleet.RunBegun)
-		d.running[run.ID] = &process{run, d.passed + time.Duration(d.rand.Int64N(int64(pick(d.rand, time.Second, time.Minute, 20*time.Minute))))}
-		d.checkLimit(a.Due.Assignment)
-		d.tally.begun++
+		d.begin(a.Due)
 	case Settle:
-		d.outcome(a.Run, a.Run.State)
+		if a.Run.Attempt > 0 {
+			d.giveUp(a.Run)
+		} else {
+			d.outcome(a.Run, a.Run.State)
+		}
 	case Count:
 		d.stints[a.Stint.Task] = append(d.stints[a.Stint.Task], a.Stint)
 	case Cancel:
 		if p := d.running[a.Run]; p != nil {
-			p.ends = min(p.ends, d.passed+time.Second)
+			p.ends, p.cancelled = min(p.ends, d.passed+time.Second), true
 		}
+	case Unstand: // nothing is counted
+		d.more.fuses[a.Task] = new(plainFuse)
 	case Wake:
 		d.wake = a.At
 		return
@@ -309,6 +343,10 @@ func (d *day) outcome(run fleet.Run, state fleet.RunState) {
 	if last, known := d.memory.LastDecided(run.Task); known && !run.Due.After(last) {
 		d.t.Errorf("%s: %s %s at or before %s, which was decided", run.Task, state, run.Due, last)
 	}
+	if !d.task(run.Task).On.Clocked() {
+		d.freeOutcome(run, state)
+		return
+	}
 	if stints := d.stints[run.Task]; len(stints) == 0 || !run.Due.After(stints[len(stints)-1].After) {
 		d.t.Errorf("%s: %s is before the stint that was told last", run.Task, run.Due)
 	}
@@ -323,6 +361,7 @@ func (d *day) outcome(run fleet.Run, state fleet.RunState) {
 			d.t.Errorf("%s: %s is %s and was %s", run.Task, at, state, was)
 		}
 		seen[at.UnixNano()] = state
+		d.checkWindow(run, at)
 		count++
 	}
 	if count != run.Instants() {
@@ -330,9 +369,13 @@ func (d *day) outcome(run fleet.Run, state fleet.RunState) {
 	}
 }
 
-func (d *day) clock(id fleet.TaskID) fleet.Clock {
+func (d *day) task(id fleet.TaskID) *fleet.Task {
 	i := slices.IndexFunc(d.plan, func(a fleet.Assignment) bool { return a.Task.ID() == id })
-	clock, err := d.plan[i].Task.Clock(host)
+	return &d.plan[i].Task
+}
+
+func (d *day) clock(id fleet.TaskID) fleet.Clock {
+	clock, err := d.task(id).Clock(host)
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -359,14 +402,20 @@ func (d *day) counted(id fleet.TaskID, clock fleet.Clock) (n int) {
 func (d *day) count() tally {
 	for _, a := range d.plan {
 		id := a.Task.ID()
+		if !a.Task.On.Clocked() {
+			continue
+		}
 		seen := d.outcomes[id]
 		waiting := map[int64]bool{}
 		end := later(d.now(), d.memory.decided[id])
+		clock := d.clock(id)
 		for _, i := range d.state.tasks[id].waiting {
 			waiting[i.nominal.UnixNano()] = true
-			end = later(end, i.nominal)
+			end = later(end, later(i.nominal, i.last))
+			for at, ok := clock.Next(i.nominal); ok && !at.After(i.last); at, ok = clock.Next(at) {
+				waiting[at.UnixNano()] = true
+			}
 		}
-		clock := d.clock(id)
 		due := 0
 		for at, ok := clock.Next(d.start); ok && !at.After(end); at, ok = clock.Next(at) {
 			due++
@@ -374,6 +423,8 @@ func (d *day) count() tally {
 			switch {
 			case waiting[at.UnixNano()] == decided:
 				d.t.Fatalf("seed %d, %s: %s is %q, waiting: %v", d.seed, id, at, state, waiting[at.UnixNano()])
+			case state == fleet.RunBegun:
+				d.tally.begun++
 			case state == fleet.RunSkipped:
 				d.tally.skipped++
 			case state == fleet.RunMissed:
