@@ -112,16 +112,18 @@ func (r *Run) LeadsTo(other *Run) bool {
 	return id == other.ID
 }
 
-// nextAttemptID keeps the instant that a UUIDv7 begins with, and draws the rest
-// from the id before.
+// nextAttemptID keeps the instant that a UUIDv7 begins with, counts the twelve
+// bits after it on, so that attempts sort as they are made, and draws the rest
+// from the id before. Where those bits are at their end the order is chance.
 func nextAttemptID(id RunID) RunID {
 	sum := sha256.Sum256([]byte("again " + string(id)))
 	raw, err := hex.DecodeString(strings.ReplaceAll(string(id), "-", ""))
 	if err != nil || len(raw) != 16 {
 		raw = make([]byte, 16) // no id of ours
 	}
-	copy(raw[6:], sum[:10])
-	raw[6] = raw[6]&0x0f | 0x70
+	count := min(binary.BigEndian.Uint16(raw[6:])&0xfff+1, 0xfff)
+	binary.BigEndian.PutUint16(raw[6:], 0x7000|count)
+	copy(raw[8:], sum[:8])
 	raw[8] = raw[8]&0x3f | 0x80
 	text := hex.EncodeToString(raw)
 	return RunID(text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:])
