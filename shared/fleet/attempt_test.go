@@ -98,8 +98,12 @@ func TestTheNextAttemptIsOfTheSameOccurrence(t *testing.T) {
 		t.Errorf("%s, and asked again %s", next.ID, again.ID)
 	}
 	third := next.NextAttempt()
-	if third.ID == run.ID || third.ID == next.ID {
-		t.Errorf("the third attempt has the id of an earlier one: %s", third.ID)
+	if third.ID <= next.ID || next.ID <= run.ID {
+		t.Errorf("attempts do not sort as they are made: %s, %s, %s", run.ID, next.ID, third.ID)
+	}
+	last := Run{ID: "01958d2c-0000-7fff-8000-000000000001"}
+	if next := last.NextAttempt(); next.ID == last.ID || next.ID[:18] != last.ID[:18] {
+		t.Errorf("%s follows %s", next.ID, last.ID)
 	}
 	unsaid := run
 	unsaid.Attempt = 0 // as it was promised
