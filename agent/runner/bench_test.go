@@ -61,7 +61,36 @@ func BenchmarkStart(b *testing.B) {
 	b.Run("unguarded", func(b *testing.B) { benchmarkRuns(b, program, alone) })
 }
 
+// BenchmarkText measures a text that needs no shell beside one that means the
+// same and does.
+func BenchmarkText(b *testing.B) {
+	program := tiny(b)
+	b.Run("direct", func(b *testing.B) { benchmarkCommand(b, fleet.Command{Shell: program + " one two"}) })
+	b.Run("shell", func(b *testing.B) { benchmarkCommand(b, fleet.Command{Shell: program + " 'one' two"}) })
+	b.Run("limits", func(b *testing.B) {
+		benchmarkCommand(b, fleet.Command{Argv: []string{program}}, func(s *Spec) { s.Limits.Rlimits = map[string]uint64{"core": 0} })
+	})
+	b.Run("settings", func(b *testing.B) {
+		benchmarkCommand(b, fleet.Command{Argv: []string{program}}, func(s *Spec) { s.Execute.Umask = "0027" })
+	})
+}
+
+// benchmarkCommand starts one command again and again, as an agent would.
+func benchmarkCommand(b *testing.B, command fleet.Command, change ...func(*Spec)) {
+	benchmarkSpecs(b, func(bench *bench) Spec {
+		spec := bench.spec(command)
+		for _, c := range change {
+			c(&spec)
+		}
+		return spec
+	})
+}
+
 func benchmarkRuns(b *testing.B, program string, change ...func(*Config)) {
+	benchmarkSpecs(b, func(bench *bench) Spec { return bench.spec(fleet.Command{Argv: []string{program}}) }, change...)
+}
+
+func benchmarkSpecs(b *testing.B, spec func(*bench) Spec, change ...func(*Config)) {
 	ended := make(chan fleet.Run, workers)
 	bench := newBench(b, append(change, func(c *Config) {
 		c.Recorder, c.Ended = nowhere{}, func(run *fleet.Run) { ended <- *run }
@@ -71,7 +100,7 @@ func benchmarkRuns(b *testing.B, program string, change ...func(*Config)) {
 	sweeping.Go(func() { _ = bench.Run(ctx) })
 	specs := make([]Spec, b.N)
 	for n := range specs {
-		specs[n] = bench.spec(fleet.Command{Argv: []string{program}})
+		specs[n] = spec(bench)
 	}
 	b.ResetTimer()
 	each(b, func(n int) {

@@ -4,11 +4,31 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
+
+const tooManyFiles = "too many open files: raise LimitNOFILE of the agent or run fewer tasks at once"
+
+// notMade says why what a run needs could not be made.
+func notMade(what string, err error) *failure {
+	where := "the agent's directory"
+	if at, is := errors.AsType[*os.PathError](err); is {
+		where = filepath.Dir(at.Path)
+	}
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		return forkFailed("not started: no space for %s: the disk of %s is full, free some space or inodes there", what, where)
+	case errors.Is(err, unix.EROFS):
+		return forkFailed("not started: without %s: the disk of %s is read-only; the kernel's log says why", what, where)
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
+		return forkFailed("not started: without %s: %s", what, tooManyFiles)
+	}
+	return forkFailed("not started: without %s: %v", what, err)
+}
 
 // explain turns the bare error number of a start into a sentence. The kernel
 // does not say which step it stands for, so what could be wrong is looked at.
@@ -25,7 +45,7 @@ func explain(err error, l *launch) *failure {
 	case errors.Is(err, unix.ENOMEM):
 		return forkFailed("the host has no memory left for another process")
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
-		return forkFailed("too many open files: raise LimitNOFILE of the agent or run fewer tasks at once")
+		return forkFailed("%s", tooManyFiles)
 	case errors.Is(err, unix.E2BIG):
 		return forkFailed("command and environment together are too long for this host")
 	case errors.Is(err, unix.ENOEXEC):

@@ -59,9 +59,12 @@ func (f family) among(all []stat, marked func(stat) bool) []stat {
 			add(s)
 		}
 	}
-	grouped := groupPids(f.group)
+	grouped := map[int]bool{}
+	for _, pid := range groupPids(f.group) {
+		grouped[pid] = true
+	}
 	for _, s := range all {
-		if slices.Contains(grouped, s.pid) {
+		if grouped[s.pid] {
 			add(s)
 		}
 	}

@@ -131,8 +131,9 @@ func (g *guard) serve(from *arrivals) error {
 			continue
 		}
 		files, err := from.own()
-		if err != nil {
-			return err
+		if err != nil { // this process has too many files open to take these
+			g.notices.tell(notice{Failed: refusalOf(next.Launch.Run, err)})
+			continue
 		}
 		g.launch(next.Launch, files)
 	}

@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -23,13 +22,13 @@ func (r *Runner) createNotes(run *fleet.Run, owner owner) (notes, *os.File, erro
 	path := streamPath(taskDir(r.config.Dir, run.Task), run.ID, notesName)
 	file, err := r.spares.file(path, owner)
 	if err != nil {
-		return notes{}, nil, fmt.Errorf("make a file for the notes: %w", err)
+		return notes{}, nil, err
 	}
 	own, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		os.Remove(path)
 		file.Close()
-		return notes{}, nil, fmt.Errorf("make a file for the notes: %w", err)
+		return notes{}, nil, err
 	}
 	return notes{file, path, owner}, own, nil
 }

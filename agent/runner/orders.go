@@ -87,13 +87,15 @@ func (a *arrivals) Read(into []byte) (int, error) {
 	return max(0, n), err
 }
 
-// own returns the files that belong to the order just read.
+// own returns the files that belong to the order just read. All of them came
+// with it, or those for which there was no descriptor are missing.
 func (a *arrivals) own() ([]*os.File, error) {
-	if len(a.files) < ownFiles {
-		return nil, errors.New("an order came without its files")
+	files := a.files
+	a.files = nil
+	if len(files) != ownFiles {
+		closeAll(files...)
+		return nil, syscall.EMFILE
 	}
-	files := a.files[:ownFiles:ownFiles]
-	a.files = a.files[ownFiles:]
 	return files, nil
 }
 

@@ -36,7 +36,7 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 	}
 	state, err := r.states.prepare(spec.Run.Task, belongs)
 	if err != nil {
-		return nil, forkFailed("not started: a directory for the task's state: %v", err)
+		return nil, notMade("a directory for the task's state", err)
 	}
 	facts := append(spec.Facts[:len(spec.Facts):len(spec.Facts)], factsOf(&spec.Run)...)
 	order.Env = append(environment(&spec.Execute, &user, append(facts, r.states.factsOf(spec.Run.Task, state)...)), order.Env...)

@@ -35,7 +35,7 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	}
 	input, err := r.input(spec.Execute.Stdin)
 	if err != nil {
-		return forkFailed("not started: run.stdin: %v", err)
+		return notMade("what it reads", err)
 	}
 	if input != r.null {
 		defer input.Close()
@@ -45,13 +45,13 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	}
 	captures, files, err := r.createCaptures(&spec.Run, c.handle.Quota, belongs)
 	if err != nil {
-		return forkFailed("not started: %v", err)
+		return notMade("a file for its output", err)
 	}
 	notes, own, err := r.createNotes(&spec.Run, belongs)
 	if err != nil {
 		closeAll(files[0], files[1])
 		r.done(captures.out, captures.err)
-		return forkFailed("not started: %v", err)
+		return notMade("a file for its notes", err)
 	}
 	started, err := r.launch(c, order, input, files[0], files[1], own)
 	if notExecutable(err) && c.direct {

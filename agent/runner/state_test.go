@@ -87,7 +87,7 @@ func TestALinkIsNoStateDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := b.run(b.spec(sh("true")))
-	if got.State != fleet.RunMissed || !strings.Contains(got.Detail, "not started: a directory for the task's state") {
+	if got.State != fleet.RunMissed || !strings.Contains(got.Detail, "a directory for the task's state") {
 		t.Errorf("%s: %s", got.State, got.Detail)
 	}
 	memo := filepath.Join(target, "memo")
