@@ -35,9 +35,10 @@ func (s *State) startsUp(t *task) {
 
 // hadAt reports whether the host had the task at that start: from the disk, or
 // because it was accepted before and has matched since. At a boot the clock may
-// be wrong, so what the first agent has on disk counts, whatever it says.
+// be wrong, so what the first agent has on disk counts, whatever it says; and for
+// the agents after it what was decided at an instant that is yet to come.
 func (s *State) hadAt(t *task, at time.Time) bool {
-	if s.stored && at.Equal(s.life.Started) {
+	if s.stored && (at.Equal(s.life.Started) || t.seen.After(at)) {
 		return true
 	}
 	since := wall(t.assignment.Since)
