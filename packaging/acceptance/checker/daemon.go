@@ -30,7 +30,6 @@ func (s *story) daemon() {
 	})
 	pause := time.Duration(0)
 	for i, g := range all {
-		pause = d.backoff(pause, g.end-g.Start)
 		gap, from := time.Duration(0), g.At.Add(g.end-g.Start)
 		to := s.Until
 		if i+1 < len(all) {
@@ -38,18 +37,17 @@ func (s *story) daemon() {
 		} else if g.End != 0 {
 			gap = to.Sub(from)
 		}
-		if gap <= pause+s.tolerance.Late {
-			continue
-		}
 		if to.Before(from) { // the clock was set back meanwhile
 			from, to = to, from
 		}
-		failed := s.failed(from, to)
-		for range failed {
-			pause += d.backoff(pause, 0)
+		pause = d.backoff(pause, g.end-g.Start)
+		due, failed := pause, s.failed(from, to)
+		for range failed { // each start that came to nothing is followed by a longer wait
+			pause = d.backoff(pause, 0)
+			due += pause
 		}
-		if gap > pause+time.Duration(1+failed)*s.tolerance.Late && !s.windows.overlap(resting, s.task, s.host, from, to) && !s.done(d, g.Probe) {
-			s.violate(OneDaemon, to, "no instance was up for %s after %s, a backoff of %s is due", gap, from, pause)
+		if gap > due+time.Duration(1+failed)*s.tolerance.Late && !s.windows.overlap(resting, s.task, s.host, from, to) && !s.done(d, g.Probe) {
+			s.violate(OneDaemon, to, "no instance was up for %s after %s, a backoff of %s is due", gap, from, due)
 		}
 	}
 }

@@ -73,6 +73,10 @@ func (s *story) later(d *definition, row *fleet.Run, kinds []Kind, at time.Time)
 		wait = s.tolerance.Queue
 	case row.Reason == fleet.SkippedCancelled:
 		wait = s.tolerance.Queue
+	case row.Reason == fleet.SkippedPaused: // the agent that came back does not know since when
+		if until, away := s.windows.until(gathers, s.task, s.host, at); away {
+			wait = until.Sub(at)
+		}
 	case s.excused(d, at): // it may have been caught up
 		wait = max(wait, d.within())
 	}
@@ -160,14 +164,18 @@ func (s *story) unbroken(d *definition, c *claim) (time.Time, string) {
 	if window == 0 {
 		window = time.Hour
 	}
-	from, n := c.from.Add(-window-s.tolerance.Queue), 0
-	to := c.to.Add(s.tolerance.Queue) // it may have waited, or the clock was set back
+	at, n := c.from, 0
+	if c.ordered() {
+		at, _ = s.ordered(c.first().Order, at)
+	}
+	from := at.Add(-window - s.tolerance.Queue)
+	to := later(at, c.to).Add(s.tolerance.Queue) // it may have waited, or the clock was set back
 	for _, other := range s.check.stories {
 		if other.host != s.host || other.task != s.task && (b.Key == "" || !other.shares(s.task.Namespace(), b.Key)) {
 			continue
 		}
 		for _, run := range other.attempted() {
-			if at := over(run); run.Failed() && at.After(from) && at.Before(to) {
+			if ended := over(run); run.Failed() && ended.After(from) && ended.Before(to) {
 				n++
 			}
 		}

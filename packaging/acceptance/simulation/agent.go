@@ -121,6 +121,10 @@ func (h *host) takeUp() {
 func (h *host) resume(e entry) {
 	run := h.runOf(&e)
 	c := h.commands[run.ID]
+	if next, decided := h.disk.open[string(run.NextAttempt().ID)]; decided && next.before != nil {
+		h.tell(nil, h.runOf(next.before)) // it was decided, and only the record of it is missing
+		return
+	}
 	switch {
 	case e.boot != h.boot:
 		run.State, run.Reason = fleet.RunUnknown, fleet.UnknownHostDied
@@ -150,12 +154,18 @@ func (h *host) settle(run fleet.Run, first int64) {
 	if again, follows := retry.Again(&asked, time.Unix(0, first).UTC()); follows && !h.disk.full {
 		run.Again = &again
 		next := run.NextAttempt()
-		e := h.entryOf(&next)
-		e.first = first
+		e, before := h.entryOf(&next), h.entryOf(&run)
+		e.first, e.before = first, &before
 		row = append(row, item{entry: e})
 	} else if retry.Attempts > 1 && run.Attempt >= retry.Attempts && run.State == fleet.RunRan && run.Failed() && run.Reason == "" && !run.Cancelled {
 		run.Reason = fleet.RanExhausted
 	}
+	h.tell(row, run)
+}
+
+// tell records an outcome behind what comes before it, and then tells the
+// scheduler.
+func (h *host) tell(row []item, run fleet.Run) {
 	row = append(row, item{entry: h.entryOf(&run), done: func(bool) {
 		delete(h.commands, run.ID)
 		h.put(scheduler.RunEnded{Run: run})

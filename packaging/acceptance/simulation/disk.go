@@ -25,6 +25,7 @@ type entry struct {
 	travels bool
 	boot    uint16 // in which the host was when it began; in the handle
 	memo    []byte // of a memo: what is remembered of the task named by id
+	before  *entry // of a pending attempt: the outcome that it follows; in the handle
 	first   int64  // when the first attempt began; in the handle
 }
 
