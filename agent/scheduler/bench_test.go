@@ -134,3 +134,23 @@ func BenchmarkIdleDay(b *testing.B) {
 	b.ReportMetric(float64(steps)/float64(b.N), "steps/h")
 	b.ReportMetric(100*b.Elapsed().Seconds()/float64(b.N)/3600, "%cpu")
 }
+
+// TestArmedTaskIsSmall: a task that waits for its time takes at most 1 KiB beside
+// its assignment.
+func TestArmedTaskIsSmall(t *testing.T) {
+	plan := tenThousand()
+	var memory runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	before := memory.HeapAlloc
+	s := NewState(host, forgetful{}, Life{Started: noon})
+	s.Step(noon, PlanChanged{Assignments: plan, Stored: true})
+	s.actions = nil // which the disk has taken
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	if each := (memory.HeapAlloc - before) / uint64(len(plan)); each > 1<<10 {
+		t.Errorf("%d bytes a task", each)
+	}
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(plan)
+}
