@@ -220,12 +220,18 @@ func (b *box) live(ctx context.Context, plan *fleet.Plan) {
 		lasts := time.Duration(b.rand.Int64N(int64(40 * time.Minute)))
 		away := time.Duration(b.rand.Int64N(int64(3 * time.Minute)))
 		b.mu.Unlock()
+		const end = 10 * time.Minute // in which nobody is killed, so that everything is told
+		if over, _ := ctx.Deadline(); time.Until(over) > 2*end {
+			lasts = min(lasts, time.Until(over)-end)
+		} else {
+			lasts = 2 * end
+		}
 		s.Plan(plan, a.life > 1)
-		life, end := context.WithTimeout(ctx, lasts)
+		life, stop := context.WithTimeout(ctx, lasts)
 		ended := make(chan struct{})
 		go func() { defer close(ended); _ = s.Run(life) }()
 		<-life.Done()
-		end()
+		stop()
 		killed := time.Now()
 		b.mu.Lock()
 		if ctx.Err() == nil {
