@@ -137,15 +137,35 @@ show runs --task demo/hello --limit 5
 run=$(fleetctl runs --task demo/hello --host web-1 --limit 20 -o json | grep -m1 -oE '"id": *"[0-9a-f-]{36}"' | cut -d'"' -f4)
 show logs "$run"
 
+say "a task that fails twice and is attempted again, and a daemon that is kept up"
+cat > "$work/flaky" <<-'SH'
+	#!/bin/sh
+	echo "attempt $FLEETCRON_ATTEMPT"
+	[ "$FLEETCRON_ATTEMPT" = 3 ]
+SH
+chmod 0755 "$work/flaky"
+fleetctl assign demo/flaky --manual --retry 3 --to host=web-1 --wait -- "$work/flaky" > /dev/null
+show run demo/flaky --wait
+fleetctl assign demo/worker --daemon --to host=db-1 --wait -- /bin/sh -c 'while :; do sleep 1; done' > /dev/null
+worker() { fleetctl status demo/worker -o json | grep -q '"phase": *"running"'; }
+until_true worker
+show status demo/worker
+instance() { fleetctl runs --task demo/worker --state running -o json | grep -m1 -oE '"pid": *[0-9]+' | grep -oE '[0-9]+'; }
+until_true instance
+pid=$(instance)
+
 say "kill -9 the agent of db-1, and start it again after a while"
 kill -9 "${pids[5]}"
 wait "${pids[5]}" 2>/dev/null || true
 sleep 11
+kill -0 "$pid" && echo "the daemon, process $pid, lived through it"
 "$bin/fleetcron-agent" run --config "$work/a3.yaml" >> "$work/a3.log" 2>&1 &
 pids[5]=$!
 missed() { fleetctl runs --task demo/hello --host db-1 --state missed -o json | grep -q agent_down; }
 until_true missed
 show runs --task demo/hello --host db-1 --state missed --limit 1
+until_true worker
+show status demo/worker
 show account demo/hello
 show account --prove
 until_true five
@@ -183,9 +203,16 @@ if $check; then
 	expect '/opt/sync/push|61' jobs --host old-files -o json --problems
 	expect 'hello from fleetcron' logs "$run"
 	expect 'c3' collectors
+	expect 'demo/worker +db-1 +running' status demo/worker
+	[ "$(instance)" = "$pid" ]
+	fleetctl restart demo/worker > /dev/null
+	until_true worker
+	[ "$(instance)" != "$pid" ]
+	fleetctl stop demo/worker > /dev/null
+	expect 'stopped' status demo/worker
 	expect 'difference 0' account --prove
 	expect 'demo/hello +db-1 .* 0$' account demo/hello
-	fleetctl apply -f packaging/examples
+	fleetctl apply -f packaging/examples --allow-unmatched
 	expect 'data/nightly-backup' tasks --host db-1
 	fleetctl pause demo/hello
 	expect 'paused' tasks
