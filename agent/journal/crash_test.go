@@ -161,6 +161,7 @@ func TestAgainstASlice(t *testing.T) {
 			"settle":      m.settle,
 			"remember":    m.remember,
 			"did":         m.did,
+			"rotate":      m.rotate,
 			"acknowledge": m.acknowledge,
 			"restart":     func(*rapid.T) { m.journal.Close(); m.reopen() },
 			"crash":       m.crash,
@@ -183,7 +184,7 @@ type model struct {
 
 func (m *model) reopen() {
 	// Durability is not what is tested here, and syncing is slow.
-	j, err := Open(m.dir, quiet(Options{sync: func(*os.File) error { return nil }, create: unsynced}))
+	j, err := Open(m.dir, quick(Options{}))
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -257,6 +258,15 @@ func (m *model) did(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.done = append(m.done, order)
+}
+
+// rotate fills the directory with segments, of which the old ones become dense.
+func (m *model) rotate(t *rapid.T) {
+	for range rapid.IntRange(1, 2).Draw(t, "segments") {
+		if err := m.journal.rotate(false); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (m *model) acknowledge(t *rapid.T) {

@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,6 +50,7 @@ type Options struct {
 	create func(dir, name string, content []byte, size int64) error
 	write  func(*os.File, []byte, int64) (int, error)
 	sync   func(*os.File) error
+	place  func(path string, content []byte) error
 }
 
 // Stats are a journal's counters.
@@ -87,6 +90,9 @@ type Journal struct {
 	closing  chan struct{}
 	closed   sync.Once
 
+	compacts  chan struct{} // holds one when a segment may be made dense
+	compacted chan struct{} // closed when none is any more
+
 	// mu guards what the writer changes and others read.
 	mu       sync.Mutex
 	state    *state
@@ -118,6 +124,8 @@ func Open(dir string, options Options) (*Journal, error) {
 		stopped:  make(chan struct{}),
 		closing:  make(chan struct{}),
 		state:    newState(),
+
+		compacts: make(chan struct{}, 1), compacted: make(chan struct{}),
 	}
 	if err := j.load(); err != nil {
 		lock.Close()
@@ -127,6 +135,8 @@ func Open(dir string, options Options) (*Journal, error) {
 		j.signal()
 	}
 	go j.writeLoop()
+	go j.compactLoop()
+	j.compact()
 	return j, nil
 }
 
@@ -150,6 +160,9 @@ func (o Options) withDefaults() Options {
 	if o.write == nil {
 		o.write = (*os.File).WriteAt
 	}
+	if o.place == nil {
+		o.place = placeDense
+	}
 	if o.create == nil {
 		o.create = writeZeroed
 	}
@@ -159,6 +172,7 @@ func (o Options) withDefaults() Options {
 // load reads the segments and leaves the last one ready to be written.
 func (j *Journal) load() error {
 	os.Remove(filepath.Join(j.dir, freshName))
+	os.Remove(filepath.Join(j.dir, freshName+denseSuffix))
 	segments, err := listSegments(j.dir)
 	if err != nil {
 		return err
@@ -178,7 +192,7 @@ func (j *Journal) load() error {
 	}
 	_, missing := os.Stat(filepath.Join(j.dir, reserveName))
 	j.active.reserve = missing == nil
-	if len(j.segments) > 0 && last.kept && last.found == intact {
+	if n := len(j.segments); n > 0 && last.kept && last.found == intact && !j.segments[n-1].dense {
 		err = j.resume(last.end)
 	} else {
 		err = j.rotate(true)
@@ -227,6 +241,11 @@ func (j *Journal) loadSegment(seg *segment, needed, newest bool) (loaded, error)
 		return loaded{}, os.Rename(seg.path, seg.path+damagedSuffix)
 	}
 	j.id, seg.size = id, int64(len(data))
+	if seg.dense {
+		if seg.size, err = j.sizeOf(seg); err != nil {
+			return loaded{}, err
+		}
+	}
 	j.state.next = max(j.state.next, first)
 	end, next, found := scan(data, func(sequence uint64, payload []byte) error {
 		if travels(payload[0]) {
@@ -241,7 +260,7 @@ func (j *Journal) loadSegment(seg *segment, needed, newest bool) (loaded, error)
 		}
 		return err
 	})
-	if found == intact && (len(data)%segmentBlock == 0 || !newest) {
+	if found == intact && (len(data)%segmentBlock == 0 || !newest || seg.dense) {
 		return loaded{kept: true, end: end}, nil
 	}
 	if found == intact {
@@ -249,6 +268,20 @@ func (j *Journal) loadSegment(seg *segment, needed, newest bool) (loaded, error)
 	}
 	j.state.next = max(j.state.next, next+skipped(len(data)-end))
 	return loaded{kept: end > headerBytes, end: end, found: found}, j.mend(seg, data, end, found)
+}
+
+// sizeOf returns how many bytes a dense segment takes, and removes what is left of
+// its other form.
+func (j *Journal) sizeOf(seg *segment) (int64, error) {
+	info, err := os.Stat(seg.path)
+	if err != nil {
+		return 0, err
+	}
+	loose := strings.TrimSuffix(seg.path, denseSuffix) + segmentSuffix
+	if err := os.Remove(loose); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 func (j *Journal) mend(seg *segment, data []byte, end int, found damage) error {
@@ -260,6 +293,9 @@ func (j *Journal) mend(seg *segment, data []byte, end int, found damage) error {
 	}
 	j.stats.Damaged++
 	j.log.Warn("journal segment damaged, the rest set aside", "segment", seg.path, "bytes", len(data)-end)
+	if seg.dense {
+		return seg.restore(data, end)
+	}
 	return setAside(seg.path, data, end)
 }
 
@@ -421,9 +457,18 @@ func (j *Journal) signal() {
 	}
 }
 
+// compact looks for segments to be made dense.
+func (j *Journal) compact() {
+	select {
+	case j.compacts <- struct{}{}:
+	default:
+	}
+}
+
 // Close writes what waits, and lets another process open the journal.
 func (j *Journal) Close() error {
 	j.closed.Do(func() { close(j.closing) })
 	<-j.stopped
+	<-j.compacted
 	return j.lock.Close()
 }

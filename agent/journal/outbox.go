@@ -44,12 +44,21 @@ func newestOf(records []api.RunRecord) []api.RunRecord {
 
 func (j *Journal) gatherAfter(after uint64, limit int) ([]api.RunRecord, error) {
 	var records []api.RunRecord
+	missing := ""
 	for len(records) < limit {
 		piece, ok := j.piece(after + 1)
 		if !ok {
 			break
 		}
 		next, err := j.read(piece, limit, &records)
+		if errors.Is(err, fs.ErrNotExist) { // acknowledged, or made dense meanwhile
+			if missing == piece.segment.path {
+				j.log.Error("journal segment gone, records lost", "segment", missing, "to", piece.segment.lastRun)
+				after = max(after, piece.segment.lastRun)
+			}
+			missing = piece.segment.path
+			continue
+		}
 		if err != nil {
 			return records, err
 		}
@@ -101,18 +110,16 @@ func (j *Journal) piece(wanted uint64) (piece, bool) {
 // returns the sequence behind the last one it passed.
 func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, error) {
 	data, err := readPiece(p)
-	if errors.Is(err, fs.ErrNotExist) { // acknowledged and removed meanwhile
-		return p.segment.lastRun + 1, nil
-	}
 	if err != nil {
 		return 0, err
 	}
 	sequence, at := p.sequence, 0
 	for len(*records) < limit {
 		got, payload, size, err := readFrame(data[at:])
-		if err != nil || got != sequence {
+		if err != nil || !follows(got, sequence, p.segment.dense) {
 			break
 		}
+		sequence = got
 		if sequence >= p.wanted && travels(payload[0]) {
 			r, err := decodeRecord(payload)
 			if err != nil {
@@ -139,6 +146,10 @@ func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, er
 }
 
 func readPiece(p piece) ([]byte, error) {
+	if p.segment.dense {
+		data, err := readDense(p.segment.path)
+		return data[min(int64(len(data)), p.offset):], err
+	}
 	file, err := os.Open(p.segment.path)
 	if err != nil {
 		return nil, err

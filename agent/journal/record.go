@@ -123,6 +123,10 @@ func appendFrame(buf []byte, sequence uint64, r record) ([]byte, error) {
 	if err != nil {
 		return buf, fmt.Errorf("encode record: %w", err)
 	}
+	return frame(buf, sequence, kind, body), nil
+}
+
+func frame(buf []byte, sequence uint64, kind byte, body []byte) []byte {
 	start := len(buf)
 	buf = append(buf, 0, 0, 0, 0)
 	buf = binary.LittleEndian.AppendUint32(buf, uint32(len(body)+1))
@@ -130,7 +134,7 @@ func appendFrame(buf []byte, sequence uint64, r record) ([]byte, error) {
 	buf = append(buf, kind)
 	buf = append(buf, body...)
 	binary.LittleEndian.PutUint32(buf[start:], crc32.Checksum(buf[start+4:], castagnoli))
-	return buf, nil
+	return buf
 }
 
 // travels reports whether the collectors are to have a record of this kind.

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -35,11 +36,14 @@ type segment struct {
 	first   uint64 // sequence of its first record, the checkpoint
 	lastRun uint64 // sequence of its newest record that travels; zero: none
 	size    int64  // of the file
+	dense   bool   // it is packed, and has gaps
 }
 
 func segmentName(first uint64) string { return fmt.Sprintf("%016x%s", first, segmentSuffix) }
 
-func header(id fleet.JournalID, first uint64) []byte {
+func header(id fleet.JournalID, first uint64) []byte { return headerOf(magic, id, first) }
+
+func headerOf(magic string, id fleet.JournalID, first uint64) []byte {
 	raw, _ := hex.DecodeString(string(id)) // minted by us, always 32 hex digits
 	buf := append(make([]byte, 0, headerBytes), magic...)
 	buf = append(buf, raw...)
@@ -48,11 +52,22 @@ func header(id fleet.JournalID, first uint64) []byte {
 }
 
 func readHeader(data []byte) (id fleet.JournalID, first uint64, err error) {
-	if len(data) < headerBytes || string(data[:len(magic)]) != magic ||
+	if len(data) < headerBytes || string(data[:len(magic)]) != magic && !isDense(data) ||
 		binary.LittleEndian.Uint32(data[headerBytes-4:]) != crc32.Checksum(data[:headerBytes-4], castagnoli) {
 		return "", 0, errors.New("not a journal segment")
 	}
 	return fleet.JournalID(hex.EncodeToString(data[20:36])), binary.LittleEndian.Uint64(data[36:]), nil
+}
+
+// isDense reports whether the data is that of a dense segment.
+func isDense(data []byte) bool {
+	return len(data) >= len(denseMagic) && string(data[:len(denseMagic)]) == denseMagic
+}
+
+// follows reports whether a frame of this sequence may come where the next would
+// be.
+func follows(sequence, next uint64, dense bool) bool {
+	return sequence == next || dense && sequence > next
 }
 
 // damage says what a scan found after the last good frame.
@@ -72,15 +87,19 @@ func scan(data []byte, visit func(sequence uint64, payload []byte) error) (end i
 		return 0, 0, garbage
 	}
 	end, sequence = headerBytes, first
+	dense := isDense(data)
 	for {
 		got, payload, size, err := readFrame(data[end:])
-		if err != nil || got != sequence {
+		switch {
+		case (err != nil || !follows(got, sequence, dense)) && dense && end < len(data):
+			return end, sequence, garbage
+		case err != nil || !follows(got, sequence, dense):
 			return end, sequence, judge(data[end:], sequence)
 		}
-		if err := visit(sequence, payload); err != nil {
+		if err := visit(got, payload); err != nil {
 			return end, sequence, garbage
 		}
-		end, sequence = end+size, sequence+1
+		end, sequence = end+size, got+1
 	}
 }
 
@@ -163,19 +182,17 @@ func listSegments(dir string) ([]segment, error) {
 	var segments []segment
 	for _, entry := range entries {
 		name, is := strings.CutSuffix(entry.Name(), segmentSuffix)
+		name, dense := strings.CutSuffix(name, denseSuffix)
 		first, err := strconv.ParseUint(name, 16, 64)
-		if !is || err != nil {
+		if is == dense || err != nil {
 			continue
 		}
-		segments = append(segments, segment{path: filepath.Join(dir, entry.Name()), first: first})
+		segments = append(segments, segment{path: filepath.Join(dir, entry.Name()), first: first, dense: dense})
 	}
-	slices.SortFunc(segments, func(a, b segment) int {
-		if a.first < b.first {
-			return -1
-		}
-		return 1
-	})
-	return segments, nil
+	// Both forms of one segment are there after a crash between making the one and
+	// removing the other: the dense one was whole before it had its name.
+	slices.SortFunc(segments, func(a, b segment) int { return cmp.Or(cmp.Compare(a.first, b.first), strings.Compare(a.path, b.path)) })
+	return slices.CompactFunc(segments, func(a, b segment) bool { return a.first == b.first }), nil
 }
 
 // setAside moves what is behind the good frames into a file of its own, for
@@ -205,6 +222,9 @@ func cut(path string, end int) error {
 }
 
 func readSegment(path string) ([]byte, error) {
+	if strings.HasSuffix(path, denseSuffix) {
+		return readDense(path)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

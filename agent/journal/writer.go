@@ -183,6 +183,7 @@ func (j *Journal) admit(r record) (owed bool, err error) {
 		return false, err
 	}
 	_, owed = j.state.open[r.run.Run.ID]
+	owed = owed && !r.begins() // which says again that it waits, or only now begins
 	if !owed && (r.begins() && len(j.active.held) > 0 || !j.hasSpace()) {
 		return false, ErrFull
 	}
@@ -341,6 +342,7 @@ func (j *Journal) rotate(owed bool) error {
 	j.state.next = first + 1
 	j.segments = append(j.segments, segment{path: filepath.Join(j.dir, name), first: first, size: size})
 	j.secureReserve()
+	j.compact()
 	return j.resume(len(content))
 }
 
