@@ -216,18 +216,20 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 // in two pieces while somebody follows it.
 func (c *cluster) silentLogs() {
 	c.t.Helper()
-	on := filepath.Join(c.dir, "on")
-	if err := syscall.Mkfifo(on, 0o600); err != nil {
-		c.t.Fatal(err)
+	gates := []string{filepath.Join(c.dir, "on1"), filepath.Join(c.dir, "on2")}
+	for _, gate := range gates {
+		if err := syscall.Mkfifo(gate, 0o600); err != nil {
+			c.t.Fatal(err)
+		}
 	}
 	half := len(canary) / 2
-	run := c.begun("pieces", fmt.Sprintf("echo %s; printf 'connect with --password '; read x < %s; printf %s; read x < %[2]s; echo %[4]s1; cat %[5]s/says", plain, on, canary[:half], canary[half:], c.dir))
+	run := c.begun("pieces", fmt.Sprintf("echo %s; printf 'connect with --password '; read x < %s; printf %s; read x < %s; echo %s1; cat %s/says", plain, gates[0], canary[:half], gates[1], canary[half:], c.dir))
 	lines, stop := c.follow("logs", string(run), "-f")
 	defer stop()
 	lines.Scan()
 	followed := lines.Text() + "\n"
-	for range 2 { // each piece was seen and judged before the next comes
-		if err := os.WriteFile(on, []byte("\n"), 0); err != nil {
+	for _, gate := range gates { // each piece was seen and judged before the next comes
+		if err := os.WriteFile(gate, []byte("\n"), 0); err != nil {
 			c.t.Fatal(err)
 		}
 		c.eventually("a look at the output", func(ctx context.Context) error {
