@@ -26,7 +26,8 @@ type breaker struct {
 	open     time.Duration // how long it was to be
 	trial    fleet.RunID   // of a half-open one; empty: the next that is due
 	failures []time.Time   // the last ones, oldest first, as many as could open it
-	passed   successes     // counted only where a rate is asked for
+	passed   counter       // that succeeded, only where a rate is asked for
+	lost     counter       // that failed, likewise
 
 	window time.Duration // the longest of its tasks
 	most   int           // failures that need to be known
@@ -195,6 +196,9 @@ func counts(run *fleet.Run) bool {
 func (s *State) failed(now time.Time, t *task, b *breaker, at time.Time, trial bool) {
 	rule := &t.assignment.Task.Breaker
 	b.failures = append(b.failures, at)
+	if rule.Rate > 0 {
+		b.lost.add(at, b.window)
+	}
 	if over := len(b.failures) - b.most; over > 0 {
 		b.failures = slices.Delete(b.failures, 0, over)
 	}
@@ -223,7 +227,11 @@ func (b *breaker) tooMany(now time.Time, rule *fleet.Breaker) bool {
 	if within < rule.Failures {
 		return false
 	}
-	return float64(within) >= rule.Rate*float64(within+b.passed.within(now, windowOf(rule)))
+	if rule.Rate == 0 {
+		return true
+	}
+	failed := max(within, b.lost.within(now, windowOf(rule))) // failures holds the last ones only
+	return float64(failed) >= rule.Rate*float64(failed+b.passed.within(now, windowOf(rule)))
 }
 
 // closeBreaker lets everything begin again, and forgets what failed.
@@ -235,7 +243,7 @@ func (s *State) closeBreaker(now time.Time, b *breaker) {
 }
 
 func (b *breaker) forget() {
-	b.state, b.trial, b.failures, b.passed = fleet.BreakerClosed, "", nil, successes{}
+	b.state, b.trial, b.failures, b.passed, b.lost = fleet.BreakerClosed, "", nil, counter{}, counter{}
 }
 
 // resetBreaker carries out the order to close a task's breaker.

@@ -16,7 +16,8 @@ type breakerMemo struct {
 	// Failed are failures, in milliseconds before the last one, at Last.
 	Last   time.Time `json:"last,omitzero"`
 	Failed []int64   `json:"failed,omitempty"`
-	Passed successes `json:"passed,omitzero"`
+	Passed counter   `json:"passed,omitzero"`
+	Lost   counter   `json:"lost,omitzero"`
 }
 
 // saveBreaker writes the breaker down: with what else is known of its task, or by
@@ -36,7 +37,7 @@ func (b *breaker) memo() *breakerMemo {
 	if b.state == fleet.BreakerClosed && len(b.failures) == 0 {
 		return nil
 	}
-	m := &breakerMemo{State: b.state, Since: b.since, Until: b.until, Open: b.open, Trial: b.trial, Passed: b.passed}
+	m := &breakerMemo{State: b.state, Since: b.since, Until: b.until, Open: b.open, Trial: b.trial, Passed: b.passed, Lost: b.lost}
 	if n := len(b.failures); n > 0 {
 		m.Last = b.failures[n-1]
 		for _, at := range b.failures {
@@ -55,7 +56,7 @@ func (s *State) recallBreaker(id fleet.TaskID) *breaker {
 		return b
 	}
 	m := kept.Breaker
-	b.state, b.since, b.until, b.open, b.passed = m.State, wall(m.Since), wall(m.Until), m.Open, m.Passed
+	b.state, b.since, b.until, b.open, b.passed, b.lost = m.State, wall(m.Since), wall(m.Until), m.Open, m.Passed, m.Lost
 	for _, before := range m.Failed {
 		b.failures = append(b.failures, wall(m.Last).Add(-time.Duration(before)*time.Millisecond))
 	}
@@ -77,8 +78,8 @@ func (s *State) goesOn(run fleet.RunID) bool {
 	return false
 }
 
-// successes counts runs that succeeded, by sixteenths of a window.
-type successes struct {
+// counter counts runs by sixteenths of a window.
+type counter struct {
 	Width time.Duration `json:"width,omitempty"` // of a slot
 	Slots []slot        `json:"slots,omitempty"` // oldest first
 }
@@ -89,13 +90,13 @@ type slot struct {
 }
 
 // IsZero reports whether none is counted.
-func (c successes) IsZero() bool { return len(c.Slots) == 0 }
+func (c counter) IsZero() bool { return len(c.Slots) == 0 }
 
 const slotsPerWindow = 16
 
-func (c *successes) add(at time.Time, window time.Duration) {
+func (c *counter) add(at time.Time, window time.Duration) {
 	if width := window / slotsPerWindow; width != c.Width {
-		*c = successes{Width: width}
+		*c = counter{Width: width}
 	}
 	n := at.UnixNano() / int64(c.Width)
 	if last := len(c.Slots) - 1; last >= 0 && c.Slots[last].At == n {
@@ -108,7 +109,7 @@ func (c *successes) add(at time.Time, window time.Duration) {
 	}
 }
 
-func (c *successes) within(now time.Time, window time.Duration) (n int) {
+func (c *counter) within(now time.Time, window time.Duration) (n int) {
 	for _, s := range c.Slots {
 		if now.Sub(time.Unix(0, (s.At+1)*int64(c.Width))) < window {
 			n += s.Count

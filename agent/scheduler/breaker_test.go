@@ -104,6 +104,7 @@ func TestBreaker(t *testing.T) {
 		{"lets the next one try when the one was cancelled", rule, "xxxoooocc.x"},
 		{"opens only at the rate", fleet.Breaker{Failures: 3, Rate: 0.5, Window: minutesOf(16), Open: minutesOf(5)}, "......x.x.x.x.xx"},
 		{"opens at the rate", fleet.Breaker{Failures: 3, Rate: 0.5, Window: minutesOf(16), Open: minutesOf(5)}, "..xx.xoooo"},
+		{"counts more for the rate than the failures that it needs", fleet.Breaker{Failures: 3, Rate: 0.5, Window: minutesOf(100), Open: minutesOf(5)}, "..........xxxxxxxxxxoooo."},
 		{"opens for half an hour, if nothing is said", fleet.Breaker{Failures: 2}, "xx" + strings.Repeat("o", 29) + "."},
 		{"counts within an hour, if nothing is said", fleet.Breaker{Failures: 2}, "x" + strings.Repeat(".", 59) + "x.xo"},
 	} {
