@@ -76,6 +76,7 @@ var (
 	descOpen      = describe("runs_open", "Runs without an outcome.")
 	descDue       = describe("occurrences_due", "Instants that were due by schedules and orders.")
 	descOutcomes  = describe("occurrences_total", "Instants by what became of them.", "state")
+	descFailed    = describe("occurrences_failed_total", "Instants whose command ran and failed.")
 	descPending   = describe("occurrences_pending", "Instants that were due and have no outcome yet.")
 	descAccount   = describe("occurrences_difference", "Instants that were due and are neither pending nor have an outcome; anything but 0 is a fault.")
 	descRetried   = describe("attempts_retried_total", "Attempts after the first ones of their occurrences.")
@@ -97,7 +98,7 @@ var (
 func (c ledgerCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, desc := range []*prometheus.Desc{
 		descHosts, descJobs, descBroken, descProblems, descTasks, descOpen, descIndex, descTerm,
-		descRetried, descPhases, descRestarts, descUnhealthy, descBreakers, descDue, descOutcomes, descPending, descAccount, descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
+		descRetried, descPhases, descRestarts, descUnhealthy, descBreakers, descDue, descOutcomes, descFailed, descPending, descAccount, descApplied, descCommitted, descLeading, descLeader, descContact, descBuild,
 	} {
 		out <- desc
 	}
@@ -122,6 +123,7 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(descDue, float64(sum.Due))
 		gauge(descPending, float64(sum.Pending))
 		gauge(descAccount, float64(sum.Difference))
+		out <- prometheus.MustNewConstMetric(descFailed, prometheus.CounterValue, float64(sum.Failed))
 		out <- prometheus.MustNewConstMetric(descRetried, prometheus.CounterValue, float64(sum.Retried))
 		for state, n := range map[fleet.RunState]int{fleet.RunRan: sum.Ran, fleet.RunSkipped: sum.Skipped, fleet.RunMissed: sum.Missed, fleet.RunUnknown: sum.Unknown} {
 			out <- prometheus.MustNewConstMetric(descOutcomes, prometheus.CounterValue, float64(n), string(state))
