@@ -27,6 +27,9 @@ type Stream struct {
 	to     io.Writer
 	line   []byte    // since the last end of a line, told or not
 	told   int       // how much of the line was passed on; no secret is in it
+	word   int       // where its last word begins
+	speaks bool      // there is a letter in that word
+	doubt  bool      // there may be a secret in the line
 	key    hash.Hash // of the private key that is passing; nil: none is
 	hidden int       // bytes of it
 	out    []byte
@@ -46,7 +49,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 		}
 		piece = piece[:min(len(piece), longestLine+1-len(s.line))]
 		rest = rest[len(piece):]
+		from := len(s.line)
 		s.line = append(s.line, piece...)
+		s.read(from)
 		switch {
 		case piece[len(piece)-1] == '\n':
 			s.endLine()
@@ -77,7 +82,24 @@ func (s *Stream) pass() error {
 // endLine passes on the line that is whole now.
 func (s *Stream) endLine() {
 	s.emit(len(s.line))
-	s.line, s.told = s.line[:0], 0
+	s.begin(len(s.line))
+}
+
+// begin lets a new line begin at a place in this one.
+func (s *Stream) begin(at int) {
+	s.line = append(s.line[:0], s.line[at:]...)
+	s.told, s.word, s.speaks, s.doubt = 0, 0, false, false
+	s.read(0)
+}
+
+// read notes where the last word of the line begins, and whether it has
+// letters; what came before a place was read already.
+func (s *Stream) read(from int) {
+	if blank := bytes.LastIndexAny(s.line[from:], " \t\r"); blank >= 0 {
+		from += blank + 1
+		s.word, s.speaks = from, false
+	}
+	s.speaks = s.speaks || bytes.ContainsFunc(s.line[from:], isLetter)
 }
 
 // emit passes on the line up to a place behind which a new one begins.
@@ -168,21 +190,21 @@ func (s *Stream) cut() {
 	}
 	at = max(at, s.told)
 	s.emit(at)
-	s.line = append(s.line[:0], s.line[at:]...)
-	s.told = 0
+	s.begin(at)
 }
 
 // tell passes on of an open line what surely belongs to no secret: the words
 // that are whole, and the last one if no letter is in it.
 func (s *Stream) tell() {
-	if s.key != nil {
+	end := len(s.line)
+	if s.speaks {
+		end = s.word
+	}
+	if s.key != nil || s.doubt || end <= s.told {
 		return
 	}
-	end := len(s.line)
-	if word := bytes.LastIndexAny(s.line, " \t\r") + 1; bytes.ContainsFunc(s.line[word:], isLetter) {
-		end = word
-	}
-	if end > s.told && innocent(string(s.line[max(0, s.told-overlap):end]), false) {
+	s.doubt = !innocent(string(s.line[max(0, s.told-overlap):end]), false)
+	if !s.doubt {
 		s.out = append(s.out, s.line[s.told:end]...)
 		s.told = end
 	}
