@@ -26,7 +26,7 @@ func (s *State) keepPlace(now time.Time, t *task, i int, run *fleet.Run) bool {
 		}
 	}
 	r.id, r.generation = next.ID, run.Generation
-	r.due.Run, r.due.Nominal, r.due.Order = next.ID, wall(next.Due), next.Order
+	r.due.Run, r.due.Nominal, r.due.Order, r.due.Parent = next.ID, wall(next.Due), next.Order, next.Parent
 	r.due.Attempt, r.due.First = next.Attempt, first
 	doom, detail := r.doom, "the run was stopped before this attempt"
 	switch {
@@ -100,7 +100,7 @@ func (s *State) attempt(now time.Time, t *task, r *running) bool {
 // occurrence.
 func (s *State) settleAttempt(t *task, r *running, reason fleet.Reason, detail string) {
 	s.do(Settle{fleet.Run{
-		ID: r.id, Task: t.id, Generation: r.generation, Host: s.host, Due: r.due.Nominal, Order: r.due.Order,
+		ID: r.id, Task: t.id, Generation: r.generation, Host: s.host, Due: r.due.Nominal, Order: r.due.Order, Parent: r.due.Parent,
 		Attempt: r.due.Attempt, State: fleet.RunSkipped, Reason: reason, Detail: clip(detail),
 	}})
 }

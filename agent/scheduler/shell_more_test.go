@@ -20,6 +20,7 @@ func TestRunAttemptsAgain(t *testing.T) {
 			a.Since, a.Task.Retry = start, fleet.Retry{Attempts: 3}
 			h.scheduler.Plan(planOf(a), false)
 			time.Sleep(time.Until(start.Truncate(time.Hour).Add(time.Hour + 10*time.Second)))
+			synctest.Wait()
 			again, failed := time.Now().UTC().Add(20*time.Second), h.begun[0].Record(host)
 			failed.State, failed.Again = fleet.RunRan, &again
 			h.scheduler.Ended(&failed)
@@ -59,6 +60,13 @@ func TestRunTakesUpWhatIsPending(t *testing.T) {
 	})
 }
 
+// kept is what is on disk of the task, and whether the order is carried out.
+func (h *hands) kept(order fleet.OrderID) (memo string, did bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return string(h.memos["default/t"]), h.orders[order]
+}
+
 // TestRunTellsAndRemembers: what is to be remembered is on disk before the run
 // that it is about, and the board shows how the breaker stands.
 func TestRunTellsAndRemembers(t *testing.T) {
@@ -69,11 +77,12 @@ func TestRunTellsAndRemembers(t *testing.T) {
 			a.Since, a.Task.Breaker = time.Now(), fleet.Breaker{Failures: 1, Open: minutesOf(10)}
 			h.scheduler.Plan(planOf(a), false)
 			time.Sleep(90 * time.Second)
+			synctest.Wait()
 			exit, failed := 1, h.begun[0].Record(host)
 			failed.State, failed.Exit = fleet.RunRan, &exit
 			h.scheduler.Ended(&failed)
 			time.Sleep(time.Second)
-			if len(h.memory.memos["default/t"]) == 0 {
+			if memo, _ := h.kept("o1"); memo == "" {
 				t.Error("nothing is remembered")
 			}
 			time.Sleep(5 * time.Minute)
@@ -82,8 +91,8 @@ func TestRunTellsAndRemembers(t *testing.T) {
 			plan.Orders = []fleet.Order{reset}
 			h.scheduler.Plan(plan, false)
 			time.Sleep(2 * time.Minute)
-			if !h.memory.orders["o1"] || len(h.memory.memos["default/t"]) != 0 {
-				t.Errorf("orders %v, memos %s", h.memory.orders, h.memory.memos)
+			if memo, did := h.kept("o1"); !did || memo != "" {
+				t.Errorf("carried out: %v, remembered %s", did, memo)
 			}
 		})
 		skipped := slices.ContainsFunc(h.settled, func(r fleet.Run) bool { return r.Reason == fleet.SkippedBreaker && r.Detail != "" })
