@@ -35,6 +35,7 @@ type collector struct {
 	reports  chan fleet.Report
 	sights   chan fleet.Sightings
 	applied  chan fleet.Applied
+	stands   chan api.Stands
 	asks     chan api.Ask
 	answers  chan string
 	highest  uint64
@@ -46,7 +47,7 @@ type collector struct {
 func newCollector(t *testing.T) *collector {
 	c := &collector{
 		t: t, address: "127.0.0.1:0", changed: make(chan struct{}),
-		hosts: make(chan fleet.Host, 100), reports: make(chan fleet.Report, 100), sights: make(chan fleet.Sightings, 100), applied: make(chan fleet.Applied, 100),
+		hosts: make(chan fleet.Host, 100), reports: make(chan fleet.Report, 100), sights: make(chan fleet.Sightings, 100), applied: make(chan fleet.Applied, 100), stands: make(chan api.Stands, 100),
 		asks: make(chan api.Ask, 1), answers: make(chan string, 1),
 		outcomes: map[fleet.RunID][]fleet.Run{}, news: make(chan struct{}, 1),
 	}
@@ -68,6 +69,7 @@ func (c *collector) start() {
 	mux.HandleFunc("GET "+api.PathAgentPlan, c.getPlan)
 	mux.HandleFunc("POST "+api.PathAgentRuns, c.runs)
 	mux.HandleFunc("PUT "+api.PathAgentApply, c.apply)
+	mux.HandleFunc("PUT "+api.PathAgentStands, c.stand)
 	mux.HandleFunc("GET "+api.PathAgentAsks, c.ask)
 	mux.HandleFunc("POST "+api.PathAgentAnswer, c.answer)
 	c.server = &http.Server{Handler: mux}
@@ -161,6 +163,11 @@ func (c *collector) runs(w http.ResponseWriter, r *http.Request) {
 
 func (c *collector) apply(w http.ResponseWriter, r *http.Request) {
 	c.applied <- take[fleet.Applied](r)
+	reply(w, struct{}{})
+}
+
+func (c *collector) stand(w http.ResponseWriter, r *http.Request) {
+	c.stands <- take[api.Stands](r)
 	reply(w, struct{}{})
 }
 

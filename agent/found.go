@@ -72,11 +72,10 @@ func between(run *fleet.Run) bool { return run.State == fleet.RunPending && run.
 // find tells the scheduler of a run.
 func (l *legacy) find(run journal.OpenRun) {
 	found := scheduler.RunFound{Run: run.Run}
-	if _, first, is := runner.Before(run.Handle); is {
-		found.First = first
-	} else {
-		with := keptOf(run.Handle)
-		found.First, found.Cause, found.Payload = with.First, with.Cause, with.Payload
+	with := keptOf(run.Handle)
+	found.First, found.Cause, found.Payload = with.First, with.Cause, with.Payload
+	if found.First.IsZero() { // it has begun, or follows one that has
+		found.First = runner.First(run.Handle)
 	}
 	l.found = append(l.found, found)
 }

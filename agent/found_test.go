@@ -32,16 +32,17 @@ func TestWhoGoesOnWithWhat(t *testing.T) {
 		}
 		return text
 	}
+	first := noon.Add(-time.Hour)
 	running := run("01890000-0000-7000-8000-000000000001", fleet.RunRunning)
 	ended := run("01890000-0000-7000-8000-000000000002", fleet.RunRan, again) // its outcome is in the next one's handle only
 	stillOpen := run(ended.ID, fleet.RunRunning)
 	later := run("01890000-0000-7000-8000-000000000003", fleet.RunRan, again)
 	waits := run("01890000-0000-7000-8000-000000000004", fleet.RunPending)
 	changed := run("01890000-0000-7000-8000-000000000005", fleet.RunPending, func(r *fleet.Run) { r.Generation = 2 })
-	first := noon.Add(-time.Hour)
+
 	keep := handle(kept{Cause: "event x", Payload: "y", First: first})
 	open := []journal.OpenRun{
-		{Run: running, Handle: handle(map[string]any{"boot": "b", "pid": 7})},
+		{Run: running, Handle: handle(map[string]any{"boot": "b", "pid": 7, "first": first})},
 		{Run: stillOpen, Handle: handle(map[string]any{"boot": "b", "pid": 8})},
 		{Run: ended.NextAttempt(), Handle: handle(map[string]any{"boot": "b", "first": first, "before": ended})},
 		{Run: later.NextAttempt(), Handle: handle(map[string]any{"boot": "b", "first": first, "before": later})},
@@ -50,7 +51,7 @@ func TestWhoGoesOnWithWhat(t *testing.T) {
 	}
 	left := sortOut(open, saved)
 	if diff := cmp.Diff([]scheduler.RunFound{
-		{Run: running},
+		{Run: running, First: first},
 		{Run: stillOpen}, // it hears of the attempt that follows with its outcome
 		{Run: waits, First: first, Cause: "event x", Payload: "y"},
 		{Run: changed},

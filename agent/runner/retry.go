@@ -92,3 +92,13 @@ func Before(handle []byte) (before fleet.Run, first time.Time, is bool) {
 	}
 	return *h.Before, h.First, true
 }
+
+// First returns when the first attempt of a run's occurrence began, as the handle
+// of a later attempt says; zero: it does not.
+func First(handle []byte) time.Time {
+	h, err := decodeHandle(handle)
+	if err != nil {
+		return time.Time{}
+	}
+	return h.First
+}
