@@ -43,6 +43,19 @@ func TestAttemptsOfAnOccurrence(t *testing.T) {
 			t.Errorf("attempts of attempt %d: %s", asked.Attempt, diff)
 		}
 	}
+	list, err := l.Runs(api.RunQuery{Task: "default/a"})
+	if err != nil || len(list.Items) != 5 {
+		t.Fatalf("%d runs, %v", len(list.Items), err)
+	}
+	place := len(own)
+	for _, run := range list.Items { // the newest first
+		if run.ID == sameInstant.ID {
+			continue
+		}
+		if place--; run.ID != own[place].ID {
+			t.Errorf("the list has attempt %d where attempt %d belongs", run.Attempt, own[place].Attempt)
+		}
+	}
 	if got, err := l.Attempts(sameInstant.ID); err != nil || len(got) != 1 || got[0].ID != sameInstant.ID {
 		t.Errorf("an order at the same instant: %+v, %v", got, err)
 	}

@@ -113,7 +113,10 @@ func drawRuns(p *program, runs []api.RunView) error {
 		run := &runs[i]
 		took, late, started := "-", "-", "-"
 		if run.Started != nil {
-			late, started = short(run.LateBy()), p.exact(*run.Started)
+			started = p.exact(*run.Started)
+			if run.Attempt <= 1 { // a later attempt is not late: it waited for its turn
+				late = short(run.LateBy())
+			}
 			if run.Ended != nil {
 				took = short(run.Ended.Sub(*run.Started))
 			}
@@ -186,7 +189,11 @@ func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.Run
 			p.say("%s", run.Detail)
 		}
 		if run.Started != nil {
-			p.say("started %s, %s late", p.exact(*run.Started), short(run.LateBy()))
+			late := ", " + short(run.LateBy()) + " late"
+			if run.Attempt > 1 { // it waited for its turn
+				late = ""
+			}
+			p.say("started %s%s", p.exact(*run.Started), late)
 		}
 		if run.Ended != nil {
 			p.say("ended   %s", p.exact(*run.Ended))
