@@ -359,10 +359,13 @@ func (s *State) begins(now time.Time, t *task) {
 // count gives a stint out: at once, or as soon as what waits from before it has
 // its outcome, for the order on disk is the order of the instants.
 func (s *State) count(now time.Time, t *task, stint fleet.Stint) {
-	t.stints = append(t.stints, stint)
 	if len(t.waiting) == 0 {
 		s.countBefore(now, t, farFuture)
+		s.flush(now, t)
+		s.do(Count{stint})
+		return
 	}
+	t.stints = append(t.stints, stint)
 }
 
 // countBefore gives out the stints that began before an instant, which is the

@@ -33,11 +33,12 @@ const (
 // Clock returns the task's due instants on the host. A task that is not Clocked
 // has none. The error is an Invalid one, for a task that was never validated.
 func (t *Task) Clock(host HostID) (Clock, error) {
-	clocks, err := t.Clocks()
+	clock, err := t.clock()
 	if err != nil {
 		return Clock{}, err
 	}
-	return clocks(host), nil
+	clock.spread = spreadOf(t.ID(), host, time.Duration(t.On.Spread))
+	return clock, nil
 }
 
 // Clocks is Clock for many hosts: the trigger is read once.
