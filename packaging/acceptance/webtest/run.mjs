@@ -227,6 +227,11 @@ async function comforts(base) {
     await page.keyboard.press("Tab");
     check(`${name}: the first stop skips the navigation`, await page.evaluate(() => document.activeElement.className === "skip"));
   });
+  await visit(base, await links(base, "/runs?state=running", "tbody a[href^='/runs/']"), {}, async (page, name) => {
+    await page.waitForFunction(() => document.querySelector("#following code")?.textContent.includes("looking"));
+    const shown = await page.locator("#output > *").evaluateAll((all) => all.filter((e) => getComputedStyle(e).display !== "none").map((e) => e.id));
+    check(`${name}: shows output as it is written, and nothing twice`, shown.join() === "following", shown.join());
+  });
   const context = await browser.newContext();
   const page = await context.newPage();
   await page.clock.install();
