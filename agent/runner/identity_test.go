@@ -3,9 +3,11 @@ package runner
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -208,6 +210,11 @@ func TestAStepHasNoRightsOfItsOwn(t *testing.T) {
 
 func TestPrivateTmp(t *testing.T) {
 	needRoot(t)
+	if os.Getenv("RUNNER_TEST_SHARED") != "" {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, change := range map[string]func(*Config){"guarded": func(*Config) {}, "unguarded": alone} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, change)
@@ -236,6 +243,21 @@ func TestPrivateTmp(t *testing.T) {
 				t.Errorf("%s: %s, left over: %v", got.Reason, got.Detail, tmpOf(got.ID))
 			}
 		})
+	}
+}
+
+// TestPrivateTmpIsSeenByNobodyElse runs the test before in a tree of mounts
+// whose members tell each other what is mounted, as on most hosts.
+func TestPrivateTmpIsSeenByNobodyElse(t *testing.T) {
+	needRoot(t)
+	if os.Getenv("RUNNER_TEST_SHARED") != "" {
+		t.Skip("this is inside of it")
+	}
+	inside := exec.Command(os.Args[0], "-test.run=^TestPrivateTmp$")
+	inside.Env = append(os.Environ(), "RUNNER_TEST_SHARED=1")
+	inside.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
+	if text, err := inside.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, text)
 	}
 }
 
