@@ -272,7 +272,8 @@ func TestADamagedDenseSegmentCostsOnlyItself(t *testing.T) {
 		"header":  func(d []byte) []byte { d[3] ^= 1; return d },
 		"body":    func(d []byte) []byte { d[len(d)/2] ^= 0x10; return d },
 		"empty":   func(d []byte) []byte { return nil },
-		"no body": func(d []byte) []byte { return d[:headerBytes] },
+		"last":    func(d []byte) []byte { d[headerBytes] ^= 1; return d },
+		"no body": func(d []byte) []byte { return d[:denseBytes] },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -287,7 +288,8 @@ func TestADamagedDenseSegmentCostsOnlyItself(t *testing.T) {
 			if err := os.WriteFile(path, harm(bytes.Clone(data)), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			for range 2 { // the second time it is mended
+			damaged, lost := 0, false
+			for range 2 { // it costs no more the second time
 				if j, err = Open(dir, quick(Options{})); err != nil {
 					t.Fatal(err)
 				}
@@ -295,7 +297,11 @@ func TestADamagedDenseSegmentCostsOnlyItself(t *testing.T) {
 				if len(got) < len(want)-1 || j.Stats().Newest != newest {
 					t.Errorf("%d of %d outcomes are left, newest %d, was %d", len(got), len(want), j.Stats().Newest, newest)
 				}
+				damaged, lost = damaged+j.Stats().Damaged, lost || len(got) < len(want)
 				j.Close()
+			}
+			if lost && damaged == 0 {
+				t.Error("nobody noticed")
 			}
 		})
 	}
@@ -413,7 +419,7 @@ func FuzzDense(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(append(slices.Clone(head), compressed(r)...))
+	f.Add(denseOf("00112233445566778899aabbccddeeff", 1, 7, r))
 	f.Add(head)
 	f.Add(append(slices.Clone(head), r...))
 	f.Fuzz(func(t *testing.T, content []byte) {

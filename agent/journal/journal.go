@@ -229,6 +229,9 @@ func newestCheckpoint(segments []segment) int {
 // records into the state. The newest segment still has the size it was made
 // with, the others end where they were cut.
 func (j *Journal) loadSegment(seg *segment, needed, newest bool) (loaded, error) {
+	if seg.dense && !needed && j.glance(seg) {
+		return loaded{kept: true}, nil
+	}
 	data, err := readSegment(seg.path)
 	if err != nil {
 		return loaded{}, err

@@ -138,7 +138,10 @@ func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, er
 	j.mu.Unlock()
 	if p.end < 0 && len(*records) < limit {
 		if sequence <= p.segment.lastRun {
-			j.log.Error("journal segment damaged while open, records lost", "segment", p.segment.path, "from", sequence, "to", p.segment.lastRun)
+			j.log.Error("journal segment damaged, records lost", "segment", p.segment.path, "from", sequence, "to", p.segment.lastRun)
+			j.mu.Lock()
+			j.stats.Damaged++
+			j.mu.Unlock()
 		}
 		return max(sequence, p.segment.lastRun+1), nil
 	}
