@@ -3,20 +3,22 @@
 //
 //	/etc/cron* …  ──► discover ─┐ reports, masked     ┌─► plan on disk
 //	logs, journal ──► evidence ─┤ sightings           │      │
-//	                            ▼                     │      │
-//	collectors ◄── HTTPS ──► uplink ──── plan ────────┘      ▼
-//	                          ▲  ▲                       scheduler
-//	      knock ─► gossip ────┘  │ outbox                │       │
-//	                             │                  settled    begun
-//	                          journal ◄───────────────┘         │
-//	                             ▲                              ▼
-//	                             └──── begin, end ─────────── runner ──► processes
+//	                            ▼                     │      ▼
+//	collectors ◄── HTTPS ──► uplink ──── plan ────────┘  scheduler ◄─────────┐
+//	                          ▲  ▲                       │       │ due       │
+//	      knock ─► gossip ────┘  │ outbox          settled       ▼           │ ended
+//	                             │                       │      turn         │ probed
+//	                          journal ◄──────────────────┘       │ begins    │ condemned
+//	                             ▲                               ▼           │
+//	                             └─── waits, begins, ends ──── runner ──► vitals
+//	                                                             │
+//	                                                             └──► processes
 //
 // What is found goes up the left side; what is given comes down the right one.
 // Only the line to the left of uplink needs anybody else: the plan is taken
 // from disk at start, before any collector was asked, and outcomes wait in the
 // journal. When the agent ends, its commands go on, and the next agent finds
-// them.
+// them. What begins, and who goes along with it, is put together in work.
 package agent
 
 import (
