@@ -200,6 +200,9 @@ func (c *companion) noteEnd(s *status, end *ending) {
 	}
 }
 
+// hostMemory says why the kernel killed what had no limit of its own.
+const hostMemory = "killed by the kernel: no memory was left, on the host or in the cgroup that the agent is in"
+
 // noteGroup adds what the run's cgroup knows.
 func (c *companion) noteGroup() {
 	group := c.handle.Group
@@ -213,12 +216,12 @@ func (c *companion) noteGroup() {
 	switch {
 	case groupNumber(group, "memory.events", "oom_kill") == 0:
 		if c.run.Signal == "SIGKILL" && killedForMemory(kernelLog, c.run.PID, time.Since(*c.run.Started)) {
-			why = "killed by the kernel: the host had no memory left"
+			why = hostMemory
 		}
 	case groupNumber(group, "memory.events", "oom") > 0:
 		why = "killed by the kernel: it needed more than its limits.memory"
 	default:
-		why = "killed by the kernel: the host had no memory left"
+		why = hostMemory
 	}
 	if why != "" {
 		c.run.Reason = fleet.RanMemory

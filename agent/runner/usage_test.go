@@ -66,8 +66,8 @@ func TestAWholeRunEndsWithItsLastProcess(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, change)
 			path, line := fifo(t)
-			spec := b.spec(sh(`(trap '' TERM; sleep 1000; sleep 1000) & a=$!; (setsid sh -c 'sleep 1000; sleep 1000' &); echo $a $(pgrep -f 'sh -c sleep 1000; sleep 1000' | head -1) > $F; exit 4`))
-			spec.Execute.Env = map[string]string{"F": path}
+			spec := b.spec(sh(`(trap '' TERM; sleep 1000; sleep 1000) & a=$!; (setsid sh -c 'echo $$ > $E; sleep 1000; sleep 1000' &); while [ ! -s $E ]; do sleep 0.01; done; echo $a $(cat $E) > $F; exit 4`))
+			spec.Execute.Env = map[string]string{"F": path, "E": filepath.Join(b.dir, "escaped")}
 			spec.Whole = true
 			b.begin(spec)
 			left := pids(t, line())
