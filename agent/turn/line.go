@@ -90,16 +90,6 @@ func (l *line) take(run fleet.RunID) { l.taken[run] = struct{}{} }
 // release gives the slot of a run to another one.
 func (l *line) release(run fleet.RunID) { delete(l.taken, run) }
 
-// before is how many would have to go before a run that waits.
-func (l *line) before(p *place) (n int) {
-	for _, other := range l.order {
-		if other != p && precedes(other, p) {
-			n++
-		}
-	}
-	return n
-}
-
 func (l *line) free() int { return l.slots - len(l.taken) }
 
 // step says who begins now, who has waited long enough, and when to step again;
