@@ -104,13 +104,27 @@ func runControl(ctx context.Context, p *program, client *api.Client, kind fleet.
 	views = slices.DeleteFunc(views, func(v api.StandingView) bool {
 		return !slices.ContainsFunc(ordered.Orders, func(o fleet.Order) bool { return o.Host == v.Host })
 	})
-	if err := p.show(views, func() error { return drawStandings(p, views) }); err != nil {
+	if err := p.show(views, func() error { return drawControlled(p, kind, id, ordered.Orders, views) }); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(views, func(v api.StandingView) bool { return !asOrdered(kind, &v) }) {
 		return exitStatus(1)
 	}
 	return nil
+}
+
+// drawControlled shows how the task stands after the orders; on a host where
+// there is nothing to tell any more, they are done.
+func drawControlled(p *program, kind fleet.OrderKind, id fleet.TaskID, orders []fleet.Order, views []api.StandingView) error {
+	if done := len(orders) - len(views); done > 0 && kind == fleet.OrderReset {
+		p.say("the breaker of %s is closed on %s", id, count(done, "host"))
+	} else if done > 0 {
+		p.say("%s has nothing to tell on %s", id, count(done, "host"))
+	}
+	if len(views) == 0 {
+		return nil
+	}
+	return drawStandings(p, views)
 }
 
 // carrying is what is waited for: that orders are carried out.

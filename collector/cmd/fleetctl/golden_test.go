@@ -198,6 +198,7 @@ func TestGolden(t *testing.T) {
 		{"status-host", []string{"status", "db-1"}, 0},
 		{"status-json", []string{"status", "web/api", "-o", "json"}, 0},
 		{"restart", []string{"restart", "web/api"}, 0},
+		{"reset", []string{"reset", "data/nightly-backup", "--host", "db-1"}, 0},
 		{"restart-help", []string{"restart", "--help"}, 0},
 		{"calendars", []string{"calendars"}, 0},
 		{"calendar", []string{"calendar", "show", "year-end"}, 0},
@@ -206,7 +207,7 @@ func TestGolden(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := newSession(t)
 			s.populate()
-			if strings.HasPrefix(test.name, "run-a") || strings.HasPrefix(test.name, "status") || test.name == "restart" {
+			if strings.HasPrefix(test.name, "run-a") || strings.HasPrefix(test.name, "status") || strings.HasPrefix(test.name, "res") {
 				s.someAttempts()
 			}
 			if strings.HasPrefix(test.name, "calendar") {

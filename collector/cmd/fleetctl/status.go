@@ -143,10 +143,10 @@ func standingDetail(p *program, view *api.StandingView) string {
 	case view.At == nil:
 	case view.Phase == fleet.PhaseBackoff:
 		parts = append(parts, "again "+p.exact(*view.At))
-	case view.Breaker == fleet.BreakerOpen:
+	case view.Breaker == fleet.BreakerOpen && view.Detail == "":
 		parts = append(parts, "until "+p.exact(*view.At))
 	}
-	if view.Breaker != "" && view.Failures > 0 {
+	if view.Breaker != "" && view.Failures > 0 && view.Detail == "" { // which says so
 		parts = append(parts, count(view.Failures, "failure"))
 	}
 	for _, text := range []string{view.Detail, view.HealthDetail} {
