@@ -297,3 +297,67 @@ func usedBy(b *testing.B, pid int) time.Duration {
 	}
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
+
+// supercronic is the peer that the Go module proxy has, at a version that stays.
+const supercronic = "github.com/aptible/supercronic@v0.2.48"
+
+// BenchmarkPeers lets the same crowd be due in the same minute in supercronic,
+// and in Debian's cron where that is installed, and in the bare loop. It reports
+// the 99th percentiles and their ratios to the loop.
+func BenchmarkPeers(b *testing.B) {
+	s := newStage(b)
+	peers := map[string]func(file string) *exec.Cmd{"supercronic": s.supercronic, "cron": s.cron}
+	for _, name := range []string{"supercronic", "cron"} {
+		file := filepath.Join(s.dir, name)
+		cmd := peers[name](file)
+		if cmd == nil {
+			b.Logf("%s is not to be had here, and not measured", name)
+			continue
+		}
+		if err := cmd.Start(); err != nil {
+			b.Fatal(err)
+		}
+		due := time.Now().Truncate(time.Minute).Add(time.Minute)
+		late := s.lateness(file, due)
+		_ = cmd.Process.Kill() // and with it what it would start in the next minute
+		_ = cmd.Wait()
+		b.ReportMetric(float64(late.Microseconds())/1000, name+"_p99_ms")
+		loop := time.Now().Add(3 * time.Second).Truncate(time.Second)
+		s.loop(loop, s.stamp+" "+file+"-loop; true")
+		b.ReportMetric(float64(late)/float64(s.lateness(file+"-loop", loop)), name+"_x_loop")
+	}
+}
+
+// supercronic builds it, and gives it a crontab of the crowd.
+func (s *stage) supercronic(file string) *exec.Cmd {
+	install := exec.Command("go", "install", supercronic)
+	install.Dir = s.dir
+	install.Env = append(os.Environ(), "GOBIN="+s.dir, "GOFLAGS=-mod=mod", "CGO_ENABLED=0")
+	if out, err := install.CombinedOutput(); err != nil {
+		s.b.Logf("%v\n%s", err, out)
+		return nil
+	}
+	return exec.Command(filepath.Join(s.dir, "supercronic"), "-quiet", s.crontab("", file))
+}
+
+// cron gives Debian's cron a crontab of the crowd, in a mount namespace of its
+// own: the host's stay as they are.
+func (s *stage) cron(file string) *exec.Cmd {
+	program, err := exec.LookPath("/usr/sbin/cron")
+	if err != nil {
+		return nil
+	}
+	table := s.crontab("root ", file)
+	script := fmt.Sprintf("mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /var/spool/cron && mount -t tmpfs none /run && install -m 644 %s /etc/cron.d/crowd && exec %s -f", table, program)
+	return exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script)
+}
+
+// crontab is as many lines as there are commands, all due every minute.
+func (s *stage) crontab(user, file string) string {
+	path := filepath.Join(s.dir, "crontab")
+	line := "* * * * * " + user + s.stamp + " " + file + "\n"
+	if err := os.WriteFile(path, []byte(strings.Repeat(line, crowd)), 0o600); err != nil {
+		s.b.Fatal(err)
+	}
+	return path
+}

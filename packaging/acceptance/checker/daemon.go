@@ -37,8 +37,8 @@ func (s *story) daemon() {
 		} else if g.End != 0 {
 			gap = to.Sub(from)
 		}
-		if to.Before(from) { // the clock was set back meanwhile
-			from, to = to, from
+		if s.windows.overlap(steps, s.task, s.host, earlier(g.At, to), later(g.At, to)) { // and so it is not known when that was
+			from, to = earlier(g.At, to).Add(-s.tolerance.Queue), later(g.At, to).Add(s.tolerance.Queue)
 		}
 		pause = d.backoff(pause, g.end-g.Start)
 		due, failed := pause, s.failed(from, to)
@@ -50,6 +50,13 @@ func (s *story) daemon() {
 			s.violate(OneDaemon, to, "no instance was up for %s after %s, a backoff of %s is due", gap, from, due)
 		}
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // backoff is how long to wait after an instance was up for so long.

@@ -52,8 +52,9 @@ func (s *story) stinted() {
 			until = s.applied[i+1].At
 		}
 		if d == nil || !d.Task.On.Clocked() || until.Sub(a.At) < s.tolerance.Settle ||
-			s.windows.overlap(slices.Concat(steps, gathers), s.task, s.host, a.At, a.At.Add(s.tolerance.Settle)) {
-			continue
+			s.windows.overlap(slices.Concat(steps, gathers), s.task, s.host, a.At, a.At.Add(s.tolerance.Settle)) ||
+			d.queues() && s.windows.overlap(gathers, s.task, s.host, a.At, until.Add(s.tolerance.Queue)) {
+			continue // it was killed before it could say so
 		}
 		if !slices.ContainsFunc(s.stints, func(stint fleet.Stint) bool { return stint.Generation == a.Generation }) {
 			s.violate(Exhaustive, a.At, "generation %d was there for %s, and no stint tells of it", a.Generation, until.Sub(a.At))

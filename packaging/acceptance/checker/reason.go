@@ -154,28 +154,24 @@ func (s *story) unreplaced(c *claim) (time.Time, string) {
 }
 
 // unbroken looks for the failures that open the breaker of a task, or of all
-// that share its key.
+// that share its key. They may be long ago: a breaker is half-open until a run
+// tries, and a task may be paused for hours.
 func (s *story) unbroken(d *definition, c *claim) (time.Time, string) {
 	b := d.Task.Breaker
 	if b.Failures == 0 {
 		return c.from, "the task has no breaker"
 	}
-	window := time.Duration(b.Window)
-	if window == 0 {
-		window = time.Hour
-	}
 	at, n := c.from, 0
 	if c.ordered() {
 		at, _ = s.ordered(c.first().Order, at)
 	}
-	from := at.Add(-window - s.tolerance.Queue)
 	to := later(at, c.to).Add(s.tolerance.Queue) // it may have waited, or the clock was set back
 	for _, other := range s.check.stories {
 		if other.host != s.host || other.task != s.task && (b.Key == "" || !other.shares(s.task.Namespace(), b.Key)) {
 			continue
 		}
 		for _, run := range other.attempted() {
-			if ended := over(run); run.Failed() && ended.After(from) && ended.Before(to) {
+			if ended := over(run); run.Failed() && ended.Before(to) {
 				n++
 			}
 		}

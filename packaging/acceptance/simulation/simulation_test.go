@@ -3,6 +3,7 @@ package simulation
 import (
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,10 +45,10 @@ func TestADayOfManyAgents(t *testing.T) {
 	}
 	const day = 24 * time.Hour
 	for seed := from; seed < from+seeds; seed++ {
-		start := time.Now()
+		start, used := time.Now(), processorTime(t)
 		played, err := Play(Options{Seed: seed, Agents: agents, Last: day}, enough(agents, day))
 		took := time.Since(start)
-		t.Logf("seed %d: %d agents for %v in %v: %d events, %d steps, %.0f virtual seconds of an agent per real one", seed, agents, day, took.Round(time.Millisecond),
+		t.Logf("seed %d: %d agents for %v in %v, %v of processor time: %d events, %d steps, %.0f virtual seconds of an agent per real one", seed, agents, day, took.Round(time.Millisecond), processorTime(t)-used,
 			played.Events, played.Steps, float64(agents)*day.Seconds()/took.Seconds())
 		if err != nil {
 			t.Errorf("seed %d: %v", seed, err)
@@ -59,6 +60,16 @@ func TestADayOfManyAgents(t *testing.T) {
 			t.Log(played.Verdict)
 		}
 	}
+}
+
+// processorTime is what this process has used so far.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // TestMutantsAreCaught plays with one mistake at a time, until a seed shows it.
