@@ -68,7 +68,7 @@ var arrows = map[string][]string{
 		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
 	},
 	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
-	"collector/cmd/fleetctl":            {"shared/api", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
+	"collector/cmd/fleetctl":            {"shared/api", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},
 
@@ -83,7 +83,7 @@ var arrows = map[string][]string{
 // homes gives each big dependency the only packages that may import it.
 var homes = map[string][]string{
 	"github.com/godbus/dbus":          {"agent/discover"},
-	"github.com/klauspost/compress":   {"agent/runner"},
+	"github.com/klauspost/compress":   {"agent/journal", "agent/runner"},
 	"github.com/hashicorp/serf":       {"shared/gossip"},
 	"github.com/hashicorp/memberlist": {"shared/gossip"},
 	"github.com/hashicorp/raft":       {"collector/replica"},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 const adoptHelp = `Make a task of a found job, and silence the job on its host. The task has the job's
@@ -85,7 +86,7 @@ func drawAdopt(p *program, host string, answer *api.AdoptAnswer, options adoptOp
 	adoption := &answer.Adoption
 	place := host + ":" + placeText(adoption.Job.Source, adoption.Job.Line)
 	if options.dryRun {
-		fmt.Fprintf(p.stdout, "%s\n%s\n", cleanText(answer.Document), cleanText(strings.TrimSuffix(answer.Diff, "\n")))
+		fmt.Fprintf(p.stdout, "%s\n%s\n", visible.Text(answer.Document), visible.Text(strings.TrimSuffix(answer.Diff, "\n")))
 		p.say("nothing was changed; this is what task %s would be, and what would change on %s", adoption.Task, host)
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 type applyOptions struct {
@@ -256,7 +257,7 @@ func runDiff(ctx context.Context, p *program, client *api.Client, inputs []input
 	}
 	err := p.show(diffs, func() error {
 		for _, d := range diffs {
-			fmt.Fprint(p.stdout, cleanText(d.Diff))
+			fmt.Fprint(p.stdout, visible.Text(d.Diff))
 		}
 		return nil
 	})

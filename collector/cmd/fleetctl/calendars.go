@@ -13,6 +13,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/blackout"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 func newCalendarsCommand(p *program) *cobra.Command {
@@ -243,7 +244,7 @@ func (p *program) calendarNames(c *cobra.Command, _ []string, typed string) ([]s
 		var names []string
 		for i := range list.Items {
 			if name := list.Items[i].Name; strings.HasPrefix(name, typed) {
-				names = append(names, name+"\t"+cleanLine(list.Items[i].Description))
+				names = append(names, name+"\t"+visible.Line(list.Items[i].Description))
 			}
 		}
 		return names

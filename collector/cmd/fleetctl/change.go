@@ -11,6 +11,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // currentTask returns the task as it is given now, or nil.
@@ -94,7 +95,7 @@ func (c *taskChange) make(ctx context.Context, p *program, client *api.Client, v
 func (c *taskChange) draw(p *program, doc []byte, answer taskAnswer, verb string) error {
 	switch {
 	case c.dryRun && answer.Changed:
-		fmt.Fprintf(p.stdout, "%s\n", cleanText(string(doc)))
+		fmt.Fprintf(p.stdout, "%s\n", visible.Text(string(doc)))
 		p.say("nothing was changed; this is what would be %s, on %s:", verb, count(len(answer.Hosts), "host"))
 	case !answer.Changed:
 		p.say("task %s stays as it is, generation %d, on %s:", c.id, answer.Generation, count(len(answer.Hosts), "host"))

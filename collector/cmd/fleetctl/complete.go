@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // completionBudget is how long a person who pressed Tab waits at most.
@@ -50,7 +51,7 @@ func (p *program) hostNames(c *cobra.Command, _ []string, typed string) ([]strin
 		}
 		names := make([]string, len(hosts.Items))
 		for i, host := range hosts.Items {
-			names[i] = cleanLine(host.Name)
+			names[i] = visible.Line(host.Name)
 		}
 		return names
 	})

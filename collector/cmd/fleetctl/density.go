@@ -12,6 +12,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // runDensity draws how many starts each hour of a week has: a line for each
@@ -69,7 +70,7 @@ func shade(n, most int) int {
 func drawDensity(p *program, density api.Density, first time.Time) error {
 	var b strings.Builder
 	margin := max(12, len(density.Zone)+2)
-	fmt.Fprintf(&b, "%-*s", margin, cleanLine(density.Zone))
+	fmt.Fprintf(&b, "%-*s", margin, visible.Line(density.Zone))
 	for hour := 0; hour < 24; hour += 3 {
 		fmt.Fprintf(&b, "%-6s", fmt.Sprintf("%02d", hour))
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/takeover"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // foundTask is a task that does what jobs found on hosts do.
@@ -225,7 +226,7 @@ func anyMasked(env map[string]string) bool {
 // hostPattern names the host in a task file: by its name, or by its id where
 // the name would mean more than this host, or nothing.
 func hostPattern(job *api.JobView, host *fleet.Host) string {
-	if host.Name == "" || strings.ContainsAny(host.Name, `*?[\`) || strings.ContainsFunc(host.Name, hostile) {
+	if host.Name == "" || strings.ContainsAny(host.Name, `*?[\`) || strings.ContainsFunc(host.Name, visible.Hidden) {
 		return string(job.Host)
 	}
 	return host.Name

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // findingIDLength is how many digits the id of a finding has.
@@ -59,7 +60,7 @@ func findFinding(ctx context.Context, client *api.Client, text string) (fleet.Fi
 }
 
 func drawFinding(p *program, finding *fleet.Finding) error {
-	fmt.Fprintf(p.stdout, "%s  %s\n\n", p.severity(finding.Severity), cleanLine(finding.Summary))
+	fmt.Fprintf(p.stdout, "%s  %s\n\n", p.severity(finding.Severity), visible.Line(finding.Summary))
 	facts := []fact{
 		{"kind", string(finding.Kind), noColor},
 		{"host", finding.HostName, noColor},
@@ -78,7 +79,7 @@ func drawFinding(p *program, finding *fleet.Finding) error {
 	}
 	p.facts(append(facts, fact{"id", finding.ID, noColor}))
 	if finding.Explain != "" {
-		fmt.Fprintf(p.stdout, "\n%s\n", cleanText(finding.Explain))
+		fmt.Fprintf(p.stdout, "\n%s\n", visible.Text(finding.Explain))
 	}
 	if finding.Fix != "" {
 		p.heading("to try next")
@@ -210,7 +211,7 @@ func (p *program) findingArgument(acked string) cobra.CompletionFunc {
 			var ids []string
 			for _, finding := range list.Items {
 				if strings.HasPrefix(finding.ID, typed) && !slices.Contains(given, finding.ID) {
-					ids = append(ids, finding.ID+"\t"+cleanLine(finding.Summary))
+					ids = append(ids, finding.ID+"\t"+visible.Line(finding.Summary))
 				}
 			}
 			return ids

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/taskfile"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // text returns the file of one task, led by where it was found.
@@ -43,7 +44,7 @@ func comment(out *bytes.Buffer, text string) {
 			return 0xfffd // YAML takes neither
 		}
 		return r
-	}, cleanLine(text)))
+	}, visible.Line(text)))
 }
 
 // leftOutFile is where --dir lists what no file was written for.
@@ -82,7 +83,7 @@ func (e *foundExport) summary() string {
 	}
 	text := fmt.Sprintf("%s for %s; %s left out\n", count(len(e.Tasks), "task"), count(jobs, "job"), count(len(e.LeftOut), "job"))
 	for _, left := range e.LeftOut {
-		text += cleanLine(fmt.Sprintf("  %s %s %s: %s", jobRef(left.Host, left.Job), placeText(left.Source, left.Line), cut(cleanLine(left.Command), 60), left.Reason)) + "\n"
+		text += visible.Line(fmt.Sprintf("  %s %s %s: %s", jobRef(left.Host, left.Job), placeText(left.Source, left.Line), cut(visible.Line(left.Command), 60), left.Reason)) + "\n"
 	}
 	return text
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
@@ -253,7 +254,7 @@ func checkHarmless(t *testing.T, text string, colours bool) {
 		text = strings.ReplaceAll(text, "\x1b[0m", "")
 	}
 	for i, r := range text {
-		if hostile(r) && r != '\n' && r != '\t' {
+		if visible.Hidden(r) && r != '\n' && r != '\t' {
 			t.Errorf("hostile character %U at byte %d of %q", r, i, text[max(0, i-20):min(len(text), i+20)])
 		}
 	}

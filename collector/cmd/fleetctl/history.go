@@ -12,6 +12,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 type historyOptions struct {
@@ -144,7 +145,7 @@ func drawChange(p *program, change *api.ChangeView, whole bool) {
 	if whole && job != nil && !slices.Contains(change.What, fleet.ChangeCommand) {
 		line += "  " + job.Command
 	}
-	line = cleanLine(line)
+	line = visible.Line(line)
 	if p.terminal && p.width > 0 {
 		line = cut(line, p.width)
 	}
@@ -170,7 +171,7 @@ func (p *program) different(lead, text string, hue color) {
 	if text == "" {
 		return
 	}
-	text = lead + cleanLine(text)
+	text = lead + visible.Line(text)
 	if p.settings.color {
 		text = hue.paint(text)
 	}

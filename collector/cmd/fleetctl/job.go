@@ -10,6 +10,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // jobDetail is everything about one found job.
@@ -111,7 +112,7 @@ func (p *program) facts(facts []fact) {
 		if f.text == "" {
 			continue
 		}
-		text := cleanLine(f.text)
+		text := visible.Line(f.text)
 		if p.settings.color {
 			text = f.hue.paint(text)
 		}
@@ -210,7 +211,7 @@ func drawConcerns(p *program, job *jobDetail) {
 		if finding.Ack != nil {
 			acked = " (acknowledged by " + finding.Ack.By + ")"
 		}
-		fmt.Fprintf(p.stdout, "  %s  %s%s\n", p.severity(finding.Severity), cleanLine(finding.Summary), cleanLine(acked))
+		fmt.Fprintf(p.stdout, "  %s  %s%s\n", p.severity(finding.Severity), visible.Line(finding.Summary), visible.Line(acked))
 		p.say("    fleetctl findings show %s", finding.ID)
 	}
 	for _, risk := range job.Risks {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // jobRef names one found job as every command takes and prints it.
@@ -61,7 +62,7 @@ func findJob(ctx context.Context, client *api.Client, ref string) (api.JobView, 
 	}
 	names := make([]string, len(found))
 	for i := range found {
-		names[i] = string(found[i].ID) + " (" + cut(cleanLine(found[i].Command), 40) + ")"
+		names[i] = string(found[i].ID) + " (" + cut(visible.Line(found[i].Command), 40) + ")"
 	}
 	return api.JobView{}, fleet.Errorf(fleet.Usage, "%q names %d jobs of %s: %s", job, len(found), host, some(names)).WithHint("write more of the id")
 }
@@ -113,7 +114,7 @@ func (p *program) jobArgument(c *cobra.Command, args []string, typed string) ([]
 		}
 		refs := make([]string, len(list.Items))
 		for i, job := range list.Items {
-			refs[i] = jobRef(cleanLine(host), job.ID) + "\t" + cleanLine(job.Schedule+" "+job.Command)
+			refs[i] = jobRef(visible.Line(host), job.ID) + "\t" + visible.Line(job.Schedule+" "+job.Command)
 		}
 		return refs
 	})

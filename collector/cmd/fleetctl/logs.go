@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 type logsOptions struct {
@@ -85,7 +86,7 @@ func runLogs(ctx context.Context, p *program, client *api.Client, name string, o
 	}
 	var out io.Writer = p.stdout
 	if !options.raw {
-		filter := &cleanWriter{to: p.stdout}
+		filter := visible.NewWriter(p.stdout)
 		defer filter.Close()
 		out = filter
 	}

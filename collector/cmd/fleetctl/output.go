@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // format is how an answer is written.
@@ -72,12 +73,12 @@ func (p *program) table(columns ...column) *table {
 
 // say writes a line for people to standard output.
 func (p *program) say(format string, args ...any) {
-	fmt.Fprintln(p.stdout, cleanLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(p.stdout, visible.Line(fmt.Sprintf(format, args...)))
 }
 
 // note writes a line beside the answer, where a pipe does not see it.
 func (p *program) note(format string, args ...any) {
-	fmt.Fprintln(p.stderr, cleanLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(p.stderr, visible.Line(fmt.Sprintf(format, args...)))
 }
 
 // count writes a number of things: "1 host", "3 hosts".
@@ -117,14 +118,14 @@ func encodeJSON(value any) ([]byte, error) {
 // escapeHostile writes hostile characters as \u escapes. Its input is JSON or
 // YAML in which they stand within double quotes only.
 func escapeHostile(text []byte) []byte {
-	if !bytes.ContainsFunc(text, func(r rune) bool { return r != '\n' && hostile(r) }) {
+	if !bytes.ContainsFunc(text, func(r rune) bool { return r != '\n' && visible.Hidden(r) }) {
 		return text
 	}
 	var out bytes.Buffer
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
 		switch {
-		case r == '\n' || !hostile(r):
+		case r == '\n' || !visible.Hidden(r):
 			out.Write(text[:size])
 		case r < 0x10000:
 			fmt.Fprintf(&out, `\u%04x`, r)
@@ -173,7 +174,7 @@ func yamlNode(decoder *json.Decoder) *yaml.Node {
 		}
 	case string:
 		node.Tag, node.Value = "!!str", value
-		if strings.ContainsFunc(value, func(r rune) bool { return r != '\n' && hostile(r) }) {
+		if strings.ContainsFunc(value, func(r rune) bool { return r != '\n' && visible.Hidden(r) }) {
 			node.Style = yaml.DoubleQuotedStyle
 		}
 	case nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 func newPinCommand(p *program) *cobra.Command {
@@ -161,7 +162,7 @@ func (p *program) pinArgument(c *cobra.Command, args []string, typed string) ([]
 		var names []string
 		for _, pin := range pins.Items {
 			if strings.HasPrefix(pin.Name, typed) {
-				names = append(names, pin.Name+"\t"+cleanLine(pin.Labels))
+				names = append(names, pin.Name+"\t"+visible.Line(pin.Labels))
 			}
 		}
 		return names

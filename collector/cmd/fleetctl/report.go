@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // sink remembers that the answer could not be written, so that a full disk
@@ -47,7 +48,7 @@ func (p *program) report(err error) {
 		}
 	}
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(p.stderr, "hint: %s\n", cleanLine(hint))
+		fmt.Fprintf(p.stderr, "hint: %s\n", visible.Line(hint))
 	}
 }
 
@@ -66,14 +67,14 @@ func problemLines(err error) []string {
 	}
 	e, ok := errors.AsType[*fleet.Error](err)
 	if !ok || len(e.Fields) < 2 {
-		return []string{cleanLine(strings.ReplaceAll(err.Error(), "\n", "; "))}
+		return []string{visible.Line(strings.ReplaceAll(err.Error(), "\n", "; "))}
 	}
 	if e.Message != "" {
 		prefix += e.Message + ": "
 	}
 	lines := make([]string, len(e.Fields))
 	for i, field := range e.Fields {
-		lines[i] = cleanLine(prefix + field.String())
+		lines[i] = visible.Line(prefix + field.String())
 	}
 	return lines
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 // column is one column of a table.
@@ -28,7 +30,7 @@ type table struct {
 func (t *table) row(cells ...string) {
 	shown := make([]string, len(cells))
 	for i, cell := range cells {
-		shown[i] = cleanLine(cell)
+		shown[i] = visible.Line(cell)
 	}
 	t.rows = append(t.rows, shown)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 type tasksOptions struct {
@@ -153,7 +154,7 @@ func whereText(where *fleet.Where) string {
 	for _, network := range where.Networks {
 		text += " net=" + network.String()
 	}
-	return cleanLine(strings.TrimSpace(text))
+	return visible.Line(strings.TrimSpace(text))
 }
 
 // taskDetail is everything about one task.
@@ -184,7 +185,7 @@ func runTask(ctx context.Context, p *program, client *api.Client, name string) e
 		if task.Reason != "" {
 			p.say("reason: %s", task.Reason)
 		}
-		fmt.Fprintf(p.stdout, "\n%s\n", cleanText(string(text)))
+		fmt.Fprintf(p.stdout, "\n%s\n", visible.Text(string(text)))
 		return drawResolved(p, hosts)
 	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/visible"
 )
 
 func someWhere(t *rapid.T, label string) fleet.Where {
@@ -120,34 +120,6 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestCleanWriterDoesNotCareForPieces: however output arrives, the same comes out.
-func TestCleanWriterDoesNotCareForPieces(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(
-			rapid.SliceOfN(rapid.SampledFrom([]byte("a\x1b\xe6\x9d\xb1\xff\xc2\x9b\n\t\r\xf0\x9f\x98\x80")), 0, 60),
-			rapid.Map(rapid.String(), func(s string) []byte { return []byte(s) }),
-		).Draw(t, "text")
-		var out bytes.Buffer
-		w := &cleanWriter{to: &out}
-		for rest := text; len(rest) > 0; {
-			n := rapid.IntRange(1, len(rest)).Draw(t, "piece")
-			if _, err := w.Write(rest[:n]); err != nil {
-				t.Fatal(err)
-			}
-			rest = rest[n:]
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got, want := out.String(), cleanText(string(text)); got != want {
-			t.Fatalf("got %q, want %q", got, want)
-		}
-		if strings.ContainsFunc(out.String(), func(r rune) bool { return hostile(r) && r != '\n' && r != '\t' }) {
-			t.Fatalf("hostile: %q", out.String())
-		}
-	})
-}
-
 func TestWidths(t *testing.T) {
 	tests := []struct {
 		text  string
@@ -215,7 +187,7 @@ func FuzzTargets(f *testing.F) {
 			return
 		}
 		text := whereText(&where)
-		if strings.ContainsFunc(text, hostile) {
+		if strings.ContainsFunc(text, visible.Hidden) {
 			t.Fatalf("hostile text for people: %q", text)
 		}
 	})
