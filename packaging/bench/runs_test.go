@@ -308,7 +308,7 @@ func BenchmarkPeers(b *testing.B) {
 	s := newStage(b)
 	peers := map[string]func(file string) *exec.Cmd{"supercronic": s.supercronic, "cron": s.cron}
 	for _, name := range []string{"supercronic", "cron"} {
-		file := filepath.Join(s.dir, name)
+		file := filepath.Join(s.dir, name+"-times")
 		cmd := peers[name](file)
 		if cmd == nil {
 			b.Logf("%s is not to be had here, and not measured", name)

@@ -252,7 +252,7 @@ func (b *box) live(ctx context.Context, plan *fleet.Plan) {
 // TestShellsOnVirtualTime runs real schedulers in a bubble, kills them in the
 // midst of writing, and lets the checker judge what came of it.
 func TestShellsOnVirtualTime(t *testing.T) {
-	const hosts, last = 6, 2 * time.Hour
+	const hosts, last = 4, 90 * time.Minute
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		var tasks []fleet.Task
@@ -304,7 +304,7 @@ func TestShellsOnVirtualTime(t *testing.T) {
 			}
 			verdict.Add(one)
 		}
-		minima := checker.Minima{Due: 15_000, Ran: 10_000, Missed: 300, Skipped: 1000, Retries: 200, Probes: 10_000, Windows: map[checker.Kind]int{checker.AgentDown: 20}}
+		minima := checker.Minima{Due: 7000, Ran: 5000, Missed: 100, Skipped: 500, Retries: 100, Probes: 5000, Windows: map[checker.Kind]int{checker.AgentDown: 6}}
 		if err := minima.Void(&verdict.Tally); err != nil || !verdict.Holds() {
 			t.Error(err, verdict)
 		}

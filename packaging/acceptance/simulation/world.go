@@ -90,7 +90,7 @@ func (w *world) outage() {
 	for _, h := range w.hosts {
 		h.open(checker.CollectorAway, "")
 	}
-	w.after(w.between(time.Minute, 2*time.Hour), func() {
+	w.at(min(w.now+w.between(time.Minute, 2*time.Hour), w.Last-w.Last/6), func() {
 		w.away = false
 		for _, h := range w.hosts {
 			h.close(checker.CollectorAway, "")
