@@ -41,14 +41,15 @@ func (s *starter) Begin(ctx context.Context, due scheduler.Due) error {
 		}
 		return err
 	}
-	return s.turns.Begin(ctx, s.ask(task, due.Record(s.host), kept{Cause: due.Cause, Payload: due.Payload, First: due.First}))
+	return s.turns.Begin(ctx, s.ask(task, due.Record(s.host), kept{Cause: due.Cause, Payload: due.Payload, First: due.First, Detail: due.Detail}))
 }
 
 // kept is what a run that waits for its turn brings along into the next agent.
 type kept struct {
 	Cause   string    `json:"cause,omitempty"`
 	Payload string    `json:"payload,omitempty"`
-	First   time.Time `json:"first,omitzero"` // when the first attempt began
+	First   time.Time `json:"first,omitzero"`   // when the first attempt began
+	Detail  string    `json:"detail,omitempty"` // what the run says of itself
 }
 
 // keptOf reads what an earlier agent left with a run that waits.
@@ -61,6 +62,7 @@ func keptOf(handle []byte) (k kept) {
 
 // ask is a run whose time has come.
 func (s *starter) ask(task *fleet.Task, run fleet.Run, with kept) turn.Ask {
+	run.Detail = with.Detail // while it waits its record says for what
 	ask := turn.Ask{Run: run, Task: task, Deadline: func() time.Duration { return deadline(task, s.host, run.Due) }}
 	if with != (kept{}) {
 		ask.Keep, _ = json.Marshal(with) // strings and an instant: cannot fail

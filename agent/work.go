@@ -65,7 +65,7 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 		start: fill.Start, cancel: w.runs.Cancel, stop: w.runs.Stop,
 	}
 	config := turn.Config{
-		Host: id, Grantor: places, Recorder: record, Ended: w.ended, Cancel: w.begin.halt,
+		Host: id, Grantor: places, Recorder: record, Ended: w.ended, Waits: w.waits, Cancel: w.begin.halt,
 		TCP: vitals.AcceptsTCP, HTTP: vitals.AnswersHTTP, Check: w.check(taken),
 		Slots: cfg.Slots, Rate: cfg.StartRate, Logger: log,
 	}
@@ -123,6 +123,11 @@ func (w *work) probed(task fleet.TaskID, run fleet.RunID, health fleet.HealthSta
 
 func (w *work) condemned(task fleet.TaskID, run fleet.RunID, reason fleet.Reason, detail string) {
 	w.plans.Condemn(scheduler.Condemned{Task: task, Run: run, Reason: reason, Detail: detail})
+}
+
+// waits lets dependents of a supervised task wait for its instance.
+func (w *work) waits(run *fleet.Run, why string) {
+	w.plans.Waits(scheduler.RunWaits{Task: run.Task, Run: run.ID, Detail: why})
 }
 
 func (w *work) waiting() (list []api.LiveWaiting, slots, taken int) {

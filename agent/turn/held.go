@@ -48,8 +48,12 @@ func (t *Turn) note(w *waiter, why string) {
 // say is what a person hears who asks now.
 func (t *Turn) say(w *waiter, why string) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	changed := w.why != why
 	w.why = why
+	t.mu.Unlock()
+	if changed {
+		t.config.Waits(&w.ask.Run, why)
+	}
 }
 
 // clip bounds what is said about a run.

@@ -139,6 +139,7 @@ func TestTheNextAgentWaitsOn(t *testing.T) {
 		defer next.Close()
 		again := next.ask("r1", leased(time.Hour))
 		again.Run = left
+		again.Run.Detail = "started again after exit 1"
 		next.Resume(again, r.handles["r1"])
 		synctest.Wait()
 		if waiting := next.Waiting(); len(waiting) != 1 || waiting[0].Why == "" {

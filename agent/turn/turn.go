@@ -36,6 +36,9 @@ type Config struct {
 	Grantor  Grantor
 	Recorder Recorder
 	Ended    func(*fleet.Run) // called with every outcome that is found here; must not block
+	// Waits is told what a run waits for whenever that changes, and nothing when it
+	// begins; nil: nobody is. It must not block.
+	Waits func(run *fleet.Run, why string)
 	// Cancel stops a run that was told to stop in the moment in which it began.
 	Cancel func(run fleet.RunID, because fleet.Reason, detail string)
 	// Check runs a command as a task's own would be run.
@@ -125,6 +128,9 @@ func New(config Config) *Turn {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
+	if config.Waits == nil {
+		config.Waits = func(*fleet.Run, string) {}
+	}
 	t := &Turn{
 		config: config, log: config.Logger, elapsed: sinceBoot,
 		line: newLine(config.Slots, config.Rate), waits: map[fleet.RunID]*waiter{},
@@ -178,8 +184,7 @@ func (t *Turn) Resume(ask Ask, handle []byte) {
 		came = ask.Run.Due
 	}
 	w := t.waiter(ask, came)
-	w.why = ask.Run.Detail
-	w.ask.Run.Detail = ""
+	t.say(w, t.first(w))
 	if err := t.admit(w); err != nil {
 		t.log.Info("run waits on, the agent is ending", "run", ask.Run.ID, "task", ask.Run.Task)
 	}
@@ -359,6 +364,7 @@ func (t *Turn) lineUp(w *waiter, end time.Time) {
 	run := &w.ask.Run
 	t.line.enter(&place{run: run.ID, task: run.Task, due: run.Due, end: end, slot: !w.ask.Task.Supervised()})
 	w.why = "waits for its turn: " + t.bounds()
+	t.config.Waits(run, w.why)
 	t.advance()
 }
 
@@ -418,6 +424,7 @@ func (t *Turn) start(w *waiter, leave Leave) bool {
 		t.Ended(w.ask.Run.ID)
 		return false
 	}
+	t.say(w, "")
 	err := w.ask.Start(w.ctx, leave)
 	t.mu.Lock()
 	delete(t.waits, w.ask.Run.ID)
