@@ -131,6 +131,33 @@ func testSettings(t *testing.T, b *bench) {
 	}
 }
 
+// TestLimitsOfAnotherUser: where root has lost the right to limit processes of
+// others, as in most containers, what lowers a limit is given all the same.
+func TestLimitsOfAnotherUser(t *testing.T) {
+	needRoot(t)
+	for name, change := range map[string]func(*Config){"guarded": func(*Config) {}, "unguarded": alone} {
+		t.Run(name, func(t *testing.T) {
+			accounts := t.TempDir()
+			write(t, filepath.Join(accounts, "passwd"), "backup:x:4711:4712::/:/usr/sbin/nologin\n", 0o644)
+			write(t, filepath.Join(accounts, "group"), "backup:x:4712:\n", 0o644)
+			b := newBench(t, change, func(c *Config) { c.Accounts = accounts })
+			become := func(s *Spec) {
+				s.Execute.User, s.Execute.Dir = "backup", "/"
+				s.Limits.Rlimits = map[string]uint64{"core": 0, "cpu": 77, "nofile": 123}
+			}
+			if got := said(t, b, become, "id -u; ulimit -c; ulimit -t; ulimit -Sn; ulimit -Hn"); got != "4711 0 77 123 123" {
+				t.Errorf("%q", got)
+			}
+			spec := b.spec(sh("exit 3"))
+			become(&spec)
+			spec.Limits.Rlimits["nofile"] = 1 << 62
+			if got := b.run(spec); got.Reason != fleet.MissedLimits || !strings.Contains(got.Detail, "limits.rlimits.nofile 4611686018427387904") {
+				t.Errorf("%s: %s", got.Reason, got.Detail)
+			}
+		})
+	}
+}
+
 // TestLimitsLeaveTheNumberOfFilesAsItWas: the step is a Go program, which
 // raises that for itself.
 func TestLimitsLeaveTheNumberOfFilesAsItWas(t *testing.T) {

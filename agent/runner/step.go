@@ -76,9 +76,12 @@ func Step(words []string) error {
 		return errors.New("step: this is a part of the agent, and nothing that a person calls")
 	}
 	_, _ = unix.Write(reportFD, []byte{1})
-	if opened() {
-		errno := execute(words[0] == keepFiles, words[1], words[2:])
-		_, _ = unix.Write(reportFD, binary.LittleEndian.AppendUint32(nil, uint32(errno))) // unheard: there is nobody to tell
+	if own, open := opened(); open {
+		refused, errno := takeLimits(own)
+		if refused == 0 {
+			errno = execute(words[0] == keepFiles, words[1], words[2:])
+		}
+		_, _ = unix.Write(reportFD, binary.LittleEndian.AppendUint32([]byte{refused}, uint32(errno))) // unheard: there is nobody to tell
 	}
 	os.Exit(notExecuted)
 	return nil
@@ -87,14 +90,33 @@ func Step(words []string) error {
 // notExecuted is the exit code of a step that did not become the command.
 const notExecuted = 127
 
-// opened waits until the parent opens the gate, or gives up.
-func opened() bool {
-	for one := make([]byte, 1); ; {
-		n, err := unix.Read(gateFD, one)
+// ownLimit is how long a limit is in what opens the gate: which one, and its value.
+const ownLimit = 1 + 8
+
+// opened waits until the parent opens the gate, or gives up. It returns the
+// limits that are left to the step.
+func opened() (own []byte, open bool) {
+	message := make([]byte, 1+len(resources)*ownLimit)
+	for {
+		n, err := unix.Read(gateFD, message) // written at once, and short enough to come at once
 		if err != unix.EINTR {
-			return err == nil && n == 1
+			return message[1:max(1, n)], err == nil && n > 0
 		}
 	}
+}
+
+// takeLimits sets what the parent had no right to set on a process of another
+// user. It returns which one the kernel refused, counted from one, and why.
+func takeLimits(own []byte) (refused byte, errno syscall.Errno) {
+	for i := 0; len(own) >= ownLimit; i, own = i+1, own[ownLimit:] {
+		value := binary.LittleEndian.Uint64(own[1:])
+		if err := unix.Prlimit(0, int(own[0]), &unix.Rlimit{Cur: value, Max: value}, nil); err != nil {
+			errno = syscall.EIO
+			errors.As(err, &errno)
+			return byte(i + 1), errno
+		}
+	}
+	return 0, 0
 }
 
 // execute takes the command's program on. The Go runtime raises the number of
@@ -145,17 +167,34 @@ func (g *gate) pass(pid int, limits []rlimit) error {
 	if n, err := g.report.Read(make([]byte, 1)); n == 0 {
 		return fmt.Errorf("what sets limits does not begin: %w", err)
 	}
+	var own []rlimit
+	message := []byte{1}
 	for _, limit := range limits {
-		if err := unix.Prlimit(pid, resources[limit.Name], &unix.Rlimit{Cur: limit.Value, Max: limit.Value}, nil); err != nil {
-			return settingError{fmt.Sprintf("limits.rlimits.%s %d", limit.Name, limit.Value), err}
+		resource := resources[limit.Name]
+		err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit.Value, Max: limit.Value}, nil)
+		if errors.Is(err, unix.EPERM) {
+			// In many a container root lacks the capability for that. What
+			// lowers a limit the step may do itself.
+			own = append(own, limit)
+			message = binary.LittleEndian.AppendUint64(append(message, byte(resource)), limit.Value)
+		} else if err != nil {
+			return refusedLimit(limit, err)
 		}
 	}
-	if _, err := g.open.Write([]byte{1}); err != nil {
+	if _, err := g.open.Write(message); err != nil {
 		return err
 	}
-	report := make([]byte, 4)
+	report := make([]byte, 1+4)
 	if n, _ := g.report.Read(report); n == len(report) {
-		return syscall.Errno(binary.LittleEndian.Uint32(report))
+		errno := syscall.Errno(binary.LittleEndian.Uint32(report[1:]))
+		if which := int(report[0]); 0 < which && which <= len(own) {
+			return refusedLimit(own[which-1], errno)
+		}
+		return errno
 	}
 	return nil // closed by the execution
+}
+
+func refusedLimit(limit rlimit, err error) error {
+	return settingError{fmt.Sprintf("limits.rlimits.%s %d", limit.Name, limit.Value), err}
 }
