@@ -122,7 +122,7 @@ func (f *collectorFake) live(r *http.Request) (any, error) {
 		At: noon, Slots: 64, Taken: 1, Total: 2,
 		Runs: []api.LiveRun{
 			{Run: "r", Task: "web/api", PID: 4711, Started: noon.Add(-3 * time.Hour), Processes: 3, Sample: &api.Sample{At: noon, CPU: 1.254, Memory: 300 << 20, Files: 41}, Health: fleet.Unhealthy, HealthDetail: "http 503", Beat: &beat},
-			{Run: "s", Task: "data/nightly-backup", PID: 4712, Started: noon.Add(-time.Minute), Processes: 1, Attempt: 2, Progress: &progress, Message: "dumping \x1b[2Jorders"},
+			{Run: "s", Task: "data/nightly-backup", PID: 4712, Started: noon.Add(-time.Minute), Attempt: 2, Progress: &progress, Message: "dumping \x1b[2Jorders"},
 		},
 		Waiting: []api.LiveWaiting{{Run: "w", Task: "default/heartbeat", Due: noon.Add(-2 * time.Second), Why: "for tcp db-1:5432"}},
 	}, nil

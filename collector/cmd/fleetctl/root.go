@@ -21,9 +21,10 @@ address, output, timeout, token and tasks_dir, then the defaults. What tasks_dir
 names is read by apply, diff and validate where no -f is given.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 not found, 4 refused,
-5 conflict, 6 unavailable. run --wait ends with the task's own exit code; diff
-ends with 1 when something differs; start, stop, restart and reset end with 1
-when a host is not as it was asked.`
+5 conflict, 6 unavailable. run --wait ends with the task's own exit code, 124
+where what the task waits for was not there in time; diff ends with 1 when
+something differs; start, stop, restart and reset end with 1 when a host is not
+as it was asked.`
 
 // globalFlags are the flags of every command that are no settings.
 type globalFlags struct{ config, color string }

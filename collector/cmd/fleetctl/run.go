@@ -36,7 +36,7 @@ func newRunCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run TASK", GroupID: groupRuns, Args: arguments(1, 1),
 		Short:             "Run a task now",
-		Long:              "Run a task now, on all its hosts or on those named. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 1 where it did not run. A run that is attempted again is\nfollowed to its last attempt.",
+		Long:              "Run a task now, on all its hosts or on those named. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 124 where what it waits for (wait_for) was not there in time,\n1 where it did not run for another reason. A run that is attempted again is\nfollowed to its last attempt.",
 		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait",
 		ValidArgsFunction: p.taskArgument,
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
@@ -140,12 +140,18 @@ var signals = map[string]int{
 	"SIGKILL": 9, "SIGSEGV": 11, "SIGPIPE": 13, "SIGTERM": 15,
 }
 
+// notThere is the exit code for a run whose preconditions did not come in time,
+// as timeout(1) has it.
+const notThere = 124
+
 // exitCode returns the highest exit code of the runs.
 func exitCode(runs []api.RunView) int {
 	highest := 0
 	for i := range runs {
 		code := 0
 		switch run := &runs[i]; {
+		case run.Reason == fleet.MissedPrecondition:
+			code = notThere
 		case run.State != fleet.RunRan:
 			code = 1
 		case run.Signal != "":

@@ -230,11 +230,14 @@ func drawGoing(p *program, live *api.Live) error {
 	)
 	for i := range live.Runs {
 		run := &live.Runs[i]
-		cpu, memory, files := "-", "-", "-"
+		processes, cpu, memory, files := "-", "-", "-", "-"
+		if run.Processes > 0 { // zero: nobody has looked yet
+			processes = strconv.Itoa(run.Processes)
+		}
 		if s := run.Sample; s != nil {
 			cpu, memory, files = strconv.FormatFloat(s.CPU, 'f', 2, 64), size(int64(s.Memory)), strconv.Itoa(s.Files)
 		}
-		t.row(string(run.Task), p.exact(run.Started), strconv.Itoa(run.PID), strconv.Itoa(run.Processes), cpu, memory, files, says(p, run), string(run.Run))
+		t.row(string(run.Task), p.exact(run.Started), strconv.Itoa(run.PID), processes, cpu, memory, files, says(p, run), string(run.Run))
 	}
 	return t.write(p.stdout)
 }

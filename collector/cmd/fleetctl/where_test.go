@@ -159,6 +159,7 @@ func TestExitCodeOfRuns(t *testing.T) {
 		{[]fleet.Run{exit(0), exit(7), exit(3)}, 7},
 		{[]fleet.Run{{State: fleet.RunRan, Signal: "SIGKILL"}}, 137},
 		{[]fleet.Run{{State: fleet.RunMissed}}, 1},
+		{[]fleet.Run{{State: fleet.RunMissed, Reason: fleet.MissedPrecondition}}, 124},
 		{[]fleet.Run{{State: fleet.RunSkipped}, exit(0)}, 1},
 		{[]fleet.Run{timedOut}, 1},
 	}
