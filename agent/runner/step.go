@@ -122,7 +122,7 @@ func takeLimits(own []byte) (refused byte, errno syscall.Errno) {
 // execute takes the command's program on. The Go runtime raises the number of
 // open files for itself, and its way to execute lowers it to what it was.
 func execute(keep bool, program string, argv []string) syscall.Errno {
-	err := error(syscall.EINVAL)
+	var err error
 	if keep {
 		err = executeAsItIs(program, argv, os.Environ())
 	} else {
