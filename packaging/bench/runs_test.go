@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -314,12 +315,13 @@ func BenchmarkPeers(b *testing.B) {
 			b.Logf("%s is not to be had here, and not measured", name)
 			continue
 		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		if err := cmd.Start(); err != nil {
 			b.Fatal(err)
 		}
 		due := time.Now().Truncate(time.Minute).Add(time.Minute)
 		late := s.lateness(file, due)
-		_ = cmd.Process.Kill() // and with it what it would start in the next minute
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // and with it what it would start in the next minute
 		_ = cmd.Wait()
 		b.ReportMetric(float64(late.Microseconds())/1000, name+"_p99_ms")
 		loop := time.Now().Add(3 * time.Second).Truncate(time.Second)
