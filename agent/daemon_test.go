@@ -30,7 +30,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
 	cfg.Collectors = []string{"http://" + c.address}
 	stop := startAgent(t, cfg)
-	await(t, "a registration", c.hosts)
+	host := await(t, "a registration", c.hosts).ID
 	path, starts := probe(t)
 	task := func(name, shell string, on fleet.Trigger, generation uint64) fleet.Assignment {
 		return fleet.Assignment{
@@ -40,13 +40,13 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	}
 	daemon := task("serve", "echo $$ 1<> "+path+"; exec sleep 1000", fleet.Trigger{Daemon: true}, 1)
 	order := func(kind fleet.OrderKind) fleet.Order {
-		return fleet.Order{ID: fleet.OrderID(uuid.NewString()), Kind: kind, Host: c.host.ID, Task: "default/serve", Due: time.Now().UTC(), Expires: time.Now().Add(time.Hour).UTC()}
+		return fleet.Order{ID: fleet.OrderID(uuid.NewString()), Kind: kind, Host: host, Task: "default/serve", Due: time.Now().UTC(), Expires: time.Now().Add(time.Hour).UTC()}
 	}
 	index := uint64(0)
 	publish := func(generation uint64, orders ...fleet.Order) {
 		index++
 		other := task("other", "true", fleet.Trigger{Manual: true}, generation)
-		c.publish(fleet.Plan{Host: c.host.ID, Index: index, Assignments: []fleet.Assignment{daemon, other}, Orders: orders})
+		c.publish(fleet.Plan{Host: host, Index: index, Assignments: []fleet.Assignment{daemon, other}, Orders: orders})
 	}
 	phase := func(want fleet.Phase, done ...fleet.OrderID) func(api.Stands) bool {
 		return func(s api.Stands) bool {
@@ -82,7 +82,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	c.told("its start", phase(fleet.PhaseRunning, start.ID))
 	await(t, "its second start", starts)
 	index++
-	c.publish(fleet.Plan{Host: c.host.ID, Index: index})
+	c.publish(fleet.Plan{Host: host, Index: index})
 	c.told("its end", func(s api.Stands) bool { return len(s.Standings) == 0 })
 	stop()
 	if len(starts) != 0 {

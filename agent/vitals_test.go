@@ -21,6 +21,7 @@ import (
 type ward struct {
 	*collector
 	cfg  Config
+	id   fleet.HostID
 	stop func() // ends the agent; what runs goes on
 }
 
@@ -32,16 +33,16 @@ func given(t *testing.T, task fleet.Task) *ward {
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
 	cfg.Collectors = []string{"http://" + c.address}
-	w := &ward{c, cfg, startAgent(t, cfg)}
-	await(t, "a registration", c.hosts)
+	w := &ward{collector: c, cfg: cfg, stop: startAgent(t, cfg)}
+	w.id = await(t, "a registration", c.hosts).ID
 	task.Where = fleet.Where{Labels: "*"}
-	plan := fleet.Plan{Host: c.host.ID, Index: 1, Assignments: []fleet.Assignment{{
+	plan := fleet.Plan{Host: w.id, Index: 1, Assignments: []fleet.Assignment{{
 		Task: task, State: fleet.TaskEnabled, Generation: 1, Since: time.Now().Add(-time.Second).UTC(),
 	}}}
 	if task.On.Manual {
 		now := time.Now().UTC()
 		plan.Orders = []fleet.Order{{
-			ID: fleet.OrderID(uuid.NewString()), Kind: fleet.OrderRun, Host: c.host.ID, Task: task.ID(),
+			ID: fleet.OrderID(uuid.NewString()), Kind: fleet.OrderRun, Host: w.id, Task: task.ID(),
 			Run: fleet.RunID(uuid.Must(uuid.NewV7()).String()), Due: now, Expires: now.Add(time.Hour),
 		}}
 	}
@@ -52,7 +53,7 @@ func given(t *testing.T, task fleet.Task) *ward {
 // end stops what runs, and then the agent.
 func (w *ward) end() {
 	w.t.Helper()
-	w.publish(fleet.Plan{Host: w.host.ID, Index: 2})
+	w.publish(fleet.Plan{Host: w.id, Index: 2})
 	w.look("nothing goes on", func(runs []api.LiveRun) bool { return len(runs) == 0 })
 	w.stop()
 }

@@ -63,6 +63,10 @@ func TestAFileIsOrderedOnceItIsStill(t *testing.T) {
 		for size := range int64(5) { // it grows for four seconds
 			d.files["/in/a.csv"] = stamp{2, size, size}
 			events <- fsnotify.Event{}
+			for range 3 { // plans come meanwhile
+				w.Set(csv)
+				synctest.Wait()
+			}
 			time.Sleep(900 * time.Millisecond)
 			synctest.Wait()
 			if got := payloads(w); got != nil {
@@ -105,7 +109,7 @@ func TestWhatIsOrderedHasAnIdentity(t *testing.T) {
 	for n := range int64(3) {
 		d.files["/in/a.csv"] = stamp{2, n, n}
 		w.lookAll(now)
-		w.lookAll(now)
+		w.lookAll(now.Add(quiet))
 	}
 	orders := w.Orders(none)
 	if len(orders) != 3 || !orders[0].Due.Before(orders[1].Due) || !orders[1].Due.Before(orders[2].Due) {

@@ -29,7 +29,13 @@ type watched struct {
 	Seen    map[string]stamp `json:"seen"`
 	Last    time.Time        `json:"last"` // due instant of the last order
 
-	moving map[string]stamp // changed when last looked at, not yet still
+	moving map[string]settling // changed when last looked at, not yet still
+}
+
+// settling is a file that changed: what it is since when.
+type settling struct {
+	is    stamp
+	since time.Time
 }
 
 // set replaces what is watched. What is new begins with the files that are
@@ -58,19 +64,23 @@ func (s *state) set(watches []Watch, look func(string) (map[string]stamp, error)
 	return changed, failed
 }
 
-// news is what a look at a task's files found: paths that changed and are
-// still, and whether some are still moving or gone.
-func (w *watched) news(now map[string]stamp) (still []string, moving, gone bool) {
-	next := map[string]stamp{}
+// news is what a look at a task's files found: paths that changed and have been
+// still for long enough, and whether some are still moving or gone.
+func (w *watched) news(now map[string]stamp, at time.Time) (still []string, moving, gone bool) {
+	next := map[string]settling{}
 	for path, is := range now {
 		if is == w.Seen[path] {
 			continue
 		}
-		if w.moving[path] == is {
+		was := w.moving[path]
+		switch {
+		case was.is != is:
+			next[path] = settling{is, at}
+		case at.Sub(was.since) < quiet: // somebody had another reason to look
+			next[path] = was
+		default:
 			still = append(still, path)
-			continue
 		}
-		next[path] = is
 	}
 	for path := range w.Seen {
 		if _, there := now[path]; !there {

@@ -152,7 +152,7 @@ func (w *Watcher) lookAll(now time.Time) (settling bool) {
 			w.log.Warn("files not looked at", "task", task, "error", err)
 			continue
 		}
-		still, moving, gone := watched.news(files)
+		still, moving, gone := watched.news(files, now)
 		settling = settling || moving
 		dirty = dirty || gone
 		if len(still) > 0 {
