@@ -119,6 +119,7 @@ type Server struct {
 	desk     *desk
 	packer   *packer
 	agenda   *agenda
+	closures closures
 	findings *findings.Engine
 	book     *account.Book
 	sum      accountSum

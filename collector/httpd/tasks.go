@@ -46,20 +46,20 @@ func (s *Server) taskView(record fleet.TaskRecord) (api.TaskView, error) {
 	if found {
 		view.Last = &last
 	}
-	if next, due := earliest(&record.Task, hosts, time.Now()); due && record.State == fleet.TaskEnabled {
+	if next, due := s.earliest(&record.Task, hosts, time.Now()); due && record.State == fleet.TaskEnabled {
 		view.Next = &next
 	}
 	return view, err
 }
 
 // earliest returns the first instant after now on any of the hosts.
-func earliest(task *fleet.Task, hosts []*ledger.Host, now time.Time) (first time.Time, due bool) {
+func (s *Server) earliest(task *fleet.Task, hosts []*ledger.Host, now time.Time) (first time.Time, due bool) {
 	clocks, err := task.Clocks()
 	if err != nil {
 		return first, false
 	}
 	for _, host := range hosts {
-		at, ok := clocks(host.ID).Next(now)
+		at, ok := s.open(task, clocks(host.ID).Next)(now)
 		if ok && (!due || at.Before(first)) {
 			first, due = at, true
 		}
@@ -133,8 +133,8 @@ func (s *Server) resolved(task *fleet.Task) ([]api.Resolved, error) {
 	hosts := []api.Resolved{}
 	for _, host := range s.Ledger.Matching(&task.Where) {
 		one := api.Resolved{Host: host.ID, Name: host.Name, Presence: s.presence(host.ID), Next: []time.Time{}}
-		clock := clocks(host.ID)
-		for at, due := clock.Next(now); due && len(one.Next) < instantsShown; at, due = clock.Next(at) {
+		next := s.open(task, clocks(host.ID).Next)
+		for at, due := next(now); due && len(one.Next) < instantsShown; at, due = next(at) {
 			one.Next = append(one.Next, at)
 		}
 		applied, err := s.Ledger.AppliedBy(host.ID)

@@ -201,7 +201,7 @@ func (s *Server) taskStems(q api.UpcomingQuery, asked *choice, tasks map[*ledger
 		})
 		spread := time.Duration(task.Task.On.Spread)
 		if spread == 0 {
-			add(&stem{next: clock.early.Next, size: func() int { return len(hosts()) }, bears: func(at time.Time, yield func(due)) {
+			add(&stem{next: s.open(&task.Task, clock.early.Next), size: func() int { return len(hosts()) }, bears: func(at time.Time, yield func(due)) {
 				for _, host := range hosts() {
 					yield(due{at: at, host: host.ID, task: id})
 				}
@@ -216,19 +216,19 @@ func (s *Server) taskStems(q api.UpcomingQuery, asked *choice, tasks map[*ledger
 			}
 			return at, ok
 		}
-		add(&stem{next: earliest, forks: func(add func(*stem)) { forkTask(id, clock, hosts(), add) }})
+		add(&stem{next: earliest, forks: func(add func(*stem)) { s.forkTask(&task.Task, clock, hosts(), add) }})
 	}
 }
 
 // forkTask adds a stem for each share of the spread that a task has on hosts.
-func forkTask(id fleet.TaskID, clock *taskClock, on []*ledger.Host, add func(*stem)) {
-	shares := map[time.Duration][]fleet.HostID{}
+func (s *Server) forkTask(task *fleet.Task, clock *taskClock, on []*ledger.Host, add func(*stem)) {
+	id, shares := task.ID(), map[time.Duration][]fleet.HostID{}
 	for _, host := range on {
 		share := clock.on(host.ID).Spread()
 		shares[share] = append(shares[share], host.ID)
 	}
 	for _, hosts := range shares {
-		add(&stem{next: clock.on(hosts[0]).Next, size: func() int { return len(hosts) }, bears: func(at time.Time, yield func(due)) {
+		add(&stem{next: s.open(task, clock.on(hosts[0]).Next), size: func() int { return len(hosts) }, bears: func(at time.Time, yield func(due)) {
 			for _, host := range hosts {
 				yield(due{at: at, host: host, task: id})
 			}
