@@ -83,6 +83,7 @@ func newStatus() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "say whether the agent runs, and what it has on disk",
+		Long:  "Says whether the agent runs, and what it has on disk. It ends with 3 where none runs.",
 		Args:  cobra.NoArgs,
 	}
 	output := outputFlag(command)
@@ -106,9 +107,14 @@ func status(command *cobra.Command, load func() (agent.Config, error), output st
 		return err
 	}
 	if output == "json" {
-		return writeJSON(command.OutOrStdout(), status)
+		err = writeJSON(command.OutOrStdout(), status)
+	} else {
+		err = status.Write(command.OutOrStdout())
 	}
-	return status.Write(command.OutOrStdout())
+	if err == nil && status.PID == 0 {
+		return fleet.Errorf(fleet.NotFound, "no agent runs with state_dir %s", status.StateDir).WithHint("start it with fleetcron-agent run")
+	}
+	return err
 }
 
 // addSignal lets the program be spoken to as other servers are: by -s and a word.

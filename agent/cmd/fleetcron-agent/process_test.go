@@ -194,6 +194,7 @@ func TestTheLifeOfADaemon(t *testing.T) {
 	if lives(pid) {
 		t.Error("it still runs")
 	}
+	h.want(3, "not running", "-s", "status")
 	if _, err := os.Stat(filepath.Join(h.dir, "agent.pid")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the pid file is left: %v", err)
 	}
