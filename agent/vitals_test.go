@@ -6,8 +6,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +24,7 @@ type ward struct {
 	*collector
 	cfg  Config
 	id   fleet.HostID
+	keep bool   // the task is kept up
 	stop func() // ends the agent; what runs goes on
 }
 
@@ -33,7 +36,8 @@ func given(t *testing.T, task fleet.Task) *ward {
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
 	cfg.Collectors = []string{"http://" + c.address}
-	w := &ward{collector: c, cfg: cfg, stop: startAgent(t, cfg)}
+	t.Cleanup(func() { killLeft(cfg.StateDir) })
+	w := &ward{collector: c, cfg: cfg, keep: task.Supervised(), stop: startAgent(t, cfg)}
 	w.id = await(t, "a registration", c.hosts).ID
 	task.Where = fleet.Where{Labels: "*"}
 	plan := fleet.Plan{Host: w.id, Index: 1, Assignments: []fleet.Assignment{{
@@ -50,9 +54,23 @@ func given(t *testing.T, task fleet.Task) *ward {
 	return w
 }
 
+// killLeft kills the commands of an agent that a test which failed left behind.
+func killLeft(stateDir string) {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range files {
+		environment, _ := os.ReadFile(file)
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && strings.Contains(string(environment), "\x00FLEETCRON_STATE_DIR="+stateDir+"/") {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone
+		}
+	}
+}
+
 // end stops what runs, and then the agent.
 func (w *ward) end() {
 	w.t.Helper()
+	if w.keep { // the next instance may be too young to be seen yet
+		w.look("it is kept up", func(runs []api.LiveRun) bool { return len(runs) > 0 })
+	}
 	w.publish(fleet.Plan{Host: w.id, Index: 2})
 	w.look("nothing goes on", func(runs []api.LiveRun) bool { return len(runs) == 0 })
 	w.stop()
