@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -92,24 +93,50 @@ func punchHole(fd int, offset, length int64) error {
 	return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, length)
 }
 
-// findHole reads off a file what was cut out of it.
+// findHole reads off a file what was cut out of it. What the quota cuts out lies
+// around the middle: head and tail are kept, and the tail is cut again before it
+// is longer than all before it. A command can make holes of its own elsewhere, and a file as
+// long as it likes of nothing; what is at the middle or up to the end of that
+// counts as cut out as well, so that nobody reads it.
 func findHole(file *os.File) (span, error) {
 	fd := int(file.Fd())
-	from, err := unix.Seek(fd, 0, unix.SEEK_HOLE)
-	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) { // empty; no such question here
+	info, err := file.Stat()
+	if err != nil {
+		return span{}, err
+	}
+	size := info.Size()
+	first, err := unix.Seek(fd, 0, unix.SEEK_HOLE)
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) || err == nil && first >= size { // empty; no such question here; none
 		return span{}, nil
 	}
 	if err != nil {
 		return span{}, err
 	}
-	to, err := unix.Seek(fd, from, unix.SEEK_DATA)
-	if errors.Is(err, unix.ENXIO) { // the end of the file counts as a hole
-		return span{}, nil
+	middle := size / 2
+	to, err := nextData(fd, middle, size)
+	if err == nil && to == middle { // it has grown much since the last cut, or never was cut
+		middle = first
+		to, err = nextData(fd, first, size)
 	}
 	if err != nil {
 		return span{}, err
 	}
-	return span{from, to}, nil
+	// Where the data after a place begins tells whether that lies in the hole.
+	from := sort.Search(int((middle-first)/block), func(n int) bool {
+		next, failed := nextData(fd, first+int64(n)*block, size)
+		err = errors.Join(err, failed)
+		return next >= to
+	})
+	return span{first + int64(from)*block, to}, err
+}
+
+// nextData returns where data begins from a place on; size: nowhere.
+func nextData(fd int, from, size int64) (int64, error) {
+	at, err := unix.Seek(fd, from, unix.SEEK_DATA)
+	if errors.Is(err, unix.ENXIO) {
+		return size, nil
+	}
+	return at, err
 }
 
 // size returns how many bytes the command has written.

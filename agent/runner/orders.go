@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -59,7 +61,7 @@ func refusalOf(run fleet.RunID, err error) *refusal {
 // along until they are asked for.
 type arrivals struct {
 	conn  *net.UnixConn
-	files []*os.File
+	files [][]*os.File // of the orders that have begun to arrive, each for itself
 	oob   []byte
 }
 
@@ -68,17 +70,13 @@ func newArrivals(conn *net.UnixConn) *arrivals {
 }
 
 // Read is one read. Files that come along are closed on exec from the start.
+// It may end one order and begin the next, but the kernel gives the files of
+// one order to each read at most.
 func (a *arrivals) Read(into []byte) (int, error) {
-	n, oobn, _, _, err := a.conn.ReadMsgUnix(into, a.oob)
-	if oobn > 0 {
-		messages, parsed := syscall.ParseSocketControlMessage(a.oob[:oobn])
-		for i := range messages {
-			fds, bad := syscall.ParseUnixRights(&messages[i])
-			for _, fd := range fds {
-				a.files = append(a.files, os.NewFile(uintptr(fd), "stream"))
-			}
-			parsed = errors.Join(parsed, bad)
-		}
+	n, oobn, flags, _, err := a.conn.ReadMsgUnix(into, a.oob)
+	if oobn > 0 || flags&unix.MSG_CTRUNC != 0 {
+		files, parsed := filesOf(a.oob[:oobn])
+		a.files = append(a.files, files)
 		err = errors.Join(err, parsed)
 	}
 	if n <= 0 && err == nil {
@@ -87,11 +85,26 @@ func (a *arrivals) Read(into []byte) (int, error) {
 	return max(0, n), err
 }
 
+func filesOf(oob []byte) (files []*os.File, err error) {
+	messages, err := syscall.ParseSocketControlMessage(oob)
+	for i := range messages {
+		fds, bad := syscall.ParseUnixRights(&messages[i])
+		for _, fd := range fds {
+			files = append(files, os.NewFile(uintptr(fd), "stream"))
+		}
+		err = errors.Join(err, bad)
+	}
+	return files, err
+}
+
 // own returns the files that belong to the order just read. All of them came
 // with it, or those for which there was no descriptor are missing.
 func (a *arrivals) own() ([]*os.File, error) {
-	files := a.files
-	a.files = nil
+	if len(a.files) == 0 {
+		return nil, syscall.EMFILE
+	}
+	files := a.files[0]
+	a.files = a.files[1:]
 	if len(files) != ownFiles {
 		closeAll(files...)
 		return nil, syscall.EMFILE

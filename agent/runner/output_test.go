@@ -172,7 +172,7 @@ func TestEmptyStreamsServeLaterRuns(t *testing.T) {
 	if _, _, err := b.Output(t.Context(), silent.ID, View{Stream: Both}); fleet.KindOf(err) != fleet.NotFound || !strings.Contains(err.Error(), "wrote nothing") {
 		t.Errorf("output of a silent run: %v", err)
 	}
-	spare := func() int { return len(b.spares.free) }
+	spare := func() int { return b.spares.kept }
 	if n := spare(); n != 3 {
 		t.Fatalf("%d spare files, want those of two streams and of the notes", n)
 	}

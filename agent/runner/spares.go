@@ -31,15 +31,15 @@ type spares struct {
 	opening sync.RWMutex
 
 	mu    sync.Mutex
-	free  []spare
+	free  map[owner][]spare
+	kept  int // in free
 	count int // names given so far
 }
 
 // spare is an empty file that nobody else has open.
 type spare struct {
-	file  *os.File
-	path  string
-	owner owner
+	file *os.File
+	path string
 }
 
 // newSpares makes an empty store. What an earlier agent kept is removed.
@@ -50,15 +50,15 @@ func newSpares(dir string) (*spares, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	return &spares{dir: dir, agent: owner{os.Geteuid(), os.Getegid()}, rename: renameNoReplace}, nil
+	return &spares{dir: dir, agent: owner{os.Geteuid(), os.Getegid()}, rename: renameNoReplace, free: map[owner][]spare{}}, nil
 }
 
 // file returns a file of that name and owner that did not exist before, new or
 // not. A spare that cannot be used, as where the file system does not know
 // RENAME_NOREPLACE, is no reason not to make one.
 func (s *spares) file(path string, owner owner) (*os.File, error) {
-	if kept, found := s.take(); found {
-		if s.adapt(kept, path, owner) == nil {
+	if kept, found := s.take(owner); found {
+		if s.rename(kept.path, path) == nil {
 			return kept.file, nil
 		}
 		os.Remove(kept.path)
@@ -79,27 +79,22 @@ func (s *spares) file(path string, owner owner) (*os.File, error) {
 	return file, nil
 }
 
-func (s *spares) adapt(kept spare, path string, owner owner) error {
-	if kept.owner != owner {
-		if err := kept.file.Chown(owner.uid, owner.gid); err != nil {
-			return err
-		}
-	}
-	return s.rename(kept.path, path)
-}
-
 func renameNoReplace(from, to string) error {
 	return unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 }
 
-func (s *spares) take() (spare, bool) {
+// take takes out a spare of the same owner. Another's is not given away: he may
+// have left a second name of it, or somebody who watches it.
+func (s *spares) take(owner owner) (spare, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.free) == 0 {
+	free := s.free[owner]
+	if len(free) == 0 {
 		return spare{}, false
 	}
-	last := s.free[len(s.free)-1]
-	s.free = s.free[:len(s.free)-1]
+	last := free[len(free)-1]
+	s.free[owner] = free[:len(free)-1]
+	s.kept--
 	return last, true
 }
 
@@ -114,7 +109,7 @@ func (s *spares) give(file *os.File, path string, owner owner) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.free) >= maxSpares {
+	if s.kept >= maxSpares && !s.drop(owner) {
 		file.Close()
 		return os.Remove(path) == nil
 	}
@@ -123,27 +118,50 @@ func (s *spares) give(file *os.File, path string, owner owner) bool {
 	if err := os.Rename(path, kept); err != nil {
 		return false
 	}
-	s.free = append(s.free, spare{file, kept, owner})
+	s.free[owner] = append(s.free[owner], spare{file, kept})
+	s.kept++
 	return true
 }
 
-// untouched reports whether a file is empty and open nowhere else; then it stays
-// empty, because its name is ours.
+// drop removes a spare of the owner who has most, unless that is the one who
+// gives. It needs mu.
+func (s *spares) drop(giver owner) bool {
+	most := giver
+	for owner, free := range s.free {
+		if len(free) > len(s.free[most]) {
+			most = owner
+		}
+	}
+	if most == giver {
+		return false
+	}
+	old := s.free[most][0]
+	s.free[most] = s.free[most][1:]
+	s.kept--
+	old.file.Close()
+	return os.Remove(old.path) == nil
+}
+
+// untouched reports whether a file is empty, as it was made, and open nowhere
+// else; then it stays so, because its only name is ours.
 func untouched(file *os.File) bool {
 	if !unshared(file) {
 		return false
 	}
-	info, err := file.Stat()
-	return err == nil && info.Size() == 0
+	var now unix.Stat_t
+	err := unix.Fstat(int(file.Fd()), &now)
+	return err == nil && now.Size == 0 && now.Nlink == 1 && now.Mode&0o7777 == 0o600
 }
 
 // close lets go of the files and removes them.
 func (s *spares) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, kept := range s.free {
-		kept.file.Close()
+	for _, free := range s.free {
+		for _, kept := range free {
+			kept.file.Close()
+		}
 	}
-	s.free = nil
+	s.free, s.kept = map[owner][]spare{}, 0
 	return os.RemoveAll(s.dir)
 }

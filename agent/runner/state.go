@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -174,17 +175,38 @@ func replace(path string, m memo, durable bool) error {
 	return err
 }
 
-// forget removes all that was kept of a task.
+// goneName is how the name of a directory of state begins that is being
+// removed. No task has one that begins with a dot, and no memo with so many.
+const goneName = "..."
+
+// stateRemoved is how long the state of one task may take to remove.
+const stateRemoved = 10 * time.Minute
+
+// forget removes all that was kept of a task. Only its name goes while others
+// wait: there may be much.
 func (s *states) forget(task fleet.TaskID) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	dir, path, err := s.place(task)
 	if err != nil {
 		return err
 	}
+	namespace, name := filepath.Split(dir)
+	gone := namespace + goneName + name
+	err = removeTree(gone, stateRemoved) // of an agent that died over it
+	s.mu.Lock()
 	delete(s.memos, task)
-	err = errors.Join(os.RemoveAll(dir), ignoreMissing(os.Remove(path)))
-	_ = os.Remove(filepath.Dir(dir)) // that of the namespace, after its last task
+	err = errors.Join(err, ignoreMissing(os.Rename(dir, gone)), ignoreMissing(os.Remove(path)))
+	s.mu.Unlock()
+	err = errors.Join(err, removeTree(gone, stateRemoved))
+	_ = os.Remove(namespace) // after its last task
+	return err
+}
+
+// sweep removes what an agent that died left half removed.
+func (s *states) sweep() error {
+	left, err := filepath.Glob(filepath.Join(s.dir, "*", goneName+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, removeTree(dir, stateRemoved))
+	}
 	return err
 }
 

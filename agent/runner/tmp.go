@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -62,12 +63,16 @@ func sameDir(a, b string) bool {
 	return err1 == nil && err2 == nil && os.SameFile(one, two)
 }
 
+// tmpRemoved is how long taking away what a run left in /tmp may take: its
+// outcome waits for that.
+const tmpRemoved = time.Minute
+
 // remove takes the directories away with all that is in them.
 func (p privateTmp) remove() error {
 	var all error
 	for _, own := range p {
 		if own != "" {
-			all = errors.Join(all, os.RemoveAll(own)) // follows no links
+			all = errors.Join(all, removeTree(own, tmpRemoved))
 		}
 	}
 	return all
