@@ -84,7 +84,7 @@ func TestTooManyOpenFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, change)
 			runsAgain(t, b)
-			b.spares.free = nil // so that files have to be made
+			clear(b.spares.free) // so that files have to be made
 			limitOf(t, os.Getpid(), unix.RLIMIT_NOFILE, uint64(highest(t)+1), func() {
 				missedWith(t, b, fleet.MissedForkFailed, "raise LimitNOFILE of the agent")
 			})

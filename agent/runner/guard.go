@@ -176,7 +176,13 @@ func (g *guard) launch(l *launch, files []*os.File) {
 
 // pass lets a step go on, and says what came of it.
 func (g *guard) pass(w *ward, waits *gate, limits []rlimit) {
-	err := waits.pass(w.PID, limits)
+	err := waits.pass(w.PID, limits, func(do func()) {
+		g.mu.Lock() // against reaping
+		defer g.mu.Unlock()
+		if !w.over() {
+			do()
+		}
+	})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	w.waits = false

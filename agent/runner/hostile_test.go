@@ -180,3 +180,28 @@ func TestALongFileOfNothingIsNotRead(t *testing.T) {
 		})
 	}
 }
+
+// A step that is gone leaves its number to others, who get no limits by that.
+func TestAStepThatIsGoneGetsNoLimits(t *testing.T) {
+	waits, step, err := newGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll(step...)
+	if _, err := step[1].Write([]byte{1}); err != nil { // its last word
+		t.Fatal(err)
+	}
+	var before, after unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &before); err != nil {
+		t.Fatal(err)
+	}
+	g := &guard{wards: map[int]*ward{}, notices: newNotices(nil), book: newBook(os.NewFile(uintptr(highest(t)), ""))}
+	w := &ward{status: status{Run: "a", PID: os.Getpid(), Ended: due}, stopping: true}
+	g.pass(w, waits, []rlimit{{"msgqueue", before.Cur / 2}})
+	if err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &after); err != nil {
+		t.Fatal(err)
+	}
+	if after != before || w.Refused == nil {
+		t.Errorf("limits %v, were %v; refused %v", after, before, w.Refused)
+	}
+}

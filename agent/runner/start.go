@@ -128,7 +128,7 @@ func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (tim
 		return started, err
 	}
 	if waits != nil {
-		if err := waits.pass(pid, order.Rlimits); err != nil {
+		if err := waits.pass(pid, order.Rlimits, func(do func()) { do() }); err != nil {
 			_, _ = syscall.Wait4(pid, nil, 0, nil) // it ends by itself
 			unix.Close(pidfd)
 			return started, err

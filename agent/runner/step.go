@@ -160,26 +160,23 @@ func (g *gate) close() {
 }
 
 // pass gives the limits to the step, lets it go on, and returns when the
-// command is executed or cannot be.
-func (g *gate) pass(pid int, limits []rlimit) error {
+// command is executed or cannot be. What holds calls a function while the
+// step's number is given to nobody else, unless the step is gone.
+func (g *gate) pass(pid int, limits []rlimit, holds func(do func())) error {
 	defer g.close()
 	// While it is executed itself the kernel still changes its limits.
 	if n, err := g.report.Read(make([]byte, 1)); n == 0 {
 		return fmt.Errorf("what sets limits does not begin: %w", err)
 	}
 	var own []rlimit
+	err := error(syscall.ESRCH)
+	holds(func() { own, err = giveLimits(pid, limits) })
+	if err != nil {
+		return err
+	}
 	message := []byte{1}
-	for _, limit := range limits {
-		resource := resources[limit.Name]
-		err := unix.Prlimit(pid, resource, &unix.Rlimit{Cur: limit.Value, Max: limit.Value}, nil)
-		if errors.Is(err, unix.EPERM) {
-			// In many a container root lacks the capability for that. What
-			// lowers a limit the step may do itself.
-			own = append(own, limit)
-			message = binary.LittleEndian.AppendUint64(append(message, byte(resource)), limit.Value)
-		} else if err != nil {
-			return refusedLimit(limit, err)
-		}
+	for _, limit := range own {
+		message = binary.LittleEndian.AppendUint64(append(message, byte(resources[limit.Name])), limit.Value)
 	}
 	if _, err := g.open.Write(message); err != nil {
 		return err
@@ -193,6 +190,21 @@ func (g *gate) pass(pid int, limits []rlimit) error {
 		return errno
 	}
 	return nil // closed by the execution
+}
+
+// giveLimits sets the limits of a process, and returns those that it must set
+// itself: in many a container root lacks the capability for that. What lowers
+// a limit the step may do.
+func giveLimits(pid int, limits []rlimit) (own []rlimit, err error) {
+	for _, limit := range limits {
+		err := unix.Prlimit(pid, resources[limit.Name], &unix.Rlimit{Cur: limit.Value, Max: limit.Value}, nil)
+		if errors.Is(err, unix.EPERM) {
+			own = append(own, limit)
+		} else if err != nil {
+			return nil, refusedLimit(limit, err)
+		}
+	}
+	return own, nil
 }
 
 func refusedLimit(limit rlimit, err error) error {

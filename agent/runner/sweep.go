@@ -34,6 +34,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	var packing sync.WaitGroup
 	defer packing.Wait()
 	packing.Go(func() { r.packAll(ctx) })
+	if err := r.states.sweep(); err != nil {
+		r.log.Warn("state of tasks that are gone not removed", "error", err)
+	}
 	tick, all := time.NewTicker(sweepEvery), time.NewTicker(sweepAllEvery)
 	defer tick.Stop()
 	defer all.Stop()

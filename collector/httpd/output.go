@@ -169,7 +169,16 @@ func (s *Server) askAgent(ctx context.Context, host fleet.HostID, in outputIn, t
 
 // copyOutput copies until the agent has no more or the reader no longer wants it.
 func copyOutput(ctx context.Context, to io.Writer, from answered) error {
-	defer context.AfterFunc(ctx, from.stop)()
+	stopped := make(chan struct{})
+	unbind := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		from.stop()
+	})
+	defer func() {
+		if !unbind() { // the connection is broken off while it is ours, or not at all
+			<-stopped
+		}
+	}()
 	buffer := make([]byte, 32<<10)
 	for {
 		if ctx.Err() != nil {
