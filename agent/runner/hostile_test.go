@@ -191,6 +191,7 @@ func TestAStepThatIsGoneGetsNoLimits(t *testing.T) {
 	if _, err := step[1].Write([]byte{1}); err != nil { // its last word
 		t.Fatal(err)
 	}
+	step[1].Close()
 	var before, after unix.Rlimit
 	if err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &before); err != nil {
 		t.Fatal(err)
