@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ func (s *State) keepPlace(now time.Time, t *task, i int, run *fleet.Run) bool {
 		s.settleAttempt(t, r, doom, detail)
 		return false
 	}
+	r.cancelled = false // which was said of the one before
 	r.wait(now, *next.Again)
 	return true
 }
@@ -47,6 +49,19 @@ func (s *State) keepPlace(now time.Time, t *task, i int, run *fleet.Run) bool {
 func (r *running) wait(now, again time.Time) {
 	r.pending, r.again = true, wall(again)
 	r.pause = max(0, r.again.Sub(now))
+}
+
+// bound lets the attempts that were found wait no longer than the policy would
+// have them: the clock may have been set back while no agent ran.
+func (t *task) bound(now time.Time) {
+	retry := &t.assignment.Task.Retry
+	most := time.Duration(cmp.Or(retry.Cap, fleet.Duration(fleet.DefaultRetryCap)))
+	latest := now.Add(most + time.Duration(retry.Jitter*float64(most)))
+	for i := range t.running {
+		if r := &t.running[i]; r.pending && r.again.After(latest) {
+			r.wait(now, latest)
+		}
+	}
 }
 
 // attempts begins those that have waited long enough. A clock that was set back

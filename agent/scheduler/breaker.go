@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -95,7 +96,7 @@ func (s *State) leaveBreaker(t *task) {
 }
 
 // refresh lets pass what time has changed: an open breaker becomes half-open,
-// failures leave the window. A clock that was set back keeps none open longer.
+// failures leave the window. A clock that was set back keeps none of both longer.
 func (b *breaker) refresh(now time.Time) {
 	if b.state == fleet.BreakerOpen {
 		if latest := now.Add(b.open); b.until.After(latest) {
@@ -107,6 +108,9 @@ func (b *breaker) refresh(now time.Time) {
 	}
 	if b.state != fleet.BreakerClosed {
 		return
+	}
+	for i, at := range b.failures { // by a clock that was ahead
+		b.failures[i] = earlier(at, now)
 	}
 	gone := 0
 	for gone < len(b.failures) && now.Sub(b.failures[gone]) >= b.window {
@@ -148,6 +152,26 @@ func (s *State) blocked(now time.Time, t *task) (why string, blocked bool) {
 func (s *State) try(now time.Time, t *task, run fleet.RunID) {
 	if b := t.breaker; b != nil && b.state == fleet.BreakerHalfOpen {
 		b.trial = run
+		s.saveBreaker(b)
+		s.showAll(now, b)
+	}
+}
+
+// releaseTrials lets the next run try where nobody will hear how the one that
+// tries ends: its task has left, or has another breaker by now.
+func (s *State) releaseTrials(now time.Time) {
+	var lost []*breaker
+	for _, b := range s.breakers {
+		hears := func(t *task) bool {
+			return slices.ContainsFunc(t.running, func(r running) bool { return r.id == b.trial })
+		}
+		if b.trial != "" && !slices.ContainsFunc(b.tasks, hears) {
+			lost = append(lost, b)
+		}
+	}
+	slices.SortFunc(lost, func(a, b *breaker) int { return cmp.Compare(a.id, b.id) })
+	for _, b := range lost {
+		b.trial = ""
 		s.saveBreaker(b)
 		s.showAll(now, b)
 	}

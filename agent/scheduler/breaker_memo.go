@@ -111,7 +111,8 @@ func (c *counter) add(at time.Time, window time.Duration) {
 
 func (c *counter) within(now time.Time, window time.Duration) (n int) {
 	for _, s := range c.Slots {
-		if now.Sub(time.Unix(0, (s.At+1)*int64(c.Width))) < window {
+		begins, ends := time.Unix(0, s.At*int64(c.Width)), time.Unix(0, (s.At+1)*int64(c.Width))
+		if now.Sub(ends) < window && !begins.After(now) { // or the clock was ahead
 			n += s.Count
 		}
 	}

@@ -110,6 +110,7 @@ func (d *day) reboot() {
 	d.more.stepped()
 	right := d.offset // it is 1970 until somebody sets the clock
 	d.offset -= d.now().Sub(time.Unix(100, d.rand.Int64N(1e9)))
+	d.tally.steps++
 	d.boot()
 	for range d.rand.IntN(20) {
 		d.passed += time.Duration(d.rand.Int64N(int64(time.Minute)))

@@ -36,12 +36,14 @@ func (s *State) startsUp(t *task) {
 // hadAt reports whether the host had the task at that start: from the disk, or
 // because it was accepted before and has matched since. At a boot the clock may
 // be wrong, so what the first agent has on disk counts, whatever it says; and for
-// the agents after it what was decided at an instant that is yet to come.
+// the agents after it, while the clock has not come to the acceptance, what was
+// decided at an instant that is yet to come. What is given again from the same
+// plan may begin only now: it was adopted.
 func (s *State) hadAt(t *task, at time.Time) bool {
-	if s.stored && (at.Equal(s.life.Started) || t.seen.After(at)) {
+	since := wall(t.assignment.Since)
+	if s.stored && (at.Equal(s.life.Started) || t.seen.After(at) && since.After(s.life.Started)) {
 		return true
 	}
-	since := wall(t.assignment.Since)
 	return !since.After(at) && (s.planned.IsZero() || since.After(s.planned))
 }
 

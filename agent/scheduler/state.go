@@ -42,7 +42,7 @@ type State struct {
 	life    Life
 	last    time.Time // now, of the step before
 	planned time.Time // when the last plan came from a collector; zero: none did yet
-	stored  bool      // the last plan was what an earlier agent saved
+	stored  bool      // the last plan was the first one, and what an earlier agent saved
 	jumped  time.Time // where the clock last left off to jump forward; zero: it did not in this step
 
 	tasks   map[fleet.TaskID]*task
@@ -109,7 +109,7 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	case Condemned:
 		s.condemn(e)
 	case PlanChanged:
-		s.stored = e.Stored
+		s.stored = e.Stored && !s.ready
 		s.plan(now, e)
 		if !e.Stored {
 			s.planned = now
@@ -229,6 +229,7 @@ func (s *State) plan(now time.Time, e PlanChanged) {
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
 		s.assign(now, id, wanted[id])
 	}
+	s.releaseTrials(now)
 	s.linkNeeds()
 	s.planOrders(now, e.Orders)
 	s.ready = true
@@ -293,6 +294,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		}
 	default:
 		t.planned = true
+		t.bound(now)
 		t.memo = s.recall(id)
 		t.reload(s.host)
 		s.begins(now, t)
