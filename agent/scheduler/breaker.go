@@ -71,7 +71,7 @@ func breakerID(task *fleet.Task) fleet.TaskID {
 	case task.Breaker.Failures == 0 || task.Supervised():
 		return ""
 	case task.Breaker.Key != "":
-		return fleet.NewTaskID(task.Namespace, "@"+task.Breaker.Key)
+		return fleet.NewTaskID(task.Namespace, keyPrefix+task.Breaker.Key)
 	}
 	return task.ID()
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"strings"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -19,6 +20,13 @@ type breakerMemo struct {
 	Passed counter   `json:"passed,omitzero"`
 	Lost   counter   `json:"lost,omitzero"`
 }
+
+// keyPrefix begins the name under which a breaker is remembered that tasks share:
+// no task is called so.
+const keyPrefix = "@"
+
+// isKey reports whether it is the name of such a breaker.
+func isKey(id fleet.TaskID) bool { return strings.HasPrefix(id.Name(), keyPrefix) }
 
 // saveBreaker writes the breaker down: with what else is known of its task, or by
 // itself if tasks share it.

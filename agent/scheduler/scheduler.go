@@ -211,12 +211,16 @@ func (s *Scheduler) step(ctx context.Context, now time.Time, event Event) time.T
 }
 
 // carryOut makes the actions happen, those of one task in order, and waits
-// until all are on disk.
+// until all are on disk. What several tasks share is there before the rest.
 func (s *Scheduler) carryOut(ctx context.Context, actions []Action) (wake time.Time) {
 	byTask := map[fleet.TaskID][]Action{}
 	var order []fleet.TaskID
 	for _, a := range actions {
 		id, last := taskOf(a)
+		if m, is := a.(Remember); is && isKey(id) {
+			s.do(ctx, m)
+			continue
+		}
 		if last {
 			wake = a.(Wake).At
 			continue
