@@ -13,7 +13,8 @@ const LeaseMargin = time.Minute
 
 // TakeLease asks that a run be one of those of its task that go on at once in
 // the fleet. It returns fleet.Lease; asked again for a run that has one, that
-// one. No free place is a Conflict with the code api.CodeNoPlace.
+// one, which then ends as much later as it is asked: its run may begin so much
+// later. No free place is a Conflict with the code api.CodeNoPlace.
 type TakeLease struct {
 	Task fleet.TaskID `json:"task"`
 	Run  fleet.RunID  `json:"run"`
@@ -39,11 +40,17 @@ func (cmd *TakeLease) apply(c *change) any {
 	if run, known := storedRun(c, cmd.Run); known && (run.State.Terminal() || run.Host != cmd.Host) {
 		return fleet.Errorf(fleet.Conflict, "run %s is %s on host %s and needs no lease", cmd.Run, run.State, run.Host).WithCode("illegal_move")
 	}
+	limits := &task.Task.Limits
+	ends := leaseEnds(cmd.At, limits)
 	taken, over := 0, [][]byte{}
 	for _, k := range c.keys(inLeases, prefix(string(cmd.Task))) {
 		lease, _ := stored[fleet.Lease](c, inLeases, k)
 		switch {
-		case lease.Run == cmd.Run && lease.Host == cmd.Host:
+		case lease.Run == cmd.Run && lease.Host == cmd.Host && !lease.Ends.Before(cmd.At):
+			if ends.After(lease.Ends) {
+				lease.Ends = ends
+				c.put(inLeases, k, encode(lease))
+			}
 			return lease
 		case lease.Ends.Before(cmd.At):
 			over = append(over, k)
@@ -51,7 +58,6 @@ func (cmd *TakeLease) apply(c *change) any {
 			taken++
 		}
 	}
-	limits := &task.Task.Limits
 	if taken >= limits.Fleet {
 		return fleet.Errorf(fleet.Conflict, "all %d places of %s in the fleet are taken", limits.Fleet, cmd.Task).
 			WithCode(api.CodeNoPlace).WithHint("fleetctl runs --task %s --state running", cmd.Task)
@@ -59,16 +65,18 @@ func (cmd *TakeLease) apply(c *change) any {
 	for _, k := range over {
 		c.delete(inLeases, k)
 	}
+	lease := fleet.Lease{Task: cmd.Task, Run: cmd.Run, Host: cmd.Host, Fence: c.index, Ends: ends}
+	c.put(inLeases, key(string(cmd.Task), string(cmd.Run)), encode(lease))
+	return lease
+}
+
+// leaseEnds is when a run that is granted its place now has ended for certain.
+func leaseEnds(now time.Time, limits *fleet.Limits) time.Time {
 	grace := time.Duration(limits.Grace)
 	if grace == 0 {
 		grace = fleet.DefaultGrace
 	}
-	lease := fleet.Lease{
-		Task: cmd.Task, Run: cmd.Run, Host: cmd.Host, Fence: c.index,
-		Ends: cmd.At.Add(fleet.LeaseBegin + time.Duration(limits.Timeout) + grace + LeaseMargin).UTC(),
-	}
-	c.put(inLeases, key(string(cmd.Task), string(cmd.Run)), encode(lease))
-	return lease
+	return now.Add(fleet.LeaseBegin + time.Duration(limits.Timeout) + grace + LeaseMargin).UTC()
 }
 
 // ReturnLease gives back the lease of a run that did not begin. One that is

@@ -28,6 +28,7 @@ func TestLeasesAreAsManyAsThereArePlaces(t *testing.T) {
 	}
 	l.must(take(2, noon))
 	l.refused(api.CodeNoPlace, take(3, noon))
+	first.Ends = first.Ends.Add(time.Second)
 	if again := l.must(take(1, noon.Add(time.Second))).(fleet.Lease); again != first {
 		t.Errorf("asked again: %+v, want %+v", again, first)
 	}
@@ -64,6 +65,30 @@ func TestALostHostGivesItsPlaceUp(t *testing.T) {
 	l.must(&Prune{At: lease.Ends.Add(time.Hour)})
 	if left, err := l.LeasesOf("default/a"); err != nil || len(left) != 0 {
 		t.Errorf("%v, %v", left, err)
+	}
+}
+
+// TestALeaseThatIsAskedForAgainCoversWhatFollows: its run may begin so much later
+// as it is asked for again, because the first answer was lost or its agent died.
+func TestALeaseThatIsAskedForAgainCoversWhatFollows(t *testing.T) {
+	whole := fleet.LeaseBegin + time.Minute + fleet.DefaultGrace + LeaseMargin
+	l := newLedger(t)
+	l.must(&RegisterHost{Host: testHost(1), At: noon}, narrow("a", 1))
+	first := l.must(take(1, noon)).(fleet.Lease)
+	for _, later := range []time.Duration{time.Minute, whole, 3 * whole} {
+		at := noon.Add(later)
+		again := l.must(take(1, at)).(fleet.Lease)
+		if again.Ends.Before(at.Add(whole)) {
+			t.Errorf("asked again %s later it ends %s after that, want %s", later, again.Ends.Sub(at), whole)
+		}
+		if over := first.Ends.Before(at); over != (again.Fence > first.Fence) {
+			t.Errorf("asked again %s later the fence goes from %d to %d", later, first.Fence, again.Fence)
+		}
+		l.refused(api.CodeNoPlace, take(2, at.Add(whole)))
+		first = again
+	}
+	if again := l.must(take(1, noon)).(fleet.Lease); again != first {
+		t.Errorf("by a clock that is behind: %+v, want %+v", again, first)
 	}
 }
 
