@@ -324,8 +324,9 @@ func (j *Journal) Count(ctx context.Context, stint fleet.Stint) error {
 	return j.append(ctx, record{watermark: watermarkOf(&stint)})
 }
 
-// MaxMemo is how many bytes of a task are remembered.
-const MaxMemo = 16 << 10
+// MaxMemo is how many bytes of a task are remembered: more than a daemon needs
+// that crashes 500 times, whatever was said about it.
+const MaxMemo = 64 << 10
 
 // Remember keeps what the scheduler wants to know of a task in its next life, in
 // place of what it said before; nothing forgets it. It does not travel. While
