@@ -17,15 +17,16 @@ type planner struct {
 	armed   func([]fleet.Assignment) []fleet.Assignment // those that may begin; a copy
 	give    func(plan *fleet.Plan, stored bool)
 
-	mu   sync.Mutex
-	plan fleet.Plan // of the collectors
+	mu    sync.Mutex
+	plan  fleet.Plan // of the collectors
+	known bool       // there was one
 }
 
 // Plan takes a plan of the collectors.
 func (p *planner) Plan(plan *fleet.Plan, stored bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.plan = *plan
+	p.plan, p.known = *plan, true
 	p.files.Set(watches(plan))
 	p.giveAll(stored)
 }
@@ -51,8 +52,12 @@ func (p *planner) Again() {
 	p.giveAll(true)
 }
 
-// giveAll needs mu.
+// giveAll needs mu. Without a plan it gives nothing: an empty one would say that
+// this host has nothing to do any more.
 func (p *planner) giveAll(stored bool) {
+	if !p.known {
+		return
+	}
 	whole := p.plan
 	whole.Assignments = p.armed(p.plan.Assignments)
 	whole.Orders = slices.Concat(p.plan.Orders, p.files.Orders(p.decided))

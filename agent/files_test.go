@@ -47,3 +47,26 @@ func TestFilesOfEnabledTasksAreWatched(t *testing.T) {
 		t.Errorf("the scheduler got %+v", got)
 	}
 }
+
+// TestNothingIsGivenBeforeThereIsAPlan: a file that changed while no agent ran is
+// news at once, and no plan for the tasks of a host whose plan was lost.
+func TestNothingIsGivenBeforeThereIsAPlan(t *testing.T) {
+	files, err := filewatch.Open(filepath.Join(t.TempDir(), "files.json"), "00000000000000000000000000000001", slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := 0
+	p := &planner{
+		files: files, decided: func(fleet.OrderID) bool { return false }, armed: slices.Clone[[]fleet.Assignment],
+		give: func(*fleet.Plan, bool) { given++ },
+	}
+	p.Again()
+	if given != 0 {
+		t.Error("the scheduler was told that nothing is given to this host")
+	}
+	p.Plan(new(fleet.Plan), false)
+	p.Again()
+	if given != 2 {
+		t.Errorf("given %d times, want 2", given)
+	}
+}

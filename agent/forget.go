@@ -9,11 +9,15 @@ import (
 
 // forget drops what is remembered of tasks that neither this plan nor the one
 // before it holds. What left with this one goes with the next: until the
-// scheduler has seen it leave it may still say something of it.
+// scheduler has seen it leave it may still say something of it. A task that still
+// runs is remembered: should this agent die, the next one is to stop it.
 func (w *work) forget(ctx context.Context, before, plan *fleet.Plan) {
 	held := remembered(before)
 	for task := range remembered(plan) {
 		held[task] = true
+	}
+	for _, open := range w.book.OpenRuns() {
+		held[open.Run.Task] = true
 	}
 	for _, task := range w.book.Remembered() {
 		if held[task] {

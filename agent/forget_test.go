@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -47,5 +49,32 @@ func TestTasksThatLeftAreForgotten(t *testing.T) {
 	w.forget(t.Context(), nil, new(fleet.Plan))
 	if left := book.Remembered(); len(left) != 0 {
 		t.Errorf("left %v", left)
+	}
+}
+
+// TestATaskThatLeftIsRememberedAsLongAsItRuns: an agent that comes back stops what
+// is left of it only if it knows what that was.
+func TestATaskThatLeftIsRememberedAsLongAsItRuns(t *testing.T) {
+	book, err := journal.Open(t.TempDir(), journal.Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	w := &work{book: book, begin: &starter{recorder: recorder{journal: book}}}
+	run := fleet.Run{ID: "01937f3c-0000-7000-8000-000000000001", Task: "data/daemon", Host: "h", Due: time.Now(), Attempt: 1, State: fleet.RunBegun}
+	if err := errors.Join(book.Record(t.Context(), run, nil), book.Remember(t.Context(), run.Task, []byte("x"))); err != nil {
+		t.Fatal(err)
+	}
+	w.forget(t.Context(), new(fleet.Plan), new(fleet.Plan))
+	if book.Recall(run.Task) == nil {
+		t.Error("forgotten while it runs")
+	}
+	run.State = fleet.RunRan
+	if err := book.Record(t.Context(), run, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.forget(t.Context(), new(fleet.Plan), new(fleet.Plan))
+	if book.Recall(run.Task) != nil {
+		t.Error("remembered for ever")
 	}
 }
