@@ -183,7 +183,8 @@ func (t *Turn) Resume(ask Ask, handle []byte) {
 	if came.IsZero() {
 		came = ask.Run.Due
 	}
-	w := t.waiter(ask, came)
+	now := time.Now()
+	w := t.waiter(ask, now.Add(min(0, came.Sub(now)))) // on the clock that is never set; the other may have been
 	t.say(w, t.first(w))
 	if err := t.admit(w); err != nil {
 		t.log.Info("run waits on, the agent is ending", "run", ask.Run.ID, "task", ask.Run.Task)
@@ -353,7 +354,7 @@ func (t *Turn) slotEnd(w *waiter) time.Time {
 	if from.Add(d).Before(w.came) {
 		from = w.came
 	}
-	if !w.ask.Task.WaitFor.IsZero() || w.ask.Task.Limits.Fleet > 0 { // which took its own time
+	if !w.ask.Task.WaitFor.IsZero() || w.ask.Task.Limits.Fleet > 0 || from.After(now) { // which took its own time, or the clock was set
 		from = now
 	}
 	return now.Add(from.Add(d).Sub(now)) // on the clock that is never set
