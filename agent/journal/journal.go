@@ -100,6 +100,7 @@ type Journal struct {
 	stats    Stats     // Torn, Damaged, Held and Full only
 	ackNew   bool      // acknowledged since the last write
 	cursor   cursor
+	wanted   map[fleet.OrderID]bool // orders of the saved plan; nil: not known
 
 	// active is the end of the last segment; only the writer uses it.
 	active active

@@ -54,6 +54,9 @@ func TestMemosAndOrdersSurvive(t *testing.T) {
 	j.Close()
 	j = open(t, dir, Options{})
 	check("after a restart")
+	if _, err := j.LoadPlan(); err != nil {
+		t.Fatal(err)
+	}
 	if err := j.rotate(false); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -26,6 +27,7 @@ func (j *Journal) SavePlan(plan *fleet.Plan) error {
 	if err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
+	j.want(plan, true)
 	heading := fmt.Sprintf("%s%08x\n", planHeading, crc32.Checksum(text, castagnoli))
 	temporary := filepath.Join(j.dir, planName+".new")
 	if err := writeFile(temporary, append([]byte(heading), text...), 0); err != nil {
@@ -35,15 +37,42 @@ func (j *Journal) SavePlan(plan *fleet.Plan) error {
 	if err := os.Rename(temporary, filepath.Join(j.dir, planName)); err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
-	return syncDir(j.dir)
+	err = syncDir(j.dir)
+	if err == nil {
+		j.want(plan, false)
+	}
+	return err
+}
+
+// want notes which orders may come again with the plan on disk: beside those of
+// the plan before as long as that may be there.
+func (j *Journal) want(plan *fleet.Plan, beside bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	wanted := make(map[fleet.OrderID]bool, len(plan.Orders))
+	if beside {
+		if j.wanted == nil {
+			return // all are
+		}
+		maps.Copy(wanted, j.wanted)
+	}
+	for i := range plan.Orders {
+		wanted[plan.Orders[i].ID] = true
+	}
+	j.wanted = wanted
 }
 
 // LoadPlan returns the plan saved last, and nil when there is none. A plan
 // that cannot be read is set aside: a collector has it.
 func (j *Journal) LoadPlan() (*fleet.Plan, error) {
 	plan, err := readPlan(j.dir)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil:
+		j.want(plan, false)
 		return plan, nil
+	case errors.Is(err, fs.ErrNotExist):
+		j.want(new(fleet.Plan), false)
+		return nil, nil
 	}
 	path := filepath.Join(j.dir, planName)
 	j.log.Warn("saved plan set aside", "plan", path, "error", err)

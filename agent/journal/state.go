@@ -9,8 +9,8 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// orderMemory is how long an order is remembered after it was decided; orders
-// expire long before, so none can be carried out twice.
+// orderMemory is how long an order is remembered that is in no plan any more: a
+// collector that is behind may still send an older one.
 const orderMemory = 7 * 24 * time.Hour
 
 // state is what the records of a journal add up to. It is pure: the same
@@ -115,10 +115,10 @@ func (s *state) decide(task fleet.TaskID, nominal int64) {
 }
 
 // checkpoint writes the state down. Orders decided longer than orderMemory
-// before now are forgotten.
-func (s *state) checkpoint(now time.Time) *checkpoint {
+// before now are forgotten, but for those that are wanted; nil: all are.
+func (s *state) checkpoint(now time.Time, wanted map[fleet.OrderID]bool) *checkpoint {
 	forgotten := now.Add(-orderMemory).UnixNano()
-	maps.DeleteFunc(s.orders, func(_ fleet.OrderID, due int64) bool { return due < forgotten })
+	maps.DeleteFunc(s.orders, func(id fleet.OrderID, due int64) bool { return due < forgotten && wanted != nil && !wanted[id] })
 	return &checkpoint{
 		Decided:      maps.Clone(s.decided),
 		Orders:       maps.Clone(s.orders),

@@ -316,7 +316,7 @@ func (j *Journal) rotate(owed bool) error {
 		return unix.ENOSPC
 	}
 	first := j.state.next
-	content, err := appendFrame(header(j.id, first), first, record{checkpoint: j.state.checkpoint(time.Now())})
+	content, err := appendFrame(header(j.id, first), first, record{checkpoint: j.state.checkpoint(time.Now(), j.wanted)})
 	if err != nil {
 		return err
 	}
