@@ -1,9 +1,12 @@
 package journal
 
 import (
+	"errors"
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -85,5 +88,43 @@ func TestNoOrderIsForgottenBecauseThePlanCannotBeRead(t *testing.T) {
 	j = open(t, dir, Options{})
 	if !j.OrderDecided("run-1") {
 		t.Error("it is forgotten")
+	}
+}
+
+// TestEachOpenRunGetsItsOwnOutcome: what waits for space is told together only of
+// instants that nobody has heard of yet.
+func TestEachOpenRunGetsItsOwnOutcome(t *testing.T) {
+	dir := t.TempDir()
+	full := false
+	j := open(t, dir, Options{write: func(file *os.File, data []byte, at int64) (int, error) {
+		if full {
+			return 0, unix.ENOSPC
+		}
+		return file.WriteAt(data, at)
+	}})
+	skipped := func(n, attempt int) fleet.Run {
+		r := run(n, fleet.RunSkipped)
+		r.Reason, r.Attempt = fleet.SkippedPaused, attempt
+		return r
+	}
+	for n := 1; n <= 2; n++ {
+		pending := run(n, fleet.RunPending)
+		pending.Attempt = 2
+		put(t, j, pending)
+	}
+	full = true
+	for _, r := range []fleet.Run{skipped(1, 2), skipped(2, 2), skipped(3, 0), skipped(4, 0)} {
+		if err := j.Record(t.Context(), r, nil); !errors.Is(err, ErrFull) {
+			t.Fatal(err)
+		}
+	}
+	if held := j.Stats().Held; held != 3 {
+		t.Errorf("%d records wait for space, want one of each attempt and one of the instants after them", held)
+	}
+	full = false
+	j.Close() // which writes what waits
+	j = open(t, dir, Options{})
+	if left := j.OpenRuns(); len(left) != 0 {
+		t.Errorf("an agent that comes back finds %+v open", left)
 	}
 }

@@ -279,8 +279,11 @@ func (j *Journal) hold(r record) {
 }
 
 // widen lets the outcome of the task that is held last tell of this one, too, if
-// it can.
+// it can. A run that is open gets its own: somebody waits for it.
 func (j *Journal) widen(r record) bool {
+	if _, open := j.state.open[r.run.Run.ID]; open {
+		return false
+	}
 	for i := len(j.active.held) - 1; i >= 0; i-- {
 		held := &j.active.held[i]
 		if held.watermark != nil && held.watermark.Task == r.run.Run.Task {
@@ -290,7 +293,7 @@ func (j *Journal) widen(r record) bool {
 			continue
 		}
 		earlier := &held.run.Run
-		if !extends(earlier, &r.run.Run) {
+		if _, open := j.state.open[earlier.ID]; open || !extends(earlier, &r.run.Run) {
 			return false // the order on disk is that of the instants
 		}
 		earlier.Until = lastOf(&r.run.Run)
