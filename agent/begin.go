@@ -31,17 +31,28 @@ type starter struct {
 // networks; it returns when that is on disk.
 func (s *starter) Begin(ctx context.Context, due scheduler.Due) error {
 	task := &due.Assignment.Task
+	if why := due.Assignment.Unread; why != "" {
+		run := due.Record(s.host)
+		run.State, run.Reason = fleet.RunMissed, fleet.MissedUnread
+		run.Detail = "this agent is too old for the task: " + why + "; upgrade it"
+		return s.outcome(ctx, &run)
+	}
 	if s.away(task.Where.Networks) {
 		run := due.Record(s.host)
 		run.State, run.Reason = fleet.RunSkipped, fleet.SkippedAway
 		run.Detail = "none of the host's addresses is in the task's networks now"
-		err := s.recorder.Settle(ctx, run)
-		if err == nil {
-			s.ended(&run)
-		}
-		return err
+		return s.outcome(ctx, &run)
 	}
 	return s.turns.Begin(ctx, s.ask(task, due.Record(s.host), kept{Cause: due.Cause, Payload: due.Payload, First: due.First, Detail: due.Detail}))
+}
+
+// outcome records what became of a run that did not begin.
+func (s *starter) outcome(ctx context.Context, run *fleet.Run) error {
+	err := s.recorder.Settle(ctx, *run)
+	if err == nil {
+		s.ended(run)
+	}
+	return err
 }
 
 // kept is what a run that waits for its turn brings along into the next agent.

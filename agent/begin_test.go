@@ -42,6 +42,31 @@ func TestATaskDoesNotRunWhereItsNetworksAreNot(t *testing.T) {
 	}
 }
 
+// TestATaskOfANewerVersionIsMissed says so, with what to do.
+func TestATaskOfANewerVersionIsMissed(t *testing.T) {
+	book, err := journal.Open(t.TempDir(), journal.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	ended := 0
+	s := &starter{host: "00000000000000000000000000000001", recorder: recorder{journal: book}, ended: func(*fleet.Run) { ended++ }}
+	due := scheduler.Due{
+		Run: "01890000-0000-7000-8000-000000000001", Nominal: time.Now().UTC(),
+		Assignment: &fleet.Assignment{Task: fleet.Task{Name: "x"}, Generation: 1, Unread: `unknown field "gpu"`},
+	}
+	if err := s.Begin(t.Context(), due); err != nil {
+		t.Fatal(err)
+	}
+	records, err := book.Outbox(0, 10)
+	if err != nil || len(records) != 1 || ended != 1 {
+		t.Fatalf("recorded %+v, %v, %d ended", records, err, ended)
+	}
+	if run := records[0].Run; run.State != fleet.RunMissed || run.Reason != fleet.MissedUnread || run.Detail != `this agent is too old for the task: unknown field "gpu"; upgrade it` {
+		t.Errorf("%+v", run)
+	}
+}
+
 func TestAway(t *testing.T) {
 	networks := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, test := range []struct {

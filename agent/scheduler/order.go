@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -69,6 +70,7 @@ func (s *State) advanceOrders(now time.Time) {
 		return
 	}
 	s.mergeBursts(now)
+	waiting := map[fleet.TaskID]int{}
 	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
 		o := s.orders[id]
 		t := s.tasks[o.Task]
@@ -89,7 +91,7 @@ func (s *State) advanceOrders(now time.Time) {
 		case !t.full():
 			s.carryOut(now, t, o)
 		default:
-			s.overlap(now, t, o)
+			s.overlap(now, t, o, waiting)
 		}
 	}
 }
@@ -132,15 +134,19 @@ func (s *State) conclude(o fleet.Order) {
 	s.decided[o.ID] = true
 }
 
-// overlap applies the task's policy to an order that finds it running.
-func (s *State) overlap(now time.Time, t *task, o fleet.Order) {
+// overlap applies the task's policy to an order that finds it running, and counts
+// those that wait.
+func (s *State) overlap(now time.Time, t *task, o fleet.Order, waiting map[fleet.TaskID]int) {
 	switch t.assignment.Task.Limits.Overlap {
 	case fleet.OverlapReplace:
 		s.cancelAll(now, t, "a run that was ordered takes its place")
 		if !t.full() { // only an attempt was pending
 			s.carryOut(now, t, o)
 		}
-	case fleet.OverlapQueue: // it waits, until it expires
+	case fleet.OverlapQueue: // it waits until it expires, and brings along what was said with it
+		if waiting[o.Task]++; waiting[o.Task] > fleet.MaxCatchUp {
+			s.refuse(o, fleet.RunSkipped, fleet.SkippedOverlap, fmt.Sprintf("%d orders wait already", fleet.MaxCatchUp))
+		}
 	default:
 		s.refuse(o, fleet.RunSkipped, fleet.SkippedOverlap, t.busy())
 	}

@@ -273,6 +273,9 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	t := s.task(id)
 	same := t.planned && t.assignment.Generation == a.Generation
 	if same && t.assignment.State == a.State {
+		if t.assignment.Unread != a.Unread { // a newer agent reads what the one before could not
+			t.assignment = a
+		}
 		return
 	}
 	if t.planned {

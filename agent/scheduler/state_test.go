@@ -568,6 +568,18 @@ func TestOrders(t *testing.T) {
 		s.at("12:00:01", with(queueing, order, second), "begin 12:00:00 for o1", "wake 12:05:00")
 		s.at("12:00:02", s.ends(0), "begin 12:00:00 for o2")
 	})
+	t.Run("waits with a hundred others and no more", func(t *testing.T) {
+		queueing := manual
+		queueing.Task.Limits.Overlap = fleet.OverlapQueue
+		var orders []fleet.Order
+		for i := range fleet.MaxCatchUp + 2 {
+			one := order
+			one.ID, one.Run = fleet.OrderID(fmt.Sprintf("o%03d", i)), fleet.RunID(fmt.Sprintf("r%03d", i))
+			orders = append(orders, one)
+		}
+		s := tell(t, "11:00:00")
+		s.at("12:00:01", with(queueing, orders...), "begin 12:00:00 for o000", "skipped overlap 12:00:00 for o101", "wake 12:05:00")
+	})
 	t.Run("holds while the task is paused", func(t *testing.T) {
 		paused := manual
 		paused.State = fleet.TaskPaused

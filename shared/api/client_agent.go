@@ -1,12 +1,15 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -31,8 +34,36 @@ func (c *Client) Plan(ctx context.Context, host fleet.HostID, index uint64, wait
 		request.wait = min(wait, MaxWait)
 		request.query = url.Values{"index": {strconv.FormatUint(index, 10)}, "wait": {request.wait.String()}}
 	}
-	plan, _, err := read[fleet.Plan](ctx, c, request)
-	return plan, err
+	text, _, err := read[json.RawMessage](ctx, c, request)
+	if err != nil {
+		return fleet.Plan{}, err
+	}
+	return readPlan(text)
+}
+
+// readPlan reads a plan, and marks the tasks in it that say what this version
+// does not know: without that they would be other tasks.
+func readPlan(text []byte) (plan fleet.Plan, err error) {
+	if err := json.Unmarshal(text, &plan); err != nil {
+		return plan, fmt.Errorf("read the plan: %w", err)
+	}
+	var whole struct {
+		Assignments []struct {
+			Task json.RawMessage `json:"task"`
+		} `json:"assignments"`
+	}
+	if err := json.Unmarshal(text, &whole); err != nil {
+		return plan, fmt.Errorf("read the plan: %w", err)
+	}
+	for i := range whole.Assignments {
+		decoder := json.NewDecoder(bytes.NewReader(whole.Assignments[i].Task))
+		decoder.DisallowUnknownFields()
+		plan.Assignments[i].Unread = ""
+		if err := decoder.Decode(new(fleet.Task)); err != nil {
+			plan.Assignments[i].Unread = strings.TrimPrefix(err.Error(), "json: ")
+		}
+	}
+	return plan, nil
 }
 
 // Deliver sends runs; what the receipt acknowledges is committed.

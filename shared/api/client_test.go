@@ -305,6 +305,22 @@ func TestConditionsOfChanges(t *testing.T) {
 	}
 }
 
+// TestATaskFromTheFutureIsMarked holds an agent to what it understands.
+func TestATaskFromTheFutureIsMarked(t *testing.T) {
+	address := collector(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"host":"h","index":3,"shape":"new","assignments":[
+			{"task":{"task":"old","on":{"cron":"* * * * *"},"run":{"command":["/bin/true"]}},"generation":1,"color":"blue","unread":"no"},
+			{"task":{"task":"new","on":{"cron":"* * * * *"},"run":{"command":["/bin/true"]},"limits":{"gpu":1}},"generation":2}]}`)
+	})
+	plan, err := client(t, 1, address).Plan(t.Context(), "h", 0, 0)
+	if err != nil || len(plan.Assignments) != 2 {
+		t.Fatalf("%+v, %v", plan, err)
+	}
+	if old, future := plan.Assignments[0], plan.Assignments[1]; old.Unread != "" || future.Unread != `unknown field "gpu"` || future.Task.Name != "new" {
+		t.Errorf("%q and %q are unread", old.Unread, future.Unread)
+	}
+}
+
 // TestAgentsTellTheirTime holds the polls, and them alone, to the clock header.
 func TestAgentsTellTheirTime(t *testing.T) {
 	said := map[string]time.Time{}

@@ -9,7 +9,10 @@ type Assignment struct {
 	Generation uint64    `json:"generation"`
 	Document   []byte    `json:"document"` // the task as its author sent it, verbatim
 	MediaType  string    `json:"media_type"`
-	Since      time.Time `json:"since"` // when this generation was accepted; earlier instants are not due under it
+	// Unread says what of the task this agent does not know; empty: nothing. The
+	// agent itself sets it, and begins no such task.
+	Unread string    `json:"unread,omitempty"`
+	Since  time.Time `json:"since"` // when this generation was accepted; earlier instants are not due under it
 }
 
 // OrderKind says what a person asked for.

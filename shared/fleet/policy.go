@@ -11,7 +11,7 @@ type Retry struct {
 	Attempts int      `json:"attempts,omitempty"` // all together; 2–100
 	Base     Duration `json:"base,omitempty"`     // before the second attempt; zero: 1s
 	Factor   float64  `json:"factor,omitempty"`   // how much longer each time; zero: 2
-	Cap      Duration `json:"cap,omitempty"`      // at most; zero: 5m
+	Cap      Duration `json:"cap,omitempty"`      // at most, jitter not counted; zero: 5m
 	// Jitter makes each wait longer by up to that part of it, 0–1; drawn from
 	// the run's id, so that who computes it again gets the same.
 	Jitter float64 `json:"jitter,omitempty"`

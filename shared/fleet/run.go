@@ -75,6 +75,8 @@ const (
 	MissedPrecondition Reason = "precondition"
 	// MissedLimits: a limit of the task cannot be kept on this host.
 	MissedLimits Reason = "limits"
+	// MissedUnread: the task says something that its agent is too old to know.
+	MissedUnread Reason = "unread"
 	// MissedLoad: the agent's slots or its rate of starts left no turn in time.
 	MissedLoad Reason = "load_shed"
 
@@ -97,7 +99,7 @@ var Reasons = map[Reason]RunState{
 	MissedClockJump: RunMissed, MissedJournal: RunMissed, MissedForkFailed: RunMissed,
 	MissedSpecLate: RunMissed, MissedNoUser: RunMissed, MissedNoLease: RunMissed,
 	SkippedBreaker: RunSkipped, SkippedBlackout: RunSkipped, SkippedMerged: RunSkipped,
-	MissedPrecondition: RunMissed, MissedLimits: RunMissed, MissedLoad: RunMissed,
+	MissedPrecondition: RunMissed, MissedUnread: RunMissed, MissedLimits: RunMissed, MissedLoad: RunMissed,
 	RanExhausted: RunRan, RanUnhealthy: RunRan, RanStalled: RunRan, RanUsage: RunRan, RanMemory: RunRan,
 	UnknownAgentDied: RunUnknown, UnknownHostDied: RunUnknown,
 }

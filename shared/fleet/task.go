@@ -199,7 +199,7 @@ type Overlap string
 // The overlap policies.
 const (
 	OverlapSkip    Overlap = "skip"
-	OverlapQueue   Overlap = "queue" // at most one waits
+	OverlapQueue   Overlap = "queue" // at most one due instant waits, and MaxCatchUp orders
 	OverlapReplace Overlap = "replace"
 	OverlapAllow   Overlap = "allow" // up to PerHost
 )
