@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// sighting is when an agent first started in a boot.
+// sighting is when an agent first started in a boot; zero: nobody knows any more.
 type sighting struct {
 	Boot string    `json:"boot_id"`
-	At   time.Time `json:"at"`
+	At   time.Time `json:"at,omitzero"`
 }
 
 // bootSeen returns when an agent first started since the host booted: the instant
 // at which its startup tasks are due. It is kept in the state directory, so that
 // neither a restart of the agent nor a clock that is set moves it. Zero when that
 // cannot be kept: nothing is due then, rather than twice.
-func bootSeen(stateDir, boot string, now, booted time.Time, log *slog.Logger) time.Time {
+func bootSeen(stateDir, boot string, now time.Time, log *slog.Logger) time.Time {
 	path := filepath.Join(stateDir, "boot.json")
 	last, err := readSighting(path)
 	switch {
@@ -32,10 +32,9 @@ func bootSeen(stateDir, boot string, now, booted time.Time, log *slog.Logger) ti
 	case err == nil && last.Boot == boot:
 		return last.At
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		// Whether an agent ran since the boot is not known. Whatever one has begun
-		// it begun after it, so nothing is due again that is counted from there.
-		log.Warn("first start since the boot not known, counting from the boot", "file", path, "error", err)
-		now = booted
+		// Whether an agent ran since the boot is not known, nor what it began.
+		log.Error("startup tasks are not due before the next boot: the first start since this one is not known", "file", path, "error", err)
+		now = time.Time{}
 	}
 	next := sighting{boot, now.Round(0).UTC()}
 	text, err := json.Marshal(next)
@@ -58,8 +57,8 @@ func readSighting(path string) (sighting, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return s, err
 	}
-	if s.Boot == "" || s.At.IsZero() {
-		return s, errors.New("no boot_id and at in it")
+	if s.Boot == "" {
+		return s, errors.New("no boot_id in it")
 	}
 	return s, nil
 }

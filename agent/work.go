@@ -82,7 +82,7 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 	started := time.Now()
 	w.plans = scheduler.New(scheduler.Config{
 		Host: id, Memory: book, Recorder: record, Starter: w.begin, Board: w.board, Open: w.left.found, Logger: log,
-		Life: scheduler.Life{Started: started, Booted: bootTime(), BootSeen: bootSeen(cfg.StateDir, bootID(), started, bootTime(), log)},
+		Life: scheduler.Life{Started: started, Booted: bootTime(), BootSeen: bootSeen(cfg.StateDir, bootID(), started, log)},
 	})
 	return w, nil
 }
