@@ -83,6 +83,27 @@ func (b *board) all() api.Stands {
 	return words
 }
 
+// lookAgain is how often is looked for orders that are known to be carried out
+// only now, because the disk was full.
+const lookAgain = time.Minute
+
+// await returns when there is something to tell, given how many orders were told
+// as carried out, and false when ctx ends.
+func (b *board) await(ctx context.Context, done int) bool {
+	for {
+		select {
+		case <-b.news:
+			return true
+		case <-time.After(lookAgain):
+			if len(b.all().Done) != done {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // gather is how long changes are gathered before they are told as one.
 const gather = 100 * time.Millisecond
 
@@ -102,10 +123,9 @@ func (b *board) Run(ctx context.Context, caughtUp func(context.Context) error, t
 		case <-b.news: // this is told now
 		default:
 		}
-		tell(b.all())
-		select {
-		case <-b.news:
-		case <-ctx.Done():
+		words := b.all()
+		tell(words)
+		if !b.await(ctx, len(words.Done)) {
 			return nil
 		}
 		select {

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -73,6 +74,35 @@ func TestTheBoardTellsAllOfIt(t *testing.T) {
 		cancel()
 		if err := <-over; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestTheBoardHearsOfAnOrderLate: while the disk is full an order that was carried
+// out is not known to be, and nobody says when it is.
+func TestTheBoardHearsOfAnOrderLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var written atomic.Bool
+		b := newBoard(func(fleet.OrderID) bool { return written.Load() })
+		told := make(chan api.Stands, 100)
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error)
+		go func() {
+			over <- b.Run(ctx, func(context.Context) error { return nil }, func(s api.Stands) { told <- s })
+		}()
+		b.Plan(&fleet.Plan{Orders: []fleet.Order{{ID: "stop", Kind: fleet.OrderStop}}})
+		time.Sleep(time.Hour)
+		written.Store(true)
+		time.Sleep(time.Hour)
+		cancel()
+		if err := <-over; err != nil {
+			t.Error(err)
+		}
+		if len(told) != 2 {
+			t.Fatalf("told %d times, want 2", len(told))
+		}
+		if first, second := <-told, <-told; len(first.Done) != 0 || len(second.Done) != 1 {
+			t.Errorf("told %+v, then %+v", first, second)
 		}
 	})
 }
