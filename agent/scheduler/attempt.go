@@ -33,7 +33,7 @@ func (s *State) keepPlace(now time.Time, t *task, i int, run *fleet.Run) bool {
 	switch {
 	case !t.planned:
 		doom, detail = fleet.SkippedCancelled, gone
-	case doom == "" && t.assignment.State != fleet.TaskEnabled && next.Order == "":
+	case doom == "" && t.assignment.State != fleet.TaskEnabled && !r.due.byPerson():
 		doom, detail = fleet.SkippedPaused, "the task was paused before this attempt"
 	}
 	if doom != "" {
@@ -125,7 +125,7 @@ func (s *State) settleAttempt(t *task, r *running, reason fleet.Reason, detail s
 func (s *State) giveUpAttempts(now time.Time, t *task, reason fleet.Reason, detail string) {
 	before := len(t.running)
 	t.running = slices.DeleteFunc(t.running, func(r running) bool {
-		if !r.pending || reason == fleet.SkippedPaused && r.due.Order != "" {
+		if !r.pending || reason == fleet.SkippedPaused && r.due.byPerson() {
 			return false
 		}
 		s.settleAttempt(t, &r, reason, detail)

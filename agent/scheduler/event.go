@@ -105,6 +105,10 @@ type Due struct {
 	Detail     string            // of a supervised task: for how long nothing ran before, and why
 }
 
+// byPerson reports whether a person ordered it, whose word holds while the task is
+// paused.
+func (d *Due) byPerson() bool { return d.Order != "" && d.Cause == "" }
+
 // Task returns the task's identity.
 func (d Due) Task() fleet.TaskID { return d.Assignment.Task.ID() }
 

@@ -98,9 +98,15 @@ func (s *State) advanceOrders(now time.Time) {
 
 // refused settles the order for a run that may not begin now, whoever wants it.
 func (s *State) refused(now time.Time, t *task, o fleet.Order) bool {
-	if _, why, is := s.blackout(t, wall(o.Due)); is && o.Cause != "" { // no person's
-		s.refuse(o, fleet.RunSkipped, fleet.SkippedBlackout, why)
-		return true
+	if o.Cause != "" { // no person's
+		if t.assignment.State != fleet.TaskEnabled {
+			s.refuse(o, fleet.RunSkipped, fleet.SkippedPaused, "the task is paused")
+			return true
+		}
+		if _, why, is := s.blackout(t, wall(o.Due)); is {
+			s.refuse(o, fleet.RunSkipped, fleet.SkippedBlackout, why)
+			return true
+		}
 	}
 	why, blocked := s.blocked(now, t)
 	if blocked {
