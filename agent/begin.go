@@ -89,13 +89,19 @@ func (s *starter) ask(task *fleet.Task, run fleet.Run, with kept) turn.Ask {
 	return ask
 }
 
+// What a command is told that no person ordered, and each of its attempts.
+const (
+	causeFact   = "CAUSE"
+	payloadFact = "PAYLOAD"
+)
+
 func specOf(task *fleet.Task, run fleet.Run, with kept, leave turn.Leave) runner.Spec {
 	spec := runner.Spec{
 		Run: run, Execute: task.Run, Limits: task.Limits,
 		Retry: task.Retry, First: with.First, Whole: task.Supervised(), Begin: leave.Begin,
 	}
 	if with.Cause != "" { // an event, a webhook or a file
-		spec.Facts = []runner.Fact{{Name: "CAUSE", Value: with.Cause}, {Name: "PAYLOAD", Value: with.Payload}}
+		spec.Facts = []runner.Fact{{Name: causeFact, Value: with.Cause}, {Name: payloadFact, Value: with.Payload}}
 	}
 	if leave.Fence != 0 {
 		spec.Facts = append(spec.Facts, runner.Fact{Name: "FENCE", Value: strconv.FormatUint(leave.Fence, 10)})

@@ -77,6 +77,14 @@ func (l *legacy) find(run journal.OpenRun) {
 	if found.First.IsZero() { // it has begun, or follows one that has
 		found.First = runner.First(run.Handle)
 	}
+	for _, fact := range runner.Facts(run.Handle) {
+		switch fact.Name {
+		case causeFact:
+			found.Cause = fact.Value
+		case payloadFact:
+			found.Payload = fact.Value
+		}
+	}
 	l.found = append(l.found, found)
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/runner"
 	"github.com/fleetcron/fleetcron/agent/scheduler"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -40,22 +41,23 @@ func TestWhoGoesOnWithWhat(t *testing.T) {
 	waits := run("01890000-0000-7000-8000-000000000004", fleet.RunPending)
 	changed := run("01890000-0000-7000-8000-000000000005", fleet.RunPending, func(r *fleet.Run) { r.Generation = 2 })
 
+	facts := []runner.Fact{{Name: "CAUSE", Value: "webhook"}, {Name: "FENCE", Value: "7"}, {Name: "PAYLOAD", Value: "of it"}}
 	keep := handle(kept{Cause: "event x", Payload: "y", First: first})
 	open := []journal.OpenRun{
 		{Run: running, Handle: handle(map[string]any{"boot": "b", "pid": 7, "first": first})},
-		{Run: stillOpen, Handle: handle(map[string]any{"boot": "b", "pid": 8})},
+		{Run: stillOpen, Handle: handle(map[string]any{"boot": "b", "pid": 8, "facts": facts})},
 		{Run: ended.NextAttempt(), Handle: handle(map[string]any{"boot": "b", "first": first, "before": ended})},
-		{Run: later.NextAttempt(), Handle: handle(map[string]any{"boot": "b", "first": first, "before": later})},
+		{Run: later.NextAttempt(), Handle: handle(map[string]any{"boot": "b", "first": first, "before": later, "facts": facts})},
 		{Run: waits, Handle: handle(map[string]any{"came": noon, "keep": keep})},
 		{Run: changed, Handle: handle(map[string]any{"came": noon})},
 	}
 	left := sortOut(open, saved)
 	if diff := cmp.Diff([]scheduler.RunFound{
 		{Run: running, First: first},
-		{Run: stillOpen}, // it hears of the attempt that follows with its outcome
+		{Run: stillOpen, Cause: "webhook", Payload: "of it"}, // it hears of the attempt that follows with its outcome
 		{Run: waits, First: first, Cause: "event x", Payload: "y"},
 		{Run: changed},
-		{Run: later.NextAttempt(), First: first},
+		{Run: later.NextAttempt(), First: first, Cause: "webhook", Payload: "of it"},
 	}, left.found); diff != "" {
 		t.Error("the scheduler's:", diff)
 	}

@@ -30,7 +30,7 @@ func (r *Runner) followUp(c *companion) {
 	run.Again = &at
 	next := run.NextAttempt()
 	next.Detail = fmt.Sprintf("attempt %d of %d, after one that %s", next.Attempt, c.handle.Retry.Attempts, ended(run))
-	decided := handle{Boot: c.handle.Boot, Retry: c.handle.Retry, First: c.handle.First, Before: run}
+	decided := handle{Boot: c.handle.Boot, Retry: c.handle.Retry, First: c.handle.First, Before: run, Facts: c.handle.Facts}
 	if err := r.config.Recorder.Record(context.Background(), next, decided.encode()); err != nil {
 		run.Again = nil
 		addDetail(run, "not attempted again, because that could not be written to disk: "+err.Error())
@@ -101,4 +101,14 @@ func First(handle []byte) time.Time {
 		return time.Time{}
 	}
 	return h.First
+}
+
+// Facts returns what the handle of a run with a retry policy says that its command
+// is told; a later attempt is to be told the same.
+func Facts(handle []byte) []Fact {
+	h, err := decodeHandle(handle)
+	if err != nil {
+		return nil
+	}
+	return h.Facts
 }

@@ -32,6 +32,7 @@ func TestAFailedAttemptIsFollowedByAnother(t *testing.T) {
 	retry := fleet.Retry{Attempts: 3, Base: fleet.Duration(time.Minute), Cap: fleet.Duration(90 * time.Second)}
 	spec := b.spec(sh("exit 9"))
 	spec.Retry = retry
+	spec.Facts = []Fact{{"CAUSE", "webhook"}, {"PAYLOAD", "of it"}}
 	first := due.Add(-time.Hour)
 	spec.First = first
 	for attempt := 1; ; attempt++ {
@@ -54,6 +55,9 @@ func TestAFailedAttemptIsFollowedByAnother(t *testing.T) {
 		before, began, is := Before(handle)
 		if !is || before.ID != got.ID || !began.Equal(first) {
 			t.Errorf("the handle of attempt %d says %v, first %v, %v", attempt+1, before.ID, began, is)
+		}
+		if diff := cmp.Diff(spec.Facts, Facts(handle)); diff != "" {
+			t.Errorf("attempt %d is told otherwise: %s", attempt+1, diff)
 		}
 		spec.Run = next
 		spec.Run.Again, spec.First = nil, began

@@ -77,7 +77,10 @@ type Spec struct {
 }
 
 // Fact is one more thing that a command is told about its run.
-type Fact struct{ Name, Value string }
+type Fact struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // Runner carries out runs; its methods may be called from any goroutine.
 type Runner struct {
@@ -133,6 +136,7 @@ type handle struct {
 	Retry  fleet.Retry `json:"retry,omitzero"`
 	First  time.Time   `json:"first,omitzero"`   // when the first attempt began
 	Before *fleet.Run  `json:"before,omitempty"` // of an attempt that waits: how the one before ended
+	Facts  []Fact      `json:"facts,omitempty"`  // what it is told, and a later attempt is to be
 
 	Guard *keeper `json:"guard,omitempty"` // nil: the agent itself was the parent
 }
@@ -246,6 +250,9 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
 		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Group: r.cgroups.place(spec.Run.ID), Limited: len(kernelLimits(&spec.Limits)) > 0, Retry: spec.Retry, First: spec.First.UTC(),
+	}
+	if spec.Retry.Attempts > 1 {
+		c.handle.Facts = spec.Facts
 	}
 	if spec.First.IsZero() {
 		c.handle.First = time.Now().UTC()
