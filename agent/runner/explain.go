@@ -48,6 +48,8 @@ func explain(err error, l *launch) *failure {
 		return forkFailed("%s", tooManyFiles)
 	case errors.Is(err, unix.E2BIG):
 		return forkFailed("command and environment together are too long for this host")
+	case errors.Is(err, unix.ETIMEDOUT):
+		return forkFailed("%s or the directory %s does not answer: the file system hangs; given up so that others can start", program, dir)
 	case errors.Is(err, unix.ENOEXEC):
 		return forkFailed("%s is not a program: a script needs a first line such as #!/bin/sh", program)
 	}

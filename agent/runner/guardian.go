@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -176,17 +177,7 @@ func (g *guardian) launch(l *launch, files ...*os.File) (begun, <-chan status) {
 	if err := g.orders.send(order{Launch: l}, files...); err != nil {
 		return begun{err: errGuardian}, nil
 	}
-	select {
-	case how := <-w.begun:
-		return how, w.ended
-	case <-g.dead:
-	}
-	select { // both may have been true
-	case how := <-w.begun:
-		return how, w.ended
-	default:
-		return begun{err: errGuardian}, nil
-	}
+	return g.hurry(w, cmp.Or(l.Birth, birthMost)), w.ended
 }
 
 // leave stops listening for a run.

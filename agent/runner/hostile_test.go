@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -204,5 +205,59 @@ func TestAStepThatIsGoneGetsNoLimits(t *testing.T) {
 	}
 	if after != before || w.Refused == nil {
 		t.Errorf("limits %v, were %v; refused %v", after, before, w.Refused)
+	}
+}
+
+// silentFS mounts a file system that answers nothing, as any user can.
+func silentFS(t *testing.T) string {
+	t.Helper()
+	needRoot(t)
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip("no file system can be made here:", err)
+	}
+	dir := t.TempDir()
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
+	if err := unix.Mount("fuse", dir, "fuse", 0, options); err != nil {
+		unix.Close(fd)
+		t.Skip("no file system can be mounted here:", err)
+	}
+	t.Cleanup(func() {
+		unix.Close(fd) // whoever waits for it waits no longer
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestAFileSystemThatHangsHoldsUpNobodyElse(t *testing.T) {
+	b := newBench(t)
+	b.run(b.spec(sh("true"))) // and there is a guardian
+	dir := silentFS(t)
+	b.birth = 300 * time.Millisecond
+	for _, hang := range []func(*Spec){
+		func(s *Spec) { s.Execute.Command = fleet.Command{Argv: []string{dir + "/program"}} },
+		func(s *Spec) { s.Execute.Dir = dir },
+		func(s *Spec) { s.Execute.Dir, s.Execute.Umask = dir, "0027" },
+	} {
+		spec := b.spec(fleet.Command{Argv: []string{"/bin/true"}})
+		hang(&spec)
+		b.begin(spec)
+		b.begin(b.spec(sh("true")))
+		var missed, ran int
+		for range 2 {
+			switch got := b.wait(); {
+			case got.Reason == fleet.MissedForkFailed && strings.Contains(got.Detail, "the file system hangs"):
+				missed++
+			case got.Succeeded():
+				ran++
+			default:
+				t.Errorf("%s %s: %s", got.State, got.Reason, got.Detail)
+			}
+		}
+		if missed != 1 || ran != 1 {
+			t.Errorf("%d missed, %d ran", missed, ran)
+		}
 	}
 }

@@ -17,7 +17,7 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 	order := &launch{
 		Run: spec.Run.ID, Dir: workingDir(spec.Execute.Dir, user.home), Credential: credential,
 		Settings: settingsOf(spec), Timeout: c.handle.Timeout, Grace: c.handle.Grace,
-		Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
+		Birth: r.birth, Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
 		user: user.name, Step: r.config.Step, Rlimits: rlimitsOf(spec.Limits.Rlimits),
 		Quota: c.handle.Quota,
 	}

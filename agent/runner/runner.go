@@ -94,7 +94,8 @@ type Runner struct {
 	cgroups *cgroups
 
 	accounts  *accounts
-	protected bool // the kernel is told to spare the agent when memory runs out
+	birth     time.Duration // of a process; zero: birthMost
+	protected bool          // the kernel is told to spare the agent when memory runs out
 	closing   chan struct{}
 	sweep     chan struct{} // much output has come together
 	packs     chan struct{} // there is something unpacked

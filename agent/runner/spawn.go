@@ -33,6 +33,7 @@ type launch struct {
 	Rlimits    []rlimit
 	Timeout    time.Duration // zero: none
 	Grace      time.Duration
+	Birth      time.Duration // it may take from its fork to its program; zero: birthMost
 	Begin      time.Duration // since the boot: after that it does not begin; zero: none
 	Whole      bool          // it ends when all that it has started is gone
 	Exposed    bool          // takes the agent's protection from the killer for memory off
