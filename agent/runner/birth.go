@@ -24,22 +24,19 @@ const clockTicks = 100
 func (g *guardian) hurry(w *awaited, within time.Duration) begun {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
-	killed := map[int]bool{}
 	for {
 		select {
 		case how := <-w.begun:
-			return g.unlessKilled(how, killed, w)
+			return g.unlessKilled(how, w)
 		case <-g.dead:
 			select { // both may have been true
 			case how := <-w.begun:
-				return g.unlessKilled(how, killed, w)
+				return g.unlessKilled(how, w)
 			default:
 				return begun{err: errGuardian}
 			}
 		case <-timer.C:
-			for _, pid := range killUnborn(g.PID, within) {
-				killed[pid] = true
-			}
+			g.killUnborn(within)
 			timer.Reset(max(within/2, time.Millisecond))
 		}
 	}
@@ -47,8 +44,13 @@ func (g *guardian) hurry(w *awaited, within time.Duration) begun {
 
 // unlessKilled makes a failure of a start that was ended before there was a
 // program: to the guardian it looks like one that has ended by itself.
-func (g *guardian) unlessKilled(how begun, killed map[int]bool, w *awaited) begun {
-	if how.err != nil || !killed[how.status.PID] {
+func (g *guardian) unlessKilled(how begun, w *awaited) begun {
+	child := sight{how.status.PID, how.status.Start}
+	g.mu.Lock()
+	killed := how.err == nil && g.unborn[child]
+	delete(g.unborn, child)
+	g.mu.Unlock()
+	if !killed {
 		return how
 	}
 	select {
@@ -59,18 +61,19 @@ func (g *guardian) unlessKilled(how begun, killed map[int]bool, w *awaited) begu
 	return begun{err: unix.ETIMEDOUT}
 }
 
-// killUnborn kills the child of a guardian that has not executed a program for
-// so long; there is one at most.
-func killUnborn(parent int, after time.Duration) (killed []int) {
+// killUnborn kills the child of the guardian that has not executed a program for
+// so long; there is one at most. Everybody who waits in the queue looks for it.
+func (g *guardian) killUnborn(after time.Duration) {
 	children, _ := processes(func(s stat) bool { // of none that can be read none is killed
 		age := sinceBoot() - time.Duration(s.start)*(time.Second/clockTicks)
-		return s.parent == parent && !s.dead() && age >= after && unborn(s.pid, parent)
+		return s.parent == g.PID && !s.dead() && age >= after && unborn(s.pid, g.PID)
 	})
 	for _, child := range children {
+		g.mu.Lock()
+		g.unborn[sight{child.pid, child.start}] = true
+		g.mu.Unlock()
 		signalOne(child, unix.SIGKILL)
-		killed = append(killed, child.pid)
 	}
-	return killed
 }
 
 // unborn reports whether a child has the memory of its parent still, by the

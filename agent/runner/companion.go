@@ -110,7 +110,7 @@ func (r *Runner) await(c *companion) (ending, bool) {
 		stopping = true
 		stopped = make(chan int, 1)
 		gone, timeout = nil, nil // from here on the end is when all are gone
-		go func() { stopped <- c.family().stop(c.handle.Grace) }()
+		go func() { stopped <- c.stop(r) }()
 	}
 	for {
 		select {
@@ -122,8 +122,8 @@ func (r *Runner) await(c *companion) (ending, bool) {
 			}
 			return end, true
 		case end.left = <-stopped:
-			if end.left > 0 {
-				return end, true
+			if end.left > 0 { // of a whole run only where this agent is ending
+				return end, !c.handle.Whole
 			}
 			gone, stopped = c.process.gone, nil // what is said about its end is on its way
 		case <-lost:
@@ -150,6 +150,17 @@ func (r *Runner) await(c *companion) (ending, bool) {
 			return end, false
 		}
 	}
+}
+
+// stop ends all that a run has started, and returns how many it could not end.
+// Of a whole run none is left: the next one would begin beside it.
+func (c *companion) stop(r *Runner) (left int) {
+	if !c.handle.Whole {
+		return c.family().stop(c.handle.Grace)
+	}
+	return c.family().vanish(c.handle.Grace, r.closing, func(left int) {
+		r.log.Warn("run does not end: its processes cannot be killed, they wait for a device", "run", c.run.ID, "task", c.run.Task, "processes", left)
+	})
 }
 
 // unguard tells the guardian that it may forget the run, whose outcome is on

@@ -278,7 +278,14 @@ func (g *guard) stop(w *ward) {
 	w.stopping = true
 	all := family{run: w.Run, leader: w.PID, start: w.Start, others: g.others, group: w.group}
 	go func() {
-		left := all.stop(w.grace)
+		var left int
+		if w.whole {
+			left = all.vanish(w.grace, nil, func(left int) {
+				fmt.Fprintf(os.Stderr, "guardian: run %s does not end: %d of its processes cannot be killed, they wait for a device\n", w.Run, left)
+			})
+		} else {
+			left = all.stop(w.grace)
+		}
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		w.stopped, w.Left = true, left

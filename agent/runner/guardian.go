@@ -39,8 +39,9 @@ type guardian struct {
 	orders *orders
 	dead   chan struct{} // closed when it no longer answers
 
-	mu    sync.Mutex
-	wards map[fleet.RunID]*awaited
+	mu     sync.Mutex
+	wards  map[fleet.RunID]*awaited
+	unborn map[sight]bool // children that were killed before they executed a program
 }
 
 // awaited is what an agent waits for of a run; both channels hold one.
@@ -106,7 +107,7 @@ func spawn(argv []string, dir string) (*guardian, error) {
 	}
 	g := &guardian{
 		keeper: keeper{PID: process.Pid, Start: stat.start, Book: filepath.Base(book.Name())}, path: book.Name(),
-		orders: newOrders(conn.(*net.UnixConn)), dead: make(chan struct{}), wards: map[fleet.RunID]*awaited{},
+		orders: newOrders(conn.(*net.UnixConn)), dead: make(chan struct{}), wards: map[fleet.RunID]*awaited{}, unborn: map[sight]bool{},
 	}
 	return g, g.greet(conn)
 }

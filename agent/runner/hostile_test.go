@@ -1,10 +1,12 @@
 package runner
 
 import (
+	"context"
 	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -260,4 +262,68 @@ func TestAFileSystemThatHangsHoldsUpNobodyElse(t *testing.T) {
 			t.Errorf("%d missed, %d ran", missed, ran)
 		}
 	}
+}
+
+// frozen returns a directory whose processes cannot be killed while they are
+// frozen: that is how the freezer of cgroup v1 was.
+func frozen(t *testing.T) string {
+	t.Helper()
+	needRoot(t)
+	dir, err := os.MkdirTemp("/sys/fs/cgroup/freezer", "fleetcron-test-")
+	if err != nil {
+		t.Skip("nothing can be frozen here:", err)
+	}
+	t.Cleanup(func() {
+		write(t, filepath.Join(dir, "freezer.state"), "THAWED", 0o600)
+		for try := 0; try < 100 && unix.Rmdir(dir) != nil; try++ {
+			time.Sleep(10 * time.Millisecond) // until the kernel has counted out who was in it
+		}
+	})
+	return dir
+}
+
+func TestAWholeRunDoesNotEndBeforeWhatCannotBeKilled(t *testing.T) {
+	for name, change := range map[string]func(*Config){"guarded": func(*Config) {}, "unguarded": alone} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each takes as long as a kill is waited for
+			dir := frozen(t)
+			b := newBench(t, change, grouped(NoCgroup))
+			warned := make(chan string, 10)
+			b.log = slog.New(saying{slog.DiscardHandler, warned})
+			path, line := fifo(t)
+			spec := b.spec(sh("echo $$ > $F; exec sleep 1000"))
+			spec.Execute.Env = map[string]string{"F": path}
+			spec.Whole = true
+			b.begin(spec)
+			write(t, filepath.Join(dir, "cgroup.procs"), strings.TrimSpace(line()), 0o600)
+			write(t, filepath.Join(dir, "freezer.state"), "FROZEN", 0o600)
+			if !b.Cancel(spec.Run.ID, "enough") {
+				t.Fatal("it is gone")
+			}
+			for said := ""; !strings.Contains(said, "cannot be killed"); {
+				select {
+				case said = <-warned:
+				case run := <-b.ended:
+					t.Fatalf("it ended as %s: %s", run.State, run.Detail)
+				}
+			}
+			write(t, filepath.Join(dir, "freezer.state"), "THAWED", 0o600)
+			if got := b.wait(); !got.Cancelled || got.Signal == "" {
+				t.Errorf("%s %s: %s", got.State, got.Signal, got.Detail)
+			}
+		})
+	}
+}
+
+// saying passes on what is logged.
+type saying struct {
+	slog.Handler
+	to chan<- string
+}
+
+func (s saying) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s saying) Handle(_ context.Context, r slog.Record) error {
+	s.to <- r.Message
+	return nil
 }

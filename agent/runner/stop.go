@@ -37,3 +37,24 @@ func (f family) kill() (left int) {
 		}
 	}
 }
+
+// stuckLook is between two tries to end who cannot be killed.
+const stuckLook = time.Second
+
+// vanish is stop for a run after which nothing may be left: it does not give up
+// before that, unless it is to end. Stuck hears once that it takes long.
+func (f family) vanish(grace time.Duration, end <-chan struct{}, stuck func(left int)) (left int) {
+	left = f.stop(grace)
+	if left > 0 {
+		stuck(left)
+	}
+	for left > 0 {
+		select {
+		case <-end:
+			return left
+		case <-time.After(stuckLook):
+			left = f.kill()
+		}
+	}
+	return 0
+}
