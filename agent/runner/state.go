@@ -57,12 +57,17 @@ func (s *states) place(task fleet.TaskID) (state, memo string, err error) {
 	return filepath.Join(dir, name), filepath.Join(dir, "."+name), nil
 }
 
-// prepare makes the directory of a task where there is none, and gives it to
-// the user that the command runs as. What is in there stays as it is.
+// prepare makes the directory of a task where there is none, for the user that
+// the command runs as. What is in there stays as it is; what another user left
+// there is set aside until the task runs as him again, because a command must
+// not find what somebody else may have laid for it.
 func (s *states) prepare(task fleet.TaskID, belongs owner) (string, error) {
 	dir, _, err := s.place(task)
 	if err != nil {
 		return "", err
+	}
+	if err := s.handOver(task, dir, belongs.uid); err != nil {
+		return "", fmt.Errorf("%s: %w", dir, err)
 	}
 	fd, err := openDir(dir)
 	if errors.Is(err, unix.ENOENT) {
@@ -93,6 +98,49 @@ func (s *states) prepare(task fleet.TaskID, belongs owner) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// handOver sets aside what belongs to another user than the one who comes, and
+// fetches what he left when he came last. The checkpoint was the other's, too.
+func (s *states) handOver(task fleet.TaskID, dir string, uid int) error {
+	var now unix.Stat_t
+	err := unix.Lstat(dir, &now)
+	if errors.Is(err, unix.ENOENT) || err == nil && (int(now.Uid) == uid || now.Mode&unix.S_IFMT != unix.S_IFDIR) {
+		return nil // none, or his; of what is no directory its opening says so
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.change(task, true, func(m *memo) { m.Checkpoint = "" }); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := os.Rename(dir, asideOf(dir, int(now.Uid))); err != nil {
+		return err
+	}
+	return ignoreMissing(os.Rename(asideOf(dir, uid), dir))
+}
+
+// asideName is how the names of directories begin that wait for their user.
+const asideName = ".@"
+
+func asideOf(dir string, uid int) string {
+	parent, name := filepath.Split(dir)
+	return parent + asideName + strconv.Itoa(uid) + "." + name
+}
+
+// aside lists what is set aside of a task.
+func aside(dir string) (all []string, err error) {
+	parent, name := filepath.Split(dir)
+	entries, err := os.ReadDir(parent)
+	for _, entry := range entries {
+		_, of, _ := strings.Cut(strings.TrimPrefix(entry.Name(), asideName), ".")
+		if strings.HasPrefix(entry.Name(), asideName) && of == name {
+			all = append(all, parent+entry.Name())
+		}
+	}
+	return all, ignoreMissing(err)
 }
 
 // openDir opens a directory, and nothing that only leads to one.
@@ -197,6 +245,11 @@ func (s *states) forget(task fleet.TaskID) error {
 	err = errors.Join(err, ignoreMissing(os.Rename(dir, gone)), ignoreMissing(os.Remove(path)))
 	s.mu.Unlock()
 	err = errors.Join(err, removeTree(gone, stateRemoved))
+	others, failed := aside(dir)
+	err = errors.Join(err, failed)
+	for _, other := range others {
+		err = errors.Join(err, removeTree(other, stateRemoved))
+	}
 	_ = os.Remove(namespace) // after its last task
 	return err
 }

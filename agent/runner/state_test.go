@@ -75,6 +75,40 @@ func TestTheStateBelongsToTheCommandsUser(t *testing.T) {
 	}
 }
 
+// TestWhatAnotherUserLeftIsSetAside: a command finds nothing that somebody else
+// may have laid for it, and its own again when it comes back.
+func TestWhatAnotherUserLeftIsSetAside(t *testing.T) {
+	needRoot(t)
+	accounts := t.TempDir()
+	write(t, filepath.Join(accounts, "passwd"), "root:x:0:0::/root:/bin/sh\nbackup:x:4711:4712::/:/bin/sh\n", 0o644)
+	b := newBench(t, func(c *Config) { c.Accounts = accounts })
+	if err := os.Chmod(filepath.Dir(b.dir), 0o711); err != nil { // so that others reach it
+		t.Fatal(err)
+	}
+	as := func(user, script string) string {
+		spec := b.spec(sh(script))
+		spec.Execute.User = user
+		got := b.run(spec)
+		return strings.TrimSpace(b.output(got.ID, Both))
+	}
+	as("backup", "echo mine > $FLEETCRON_STATE_DIR/x; ln -s /etc/passwd $FLEETCRON_STATE_DIR/trap; echo laid; exit 1")
+	if err := b.SetCheckpoint("data/nightly", "laid"); err != nil {
+		t.Fatal(err)
+	}
+	if got := as("", "ls -A $FLEETCRON_STATE_DIR; echo \"[$FLEETCRON_CHECKPOINT]\"; echo theirs > $FLEETCRON_STATE_DIR/x; exit 1"); got != "[]" {
+		t.Errorf("root finds %q", got)
+	}
+	if got := as("backup", "cat $FLEETCRON_STATE_DIR/x; ls $FLEETCRON_STATE_DIR"); got != "mine\ntrap\nx" {
+		t.Errorf("the user finds %q", got)
+	}
+	if err := b.Forget("data/nightly"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(b.config.States, "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 // TestALinkIsNoStateDirectory: whoever could put one there could have another
 // one's file given to himself.
 func TestALinkIsNoStateDirectory(t *testing.T) {
@@ -129,7 +163,7 @@ func TestACheckpointGoesToTheNextAttempt(t *testing.T) {
 	show := `echo "$FLEETCRON_CHECKPOINT"`
 	attempt := func(b *bench, script string) string {
 		got := b.run(b.spec(sh(script)))
-		return strings.TrimSpace(b.output(got.ID, Stdout))
+		return strings.TrimSpace(b.output(got.ID, Both))
 	}
 	// Vitals reads it when the process is gone, and stores it then.
 	store := ""
