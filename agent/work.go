@@ -89,6 +89,7 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 
 // takeUp goes on with what the agent before left.
 func (w *work) takeUp() {
+	w.expect(nil, w.plan)
 	tasks := tasksOf(w.plan)
 	for _, run := range w.left.attach {
 		task := tasks[identity{run.Run.Task, run.Run.Generation}]
@@ -153,6 +154,7 @@ func (w *work) take(ctx context.Context, plan *fleet.Plan) {
 	before := w.plan
 	w.plan = plan
 	w.mu.Unlock()
+	w.expect(before, plan)
 	w.forget(ctx, before, plan)
 	for _, task := range gone(before, plan) {
 		if err := w.runs.Forget(task); err != nil {
@@ -173,6 +175,22 @@ func (w *work) take(ctx context.Context, plan *fleet.Plan) {
 		}
 		return "", ""
 	})
+}
+
+// expect lets the runner make ready for the tasks that a plan brings.
+func (w *work) expect(before, plan *fleet.Plan) {
+	if plan == nil {
+		return
+	}
+	known := tasksOf(before)
+	var fresh []runner.Expected
+	for i := range plan.Assignments {
+		given := &plan.Assignments[i]
+		if _, is := known[identity{given.Task.ID(), given.Generation}]; !is {
+			fresh = append(fresh, runner.Expected{Task: given.Task.ID(), Execute: given.Task.Run})
+		}
+	}
+	w.runs.Expect(fresh, len(plan.Assignments))
 }
 
 // Run does the work. Nothing begins any more once ending is over, and when ctx

@@ -29,8 +29,9 @@ type companion struct {
 
 	going atomic.Pointer[going] // nil: its process does not run
 
-	halt chan halt     // why somebody wants it stopped
-	over chan struct{} // closed after its outcome
+	calm <-chan struct{} // when it is to be recorded that it runs; nil: it is
+	halt chan halt       // why somebody wants it stopped
+	over chan struct{}   // closed after its outcome
 }
 
 // ending is how a run came to its end.
@@ -69,6 +70,7 @@ func (r *Runner) accompany(c *companion) {
 	if end.at.IsZero() {
 		end.at = time.Now().UTC()
 	}
+	r.rush.wait(r.closing)
 	r.config.Over(c.run.ID)
 	c.run.Ended = &end.at
 	before := c.run.Detail
@@ -146,6 +148,8 @@ func (r *Runner) await(c *companion) (ending, bool) {
 		case <-look.C:
 			look.Reset(pace.next(c.captures.trim()))
 			c.peak = max(c.peak, peakOf(strconv.Itoa(c.process.pid)))
+		case <-c.calm:
+			r.recordRunning(c)
 		case <-r.closing:
 			return end, false
 		}

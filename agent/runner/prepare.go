@@ -3,6 +3,7 @@ package runner
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -30,11 +31,7 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 	if failed := r.prepareWords(spec, &user, c, order); failed != nil {
 		return nil, failed
 	}
-	belongs := r.spares.agent
-	if credential != nil {
-		belongs = owner{int(credential.Uid), int(credential.Gid)}
-	}
-	state, err := r.states.prepare(spec.Run.Task, belongs)
+	state, err := r.states.prepare(spec.Run.Task, r.ownerOf(credential))
 	if err != nil {
 		return nil, notMade("a directory for the task's state", err)
 	}
@@ -55,6 +52,14 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 		c.tmp.settle(&order.Settings)
 	}
 	return order, nil
+}
+
+// ownerOf is whom the files belong to of a run with the credential.
+func (r *Runner) ownerOf(credential *syscall.Credential) owner {
+	if credential == nil {
+		return r.spares.agent
+	}
+	return owner{int(credential.Uid), int(credential.Gid)}
 }
 
 // prepareWords says what is executed.

@@ -103,6 +103,8 @@ type Runner struct {
 
 	floor     floor
 	seen      sighted
+	rush      rush
+	expects   expects
 	guarding  sync.Mutex
 	guard     *guardian // of the runs that begin now; nil: none yet
 	unguarded time.Time // until then no guardian is started
@@ -207,6 +209,7 @@ func New(config Config) (*Runner, error) {
 		unpacked: map[string]bool{}, unsettled: map[fleet.RunID]bool{},
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
 		forgotten: map[fleet.TaskID]bool{},
+		expects:   expects{news: make(chan struct{}, 1)},
 	}, nil
 }
 
@@ -221,7 +224,7 @@ func (r *Runner) Close() error {
 		r.guard.orders.conn.Close()
 	}
 	r.cgroups.close()
-	return errors.Join(r.spares.close(), r.null.Close())
+	return errors.Join(r.states.exits.close(), r.null.Close())
 }
 
 // Drain waits until no run goes on or ctx ends. It stops none of them.
@@ -246,6 +249,13 @@ var ErrClosed = errors.New("the agent is ending, nothing begins")
 // recorder and then to Config.Ended. An error means that nothing was begun and
 // nothing is on disk.
 func (r *Runner) Start(ctx context.Context, spec Spec) error {
+	r.rush.enter()
+	began := false
+	defer func() {
+		if !began {
+			r.rush.leave()
+		}
+	}()
 	c := r.enter(&spec.Run)
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
@@ -271,6 +281,7 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 		r.leave(c)
 		return nil
 	}
+	began = true
 	r.work.Go(func() {
 		r.carryOut(spec, c)
 		r.leave(c)
@@ -356,17 +367,22 @@ func (r *Runner) leave(c *companion) {
 
 // carryOut takes a run that has begun to its outcome.
 func (r *Runner) carryOut(spec Spec, c *companion) {
-	if failed := r.start(spec, c); failed != nil {
+	failed := r.start(spec, c)
+	r.rush.leave()
+	if failed != nil {
 		c.run.State, c.run.Reason, c.run.Detail = fleet.Reasons[failed.reason], failed.reason, failed.detail
 		r.settle(c)
 		return
 	}
-	r.recordRunning(c)
+	c.run.State = fleet.RunRunning
+	if c.calm = r.rush.over(); c.calm == nil || c.guard == nil { // a guardian has noted it
+		r.recordRunning(c)
+	}
 	r.accompany(c)
 }
 
 func (r *Runner) recordRunning(c *companion) {
-	c.run.State = fleet.RunRunning
+	c.calm, c.run.State = nil, fleet.RunRunning
 	if err := r.config.Recorder.Record(context.Background(), c.run, c.handle.encode()); err != nil {
 		r.log.Warn("run started, but that is not recorded", "run", c.run.ID, "task", c.run.Task, "error", err)
 	}

@@ -29,10 +29,7 @@ func (r *Runner) start(spec Spec, c *companion) *failure {
 	if failed != nil {
 		return failed
 	}
-	belongs := r.spares.agent
-	if order.Credential != nil {
-		belongs = owner{int(order.Credential.Uid), int(order.Credential.Gid)}
-	}
+	belongs := r.ownerOf(order.Credential)
 	input, err := r.input(spec.Execute.Stdin)
 	if err != nil {
 		return notMade("what it reads", err)

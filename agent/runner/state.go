@@ -25,9 +25,10 @@ const statesName = ".states"
 
 // states keeps what outlives the runs of a task on this host: a directory of
 // its own, <dir>/<namespace>/<task>, and beside that, where only the agent
-// writes, how its last attempt ended and the checkpoint that it left.
+// writes, the checkpoint that it left; and how its last attempt ended.
 type states struct {
-	dir string
+	dir   string
+	exits *exits
 
 	mu    sync.Mutex
 	memos map[fleet.TaskID]memo
@@ -35,7 +36,6 @@ type states struct {
 
 // memo is what is remembered of a task.
 type memo struct {
-	LastExit   string `json:"last_exit,omitempty"` // of the attempt that ended last; empty: none did
 	Checkpoint string `json:"checkpoint,omitempty"`
 }
 
@@ -44,7 +44,11 @@ func openStates(dir string) (*states, error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return nil, err
 	}
-	return &states{dir: dir, memos: map[fleet.TaskID]memo{}}, nil
+	exits, err := openExits(filepath.Join(dir, exitsName))
+	if err != nil {
+		return nil, err
+	}
+	return &states{dir: dir, exits: exits, memos: map[fleet.TaskID]memo{}}, nil
 }
 
 // place returns the directory of a task's state, and the file of its memo.
@@ -244,7 +248,7 @@ func (s *states) forget(task fleet.TaskID) error {
 	delete(s.memos, task)
 	err = errors.Join(err, ignoreMissing(os.Rename(dir, gone)), ignoreMissing(os.Remove(path)))
 	s.mu.Unlock()
-	err = errors.Join(err, removeTree(gone, stateRemoved))
+	err = errors.Join(err, s.exits.set(task, noExit), removeTree(gone, stateRemoved))
 	others, failed := aside(dir)
 	err = errors.Join(err, failed)
 	for _, other := range others {
@@ -265,14 +269,13 @@ func (s *states) sweep() error {
 
 // factsOf is what a command is told about what was kept.
 func (s *states) factsOf(task fleet.TaskID, dir string) []Fact {
-	m := s.recall(task)
-	return []Fact{{"STATE_DIR", dir}, {"LAST_EXIT", m.LastExit}, {"CHECKPOINT", m.Checkpoint}}
+	return []Fact{{"STATE_DIR", dir}, {"LAST_EXIT", s.exits.of(task)}, {"CHECKPOINT", s.recall(task).Checkpoint}}
 }
 
 // ended keeps how an attempt ended. A success takes the checkpoint away: there
 // is nothing left to go on with.
 func (s *states) ended(run *fleet.Run) error {
-	last := ""
+	last := noExit
 	switch {
 	case run.State != fleet.RunRan:
 		return nil
@@ -281,12 +284,11 @@ func (s *states) ended(run *fleet.Run) error {
 	case run.Signal != "":
 		last = strconv.Itoa(128 + signalNumber(run.Signal)) // as a shell says it
 	}
-	return s.change(run.Task, false, func(m *memo) {
-		m.LastExit = last
-		if run.Succeeded() {
-			m.Checkpoint = ""
-		}
-	})
+	err := s.exits.set(run.Task, last)
+	if run.Succeeded() {
+		err = errors.Join(err, s.change(run.Task, false, func(m *memo) { m.Checkpoint = "" }))
+	}
+	return err
 }
 
 // SetCheckpoint keeps a value for the next attempt of a task on this host,
@@ -306,6 +308,7 @@ func (r *Runner) SetCheckpoint(task fleet.TaskID, value string) error {
 // of a task that the host no longer has. While a run of it goes on, they go
 // with that.
 func (r *Runner) Forget(task fleet.TaskID) error {
+	r.unexpect(task)
 	r.mu.Lock()
 	goesOn := r.goesOn(task)
 	if goesOn {

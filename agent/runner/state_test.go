@@ -26,7 +26,7 @@ func TestAStateDirectoryIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	left, _ := filepath.Glob(filepath.Join(b.config.States, "data", "*"))
-	if len(left) != 2 || !strings.HasSuffix(left[0], ".other") || !strings.HasSuffix(left[1], "/other") {
+	if len(left) != 1 || !strings.HasSuffix(left[0], "/other") {
 		t.Errorf("left %v", left)
 	}
 	if got := said(t, b, func(*Spec) {}, `ls "$FLEETCRON_STATE_DIR"; echo "exit $FLEETCRON_LAST_EXIT"`); got != "exit" {
@@ -47,7 +47,7 @@ func TestATaskIsForgottenAfterItsRun(t *testing.T) {
 	if got := b.wait(); !got.Succeeded() {
 		t.Errorf("%+v", got)
 	}
-	if left, _ := os.ReadDir(b.config.States); len(left) != 0 {
+	if left, _ := filepath.Glob(filepath.Join(b.config.States, "[^.]*")); len(left) != 0 || b.states.exits.of(spec.Run.Task) != "" {
 		t.Errorf("left: %v", left)
 	}
 }

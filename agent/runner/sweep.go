@@ -28,12 +28,13 @@ const (
 	keepFailed = 5
 )
 
-// Run removes output that is no longer kept, and packs what is, until ctx
-// ends.
+// Run removes output that is no longer kept, packs what is, and makes ready what
+// is expected, until ctx ends.
 func (r *Runner) Run(ctx context.Context) error {
-	var packing sync.WaitGroup
-	defer packing.Wait()
-	packing.Go(func() { r.packAll(ctx) })
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { r.packAll(ctx) })
+	beside.Go(func() { r.makeReady(ctx) })
 	if err := r.states.sweep(); err != nil {
 		r.log.Warn("state of tasks that are gone not removed", "error", err)
 	}
