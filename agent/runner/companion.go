@@ -70,7 +70,9 @@ func (r *Runner) accompany(c *companion) {
 	if end.at.IsZero() {
 		end.at = time.Now().UTC()
 	}
-	r.rush.wait(r.closing)
+	if c.guard != nil { // else nobody knows of the end but this process
+		r.rush.wait(r.closing)
+	}
 	r.config.Over(c.run.ID)
 	c.run.Ended = &end.at
 	before := c.run.Detail

@@ -8,7 +8,8 @@ import (
 const (
 	// crowded is from how many starts under way on there is a rush.
 	crowded = 32
-	// patience is how long an end waits for a rush to be over.
+	// patience is how long a rush lasts, however many come after: what waits for its
+	// end is told then.
 	patience = 2 * time.Second
 )
 
@@ -26,7 +27,19 @@ func (q *rush) enter() {
 	defer q.mu.Unlock()
 	q.starting++
 	if q.starting >= crowded && q.ended == nil {
-		q.ended = make(chan struct{})
+		ended := make(chan struct{})
+		q.ended = ended
+		time.AfterFunc(patience, func() { q.end(ended) })
+	}
+}
+
+// end ends a rush, unless it is over.
+func (q *rush) end(one chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended == one {
+		close(one)
+		q.ended = nil
 	}
 }
 
@@ -55,18 +68,12 @@ func (q *rush) calm() bool {
 	return q.starting == 0
 }
 
-// wait returns when the rush is over, or has gone on for long, or stop is
-// closed.
+// wait returns when the rush is over, or stop is closed.
 func (q *rush) wait(stop <-chan struct{}) {
-	over := q.over()
-	if over == nil {
-		return
-	}
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	select {
-	case <-over:
-	case <-limit.C:
-	case <-stop:
+	if over := q.over(); over != nil {
+		select {
+		case <-over:
+		case <-stop:
+		}
 	}
 }

@@ -28,9 +28,13 @@ func TestEndsWaitForARushAndNotForEver(t *testing.T) {
 		if got := waits(); got != patience {
 			t.Errorf("waits %s in a rush that goes on", got)
 		}
+		if q.over() != nil {
+			t.Error("a rush lasts for as long as somebody comes")
+		}
+		q.enter() // another one
 		go func() {
 			time.Sleep(time.Second)
-			for range crowded {
+			for range crowded + 1 {
 				q.leave()
 			}
 		}()
