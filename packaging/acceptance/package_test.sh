@@ -41,7 +41,8 @@ for target in multi-user network-online time-sync sysinit basic shutdown; do
 	printf '[Unit]\nDescription=%s\n' "$target" > "$work/verify/usr/lib/systemd/system/$target.target"
 done
 for unit in fleetcron-agent fleetcron-collector; do
-	complaints=$(systemd-analyze verify --root="$work/verify" --man=no "$unit.service" 2>&1 | grep -F "$unit" || true)
+	# systemd before 254 does not know DelegateSubgroup, and says that it ignores it.
+	complaints=$(systemd-analyze verify --root="$work/verify" --man=no "$unit.service" 2>&1 | grep -F "$unit" | grep -vF "Unknown key 'DelegateSubgroup'" || true)
 	expect "systemd-analyze verify $unit" test -z "$complaints"
 done
 exposure=$(systemd-analyze security --offline=yes packaging/systemd/fleetcron-collector.service | sed -n 's/.*exposure level[^:]*: \([0-9.]*\).*/\1/p')
