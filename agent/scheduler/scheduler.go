@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -92,8 +93,25 @@ func (s *Scheduler) Plan(plan *fleet.Plan, stored bool) {
 // Ended tells that a run is over.
 func (s *Scheduler) Ended(run *fleet.Run) { s.put(RunEnded{*run}) }
 
-// Waits tells what the instance of a supervised task waits for.
-func (s *Scheduler) Waits(e RunWaits) { s.put(e) }
+// Waits tells what the instance of a supervised task waits for. It is heard
+// before all but what an earlier agent left: any other event may let those
+// begin that need the instance.
+func (s *Scheduler) Waits(e RunWaits) {
+	s.mu.Lock()
+	at := slices.IndexFunc(s.events, func(other Event) bool {
+		switch other.(type) {
+		case RunFound, RunWaits:
+			return false
+		}
+		return true
+	})
+	if at < 0 {
+		at = len(s.events)
+	}
+	s.events = slices.Insert(s.events, at, Event(e))
+	s.mu.Unlock()
+	s.wake()
+}
 
 // Probed tells how a supervised command answered.
 func (s *Scheduler) Probed(e Probed) { s.put(e) }
@@ -118,6 +136,10 @@ func (s *Scheduler) put(event Event) {
 	s.mu.Lock()
 	s.events = append(s.events, event)
 	s.mu.Unlock()
+	s.wake()
+}
+
+func (s *Scheduler) wake() {
 	select {
 	case s.signal <- struct{}{}:
 	default:
