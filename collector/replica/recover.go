@@ -28,60 +28,58 @@ type Remains struct {
 // Survey reads what a stopped member has, and changes nothing that counts. Of
 // several that are left, the one with the highest term, and among those the
 // highest last entry, knows the most.
-func Survey(cfg Config) (remains Remains, err error) {
-	r, snapshots, err := openStopped(&cfg)
-	if err != nil {
-		return remains, errors.Join(err, r.release())
-	}
-	defer func() { err = errors.Join(err, r.release()) }()
-	return r.survey(snapshots)
+func Survey(cfg Config) (Remains, error) {
+	return whileStopped(cfg, func(*Replica, raft.SnapshotStore, Remains) error { return nil })
 }
 
 // Recover makes a stopped member the only one of a new cluster, after the
 // others were lost for good: it takes every entry of its log for committed, and
 // draws another id, so that no member of the old cluster that comes back can
 // meet it. What only the lost members had is lost.
-func Recover(cfg Config) (remains Remains, err error) {
-	r, snapshots, err := openStopped(&cfg)
-	if err != nil {
-		return remains, errors.Join(err, r.release())
-	}
-	defer func() { err = errors.Join(err, r.release()) }()
-	if remains, err = r.survey(snapshots); err != nil {
-		return remains, err
-	}
-	if err := r.applyAll(snapshots); err != nil {
-		return remains, fmt.Errorf("recover: %w", err)
-	}
-	return remains, r.beginAnew(snapshots, max(remains.Term, 1))
+func Recover(cfg Config) (Remains, error) {
+	return whileStopped(cfg, func(r *Replica, snapshots raft.SnapshotStore, remains Remains) error {
+		if err := r.applyAll(snapshots); err != nil {
+			return fmt.Errorf("recover: %w", err)
+		}
+		return r.beginAnew(snapshots, max(remains.Term, 1))
+	})
 }
 
 // Restore makes a member without state the only one of a new cluster that
 // begins with a backup, which is a snapshot of a ledger. The cluster has
 // another id than the one that was backed up: both may be alive.
-func Restore(cfg Config, backup io.Reader) (remains Remains, err error) {
+func Restore(cfg Config, backup io.Reader) (restored Remains, err error) {
+	_, err = whileStopped(cfg, func(r *Replica, snapshots raft.SnapshotStore, remains Remains) error {
+		if remains.Last > 0 || remains.Applied > 0 || len(remains.Members) > 0 {
+			return fleet.Errorf(fleet.Conflict, "the data directory has state of cluster %s", remains.Cluster).
+				WithCode("not_empty").WithHint("move it away first: a restore never overwrites")
+		}
+		if err := r.ledger.Restore(backup); err != nil {
+			return err
+		}
+		cluster, found, err := r.ledger.Cluster()
+		if err != nil || !found {
+			return errors.Join(fleet.Errorf(fleet.Invalid, "the backup names no cluster"), err)
+		}
+		applied, term := r.ledger.Applied()
+		restored = Remains{Cluster: cluster.ID, Applied: applied, Last: applied, Term: term}
+		return r.beginAnew(snapshots, max(term, 1))
+	})
+	return restored, err
+}
+
+// whileStopped does something with the files of a member that does not run, and
+// returns what it had before.
+func whileStopped(cfg Config, do func(*Replica, raft.SnapshotStore, Remains) error) (remains Remains, err error) {
 	r, snapshots, err := openStopped(&cfg)
-	if err != nil {
-		return remains, errors.Join(err, r.release())
-	}
 	defer func() { err = errors.Join(err, r.release()) }()
+	if err != nil {
+		return remains, err
+	}
 	if remains, err = r.survey(snapshots); err != nil {
 		return remains, err
 	}
-	if remains.Last > 0 || remains.Applied > 0 || len(remains.Members) > 0 {
-		return remains, fleet.Errorf(fleet.Conflict, "the data directory has state of cluster %s", remains.Cluster).
-			WithCode("not_empty").WithHint("move it away first: a restore never overwrites")
-	}
-	if err := r.ledger.Restore(backup); err != nil {
-		return remains, err
-	}
-	cluster, found, err := r.ledger.Cluster()
-	if err != nil || !found {
-		return remains, errors.Join(fleet.Errorf(fleet.Invalid, "the backup names no cluster"), err)
-	}
-	applied, term := r.ledger.Applied()
-	remains = Remains{Cluster: cluster.ID, Applied: applied, Last: applied, Term: term}
-	return remains, r.beginAnew(snapshots, max(term, 1))
+	return remains, do(r, snapshots, remains)
 }
 
 // openStopped opens the files of a member that does not run.
