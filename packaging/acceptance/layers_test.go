@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"shared/backup":   {"shared/fleet"},
 	"shared/fleet":    {"shared/cron"},
 	"shared/taskfile": {"shared/fleet"},
+	"shared/seal":     {"shared/fleet"},
 	"shared/api":      {"shared/fleet"},
 	"shared/compact":  {"shared/fleet"},
 	"shared/takeover": {"shared/calendar", "shared/cron", "shared/fleet"},

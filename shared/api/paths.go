@@ -15,6 +15,7 @@ const (
 	HeaderForwarded   = "X-Fleetcron-Forwarded" // set by a collector that passes a request on; guards against loops
 	HeaderReason      = "X-Fleetcron-Reason"    // why a change is made, in its author's words
 	HeaderActor       = "X-Fleetcron-Actor"     // who makes it, until identities exist
+	HeaderPrincipal   = "X-Fleetcron-Principal" // who asked the collector that passes a request on: JSON, believed of a collector alone
 	HeaderSource      = "X-Fleetcron-Source"    // of output: SourceHost or SourceRecord
 	HeaderDropped     = "X-Fleetcron-Dropped"   // bytes of the output that its quota cut
 	HeaderTime        = "X-Fleetcron-Time"      // an agent's clock as it asks, RFC 3339 with nanoseconds
@@ -27,7 +28,8 @@ const (
 	MediaProblem = "application/problem+json"
 	MediaOutput  = "application/octet-stream"
 
-	MediaCalendar = "text/calendar" // iCalendar, RFC 5545
+	MediaCalendar = "text/calendar"                              // iCalendar, RFC 5545
+	MediaSealed   = "application/vnd.fleetcron.envelope.v1+json" // an envelope of package seal
 )
 
 // Where output came from.
@@ -91,6 +93,30 @@ const (
 	PathAgentStands = "/v1/agents/{host}/standings"
 	PathAgentAsks   = "/v1/agents/{host}/asks"
 	PathAgentAnswer = "/v1/agents/{host}/asks/{ask}" // … to here
+	PathAgentPolicy = "/v1/agents/{host}/policy"     // what its policy says and refuses, and its audit head
+	PathAgentRenew  = "/v1/agents/{host}/certificate"
+	PathEnroll      = "/v1/enroll"        // the plane of those who have no certificate yet
+	PathEnrolled    = "/v1/enroll/{node}" // whether a person has approved
+	PathTokens      = "/v1/tokens"
+	PathToken       = "/v1/tokens/{token}"
+	PathJoinTokens  = "/v1/join-tokens"
+	PathJoinToken   = "/v1/join-tokens/{token}"
+	PathNodes       = "/v1/nodes"
+	PathNode        = "/v1/nodes/{node}" // patch: approve, suspend, revoke, readmit
+	PathRules       = "/v1/rules"        // of namespaces
+	PathRule        = "/v1/rules/{namespace}"
+	PathRequests    = "/v1/requests"
+	PathRequest     = "/v1/requests/{request}"
+	PathApproval    = "/v1/requests/{request}/approval"
+	PathEnvelope    = "/v1/tasks/{namespace}/{name}/envelope" // with every signature; put adds one
+	PathSealed      = "/v1/sealed"                            // every sealed change comes in here
+	PathAudit       = "/v1/audit"
+	PathAuditAgent  = "/v1/audit/hosts" // the heads that hosts reported
+	PathPolicies    = "/v1/policies"    // what hosts say of their policies, and what they refuse
+	PathGossipKey   = "/v1/gossip-key"  // post: rotate
+	PathSession     = "/v1/sessions"    // post: a link that logs a browser in, once
+	PathTrust       = "/v1/trust"       // cluster id, CA certificate and pin; nobody is asked who they are
+	PathWhoAmI      = "/v1/whoami"
 	PathLivez       = "/livez"
 	PathReadyz      = "/readyz"
 	PathHealth      = "/health"

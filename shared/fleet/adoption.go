@@ -32,4 +32,6 @@ type Adoption struct {
 	// Asked is when a person last asked for it: to adopt, or to release. A word
 	// of the host counts for the wish of that instant alone.
 	Asked time.Time `json:"asked,omitzero"`
+	// Envelope is the sealed wish: to adopt, or to release.
+	Envelope []byte `json:"envelope,omitempty"`
 }

@@ -33,4 +33,6 @@ type CalendarRecord struct {
 	Changed   time.Time `json:"changed"`
 	ChangedBy string    `json:"changed_by,omitempty"`
 	Index     uint64    `json:"index"` // of the last change; the ETag
+	Envelope  []byte    `json:"envelope,omitempty"`
+	Serial    uint64    `json:"serial,omitempty"`
 }

@@ -13,6 +13,9 @@ type Assignment struct {
 	// agent itself sets it, and begins no such task.
 	Unread string    `json:"unread,omitempty"`
 	Since  time.Time `json:"since"` // when this generation was accepted; earlier instants are not due under it
+	// Envelope is the sealed statement that says all of this; a host believes
+	// nothing that does not stand in it.
+	Envelope []byte `json:"envelope,omitempty"`
 }
 
 // OrderKind says what a person asked for.
@@ -51,6 +54,9 @@ type Order struct {
 	Parent  RunID     `json:"parent,omitempty"`  // of a run: the run whose command gave the order
 	Cause   string    `json:"cause,omitempty"`   // of a run that no person ordered: "event deployed", "webhook", "file"
 	Payload string    `json:"payload,omitempty"` // what the cause brought along; at most MaxPayload bytes of text
+	// Envelope is the sealed statement that the order was derived from; empty of
+	// what no person ordered, such as a webhook.
+	Envelope []byte `json:"envelope,omitempty"`
 }
 
 // Lease is the right of one run to be one of the Limits.Fleet that go on at
@@ -72,6 +78,10 @@ type Plan struct {
 	Orders      []Order      `json:"orders"`
 	Adoptions   []Adoption   `json:"adoptions,omitempty"` // wanted, adopted, releasing and stuck ones of this host
 	Calendars   []Calendar   `json:"calendars,omitempty"` // those that the assignments name, by name
+	// Sealed holds the envelopes of Calendars in their order, and Tombstones those
+	// of tasks and calendars that are no longer given and that a host may still know.
+	Sealed     [][]byte `json:"sealed,omitempty"`
+	Tombstones [][]byte `json:"tombstones,omitempty"`
 }
 
 // Applied tells the collectors which generation of each task a host runs.

@@ -255,6 +255,11 @@ type TaskRecord struct {
 	ChangedBy string    `json:"changed_by,omitempty"`
 	Reason    string    `json:"reason,omitempty"` // why it changed, in its author's words
 	Index     uint64    `json:"index"`            // of the last change; the ETag
+	// Envelope is the sealed statement that says definition and state; Serial is
+	// its serial, which the next statement must exceed.
+	Envelope []byte   `json:"envelope,omitempty"`
+	Serial   uint64   `json:"serial,omitempty"`
+	Signers  []string `json:"signers,omitempty"` // ids of the keys, as the envelope names them
 }
 
 // String returns the pick; the empty one is "all".
