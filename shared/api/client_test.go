@@ -165,7 +165,7 @@ func TestWhatIsWrongIsNotRepeated(t *testing.T) {
 }
 
 func TestProblemsKeepTheirKind(t *testing.T) {
-	for _, kind := range []fleet.Kind{fleet.Invalid, fleet.NotFound, fleet.Refused, fleet.Conflict, fleet.Unavailable, fleet.TooLarge, fleet.Internal} {
+	for _, kind := range []fleet.Kind{fleet.Invalid, fleet.NotFound, fleet.Refused, fleet.Conflict, fleet.Unavailable, fleet.TooLarge, fleet.Unauthenticated, fleet.TooMany, fleet.Internal} {
 		p := api.ProblemOf(fleet.Errorf(kind, "so it is").WithHint("do this"))
 		if got := p.Err(); got.Kind != kind || p.Status != kind.Status() {
 			t.Errorf("%s became %s with status %d", kind, got.Kind, p.Status)

@@ -97,13 +97,17 @@ func (p *Problem) kind() fleet.Kind {
 	switch p.Status {
 	case http.StatusNotFound:
 		return fleet.NotFound
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case http.StatusUnauthorized:
+		return fleet.Unauthenticated
+	case http.StatusForbidden:
 		return fleet.Refused
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return fleet.Conflict
 	case http.StatusRequestEntityTooLarge:
 		return fleet.TooLarge
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusTooManyRequests:
+		return fleet.TooMany
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return fleet.Unavailable
 	}
 	if p.Status >= 400 && p.Status < 500 {

@@ -11,14 +11,16 @@ type Kind uint8
 
 // The kinds, each with its exit code and HTTP status in the table below.
 const (
-	Internal    Kind = iota // a fault of ours; report it
-	Usage                   // the command line is wrong
-	Invalid                 // the input is wrong; correct it
-	NotFound                // there is no such thing
-	Refused                 // permission or policy forbids it
-	Conflict                // it changed, exists, or may not move that way now
-	Unavailable             // no leader, or unreachable; try again
-	TooLarge                // the input is larger than the limit
+	Internal        Kind = iota // a fault of ours; report it
+	Usage                       // the command line is wrong
+	Invalid                     // the input is wrong; correct it
+	NotFound                    // there is no such thing
+	Refused                     // permission or policy forbids it
+	Conflict                    // it changed, exists, or may not move that way now
+	Unavailable                 // no leader, or unreachable; try again
+	TooLarge                    // the input is larger than the limit
+	Unauthenticated             // it is not known who asks; log in, or use another token
+	TooMany                     // asked too often; wait
 )
 
 // kinds is the one place that maps a kind to what the outside world sees.
@@ -27,14 +29,16 @@ var kinds = [...]struct {
 	exit   int // of fleetctl
 	status int // of the HTTP API
 }{
-	Internal:    {"internal", 1, 500},
-	Usage:       {"usage", 2, 400},
-	Invalid:     {"invalid", 2, 422},
-	NotFound:    {"not_found", 3, 404},
-	Refused:     {"refused", 4, 403},
-	Conflict:    {"conflict", 5, 409},
-	Unavailable: {"unavailable", 6, 503},
-	TooLarge:    {"too_large", 2, 413},
+	Internal:        {"internal", 1, 500},
+	Usage:           {"usage", 2, 400},
+	Invalid:         {"invalid", 2, 422},
+	NotFound:        {"not_found", 3, 404},
+	Refused:         {"refused", 4, 403},
+	Conflict:        {"conflict", 5, 409},
+	Unavailable:     {"unavailable", 6, 503},
+	TooLarge:        {"too_large", 2, 413},
+	Unauthenticated: {"unauthenticated", 4, 401},
+	TooMany:         {"too_many", 6, 429},
 }
 
 // String returns the kind's stable name, which is also the default error code.

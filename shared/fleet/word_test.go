@@ -79,7 +79,7 @@ func TestCommandForms(t *testing.T) {
 }
 
 func TestKindsReachTheOutsideOnce(t *testing.T) {
-	exits := map[Kind]int{Internal: 1, Usage: 2, Invalid: 2, NotFound: 3, Refused: 4, Conflict: 5, Unavailable: 6, TooLarge: 2}
+	exits := map[Kind]int{Internal: 1, Usage: 2, Invalid: 2, NotFound: 3, Refused: 4, Conflict: 5, Unavailable: 6, TooLarge: 2, Unauthenticated: 4, TooMany: 6}
 	for kind := range kinds {
 		k := Kind(kind)
 		if k.ExitCode() != exits[k] || k.Status() < 400 || k.String() == "" {
