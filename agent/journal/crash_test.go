@@ -14,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -175,7 +174,7 @@ type model struct {
 	dir          string
 	journal      *Journal
 	n            int
-	records      []api.RunRecord // every record ever made durable
+	records      []fleet.RunRecord // every record ever made durable
 	open         map[fleet.RunID]fleet.Run
 	memos        map[fleet.TaskID]string
 	done         []fleet.OrderID
@@ -208,7 +207,7 @@ func (m *model) put(r fleet.Run) {
 	if sequence <= before {
 		m.t.Fatalf("sequence %d after %d", sequence, before)
 	}
-	m.records = append(m.records, api.RunRecord{Sequence: sequence, Run: r})
+	m.records = append(m.records, fleet.RunRecord{Sequence: sequence, Run: r})
 	if r.State.Terminal() {
 		delete(m.open, r.ID)
 	} else {
@@ -304,12 +303,12 @@ func (m *model) crash(t *rapid.T) {
 }
 
 // pending is what the outbox must hold: per run the newest record only.
-func (m *model) pending() []api.RunRecord {
+func (m *model) pending() []fleet.RunRecord {
 	newest := map[fleet.RunID]uint64{}
 	for _, r := range m.records {
 		newest[r.Run.ID] = r.Sequence
 	}
-	var pending []api.RunRecord
+	var pending []fleet.RunRecord
 	for _, r := range m.records {
 		if r.Sequence == newest[r.Run.ID] && r.Sequence > m.acknowledged {
 			pending = append(pending, r)

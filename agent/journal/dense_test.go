@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -199,7 +198,7 @@ func TestWhatIsDenseIsHeardInOrder(t *testing.T) {
 }
 
 // filled is a journal with dense segments, and its outbox.
-func filled(t *testing.T, dir string) (*Journal, []api.RunRecord) {
+func filled(t *testing.T, dir string) (*Journal, []fleet.RunRecord) {
 	t.Helper()
 	j, err := Open(dir, quick(Options{}))
 	if err != nil {

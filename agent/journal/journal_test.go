@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -58,7 +57,7 @@ func put(t *testing.T, j *Journal, r fleet.Run) {
 	}
 }
 
-func outbox(t *testing.T, j *Journal, after uint64) []api.RunRecord {
+func outbox(t *testing.T, j *Journal, after uint64) []fleet.RunRecord {
 	t.Helper()
 	records, err := j.Outbox(after, 1<<20)
 	if err != nil {
@@ -90,7 +89,7 @@ func TestWhatIsRecordedSurvives(t *testing.T) {
 		t.Error("open runs:", diff)
 	}
 	// Only the newest record of each run travels.
-	want := []api.RunRecord{
+	want := []fleet.RunRecord{
 		{Sequence: 4, Run: ended}, {Sequence: 6, Run: running},
 		{Sequence: 7, Stint: &fleet.Stint{Task: "default/other", Generation: 3, After: noon}},
 	}
@@ -439,7 +438,7 @@ func TestAcknowledgedSegmentsAreRemovedAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	j := open(t, dir, Options{})
 	put(t, j, run(0, fleet.RunBegun)) // stays open all the time
-	var delivered []api.RunRecord
+	var delivered []fleet.RunRecord
 	for n := 1; n <= 12000; n++ {
 		settled := run(n, fleet.RunSkipped)
 		settled.Reason, settled.Detail = fleet.SkippedOverlap, strings.Repeat("x", 200)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -24,26 +23,26 @@ type cursor struct {
 // superfluous is left out; one that a record beyond the answer did is not, or
 // the collectors would hear of later instants before they hear of its. An empty
 // answer means that there is nothing to deliver.
-func (j *Journal) Outbox(after uint64, limit int) ([]api.RunRecord, error) {
+func (j *Journal) Outbox(after uint64, limit int) ([]fleet.RunRecord, error) {
 	records, err := j.gatherAfter(after, limit)
 	return newestOf(records), err
 }
 
 // newestOf leaves out what a later record says again.
-func newestOf(records []api.RunRecord) []api.RunRecord {
+func newestOf(records []fleet.RunRecord) []fleet.RunRecord {
 	newest := make(map[fleet.RunID]uint64, len(records))
 	for i := range records {
 		if records[i].Stint == nil {
 			newest[records[i].Run.ID] = records[i].Sequence
 		}
 	}
-	return slices.DeleteFunc(records, func(r api.RunRecord) bool {
+	return slices.DeleteFunc(records, func(r fleet.RunRecord) bool {
 		return r.Stint == nil && newest[r.Run.ID] != r.Sequence
 	})
 }
 
-func (j *Journal) gatherAfter(after uint64, limit int) ([]api.RunRecord, error) {
-	var records []api.RunRecord
+func (j *Journal) gatherAfter(after uint64, limit int) ([]fleet.RunRecord, error) {
+	var records []fleet.RunRecord
 	missing := ""
 	for len(records) < limit {
 		piece, ok := j.piece(after + 1)
@@ -108,7 +107,7 @@ func (j *Journal) piece(wanted uint64) (piece, bool) {
 
 // read appends the piece's records to records, at most up to limit of them, and
 // returns the sequence behind the last one it passed.
-func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, error) {
+func (j *Journal) read(p piece, limit int, records *[]fleet.RunRecord) (uint64, error) {
 	data, err := readPiece(p)
 	if err != nil {
 		return 0, err
@@ -126,9 +125,9 @@ func (j *Journal) read(p piece, limit int, records *[]api.RunRecord) (uint64, er
 				return 0, err
 			}
 			if r.run != nil {
-				*records = append(*records, api.RunRecord{Sequence: sequence, Run: r.run.Run.Whole()})
+				*records = append(*records, fleet.RunRecord{Sequence: sequence, Run: r.run.Run.Whole()})
 			} else {
-				*records = append(*records, api.RunRecord{Sequence: sequence, Stint: r.watermark.stint()})
+				*records = append(*records, fleet.RunRecord{Sequence: sequence, Stint: r.watermark.stint()})
 			}
 		}
 		sequence, at = sequence+1, at+size

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -31,7 +30,7 @@ func (t *Turn) underLease(w *waiter) {
 	why := "no place came free"
 	for pause := leasePauseMin; time.Now().Before(end); {
 		asked := t.elapsed()
-		lease, err := t.config.Grantor.Lease(w.ctx, t.config.Host, api.LeaseRequest{
+		lease, err := t.config.Grantor.Lease(w.ctx, t.config.Host, fleet.LeaseRequest{
 			Task: w.ask.Run.Task, Run: w.ask.Run.ID, Wait: fleet.Duration(min(leasePoll, time.Until(end))),
 		})
 		e, said := errors.AsType[*fleet.Error](err)
@@ -52,7 +51,7 @@ func (t *Turn) underLease(w *waiter) {
 			t.giveBack(w)
 			t.leave(w)
 			return
-		case said && e.Code == api.CodeNoPlace:
+		case said && e.Code == fleet.CodeNoPlace:
 			why, pause = err.Error(), leasePauseMin
 			continue
 		case said && e.Kind != fleet.Unavailable && e.Kind != fleet.Internal:

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -202,7 +201,7 @@ func TestAForeignRefusalEndsTheWait(t *testing.T) {
 
 type refusing struct{ err error }
 
-func (r refusing) Lease(context.Context, fleet.HostID, api.LeaseRequest) (fleet.Lease, error) {
+func (r refusing) Lease(context.Context, fleet.HostID, fleet.LeaseRequest) (fleet.Lease, error) {
 	return fleet.Lease{}, r.err
 }
 

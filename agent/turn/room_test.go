@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -28,7 +27,7 @@ func newPlaces(free int) *places {
 	return &places{free: free, held: map[fleet.RunID]bool{}, changed: make(chan struct{})}
 }
 
-func (p *places) Lease(ctx context.Context, host fleet.HostID, request api.LeaseRequest) (fleet.Lease, error) {
+func (p *places) Lease(ctx context.Context, host fleet.HostID, request fleet.LeaseRequest) (fleet.Lease, error) {
 	end := time.After(time.Duration(request.Wait))
 	for {
 		p.mu.Lock()
@@ -49,7 +48,7 @@ func (p *places) Lease(ctx context.Context, host fleet.HostID, request api.Lease
 		select {
 		case <-changed:
 		case <-end:
-			return fleet.Lease{}, fleet.Errorf(fleet.Conflict, "all places are taken").WithCode(api.CodeNoPlace)
+			return fleet.Lease{}, fleet.Errorf(fleet.Conflict, "all places are taken").WithCode(fleet.CodeNoPlace)
 		case <-ctx.Done():
 			return fleet.Lease{}, &fleet.Error{Kind: fleet.Unavailable, Err: ctx.Err()}
 		}

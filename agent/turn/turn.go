@@ -12,13 +12,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // Grantor grants the places that a task has in the fleet.
 type Grantor interface {
-	Lease(ctx context.Context, host fleet.HostID, request api.LeaseRequest) (fleet.Lease, error)
+	Lease(ctx context.Context, host fleet.HostID, request fleet.LeaseRequest) (fleet.Lease, error)
 	ReturnLease(ctx context.Context, host fleet.HostID, task fleet.TaskID, run fleet.RunID) error
 }
 
@@ -253,15 +252,15 @@ func (t *Turn) stop(w *waiter, why cancelled) {
 }
 
 // Waiting lists the runs that wait and why, who was due earliest first.
-func (t *Turn) Waiting() []api.LiveWaiting {
+func (t *Turn) Waiting() []fleet.LiveWaiting {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := make([]api.LiveWaiting, 0, len(t.waits))
+	list := make([]fleet.LiveWaiting, 0, len(t.waits))
 	for _, w := range t.waits {
 		run := &w.ask.Run
-		list = append(list, api.LiveWaiting{Run: run.ID, Task: run.Task, Due: run.Due, Why: w.why})
+		list = append(list, fleet.LiveWaiting{Run: run.ID, Task: run.Task, Due: run.Due, Why: w.why})
 	}
-	slices.SortFunc(list, func(a, b api.LiveWaiting) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Run, b.Run)) })
+	slices.SortFunc(list, func(a, b fleet.LiveWaiting) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Run, b.Run)) })
 	return list
 }
 

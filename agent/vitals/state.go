@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -223,20 +222,20 @@ func (u *subject) condemn(reason fleet.Reason, detail string) []action {
 }
 
 // live is what people are shown of the runs, the oldest first.
-func (s *state) live() []api.LiveRun {
-	runs := make([]api.LiveRun, 0, len(s.subjects))
+func (s *state) live() []fleet.LiveRun {
+	runs := make([]fleet.LiveRun, 0, len(s.subjects))
 	for _, subject := range s.subjects {
 		runs = append(runs, subject.live())
 	}
-	slices.SortFunc(runs, func(a, b api.LiveRun) int {
+	slices.SortFunc(runs, func(a, b fleet.LiveRun) int {
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Run, b.Run))
 	})
 	return runs
 }
 
-func (u *subject) live() api.LiveRun {
+func (u *subject) live() fleet.LiveRun {
 	run := &u.going.Run
-	live := api.LiveRun{
+	live := fleet.LiveRun{
 		Run: run.ID, Task: run.Task, PID: run.PID, Attempt: run.Attempt,
 		Processes: u.use.processes, Samples: slices.Clone(u.use.samples),
 		Progress: u.pulse.percent, Message: Printable(u.pulse.message, messageMost), Ready: u.pulse.ready,

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -20,7 +19,7 @@ const (
 type usage struct {
 	last      *use      // nil: none yet
 	weighed   time.Time // when the last look began
-	samples   []api.Sample
+	samples   []fleet.Sample
 	processes int
 	since     [3]time.Time // of which instant on each bound was exceeded in every look; zero: it was not
 }
@@ -29,7 +28,7 @@ type usage struct {
 // too long.
 func (u *subject) weigh(now use) []action {
 	g := &u.use
-	sample := api.Sample{At: now.at.Round(0).UTC(), Memory: now.memory, Files: now.files, CPU: u.processors(&now)}
+	sample := fleet.Sample{At: now.at.Round(0).UTC(), Memory: now.memory, Files: now.files, CPU: u.processors(&now)}
 	if len(g.samples) == samplesKept {
 		g.samples = append(g.samples[:0], g.samples[1:]...)
 	}
@@ -72,7 +71,7 @@ func (u *subject) processors(now *use) float64 {
 }
 
 // exceed looks at each bound by itself.
-func (u *subject) exceed(now time.Time, sample *api.Sample, most fleet.Excess) (all []action) {
+func (u *subject) exceed(now time.Time, sample *fleet.Sample, most fleet.Excess) (all []action) {
 	lasting := orDefault(most.For, defaultFor)
 	for i, bound := range [...]struct {
 		exceeded   bool

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -41,7 +40,7 @@ type Config struct {
 	Condemned func(task fleet.TaskID, run fleet.RunID, reason fleet.Reason, detail string)
 	// Waiting tells of the runs that wait for their turn, and how many may go on
 	// and do; nil: none wait.
-	Waiting func() (waiting []api.LiveWaiting, slots, taken int)
+	Waiting func() (waiting []fleet.LiveWaiting, slots, taken int)
 	Mask    func(text string) string // takes secrets out of what people are shown; nil: as it is
 	Sample  time.Duration            // at most so long between two looks at what runs use, at least a second; zero: 10s
 	Logger  *slog.Logger             // nil: slog.Default
@@ -264,19 +263,19 @@ func (v *Vitals) Over(run *fleet.Run) {
 }
 
 // Live returns what goes on at this moment.
-func (v *Vitals) Live() api.Live {
-	live := api.Live{At: time.Now().UTC(), Waiting: []api.LiveWaiting{}}
+func (v *Vitals) Live() fleet.Live {
+	live := fleet.Live{At: time.Now().UTC(), Waiting: []fleet.LiveWaiting{}}
 	if v.config.Waiting != nil {
-		var waiting []api.LiveWaiting
+		var waiting []fleet.LiveWaiting
 		waiting, live.Slots, live.Taken = v.config.Waiting()
 		live.Waiting = append(live.Waiting, waiting...)
 	}
-	live.Waiting = live.Waiting[:min(len(live.Waiting), api.MaxPage)]
+	live.Waiting = live.Waiting[:min(len(live.Waiting), fleet.MaxPage)]
 	v.mu.Lock()
 	live.Runs = v.state.live()
 	v.mu.Unlock()
 	live.Total = len(live.Runs)
-	live.Runs = live.Runs[:min(live.Total, api.MaxPage)]
+	live.Runs = live.Runs[:min(live.Total, fleet.MaxPage)]
 	for i := range live.Runs {
 		if live.Total > mostInFull {
 			live.Runs[i].Samples = nil

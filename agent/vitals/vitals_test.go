@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -99,7 +98,7 @@ func watch(t *testing.T, h *host, do func(v *Vitals)) {
 			Condemned: func(task fleet.TaskID, run fleet.RunID, reason fleet.Reason, detail string) {
 				h.say("%s %s condemned for %s: %s", time.Since(began).Round(time.Second), run, reason, detail)
 			},
-			Waiting: func() ([]api.LiveWaiting, int, int) { return []api.LiveWaiting{{Run: "w"}}, 4, 3 },
+			Waiting: func() ([]fleet.LiveWaiting, int, int) { return []fleet.LiveWaiting{{Run: "w"}}, 4, 3 },
 		})
 		v.weighs = func(pids []int, _ fleet.Bytes) use {
 			return use{at: time.Now(), processes: map[process]times{{pids[0], 1}: {}}, memory: 1 << 20, files: 3}

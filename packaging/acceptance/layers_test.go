@@ -42,13 +42,13 @@ var arrows = map[string][]string{
 	"agent/rpmdb":     {},
 	"agent/evidence":  {"shared/cron", "shared/fleet"},
 	"agent/filewatch": {"shared/fleet"},
-	"agent/journal":   {"shared/api", "shared/compact", "shared/fleet"},
+	"agent/journal":   {"shared/compact", "shared/fleet"},
 	"agent/mask":      {"shared/fleet"},
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/blackout", "shared/cron", "shared/fleet"},
-	"agent/turn":      {"shared/api", "shared/fleet"},
+	"agent/turn":      {"shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
-	"agent/vitals":    {"shared/api", "shared/fleet"},
+	"agent/vitals":    {"shared/fleet"},
 	// its wiring and its program
 	"agent": {
 		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/runner", "agent/scheduler", "agent/turn", "agent/uplink", "agent/vitals",
