@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	// the language both halves speak
 	"shared/cron":     {},
 	"shared/calendar": {},
+	"shared/chain":    {"shared/fleet"},
 	"shared/blackout": {"shared/cron", "shared/fleet"},
 	"shared/visible":  {},
 	"shared/backup":   {"shared/fleet"},
@@ -57,7 +58,7 @@ var arrows = map[string][]string{
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
-	"collector/ledger":   {"shared/api", "shared/compact", "shared/fleet"},
+	"collector/ledger":   {"shared/api", "shared/chain", "shared/compact", "shared/fleet"},
 	"collector/account":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica":  {"collector/ledger", "shared/fleet"},
@@ -69,7 +70,7 @@ var arrows = map[string][]string{
 		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
 	},
 	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
-	"collector/cmd/fleetctl":            {"shared/api", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
+	"collector/cmd/fleetctl":            {"shared/api", "shared/chain", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},
 
