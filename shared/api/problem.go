@@ -38,8 +38,15 @@ const (
 	CodeNotLeader    = "not_leader"            // this collector does not lead
 	CodeUnknown      = "outcome_unknown"       // it may have happened; ask again with the same Idempotency-Key
 	CodeKeyReused    = "key_reused"            // the idempotency key stands for another request
-	CodeNoPlace      = "no_place"              // all places of the task in the fleet are taken; waiting may help
+	CodeNoPlace      = fleet.CodeNoPlace       // all places of the task in the fleet are taken; waiting may help
 	CodeTooMany      = "too_many"              // the limit of what may wait at once is reached
+	CodePermission   = "permission_denied"     // the caller is known and may not
+	CodeNotAgents    = "agent_not_allowed"     // an agent asked for what is not an agent's
+	CodeAgentID      = "agent_id_mismatch"     // an agent spoke for another host than its certificate's
+	CodeToken        = "token_invalid"         // no token, or none of this cluster
+	CodeParameter    = "unknown_parameter"     // the URL says what the route does not read
+	CodeOtherCluster = "cluster"               // the statement is for another cluster
+	CodeApproval     = "approval"              // the approval does not count
 )
 
 // statuses gives a code its own HTTP status; the others have their kind's.
