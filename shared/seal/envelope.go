@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -16,10 +15,10 @@ import (
 // PayloadType is what our signatures are about, and nothing else is.
 const PayloadType = "application/vnd.fleetcron.statement.v1+json"
 
-// MaxEnvelope bounds an envelope in bytes; MaxSignatures how many signatures it
-// may carry.
+// MaxEnvelope bounds an envelope in bytes: a calendar of fleet.MaxWindows windows
+// fits. MaxSignatures is how many signatures it may carry.
 const (
-	MaxEnvelope   = 256 << 10
+	MaxEnvelope   = 1 << 20
 	MaxSignatures = 8
 )
 
@@ -51,24 +50,57 @@ func KeyID(key ed25519.PublicKey) string {
 }
 
 // Sign returns the statement in an envelope with one signature. The statement
-// must be valid.
+// must be valid, and be read again as it is.
 func Sign(s *Statement, signer Signer) (*Envelope, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	payload, err := json.Marshal(s)
+	payload, err := write(s)
 	if err != nil {
-		return nil, &fleet.Error{Kind: fleet.Invalid, Message: "the statement cannot be written", Err: err}
+		return nil, err
 	}
 	e := &Envelope{PayloadType: PayloadType, Payload: payload}
-	return e, e.Add(signer)
+	if _, err := e.Statement(); err != nil {
+		return nil, err
+	}
+	if err := e.Add(signer); err != nil {
+		return nil, err
+	}
+	if n := len(e.Marshal()) + (MaxSignatures-1)*signatureSize; n > MaxEnvelope {
+		return nil, fleet.Errorf(fleet.TooLarge, "the statement about %s makes an envelope of %d bytes, at most %d are read", s.Object(), n, MaxEnvelope).WithCode("size")
+	}
+	return e, nil
+}
+
+// signatureSize is how many bytes one signature takes in an envelope.
+const signatureSize = 150
+
+// write returns the bytes that are signed.
+func write(s *Statement) ([]byte, error) {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(s); err != nil {
+		return nil, &fleet.Error{Kind: fleet.Invalid, Message: "the statement cannot be written", Err: err}
+	}
+	payload := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+	// encoding/json writes this escape for a byte that is no UTF-8, and the
+	// character itself where it was meant.
+	if bytes.Contains(bytes.ReplaceAll(payload, []byte(`\\`), nil), []byte(`\ufffd`)) {
+		return nil, fleet.Errorf(fleet.Invalid, "the statement about %s holds bytes that are no UTF-8", s.Object()).WithCode("json_utf8")
+	}
+	return payload, nil
 }
 
 // Add signs the very bytes once more. A key that signed already adds nothing.
 func (e *Envelope) Add(signer Signer) error {
 	message := encoding(e.PayloadType, e.Payload)
+	key := signer.Public()
+	if len(key) != ed25519.PublicKeySize {
+		return fleet.Errorf(fleet.Refused, "not signed: the key has %d bytes and is no Ed25519 key", len(key))
+	}
 	for _, s := range e.Signatures {
-		if ed25519.Verify(signer.Public(), message, s.Sig) {
+		if ed25519.Verify(key, message, s.Sig) {
 			return nil
 		}
 	}
@@ -79,12 +111,16 @@ func (e *Envelope) Add(signer Signer) error {
 	if err != nil {
 		return &fleet.Error{Kind: fleet.Refused, Message: "not signed", Err: err}
 	}
-	e.Signatures = append(e.Signatures, Signature{KeyID: KeyID(signer.Public()), Sig: sig})
+	if !ed25519.Verify(key, message, sig) {
+		return fleet.Errorf(fleet.Refused, "not signed: what signs gave a signature that is not of key %s", KeyID(key))
+	}
+	e.Signatures = append(e.Signatures, Signature{KeyID: KeyID(key), Sig: sig})
 	return nil
 }
 
 // Signers returns those of the keys whose signature the envelope carries, each
-// once, in the order of keys. It is all that decides who said it.
+// once, in the order of keys. It is all that decides who said it: what an
+// envelope says of its keys, and how often one signed, counts for nothing.
 func (e *Envelope) Signers(keys []ed25519.PublicKey) []ed25519.PublicKey {
 	if e.PayloadType != PayloadType || len(e.Signatures) > MaxSignatures {
 		return nil
@@ -116,7 +152,10 @@ func (e *Envelope) Statement() (*Statement, error) {
 	if err := DecodeStrict(e.Payload, &s); err != nil {
 		return nil, err
 	}
-	return &s, s.Validate()
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 // Marshal returns the envelope as JSON.
@@ -125,7 +164,8 @@ func (e *Envelope) Marshal() []byte {
 	return text
 }
 
-// Parse reads an envelope. The error is Invalid or TooLarge.
+// Parse reads an envelope. The error is Invalid with the code of DecodeStrict or
+// "signature", or TooLarge with the code "size".
 func Parse(text []byte) (*Envelope, error) {
 	if len(text) > MaxEnvelope {
 		return nil, fleet.Errorf(fleet.TooLarge, "the envelope has %d bytes, at most %d are read", len(text), MaxEnvelope).WithCode("size")
@@ -136,25 +176,19 @@ func Parse(text []byte) (*Envelope, error) {
 	}
 	switch {
 	case e.PayloadType != PayloadType:
-		return nil, fleet.Invalidf("payloadType", e.PayloadType, "want %s", PayloadType)
+		return nil, fleet.Invalidf("payloadType", e.PayloadType, "want %s", PayloadType).WithCode("signature")
 	case len(e.Signatures) == 0 || len(e.Signatures) > MaxSignatures:
-		return nil, fleet.Invalidf("signatures", strconv.Itoa(len(e.Signatures)), "want 1 to %d", MaxSignatures)
+		return nil, fleet.Invalidf("signatures", strconv.Itoa(len(e.Signatures)), "want 1 to %d", MaxSignatures).WithCode("signature")
 	}
 	return &e, nil
 }
 
-// encoding is DSSE's pre-authentication encoding.
+// encoding is DSSE's pre-authentication encoding, the bytes that are signed.
 func encoding(payloadType string, payload []byte) []byte {
-	b := []byte("DSSEv1 ")
+	b := make([]byte, 0, len("DSSEv1    ")+len(payloadType)+len(payload)+20)
+	b = append(b, "DSSEv1 "...)
 	b = strconv.AppendInt(b, int64(len(payloadType)), 10)
 	b = append(append(append(b, ' '), payloadType...), ' ')
 	b = strconv.AppendInt(b, int64(len(payload)), 10)
 	return append(append(b, ' '), payload...)
 }
-
-// PublicText returns a public key as people copy it: "fck1." and base64.
-func PublicText(key ed25519.PublicKey) string {
-	return publicPrefix + base64.RawURLEncoding.EncodeToString(key)
-}
-
-const publicPrefix = "fck1."

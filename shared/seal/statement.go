@@ -50,6 +50,10 @@ type Statement struct {
 // release, by the clock of who made it.
 const MaxOrderLife = 24 * time.Hour
 
+// MaxAhead is how far a serial may be ahead of the clock: of statements that
+// were made in one millisecond, or by somebody whose clock is ahead.
+const MaxAhead = 24 * time.Hour
+
 // MaxHosts is how many hosts one statement names.
 const MaxHosts = 1000
 
