@@ -30,6 +30,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/gossip"
+	"github.com/fleetcron/fleetcron/shared/pki"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
 	"github.com/fleetcron/fleetcron/web"
 )
@@ -86,7 +87,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
-		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
+		Authenticator: &httpd.Gate{Register: strangers{}}, Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
 	})
 	if err != nil {
 		return err
@@ -105,7 +106,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return hosts.Run(ctx, mesh.Events()) })
 	g.Go(func() error { return raft.WhileLeading(ctx, leader.Run) })
 	g.Go(func() error { return announce(ctx, cfg, raft, book, log) })
-	g.Go(func() error { return serve(ctx, apiListener, server.Handler(), server.Close) })
+	g.Go(func() error { return serve(ctx, apiListener, server.Handler(pki.PlaneOperator), server.Close) })
 	g.Go(func() error { return serve(ctx, webListener, pages, nil) })
 	return g.Wait()
 }

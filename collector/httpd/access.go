@@ -37,8 +37,8 @@ func facts(r *http.Request, w *recorder, ex *exchange, took time.Duration) []slo
 		slog.Int("status", w.status), slog.Int64("bytes", w.bytes),
 		slog.Float64("took_ms", float64(took.Microseconds())/1000), slog.String("remote", r.RemoteAddr),
 	}
-	if ex.actor != "" {
-		attrs = append(attrs, slog.String("actor", ex.actor))
+	if ex.caller.Kind != "" {
+		attrs = append(attrs, slog.String("caller", ex.caller.String()))
 	}
 	if ex.problem != nil {
 		attrs = append(attrs, slog.String("error", ex.problem.Error()))

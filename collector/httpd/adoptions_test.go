@@ -32,7 +32,7 @@ func adoptable(t *testing.T, change func(*fleet.Job)) (*house, fleet.Job) {
 
 func (h *house) adopt(t *testing.T, request api.AdoptRequest) *http.Response {
 	t.Helper()
-	return h.do(t, http.MethodPost, api.PathAdoptions, asJSON(t, request), "Content-Type", api.MediaJSON, api.HeaderActor, "anna", api.HeaderReason, "central")
+	return h.do(t, http.MethodPost, api.PathAdoptions, asJSON(t, request), "Content-Type", api.MediaJSON, "Authorization", "Bearer anna", api.HeaderReason, "central")
 }
 
 func (h *house) settle(t *testing.T, state fleet.AdoptionState, why string) {

@@ -88,6 +88,7 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if problem.Status == http.StatusServiceUnavailable || problem.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")
 	}
+	challenge(w.Header(), err)
 	text, err := json.Marshal(problem)
 	if err != nil {
 		text = []byte(`{"status":500,"code":"internal"}`) // never: a Problem holds only strings and numbers

@@ -95,8 +95,8 @@ func (s *Server) askThere(ctx context.Context, address *url.URL) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	s.markForwarded(request.Header, exchangeOf(ctx))
-	reply, err := s.peers.RoundTrip(request)
+	s.markForwarded(ctx, request.Header)
+	reply, err := s.Peers.RoundTrip(request)
 	if err != nil {
 		return nil, err
 	}

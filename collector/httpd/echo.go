@@ -15,22 +15,29 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
-// Handler returns the API as an http.Handler. This file is all that knows
-// echo: it finds routes and path parameters, and nothing of a request is bound
-// by it.
-func (s *Server) Handler() http.Handler {
+// Handler returns what the API answers on one plane: no other route than those
+// of the plane is there. This file is all that knows echo: it finds routes and
+// path parameters, and nothing of a request is bound by it.
+func (s *Server) Handler(plane pki.Plane) http.Handler {
 	router := echo.New()
 	router.IPExtractor = echo.ExtractIPDirect()
-	router.HTTPErrorHandler = s.answerError
+	router.HTTPErrorHandler = s.answerError(plane)
 	for i := range s.table {
 		route := &s.table[i]
+		if !route.On(plane) {
+			continue
+		}
 		router.Add(route.Method, echoPath(route.Path), func(c echo.Context) error {
-			r := &request{Request: c.Request(), parameter: c.Param, exchange: exchangeOf(c.Request().Context())}
+			r := &request{Request: c.Request(), parameter: c.Param, plane: plane, exchange: exchangeOf(c.Request().Context())}
 			r.exchange.route = route
 			return s.serve(c.Response(), r, route)
 		})
+	}
+	if plane != pki.PlaneOperator {
+		return s.observe(headAsGet(router)) // no browser speaks these protocols
 	}
 	return s.observe(s.guardHost(headAsGet(router)))
 }
@@ -41,16 +48,21 @@ func echoPath(path string) string {
 }
 
 // answerError answers whatever a route returned, and echo's own errors.
-func (s *Server) answerError(err error, c echo.Context) {
-	r := c.Request()
-	if e, ok := errors.AsType[*echo.HTTPError](err); ok {
-		err = routeError(e, c)
+func (s *Server) answerError(plane pki.Plane) echo.HTTPErrorHandler {
+	return func(err error, c echo.Context) {
+		r := c.Request()
+		if e, ok := errors.AsType[*echo.HTTPError](err); ok {
+			err = routeError(e, c)
+			if plane == pki.PlaneAgent && e.Code == http.StatusNotFound {
+				err = agentRefused() // what there is beside its own routes is not an agent's business
+			}
+		}
+		exchangeOf(r.Context()).problem = err
+		if c.Response().Committed {
+			panic(http.ErrAbortHandler) // the answer broke off, and must be seen to
+		}
+		writeProblem(c.Response(), r, err)
 	}
-	exchangeOf(r.Context()).problem = err
-	if c.Response().Committed {
-		panic(http.ErrAbortHandler) // the answer broke off, and must be seen to
-	}
-	writeProblem(c.Response(), r, err)
 }
 
 // routeError says that there is no such route, or not for this method.
@@ -70,10 +82,10 @@ func routeError(e *echo.HTTPError, c echo.Context) error {
 	return fleet.Errorf(fleet.Internal, "router: %v", e)
 }
 
-// serve does for every route what every route needs: permission, the leader,
-// limits, and then the route itself.
+// serve does for every route what every route needs: who asks and whether they
+// may, limits, the leader, and then the route itself.
 func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
-	if err := s.authorize(r, route.Permission); err != nil {
+	if err := s.admit(r, route); err != nil {
 		return err
 	}
 	if err := checkBody(w, r, route.Body); err != nil {
@@ -123,23 +135,6 @@ func (s *Server) noteCall(r *request) (end func()) {
 		s.calls.clock(host, says)
 	}
 	return end
-}
-
-func (s *Server) authorize(r *request, permission Permission) error {
-	if permission == Public {
-		return nil
-	}
-	if s.Authorizer != nil {
-		actor, err := s.Authorizer.Authorize(r.Request, permission)
-		r.exchange.actor = actor
-		return err
-	}
-	actor := r.Header.Get(api.HeaderActor)
-	if len(actor) > 128 || !printable(actor) {
-		return fleet.Invalidf(api.HeaderActor, clip(actor), "want at most 128 printable characters")
-	}
-	r.exchange.actor = actor
-	return nil
 }
 
 // checkBody refuses a body by what its headers say, and bounds what is read.
@@ -199,9 +194,9 @@ func headAsGet(next http.Handler) http.Handler {
 // attacker points at this machine reaches nothing.
 func (s *Server) guardHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !ours(r.Host, s.AllowedHosts) {
+		if !ours(r, s.AllowedHosts) {
 			err := fleet.Errorf(fleet.Invalid, "this is not %q", clip(r.Host)).
-				WithCode(api.CodeMisdirected).WithHint("add the name to allowed_hosts, or use a loopback address")
+				WithCode(api.CodeMisdirected).WithHint("add the name to allowed_hosts, or use the address that the collector listens at")
 			exchangeOf(r.Context()).problem = err
 			writeProblem(w, r, err)
 			return
@@ -210,14 +205,33 @@ func (s *Server) guardHost(next http.Handler) http.Handler {
 	})
 }
 
-func ours(hostport string, allowed []string) bool {
-	host := hostport
-	if name, _, err := net.SplitHostPort(hostport); err == nil {
+// ours reports whether the Host header names this machine: its loopback, the
+// address that the connection came in at, or a name that it was given.
+func ours(r *http.Request, allowed []string) bool {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	host = strings.ToLower(strings.Trim(strings.TrimSuffix(host, "."), "[]"))
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.IsLoopback() || slices.Contains(allowed, host)
+	if slices.ContainsFunc(allowed, func(name string) bool { return host != "" && strings.EqualFold(name, host) }) {
+		return true
 	}
-	return host == "localhost" || slices.ContainsFunc(allowed, func(name string) bool { return strings.EqualFold(name, host) })
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host == "localhost"
+	}
+	return ip.IsLoopback() || ip.Unmap() == localOf(r)
+}
+
+// localOf returns the address that the connection came in at.
+func localOf(r *http.Request) netip.Addr {
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if local == nil {
+		return netip.Addr{}
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
 }

@@ -21,7 +21,7 @@ type exchange struct {
 	id      string // of the request
 	trace   string // W3C trace id
 	route   *Route // nil until one was found
-	actor   string
+	caller  fleet.Principal
 	index   uint64        // that the answer was read at; zero: the ledger's
 	applied func() uint64 // of a change: the index to answer with
 	problem error         // what was answered, if that was a problem

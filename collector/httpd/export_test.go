@@ -1,6 +1,10 @@
 package httpd
 
-import "github.com/fleetcron/fleetcron/shared/fleet"
+import (
+	"slices"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
 
 // CheckRoutes lets a test show a map with a hole.
 var CheckRoutes = checkRoutes
@@ -20,3 +24,6 @@ func (s *Server) InFlight() (n int) {
 
 // Remembered returns how many hosts have a place in memory.
 func (s *Server) Remembered() int { return len(s.calls.hosts) + len(s.desk.hosts) }
+
+// Holds reports whether a role holds a permission.
+func Holds(role fleet.Role, permission Permission) bool { return slices.Contains(roles[permission], role) }

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -120,13 +121,15 @@ func (s *Server) peerURLs() (map[fleet.CollectorID]*url.URL, error) {
 // proxy passes a request on to another collector and its answer back.
 func (s *Server) proxy(target *url.URL, ex *exchange) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:     s.peers,
+		Transport:     s.Peers,
 		FlushInterval: -1, // output is followed live
 		ErrorLog:      slog.NewLogLogger(s.Logger.Handler(), slog.LevelDebug),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(target)
 			p.Out.Host = target.Host
-			s.markForwarded(p.Out.Header, ex)
+			p.Out.Header.Del("Authorization") // the secret stays here; who it stands for is said
+			p.Out.Header.Del("Cookie")
+			s.markForwarded(p.In.Context(), p.Out.Header)
 		},
 		ModifyResponse: func(reply *http.Response) error {
 			// The first collector named the request and says how it may be used.
@@ -143,10 +146,15 @@ func (s *Server) proxy(target *url.URL, ex *exchange) *httputil.ReverseProxy {
 }
 
 // markForwarded names this collector, so that a request is passed on once and
-// found in both logs.
-func (s *Server) markForwarded(header http.Header, ex *exchange) {
+// found in both logs, and who asked it.
+func (s *Server) markForwarded(ctx context.Context, header http.Header) {
 	header.Set(api.HeaderForwarded, string(s.Replica.Status().ID))
-	if ex != nil {
+	header.Del(api.HeaderPrincipal)
+	if caller := callerOf(ctx); caller.Kind != fleet.CollectorKind {
+		said, _ := json.Marshal(caller) // strings and an address cannot fail
+		header.Set(api.HeaderPrincipal, string(said))
+	}
+	if ex := exchangeOf(ctx); ex != nil {
 		header.Set(api.HeaderRequestID, ex.id)
 		header.Set("Traceparent", "00-"+ex.trace+"-0000000000000001-01")
 	}

@@ -126,7 +126,8 @@ type house struct {
 	*httpd.Server
 	member   member
 	ledger   *ledger.Ledger
-	handler  http.Handler
+	planes   planes       // who calls, the test says
+	handler  http.Handler // who does not say is an admin, or the host of the path
 	logged   *logBuffer
 	sequence uint64 // of the journal that record writes
 }
@@ -157,6 +158,8 @@ func newHouse(t testing.TB, change ...func(*httpd.Deps)) *house {
 func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 	t.Helper()
 	g := &group{leader: "c1"}
+	transport := new(http.Transport)
+	t.Cleanup(transport.CloseIdleConnections)
 	houses := make([]*house, n)
 	for i := range houses {
 		l, err := ledger.Open(filepath.Join(t.TempDir(), "ledger.db"))
@@ -175,6 +178,7 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 		}
 		deps := httpd.Deps{
 			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format, Version: "1.2.3", Logger: logger,
+			Authenticator: callers{}, Peers: peers{transport},
 		}
 		for _, f := range change {
 			f(&deps)
@@ -187,7 +191,8 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 			index.OverdueBy(server.IsOverdue)
 		}
 		t.Cleanup(func() { check(t, server.Close()) })
-		h.Server, h.handler = server, server.Handler()
+		h.Server, h.planes = server, planesOf(server)
+		h.handler = asAgent(h.planes)
 	}
 	houses[0].propose(t, &ledger.InitCluster{ID: "cluster-1", At: time.Unix(1_700_000_000, 0).UTC()})
 	return houses
@@ -330,7 +335,7 @@ func (h *house) serve(t testing.TB) *httptest.Server {
 
 func newClient(t testing.TB, addresses ...string) *api.Client {
 	t.Helper()
-	client, err := api.NewClient(api.Config{Addresses: addresses, Actor: "anna"})
+	client, err := api.NewClient(api.Config{Addresses: addresses, Token: "anna"})
 	if err != nil {
 		t.Fatal(err)
 	}

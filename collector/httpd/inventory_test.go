@@ -102,7 +102,7 @@ func TestPinsAreResolvedWhenTheyArePut(t *testing.T) {
 		h.addHost(t, n, map[string]string{"role": "db"})
 		h.addReport(t, n, "/bin/a", "/bin/b")
 	}
-	pin := decoded[fleet.Pin](t, h.put(t, api.PathPins+"/db", `{"labels":"role=db"}`, api.HeaderActor, "anna", api.HeaderReason, "hard"), http.StatusOK)
+	pin := decoded[fleet.Pin](t, h.put(t, api.PathPins+"/db", `{"labels":"role=db"}`, "Authorization", "Bearer anna", api.HeaderReason, "hard"), http.StatusOK)
 	if len(pin.Allow) != 2 || pin.Allow[0].Command != "/bin/a" || pin.Allow[0].User != "root" || pin.By != "anna" || pin.Reason != "hard" {
 		t.Errorf("%+v", pin)
 	}
@@ -125,7 +125,7 @@ func TestOnlyAFindingIsAcknowledged(t *testing.T) {
 	h := newHouse(t, func(d *httpd.Deps) {
 		d.HasFinding = func(_ context.Context, id string) (bool, error) { return id == there, nil }
 	})
-	ack := decoded[fleet.Ack](t, h.put(t, api.PathFindings+"/"+there+"/ack", `{"reason":" known "}`, api.HeaderActor, "anna"), http.StatusOK)
+	ack := decoded[fleet.Ack](t, h.put(t, api.PathFindings+"/"+there+"/ack", `{"reason":" known "}`, "Authorization", "Bearer anna"), http.StatusOK)
 	if ack.Finding != there || ack.By != "anna" || ack.Reason != "known" || ack.At.IsZero() {
 		t.Errorf("%+v", ack)
 	}

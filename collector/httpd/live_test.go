@@ -139,7 +139,7 @@ func TestNobodyLeads(t *testing.T) {
 
 func TestARequestIsPassedOnOnce(t *testing.T) {
 	follower := newHouses(t, 2)[1]
-	p := decoded[api.Problem](t, follower.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON, api.HeaderForwarded, "c1"), http.StatusServiceUnavailable)
+	p := decoded[api.Problem](t, follower.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON, headerPeer, "c1", api.HeaderForwarded, "c1", api.HeaderPrincipal, asJSON(t, everyone("anna"))), http.StatusServiceUnavailable)
 	if p.Code != api.CodeNotLeader {
 		t.Errorf("problem %+v", p)
 	}

@@ -230,8 +230,8 @@ func (s *Server) askPeer(ctx context.Context, target *url.URL, in outputIn) (*ht
 	if err != nil {
 		return nil, err
 	}
-	s.markForwarded(request.Header, exchangeOf(ctx))
-	return s.peers.RoundTrip(request)
+	s.markForwarded(ctx, request.Header)
+	return s.Peers.RoundTrip(request)
 }
 
 // asksIn is an agent that looks for questions.

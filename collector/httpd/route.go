@@ -10,28 +10,14 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
-)
-
-// Permission is what a caller must hold to use a route.
-type Permission string
-
-// The permissions.
-const (
-	Public        Permission = "public"         // nobody is asked who they are
-	ReadFleet     Permission = "fleet:read"     // hosts, jobs, tasks, runs
-	ReadOutput    Permission = "output:read"    // what commands wrote
-	WriteTasks    Permission = "tasks:write"    // give, change and take back tasks
-	RunTasks      Permission = "tasks:run"      // run now, cancel
-	WriteNotes    Permission = "notes:write"    // pins, annotations, acknowledgements
-	ManageCluster Permission = "cluster:write"  // who is a collector
-	BackUp        Permission = "cluster:backup" // take all that there is away
-	BeAgent       Permission = "agent"          // speak for the host in the path
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // Route is one line of the map.
 type Route struct {
 	Method     string
 	Path       string // of package api, with {…} for parameters
+	planes     planes
 	Permission Permission
 	Leader     bool    // carried out by the leader; others pass it on
 	Body       content // what it reads; empty: nothing
@@ -76,8 +62,12 @@ func checkRoutes(routes []Route) error {
 	for _, route := range routes {
 		name := route.Method + " " + route.Path
 		switch {
-		case route.Permission == "":
-			return fmt.Errorf("httpd: route %s names no permission", name)
+		case !route.Permission.known():
+			return fmt.Errorf("httpd: route %s names no permission that there is", name)
+		case route.planes == 0:
+			return fmt.Errorf("httpd: route %s stands on no plane", name)
+		case route.Permission == BeAgent && route.planes&toPeople != 0, route.Permission == BeCollector && route.planes != toPeers:
+			return fmt.Errorf("httpd: route %s stands on a plane where nobody can hold %s", name, route.Permission)
 		case route.handle == nil:
 			return fmt.Errorf("httpd: route %s has no handler", name)
 		case seen[name]:
@@ -96,6 +86,7 @@ func checkRoutes(routes []Route) error {
 type request struct {
 	*http.Request
 	parameter func(name string) string
+	plane     pki.Plane
 	body      []byte // of contents other than stream
 	media     string // of the body, without parameters
 	exchange  *exchange
@@ -163,7 +154,8 @@ func (r *request) query(into any) error {
 
 // change is what every change says beside its content.
 type change struct {
-	Actor  string
+	By     fleet.Principal
+	Actor  string // the name of By
 	Reason string
 	Key    string // of idempotency; empty: none
 	Digest string // of the whole request, so that a key is not used twice
@@ -191,7 +183,7 @@ func (c condition) index() *uint64 {
 }
 
 func (r *request) change() (change, error) {
-	c := change{Actor: r.exchange.actor, Digest: r.digest(), Key: r.Header.Get(api.HeaderIdempotency)}
+	c := change{By: r.exchange.caller, Actor: r.exchange.caller.Name, Digest: r.digest(), Key: r.Header.Get(api.HeaderIdempotency)}
 	var err error
 	if c.If, err = conditionOf(r.Header); err != nil {
 		return c, err

@@ -73,12 +73,6 @@ type Presence interface {
 	Presence(host fleet.HostID) fleet.Presence
 }
 
-// Authorizer says whether a caller may do what a permission names, and who
-// that is. Refused means no; the answer does not say more.
-type Authorizer interface {
-	Authorize(r *http.Request, permission Permission) (actor string, err error)
-}
-
 // Check is one more component of /health. It returns what is worth knowing and
 // an error while the component is down.
 type Check struct {
@@ -86,8 +80,8 @@ type Check struct {
 	Check func(ctx context.Context) (details map[string]any, err error)
 }
 
-// Deps is what a Server is made from. Ledger, Search, Replica and ParseTask
-// are required.
+// Deps is what a Server is made from. Ledger, Search, Replica, ParseTask and
+// Authenticator are required.
 type Deps struct {
 	Ledger  *ledger.Ledger
 	Search  Search
@@ -102,8 +96,13 @@ type Deps struct {
 	// acknowledged; nil: the server looks itself.
 	HasFinding func(ctx context.Context, id string) (bool, error)
 
-	Presence     Presence   // nil: only calls count
-	Authorizer   Authorizer // nil: who reaches the listener may do everything
+	// Authenticator says who calls; required, for nobody is let in unasked.
+	Authenticator Authenticator
+	// Peers carries requests to other collectors, over the plane of peers;
+	// required where there are others.
+	Peers http.RoundTripper
+
+	Presence     Presence // nil: only calls count
 	Checks       []Check
 	AllowedHosts []string // names of the Host header beside the loopback ones
 	Logger       *slog.Logger
@@ -124,7 +123,7 @@ type Server struct {
 	book     *account.Book
 	sum      accountSum
 	turns    turns
-	peers    *http.Transport
+	limits   *limits
 
 	life context.Context // ends with Close: whoever waits returns
 	end  context.CancelFunc
@@ -133,15 +132,17 @@ type Server struct {
 // New returns a server. It refuses a map of routes in which one names no
 // permission, and Deps in which something is missing.
 func New(deps Deps) (*Server, error) {
-	if deps.Ledger == nil || deps.Search == nil || deps.Replica == nil || deps.ParseTask == nil {
-		return nil, errors.New("httpd: ledger, search, replica and task parser are required")
+	if deps.Ledger == nil || deps.Search == nil || deps.Replica == nil || deps.ParseTask == nil || deps.Authenticator == nil {
+		return nil, errors.New("httpd: ledger, search, replica, task parser and authenticator are required")
+	}
+	if deps.Peers == nil {
+		deps.Peers = alone{}
 	}
 	if deps.Logger == nil {
 		deps.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger, deps.Search),
-		peers: &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * api.MaxWait},
+		Deps: deps, calls: newCalls(), agenda: newAgenda(deps.Ledger, deps.Search), limits: newLimits(),
 	}
 	s.book = account.New(deps.Ledger)
 	s.findings = findings.New(lookout{s})
@@ -161,6 +162,14 @@ func New(deps Deps) (*Server, error) {
 	return s, nil
 }
 
+// alone carries nothing: there is no other collector.
+type alone struct{}
+
+// RoundTrip says so.
+func (alone) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("this collector knows no way to the others")
+}
+
 // Routes returns the whole map.
 func (s *Server) Routes() []Route { return s.table }
 
@@ -169,7 +178,6 @@ func (s *Server) Routes() []Route { return s.table }
 func (s *Server) Close() error {
 	s.end()
 	s.packer.close()
-	s.peers.CloseIdleConnections()
 	return nil
 }
 
@@ -183,7 +191,7 @@ func NewHTTPServer(addr string, handler http.Handler) *http.Server {
 	return &http.Server{
 		Addr: addr, Handler: handler,
 		ReadHeaderTimeout: readHeaderLimit,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
+		IdleTimeout:       2 * time.Minute, // an agent asks again within it
+		MaxHeaderBytes:    16 << 10,
 	}
 }

@@ -20,7 +20,7 @@ func TestTaskFromGivingToTakingBack(t *testing.T) {
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	h.addHost(t, 2, map[string]string{"role": "web"})
 
-	reply := h.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON, api.HeaderActor, "anna", api.HeaderReason, "nightly%20dump")
+	reply := h.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON, "Authorization", "Bearer anna", api.HeaderReason, "nightly%20dump")
 	if got := reply.Header.Get("Location"); got != "/v1/tasks/data/backup" {
 		t.Errorf("location %q", got)
 	}

@@ -118,7 +118,7 @@ func TestOrdersWaitForTheWordOfTheirHost(t *testing.T) {
 	h.addHost(t, 1, nil)
 	h.addHost(t, 2, nil)
 	h.giveTask(t, daemonTask)
-	header := []string{"Content-Type", api.MediaJSON, api.HeaderIdempotency, "k", api.HeaderActor, "ann"}
+	header := []string{"Content-Type", api.MediaJSON, api.HeaderIdempotency, "k", "Authorization", "Bearer ann"}
 	stop := func() api.Ordered {
 		return decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/api/stop", `{"queue":true,"reason":"repair"}`, header...), http.StatusOK)
 	}
@@ -234,7 +234,7 @@ func TestCalendarsAreReadInEveryForm(t *testing.T) {
 		api.MediaJSON:     `{"calendar":"year-end","windows":[{"from":"2026-12-24T00:00:00Z","to":"2026-12-27T00:00:00Z","summary":"closed"}]}`,
 		api.MediaCalendar: ics,
 	} {
-		reply := h.do(t, http.MethodPut, api.PathCalendars+"/year-end", document, "Content-Type", media, api.HeaderActor, "ann")
+		reply := h.do(t, http.MethodPut, api.PathCalendars+"/year-end", document, "Content-Type", media, "Authorization", "Bearer ann")
 		record := decoded[fleet.CalendarRecord](t, reply, http.StatusOK)
 		if reply.Header.Get("ETag") != api.ETag(record.Index) || len(record.Windows) != 1 || record.Name != "year-end" || record.Windows[0].Summary != "closed" {
 			t.Fatalf("%s: %+v", media, record)

@@ -23,7 +23,7 @@ func TestEveryStepIsNews(t *testing.T) {
 	follower := follow(t, newClient(t, server.URL))
 
 	h.addTask(t)
-	follower.next("given by , generation 1")
+	follower.next("given by admin, generation 1")
 	reply := h.do(t, http.MethodPut, api.AgentPath(hostID(1))+"/applied", asJSON(t, fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/backup": 1}, At: time.Now()}), "Content-Type", api.MediaJSON)
 	decoded[map[string]uint64](t, reply, http.StatusOK)
 	follower.next("assigned to host-1")

@@ -65,11 +65,11 @@ var arrows = map[string][]string{
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica":  {"collector/ledger", "shared/fleet"},
 	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
-	"collector/httpd":    {"collector/account", "collector/findings", "collector/ledger", "shared/api", "shared/backup", "shared/blackout", "shared/calendar", "shared/compact", "shared/cron", "shared/fleet", "shared/logging", "shared/takeover"},
+	"collector/httpd":    {"collector/account", "collector/findings", "collector/ledger", "shared/api", "shared/backup", "shared/blackout", "shared/calendar", "shared/compact", "shared/cron", "shared/fleet", "shared/logging", "shared/pki", "shared/takeover"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
-		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/taskfile", "web",
+		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/pki", "shared/taskfile", "web",
 	},
 	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/chain", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},

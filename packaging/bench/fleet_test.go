@@ -96,11 +96,11 @@ func open(b *testing.B, dir string) *house {
 	}
 	h := &house{book: book, group: group(b, dir, book)}
 	index := search.New(book)
-	if h.server, err = httpd.New(httpd.Deps{Ledger: book, Search: index, Replica: proposer{h.group}, ParseTask: taskfile.ParseOne}); err != nil {
+	if h.server, err = httpd.New(httpd.Deps{Ledger: book, Search: index, Replica: proposer{h.group}, ParseTask: taskfile.ParseOne, Authenticator: insider{}}); err != nil {
 		b.Fatal(err)
 	}
 	index.OverdueBy(h.server.IsOverdue)
-	h.web = httptest.NewServer(h.server.Handler())
+	h.web = httptest.NewServer(handlerOf(h.server))
 	h.client, err = api.NewClient(api.Config{Addresses: []string{h.web.URL}, Timeout: 10 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: reporters}})
 	if err != nil {
 		b.Fatal(err)

@@ -39,11 +39,11 @@ func BenchmarkIngest(b *testing.B) {
 	}
 	defer book.Close()
 	group := single(b, book)
-	server, err := httpd.New(httpd.Deps{Ledger: book, Search: search.New(book), Replica: proposer{group}, ParseTask: taskfile.ParseOne})
+	server, err := httpd.New(httpd.Deps{Ledger: book, Search: search.New(book), Replica: proposer{group}, ParseTask: taskfile.ParseOne, Authenticator: insider{}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	listener := httptest.NewServer(server.Handler())
+	listener := httptest.NewServer(handlerOf(server))
 	defer listener.Close()
 	defer server.Close()
 	client, err := api.NewClient(api.Config{
