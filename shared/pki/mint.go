@@ -52,8 +52,14 @@ func NewRoot(cluster string, span Span) (*Authority, error) {
 // Issuer signs the certificate of a collector's own authority. Below it only
 // agents can be: it has no purpose but that of a client, and every verifier of
 // ours refuses another role below it.
+//
+// The certificate carries the root's voucher for gossip tickets.
 func (a *Authority) Issuer(public *ecdsa.PublicKey, collector string, span Span) (*x509.Certificate, error) {
 	cluster, err := clusterOf(a.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	voucher, err := a.vouch(cluster, collector, public, span.Until)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +67,7 @@ func (a *Authority) Issuer(public *ecdsa.PublicKey, collector string, span Span)
 		Subject: pkix.Name{CommonName: "fleetcron issuer " + collector}, URIs: []*url.URL{domain(cluster)},
 		IsCA: true, BasicConstraintsValid: true, MaxPathLen: 0, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		ExtraExtensions: []pkix.Extension{{Id: voucherExtension, Value: voucher}},
 	}, public, span)
 }
 

@@ -6,10 +6,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -17,16 +21,13 @@ import (
 
 // Ticket lets a member of gossip wear the tags of its role. It is small enough
 // for a member's tags, where no certificate fits: instead of one it carries a
-// Voucher. The name and the role are not in it; who looks at a ticket says whom
-// it must be of.
+// voucher, which is the root's word that a collector's key may sign tickets, for
+// agents and for that collector itself. The name and the role are not in it; who
+// looks at a ticket says whom it must be of.
 type Ticket struct {
 	ID      ID
 	Expires time.Time // to the second
 }
-
-// Voucher is the root's word that a collector's key may sign tickets: for
-// agents, and for that collector itself.
-type Voucher []byte
 
 // What is signed begins with its purpose, so that one signature cannot be
 // shown for another.
@@ -43,12 +44,12 @@ const (
 	maxTicket     = 512
 )
 
-// NewVoucher lets the root vouch for a collector's key.
-func (a *Authority) NewVoucher(collector string, key *ecdsa.PublicKey, expires time.Time) (Voucher, error) {
-	cluster, err := clusterOf(a.Certificate)
-	if err != nil {
-		return nil, err
-	}
+// voucherExtension is where an issuer's certificate carries its voucher: an
+// octet string in the arc of numbers that nobody hands out.
+var voucherExtension = asn1.ObjectIdentifier{2, 25, 1862735204}
+
+// vouch lets the root vouch for a collector's key.
+func (a *Authority) vouch(cluster, collector string, key *ecdsa.PublicKey, expires time.Time) ([]byte, error) {
 	if !fleet.ValidName(collector) {
 		return nil, fmt.Errorf("vouch: %q is no collector id", collector)
 	}
@@ -62,14 +63,19 @@ func (a *Authority) NewVoucher(collector string, key *ecdsa.PublicKey, expires t
 	return signed(a.Key, voucherPurpose+cluster+"\n", body)
 }
 
-// Sign returns the ticket as text, signed with the key that the voucher is for.
-func (t Ticket) Sign(issuer *ecdsa.PrivateKey, voucher Voucher) (string, error) {
+// Sign returns the ticket as text, signed by a collector's issuer.
+func (t Ticket) Sign(issuer *Authority) (string, error) {
 	if !t.ID.Valid() {
 		return "", fmt.Errorf("sign ticket: %s is nobody", t.ID)
 	}
+	at := slices.IndexFunc(issuer.Certificate.Extensions, func(e pkix.Extension) bool { return e.Id.Equal(voucherExtension) })
+	if at < 0 {
+		return "", errors.New("sign ticket: the issuer's certificate carries no voucher")
+	}
+	voucher := issuer.Certificate.Extensions[at].Value
 	body := append([]byte{ticketVersion}, voucher...)
 	body = binary.BigEndian.AppendUint64(body, uint64(t.Expires.Unix()))
-	whole, err := signed(issuer, t.purpose(), body)
+	whole, err := signed(issuer.Key, t.purpose(), body)
 	return base64.RawURLEncoding.EncodeToString(whole), err
 }
 

@@ -32,7 +32,7 @@ func TestAttack106_TicketsThatDoNotCount(t *testing.T) {
 	host := pki.ID{Cluster: f.Cluster, Role: pki.RoleAgent, Name: pkitest.HostID()}
 	ticket := f.Ticket(pki.RoleAgent, host.Name)
 	stolen, _ := pki.NewKey()
-	forged, err := pki.Ticket{ID: host, Expires: now.Add(time.Hour)}.Sign(stolen, f.Voucher)
+	forged, err := pki.Ticket{ID: host, Expires: now.Add(time.Hour)}.Sign(&pki.Authority{Key: stolen, Certificate: f.Issuer.Certificate})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,6 @@ type Fleet struct {
 	Cluster string
 	Root    *pki.Authority
 	Issuer  *pki.Authority
-	Voucher pki.Voucher // for the issuer's key
 }
 
 // New makes a fleet.
@@ -32,8 +31,6 @@ func New(t testing.TB) *Fleet {
 	f.must(err)
 	f.Issuer = &pki.Authority{Key: key}
 	f.Issuer.Certificate, err = f.Root.Issuer(&key.PublicKey, "c1", span)
-	f.must(err)
-	f.Voucher, err = f.Root.NewVoucher("c1", &key.PublicKey, span.Until)
 	f.must(err)
 	return f
 }
@@ -86,7 +83,7 @@ func (f *Fleet) chain(by *pki.Authority, leaf *x509.Certificate) []*x509.Certifi
 // Ticket returns a gossip ticket that counts for an hour.
 func (f *Fleet) Ticket(role pki.Role, name string) string {
 	f.t.Helper()
-	text, err := pki.Ticket{ID: pki.ID{Cluster: f.Cluster, Role: role, Name: name}, Expires: time.Now().Add(time.Hour)}.Sign(f.Issuer.Key, f.Voucher)
+	text, err := pki.Ticket{ID: pki.ID{Cluster: f.Cluster, Role: role, Name: name}, Expires: time.Now().Add(time.Hour)}.Sign(f.Issuer)
 	f.must(err)
 	return text
 }
