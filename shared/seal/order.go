@@ -8,9 +8,10 @@ import (
 )
 
 // OrderID returns the id that the order or event of an author's id has on a
-// host, so that a host knows it again whatever a collector calls it.
-func OrderID(id string, host fleet.HostID) fleet.OrderID {
-	return fleet.OrderID(derive("order", id, string(host), ""))
+// host for a task, so that a host knows it again whatever a collector calls it.
+// Several tasks of a host may wait for one event.
+func OrderID(id string, host fleet.HostID, task fleet.TaskID) fleet.OrderID {
+	return fleet.OrderID(derive("order", id, string(host), string(task)))
 }
 
 // RunID returns the id of the run that an order or event makes of a task on a host.

@@ -127,7 +127,7 @@ func TestObject(t *testing.T) {
 func TestIDsAreBoundToWhatTheyAreOf(t *testing.T) {
 	seen := map[string]bool{}
 	for _, id := range []string{
-		string(OrderID("a", hostA)), string(OrderID("a", hostB)), string(OrderID("b", hostA)),
+		string(OrderID("a", hostA, "data/x")), string(OrderID("a", hostB, "data/x")), string(OrderID("b", hostA, "data/x")), string(OrderID("a", hostA, "data/y")),
 		string(RunID("a", hostA, "x/y")), string(RunID("a", hostA, "x/z")), string(RunID("a", hostB, "x/y")),
 	} {
 		if seen[id] || !uuidForm.MatchString(id) || id[14] != '8' {
@@ -135,7 +135,7 @@ func TestIDsAreBoundToWhatTheyAreOf(t *testing.T) {
 		}
 		seen[id] = true
 	}
-	if got, want := OrderID("a", hostA), OrderID("a", hostA); got != want {
+	if got, want := OrderID("a", hostA, "data/x"), OrderID("a", hostA, "data/x"); got != want {
 		t.Errorf("%s and %s", got, want)
 	}
 }
