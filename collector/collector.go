@@ -138,7 +138,7 @@ func Init(cfg Config, members map[fleet.CollectorID]string) error {
 	if err := raft.Bootstrap(list); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	err = gossip.WriteKeyring(cfg.keyFile(), gossip.NewKey())
+	_, err = gossip.MakeRing(cfg.keyFile())
 	if errors.Is(err, os.ErrExist) {
 		return nil // the keyring of an earlier cluster, or one that was brought along
 	}

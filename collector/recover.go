@@ -37,7 +37,7 @@ func Restore(cfg Config, file io.ReadSeeker) (header backup.Header, err error) {
 	if err != nil {
 		return header, err
 	}
-	err = gossip.WriteKeyring(cfg.keyFile(), gossip.NewKey())
+	_, err = gossip.MakeRing(cfg.keyFile())
 	if errors.Is(err, os.ErrExist) {
 		err = nil // it was brought along
 	}

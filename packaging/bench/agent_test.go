@@ -28,7 +28,7 @@ func BenchmarkAgentIdleMemory(b *testing.B) {
 	defer cancel()
 	dir := b.TempDir()
 	key := filepath.Join(dir, "gossip.key")
-	if err := gossip.WriteKeyring(key, gossip.NewKey()); err != nil {
+	if _, err := gossip.MakeRing(key); err != nil {
 		b.Fatal(err)
 	}
 	var first *gossip.Mesh

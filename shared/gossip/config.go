@@ -12,19 +12,26 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Config says who joins and where. Name, Bind, Label and one of Key and
+// Config says who joins and where. Name, Bind, Label and one of Ring and
 // Keyring are required.
 type Config struct {
 	Name      string            // this member's id, unique in the fleet: a host id or a collector id
-	Bind      string            // "127.0.0.1:7772"; port 0 picks a free one
-	Advertise string            // ip:port the others reach this member at; empty: Bind
+	Role      string            // "agent" or "collector"; worn as a tag
+	Ticket    string            // a collector's word that Name may wear Role; worn as a tag
+	Bind      string            // "10.0.0.1:7772"; port 0 picks a free one
+	Advertise string            // ip:port the others reach this member at; empty: Bind, or of 0.0.0.0 the host's private address
 	Label     string            // names the fleet; members of another label are not heard
-	Key       []byte            // KeySize bytes; encrypts everything
-	Keyring   string            // instead of Key: a file written by WriteKeyring
-	Tags      map[string]string // pointers for the others, at most 512 bytes encoded
+	Ring      *Ring             // its keys encrypt everything; changes of it are followed while Run runs
+	Keyring   string            // instead of Ring: the file of one
+	Tags      map[string]string // pointers for the others, with role and ticket at most 512 bytes encoded
 	Seeds     []string          // host:port of members to begin with; tried again until reached
 	Snapshot  string            // file that remembers members across restarts; empty: none
 	Logger    *slog.Logger      // nil: slog.Default
+
+	// Admit says why the member of this name, with this role and ticket, is
+	// nobody; nil lets it in. It is asked about everyone but this member itself,
+	// often and from many goroutines, so it must be quick.
+	Admit func(name, role, ticket string) error
 
 	tune func(*serf.Config) // tests shorten the failure detection with it
 }
@@ -50,12 +57,21 @@ func (c *Config) Validate() error {
 	if c.Label == "" || len(c.Label) > memberlist.LabelMaxSize {
 		fail("gossip.label", c.Label, "want the name of the fleet, 1–255 bytes")
 	}
-	if (len(c.Key) == 0) == (c.Keyring == "") {
-		fail("gossip.keyring", c.Keyring, "want a keyring file or a key, one of the two: gossip is never in the clear")
+	if (c.Ring == nil) == (c.Keyring == "") {
+		fail("gossip.keyring", c.Keyring, "want a keyring file or a ring, one of the two: gossip is never in the clear")
 	}
-	checkAddress(fail, "gossip.bind", c.Bind)
+	bind, err := netip.ParseAddrPort(c.Bind)
+	switch {
+	case err != nil:
+		fail("gossip.bind", c.Bind, "want ip:port such as 10.0.0.1:7772")
+	case bind.Addr() == netip.IPv6Unspecified() && c.Advertise == "":
+		fail("gossip.advertise", "", "is needed with bind "+c.Bind+": the others must know one address")
+	}
 	if c.Advertise != "" {
-		checkAddress(fail, "gossip.advertise", c.Advertise)
+		advertise, err := netip.ParseAddrPort(c.Advertise)
+		if err != nil || advertise.Addr().IsUnspecified() || advertise.Port() == 0 {
+			fail("gossip.advertise", c.Advertise, "want ip:port that others reach, such as 10.0.0.1:7772")
+		}
 	}
 	if len(wrong) > 0 {
 		return &fleet.Error{Kind: fleet.Invalid, Fields: wrong}
@@ -63,25 +79,15 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-func checkAddress(fail func(field, value, reason string), field, value string) {
-	address, err := netip.ParseAddrPort(value)
-	switch {
-	case err != nil:
-		fail(field, value, "want ip:port such as 127.0.0.1:7772")
-	case !address.Addr().IsLoopback():
-		fail(field, value, "only a loopback address is allowed while members carry no certificate; use 127.0.0.1:7772")
-	}
-}
-
 // portTries is how often a free port is looked for that neither TCP nor UDP uses.
 const portTries = 10
 
 // listen opens the sockets. The library would do so too, and leak goroutines
 // when it cannot.
-func (c *Config) listen(logger *slog.Logger) (*memberlist.NetTransport, error) {
+func (c *Config) listen(lines *logLines) (*memberlist.NetTransport, error) {
 	bind := netip.MustParseAddrPort(c.Bind)
 	sockets := &memberlist.NetTransportConfig{
-		BindAddrs: []string{bind.Addr().String()}, BindPort: int(bind.Port()), Logger: libraryLogger(logger),
+		BindAddrs: []string{bind.Addr().String()}, BindPort: int(bind.Port()), Logger: lines.logger(),
 	}
 	tries := 1
 	if bind.Port() == 0 {
@@ -101,7 +107,7 @@ func (c *Config) listen(logger *slog.Logger) (*memberlist.NetTransport, error) {
 }
 
 // serf translates c, which is valid, for the library.
-func (c *Config) serf(ring *memberlist.Keyring, transport *memberlist.NetTransport, events chan<- serf.Event, logger *slog.Logger) *serf.Config {
+func (c *Config) serf(m *Mesh, transport *transport, events chan<- serf.Event) *serf.Config {
 	list := memberlist.DefaultLANConfig()
 	list.Transport = transport
 	list.BindAddr, list.BindPort = netip.MustParseAddrPort(c.Bind).Addr().String(), transport.GetAutoBindPort()
@@ -110,18 +116,21 @@ func (c *Config) serf(ring *memberlist.Keyring, transport *memberlist.NetTranspo
 		advertise := netip.MustParseAddrPort(c.Advertise)
 		list.AdvertiseAddr, list.AdvertisePort = advertise.Addr().String(), int(advertise.Port())
 	}
-	list.Keyring = ring
+	list.Keyring = m.keys
+	list.GossipVerifyIncoming, list.GossipVerifyOutgoing = true, true
 	list.Label = c.Label
 	list.EnableCompression = false
 	list.LogOutput = nil
-	list.Logger = libraryLogger(logger)
+	list.Logger = m.lines.logger()
+	transport.begin = func() { list.Delegate = sieve{list.Delegate} }
 
 	conf := serf.DefaultConfig()
 	conf.NodeName = c.Name
-	conf.Tags = c.Tags
+	conf.Tags = wear(c.Tags, c.Role, c.Ticket)
 	conf.EventCh = events
 	conf.ProtocolVersion = serf.ProtocolVersionMax
 	conf.MemberlistConfig = list
+	conf.Merge = m.door
 	conf.Logger = list.Logger
 	conf.LogOutput = nil
 	conf.DisableCoordinates = true
@@ -135,4 +144,12 @@ func (c *Config) serf(ring *memberlist.Keyring, transport *memberlist.NetTranspo
 		c.tune(conf)
 	}
 	return conf
+}
+
+// ring returns the ring of c.
+func (c *Config) ring() (*Ring, error) {
+	if c.Ring != nil {
+		return c.Ring, nil
+	}
+	return OpenRing(c.Keyring)
 }

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"slices"
+	"time"
 
 	"github.com/hashicorp/serf/serf"
 )
@@ -38,6 +39,31 @@ var memberEvents = map[serf.EventType]EventKind{
 	serf.EventMemberUpdate: Updated,
 }
 
+// Who rings without need must not make the whole fleet run to the door: after
+// a burst of knocks the next ones are one, and wait.
+const (
+	knocksBurst = 10
+	knocksEvery = 5 * time.Second
+)
+
+// patience says when the next knock may be handed out.
+type patience struct {
+	left  float64 // knocks that may be handed out at once
+	asked time.Time
+}
+
+// wait returns how long a knock must wait; zero: it may be handed out.
+func (p *patience) wait(now time.Time) time.Duration {
+	if !p.asked.IsZero() {
+		p.left = min(knocksBurst, p.left+now.Sub(p.asked).Seconds()/knocksEvery.Seconds())
+	}
+	p.asked = now
+	if p.left >= 1 {
+		return 0
+	}
+	return time.Duration((1 - p.left) * float64(knocksEvery))
+}
+
 // waiting holds what the consumer has not taken yet: the latest event of each
 // member and at most one knock, so it never holds more than there are members.
 type waiting struct {
@@ -58,8 +84,9 @@ func (w *waiting) add(name string, event Event) {
 }
 
 // next returns the event to hand out, and how to strike it off once taken.
-func (w *waiting) next() (event Event, taken func(), some bool) {
-	if w.knock {
+// patient holds a knock back.
+func (w *waiting) next(patient bool) (event Event, taken func(), some bool) {
+	if w.knock && !patient {
 		return Event{Kind: Knock}, func() { w.knock = false }, true
 	}
 	if len(w.order) == 0 {
@@ -76,10 +103,16 @@ func (w *waiting) next() (event Event, taken func(), some bool) {
 // is, and hands them on one by one. It returns when closing is closed.
 func (m *Mesh) pump(from <-chan serf.Event) {
 	defer close(m.events)
-	pending := waiting{last: make(map[string]Event)}
+	pending, knocks := waiting{last: make(map[string]Event)}, patience{left: knocksBurst}
 	for {
 		var to chan<- Event
-		event, taken, some := pending.next()
+		var again <-chan time.Time
+		if pending.knock {
+			if wait := knocks.wait(time.Now()); wait > 0 {
+				again = time.After(wait)
+			}
+		}
+		event, taken, some := pending.next(again != nil)
 		if some {
 			to = m.events
 		}
@@ -88,6 +121,10 @@ func (m *Mesh) pump(from <-chan serf.Event) {
 			m.note(&pending, arrived)
 		case to <- event:
 			taken()
+			if event.Kind == Knock {
+				knocks.left--
+			}
+		case <-again:
 		case <-m.closing:
 			return
 		}
@@ -100,9 +137,11 @@ func (m *Mesh) note(pending *waiting, arrived serf.Event) {
 	case serf.MemberEvent:
 		kind, known := memberEvents[event.Type]
 		for _, member := range event.Members {
-			if known && member.Name != m.name {
-				pending.add(member.Name, Event{Kind: kind, Member: asMember(member)})
+			comes := kind == Joined || kind == Updated
+			if !known || member.Name == m.name || comes && m.door.check(member.Name, member.Tags) != nil {
+				continue
 			}
+			pending.add(member.Name, Event{Kind: kind, Member: asMember(member)})
 		}
 	case serf.UserEvent:
 		if event.Name == knockName && means(event.Payload, m.name) {

@@ -1,10 +1,11 @@
 // Package gossip tells who of the fleet is here, where the collectors are, and
 // that there is news; it tells nothing else.
 //
-// It is the doorbell and not the door. Whoever holds the key can forge every
-// tag and event, and every one may be lost, so nothing that it says is obeyed:
-// a member that is knocked for asks a collector over the API, and a member
-// that failed here may be well.
+// It is the doorbell and not the door. Who has no key hears and says nothing;
+// who has a key and no ticket is nobody; and who has both may still lie about
+// others or ring without need. So nothing that it says is obeyed: a member that
+// is knocked for asks a collector over the API, an address is where to ask and
+// proves nothing, and a member that failed here may be well.
 package gossip
 
 import (
@@ -18,6 +19,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/hashicorp/serf/serf"
 )
 
@@ -34,6 +36,7 @@ const (
 // Member is one member as this one sees it.
 type Member struct {
 	Name   string
+	Role   string // "agent" or "collector", as its ticket says
 	Addr   netip.AddrPort
 	Tags   map[string]string
 	Status Status
@@ -45,6 +48,10 @@ type Mesh struct {
 	name  string
 	seeds []string
 	log   *slog.Logger
+	lines *logLines
+	door  *door
+	ring  *Ring
+	keys  *memberlist.Keyring // as the library has the ring
 	serf  *serf.Serf
 
 	events  chan Event
@@ -52,7 +59,10 @@ type Mesh struct {
 	pumped  chan struct{} // closed when the pump has ended
 	close   sync.Once
 
-	tagging sync.Mutex // one change of tags at a time
+	tagging sync.Mutex // guards the three below: one change at a time
+	tags    map[string]string
+	role    string
+	ticket  string
 
 	knocking   sync.Mutex // guards the two below
 	knockNames map[string]struct{}
@@ -76,18 +86,23 @@ func Join(cfg Config) (*Mesh, error) {
 	if err := prepareSnapshot(cfg.Snapshot); err != nil {
 		return nil, err
 	}
-	logger := cmp.Or(cfg.Logger, slog.Default())
+	log := cmp.Or(cfg.Logger, slog.Default())
 	from := make(chan serf.Event, eventBuffer)
 	m := &Mesh{
-		name: cfg.Name, seeds: cfg.Seeds, log: logger,
+		name: cfg.Name, seeds: cfg.Seeds, log: log, lines: newLogLines(log), door: newDoor(cfg.Name, cfg.Admit, log),
+		ring: ring, tags: cfg.Tags, role: cfg.Role, ticket: cfg.Ticket,
 		events: make(chan Event), closing: make(chan struct{}), pumped: make(chan struct{}),
 		knockNames: make(map[string]struct{}), knocks: make(chan struct{}, 1),
 	}
-	transport, err := cfg.listen(logger)
+	if m.keys, err = libraryRing(ring); err != nil {
+		return nil, err
+	}
+	sockets, err := cfg.listen(m.lines)
 	if err != nil {
 		return nil, err
 	}
-	m.serf, err = serf.Create(cfg.serf(ring, transport, from, logger))
+	transport := bounded(sockets)
+	m.serf, err = serf.Create(cfg.serf(m, transport, from))
 	if err != nil {
 		transport.Shutdown()
 		return nil, fmt.Errorf("join gossip: %w", err)
@@ -115,10 +130,12 @@ func prepareSnapshot(path string) error {
 	return file.Close()
 }
 
-// Run joins the seeds and sends knocks until ctx ends, and then returns nil.
-// Seeds that cannot be reached are tried again and are no error.
+// Run joins the seeds, sends knocks and follows the ring until ctx ends, and
+// then returns nil. Seeds that cannot be reached are tried again and are no
+// error.
 func (m *Mesh) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
+	parts.Go(func() { m.followRing(ctx) })
 	parts.Go(func() { m.sendKnocks(ctx) })
 	if len(m.seeds) > 0 {
 		parts.Go(func() { m.joinSeeds(ctx) })
@@ -135,25 +152,55 @@ func (m *Mesh) Events() <-chan Event { return m.events }
 // Addr returns the address that the others reach this member at.
 func (m *Mesh) Addr() netip.AddrPort { return asMember(m.serf.LocalMember()).Addr }
 
-// Members returns everyone who is known, this member too, by name.
+// Members returns everyone who is known and has a ticket that is valid now, by
+// name; this member too.
 func (m *Mesh) Members() []Member {
-	known := m.serf.Members()
-	members := make([]Member, len(known))
-	for i, member := range known {
-		members[i] = asMember(member)
+	var members []Member
+	for _, member := range m.serf.Members() {
+		if m.door.check(member.Name, member.Tags) == nil {
+			members = append(members, asMember(member))
+		}
 	}
 	slices.SortFunc(members, func(a, b Member) int { return cmp.Compare(a.Name, b.Name) })
 	return members
 }
 
-// SetTags replaces this member's tags and tells the others.
+// SetTags replaces this member's tags, but role and ticket, and tells the
+// others.
 func (m *Mesh) SetTags(tags map[string]string) error {
 	m.tagging.Lock()
 	defer m.tagging.Unlock()
-	if err := m.serf.SetTags(tags); err != nil {
+	m.tags = tags
+	return m.retag()
+}
+
+// SetTicket wears another ticket and tells the others.
+func (m *Mesh) SetTicket(ticket string) error {
+	m.tagging.Lock()
+	defer m.tagging.Unlock()
+	if ticket == m.ticket {
+		return nil
+	}
+	m.ticket = ticket
+	return m.retag()
+}
+
+func (m *Mesh) retag() error {
+	if err := m.serf.SetTags(wear(m.tags, m.role, m.ticket)); err != nil {
 		return fmt.Errorf("set gossip tags: %w", err)
 	}
 	return nil
+}
+
+// Counts say how much of what others sent was worth nothing.
+type Counts struct {
+	Unreadable uint64 // packets and streams without our key or label
+	Refused    uint64 // words of members without a valid ticket
+}
+
+// Counts returns what was counted since Join.
+func (m *Mesh) Counts() Counts {
+	return Counts{Unreadable: m.lines.unreadable.Load(), Refused: m.door.refusals()}
 }
 
 // Leave says goodbye, so that the others see this member as left and not as
@@ -188,7 +235,7 @@ var statuses = map[serf.MemberStatus]Status{
 func asMember(member serf.Member) Member {
 	addr, _ := netip.AddrFromSlice(member.Addr)
 	return Member{
-		Name: member.Name,
+		Name: member.Name, Role: member.Tags[tagRole],
 		Addr: netip.AddrPortFrom(addr.Unmap(), member.Port),
 		Tags: member.Tags, Status: statuses[member.Status],
 	}

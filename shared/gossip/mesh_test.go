@@ -36,7 +36,7 @@ func hurry(conf *serf.Config) {
 func join(t *testing.T, name string, change func(*Config)) *Mesh {
 	t.Helper()
 	cfg := Config{
-		Name: name, Bind: "127.0.0.1:0", Label: "fleetcron/test", Key: testKey,
+		Name: name, Bind: "127.0.0.1:0", Label: "fleetcron/test", Ring: NewRing(testKey),
 		Logger: slog.New(slog.DiscardHandler), tune: hurry,
 	}
 	if change != nil {
@@ -174,7 +174,7 @@ func TestKnockReachesWhomItMeans(t *testing.T) {
 
 func TestStrangersCannotJoin(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"other key":   func(cfg *Config) { cfg.Key = bytes.Repeat([]byte{8}, KeySize) },
+		"other key":   func(cfg *Config) { cfg.Ring = NewRing(bytes.Repeat([]byte{8}, KeySize)) },
 		"other label": func(cfg *Config) { cfg.Label = "fleetcron/other" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -229,21 +229,20 @@ func TestSlowReaderStallsNobody(t *testing.T) {
 }
 
 func TestConfigThatIsWrong(t *testing.T) {
-	good := Config{Name: "here", Bind: "127.0.0.1:0", Label: "fleetcron/test", Key: testKey}
+	good := Config{Name: "here", Bind: "127.0.0.1:0", Label: "fleetcron/test", Ring: NewRing(testKey)}
 	for name, test := range map[string]struct {
 		change func(*Config)
 		field  string
 	}{
-		"no name":         {func(c *Config) { c.Name = "" }, "gossip.name"},
-		"underscore":      {func(c *Config) { c.Name = "db_1" }, "gossip.name"},
-		"no label":        {func(c *Config) { c.Label = "" }, "gossip.label"},
-		"no key":          {func(c *Config) { c.Key = nil }, "gossip.keyring"},
-		"two keys":        {func(c *Config) { c.Keyring = "/x" }, "gossip.keyring"},
-		"short key":       {func(c *Config) { c.Key = []byte("short") }, "gossip.key"},
-		"everywhere":      {func(c *Config) { c.Bind = "0.0.0.0:7772" }, "gossip.bind"},
-		"the network":     {func(c *Config) { c.Bind = "[2001:db8::1]:7772" }, "gossip.bind"},
-		"no port":         {func(c *Config) { c.Bind = "127.0.0.1" }, "gossip.bind"},
-		"shown elsewhere": {func(c *Config) { c.Advertise = "10.0.0.1:7772" }, "gossip.advertise"},
+		"no name":          {func(c *Config) { c.Name = "" }, "gossip.name"},
+		"underscore":       {func(c *Config) { c.Name = "db_1" }, "gossip.name"},
+		"no label":         {func(c *Config) { c.Label = "" }, "gossip.label"},
+		"no key":           {func(c *Config) { c.Ring = nil }, "gossip.keyring"},
+		"two rings":        {func(c *Config) { c.Keyring = "/x" }, "gossip.keyring"},
+		"no port":          {func(c *Config) { c.Bind = "127.0.0.1" }, "gossip.bind"},
+		"one of many":      {func(c *Config) { c.Bind = "[::]:7772" }, "gossip.advertise"},
+		"shown nowhere":    {func(c *Config) { c.Advertise = "0.0.0.0:7772" }, "gossip.advertise"},
+		"shown at no port": {func(c *Config) { c.Advertise = "10.0.0.1:0" }, "gossip.advertise"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := good
@@ -262,7 +261,7 @@ func TestConfigThatIsWrong(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	here := join(t, "here", nil)
-	_, err := Join(Config{Name: "there", Bind: here.Addr().String(), Label: "x", Key: testKey, Logger: slog.New(slog.DiscardHandler)})
+	_, err := Join(Config{Name: "there", Bind: here.Addr().String(), Label: "x", Ring: NewRing(testKey), Logger: slog.New(slog.DiscardHandler)})
 	if fleet.KindOf(err) != fleet.Unavailable || !strings.Contains(err.Error(), here.Addr().String()) {
 		t.Errorf("got %v", err)
 	}

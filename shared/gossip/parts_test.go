@@ -3,15 +3,11 @@ package gossip
 import (
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 func TestLinesOfTheLibraryBecomeRecords(t *testing.T) {
@@ -46,50 +42,6 @@ func FuzzParseLine(f *testing.F) {
 			t.Errorf("%q became %q %q", line, component, message)
 		}
 	})
-}
-
-func TestKeyringIsReadBack(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "keys", "gossip.keyring")
-	keys := [][]byte{NewKey(), NewKey()}
-	if err := WriteKeyring(path, keys...); err != nil {
-		t.Fatal(err)
-	}
-	got, err := ReadKeyring(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(keys, got); diff != "" {
-		t.Error(diff)
-	}
-	if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v", info.Mode())
-	}
-	if err := WriteKeyring(path, NewKey()); err == nil {
-		t.Error("a keyring was overwritten")
-	}
-	ring, err := (&Config{Keyring: path}).ring()
-	if err != nil || !slices.Equal(ring.GetPrimaryKey(), keys[0]) {
-		t.Errorf("the first key does not encrypt: %v", err)
-	}
-}
-
-func TestKeyringThatIsWrong(t *testing.T) {
-	for name, text := range map[string]string{
-		"empty": "", "no list": `"x"`, "no key": `[]`, "no base64": `["%%"]`, "short": `["c2hvcnQ="]`, "second short": `["` + strings.Repeat("A", 43) + `=","c2hvcnQ="]`,
-	} {
-		path := filepath.Join(t.TempDir(), "keyring")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := ReadKeyring(path); fleet.KindOf(err) != fleet.Invalid || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: got %v", name, err)
-		}
-	}
-	open := filepath.Join(t.TempDir(), "open")
-	os.WriteFile(open, []byte("[]"), 0o644)
-	if _, err := ReadKeyring(open); err == nil || !strings.Contains(err.Error(), "0644") {
-		t.Errorf("a keyring for all to read: %v", err)
-	}
 }
 
 func TestKnocksArePacked(t *testing.T) {
@@ -131,7 +83,7 @@ func TestWaitingKeepsTheLatest(t *testing.T) {
 	}
 	var got []string
 	for {
-		event, taken, some := w.next()
+		event, taken, some := w.next(false)
 		if !some {
 			break
 		}
