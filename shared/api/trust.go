@@ -106,6 +106,7 @@ type AuditQuery struct {
 	Object string    `query:"object"`
 	Since  time.Time `query:"since"`
 	Until  time.Time `query:"until"`
+	Newest bool      `query:"newest"` // the newest first; otherwise as the chain goes
 }
 
 // HostChain is the head of a host's own chain as it reported it, and what its
@@ -123,6 +124,7 @@ type Sealed struct {
 	Orders   []fleet.Order         `json:"orders,omitempty"`
 	Calendar *fleet.CalendarRecord `json:"calendar,omitempty"`
 	Adoption *fleet.Adoption       `json:"adoption,omitempty"`
+	Dropped  bool                  `json:"dropped,omitempty"` // of a cancel: the order that the run waited for is withdrawn, so that it never begins
 	Index    uint64                `json:"index"`
 }
 
