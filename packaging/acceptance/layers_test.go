@@ -60,6 +60,7 @@ var arrows = map[string][]string{
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
+	"collector/identity": {"shared/fleet", "shared/pki"},
 	"collector/ledger":   {"shared/api", "shared/chain", "shared/compact", "shared/fleet"},
 	"collector/account":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},

@@ -29,6 +29,8 @@ type Enroll struct {
 	Name         string `json:"name,omitempty"` // hostname, for the person who approves
 	Raft         string `json:"raft,omitempty"` // of a collector: ip:port
 	API          string `json:"api,omitempty"`  // of a collector: its URL
+	// Hosts are names and addresses under which browsers call a collector.
+	Hosts []string `json:"hosts,omitempty"`
 }
 
 // Enrolled is the answer: a certificate, or that a person must approve first.
