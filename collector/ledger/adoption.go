@@ -16,7 +16,10 @@ type Adopt struct {
 	Task      fleet.Task     `json:"task"`
 	Document  []byte         `json:"document"`
 	MediaType string         `json:"media_type"`
-	Adoption  fleet.Adoption `json:"adoption"` // its Host, Job, Force, By, Reason and At
+	Adoption  fleet.Adoption `json:"adoption"`           // its Host, Job, Force, By, Reason and At
+	Envelope  []byte         `json:"envelope,omitempty"` // as in PutTask; it says the adoption too
+	Serial    uint64         `json:"serial,omitempty"`
+	Signers   []string       `json:"signers,omitempty"`
 }
 
 func (cmd *Adopt) apply(c *change) any {
@@ -45,12 +48,14 @@ func (cmd *Adopt) apply(c *change) any {
 	none := uint64(0)
 	put := PutTask{
 		Task: cmd.Task, Document: cmd.Document, MediaType: cmd.MediaType, IfIndex: &none, At: wish.At, Actor: wish.By, Reason: wish.Reason,
+		Envelope: cmd.Envelope, Serial: cmd.Serial, Signers: cmd.Signers,
 	}
 	result := put.apply(c)
 	if _, refused := IsRefusal(result); refused {
 		return result
 	}
 	wish.Task, wish.State, wish.Why, wish.Handed, wish.Asked = id, fleet.AdoptionWanted, "", time.Time{}, wish.At
+	wish.Envelope, wish.Serial = cmd.Envelope, cmd.Serial
 	putAdoption(c, wish)
 	return wish
 }
@@ -87,7 +92,7 @@ func (cmd *SettleAdoptions) apply(c *change) any {
 			row.Handed = word.Handed
 		}
 		if !stands(&row) {
-			retire(c, row.Task, cmd.At, "host "+string(row.Host), settledReason[row.State])
+			retire(c, &row, cmd.At)
 		}
 		putAdoption(c, row)
 	}
@@ -114,6 +119,10 @@ type Release struct {
 	At     time.Time    `json:"at"`
 	Actor  string       `json:"actor,omitempty"`
 	Reason string       `json:"reason,omitempty"`
+	// Envelope becomes the task's tombstone once the job is back; Serial as in
+	// PutTask.
+	Envelope []byte `json:"envelope,omitempty"`
+	Serial   uint64 `json:"serial,omitempty"`
 }
 
 func (cmd *Release) apply(c *change) any {
@@ -126,6 +135,12 @@ func (cmd *Release) apply(c *change) any {
 	case !stands(&row):
 		return fleet.Errorf(fleet.Conflict, "the adoption of task %s is over: %s", cmd.Task, row.State).WithCode("illegal_move").WithHint("fleetctl tasks %s", cmd.Task)
 	}
+	task, _ := storedTask(c, cmd.Task)
+	if refusal := newer("task "+string(cmd.Task), cmd.Serial, max(task.Serial, row.Serial)); refusal != nil {
+		return refusal
+	}
+	dropRequests(c, "task "+string(cmd.Task))
+	row.Envelope, row.Serial = cmd.Envelope, cmd.Serial
 	row.State, row.Why, row.By, row.Reason = fleet.AdoptionReleasing, "", cmd.Actor, cmd.Reason
 	row.At = notBefore(cmd.At, row.At.Add(1)) // the host knows a new wish from an old one by its time
 	row.Asked = row.At
@@ -142,14 +157,20 @@ func noAdoption(task fleet.TaskID) *fleet.Error {
 	return fleet.Errorf(fleet.NotFound, "task %s was not made of a found job", task).WithHint("fleetctl unassign %s --all takes a task away", task)
 }
 
-// retire takes a task back as SetTaskState does, where it is still given.
-func retire(c *change, id fleet.TaskID, at time.Time, actor, reason string) {
-	task, found := stored[taskRow](c, inTasks, key(string(id)))
+// retire takes the task of an adoption that is over back, as SetTaskState does,
+// where it is still given. The statement that asked for it is its tombstone; if
+// nobody did, it has none.
+func retire(c *change, row *fleet.Adoption, at time.Time) {
+	id := row.Task
+	task, found := storedTask(c, id)
 	if !found || !task.given() {
 		return
 	}
-	task.State = fleet.TaskRetired
-	task.stamp(c, at, actor, reason)
+	task.State, task.Envelope, task.Signers = fleet.TaskRetired, nil, nil
+	if row.Serial > task.Serial && row.State == fleet.AdoptionReleased {
+		task.Envelope, task.Serial = row.Envelope, row.Serial
+	}
+	task.stamp(c, at, "host "+string(row.Host), settledReason[row.State])
 	putTask(c, task)
 	dropOrders(c, byDelete, func(order fleet.Order) bool { return order.Task == id })
 }

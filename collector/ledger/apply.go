@@ -91,6 +91,7 @@ type change struct {
 	applied     uint64          // the last entry that is behind us
 	index, term uint64          // of the entry being applied
 	effects     []func(*Ledger) // on memory and watches, after the commit, under mu
+	auditor     *Audited        // who the entry being applied is for; nil: nobody
 	hosts       []fleet.HostID  // whose description, inventory or evidence changed, in order
 }
 

@@ -50,6 +50,15 @@ const (
 	inChangesByHost
 	inCalendars
 	inStandings
+	inAudit
+	inTokens
+	inJoinTokens
+	inNodes
+	inRules
+	inHeld
+	inPolicies
+	inEnvelopes
+	inTombstones
 	buckets
 )
 
@@ -57,7 +66,7 @@ const (
 // below is a NUL byte, which no id contains, so that the range of "foo" ends
 // before "foo2" begins.
 var bucketNames = [buckets]string{
-	inMeta:             "meta",            // "applied" → index, term; "cluster" → Cluster; "format" → number; "history" → instant it begins at
+	inMeta:             "meta",            // "applied" → index, term; "cluster" → Cluster; "format" → number; "history" → instant it begins at; "audit" → the last link
 	inCollectors:       "collectors",      // collector → Collector
 	inHosts:            "hosts",           // host → hostRow
 	inReports:          "reports",         // host → reportRow
@@ -95,6 +104,15 @@ var bucketNames = [buckets]string{
 	inChangesByHost:    "changes_host",    // host.instant → 1, where a job got another id
 	inCalendars:        "calendars",       // name → fleet.CalendarRecord
 	inStandings:        "standings",       // host → standingRow
+	inAudit:            "audit",           // number → fleet.AuditEntry
+	inTokens:           "tokens",          // token → fleet.Token
+	inJoinTokens:       "join_tokens",     // join token → fleet.JoinToken
+	inNodes:            "nodes",           // node → nodeRow
+	inRules:            "rules",           // namespace → fleet.Rules
+	inHeld:             "held",            // request → heldRow
+	inPolicies:         "policies",        // host → fleet.PolicyReport
+	inEnvelopes:        "envelopes",       // digest of what was signed → envelopeRow, of orders
+	inTombstones:       "tombstones",      // calendar → tombstoneRow
 }
 
 // key joins the parts of a key.

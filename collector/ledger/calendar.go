@@ -16,6 +16,8 @@ type PutCalendar struct {
 	IfIndex  *uint64        `json:"if_index,omitempty"` // as in PutTask
 	At       time.Time      `json:"at"`
 	Actor    string         `json:"actor,omitempty"`
+	Envelope []byte         `json:"envelope,omitempty"` // as in PutTask
+	Serial   uint64         `json:"serial,omitempty"`
 }
 
 func (cmd *PutCalendar) apply(c *change) any {
@@ -28,10 +30,15 @@ func (cmd *PutCalendar) apply(c *change) any {
 	if refusal := checkCalendar(name, cmd.IfIndex, &old); refusal != nil {
 		return refusal
 	}
-	if found && slices.Equal(encode(old.Calendar), encode(cmd.Calendar)) {
+	if found && slices.Equal(encode(old.Calendar), encode(cmd.Calendar)) && repeats(cmd.Serial, old.Serial, cmd.Envelope, old.Envelope) {
 		return old
 	}
-	next := fleet.CalendarRecord{Calendar: cmd.Calendar, Changed: cmd.At, ChangedBy: cmd.Actor, Index: c.index}
+	if refusal := newer("calendar "+name, cmd.Serial, calendarSerial(c, &old, name)); refusal != nil {
+		return refusal
+	}
+	dropTombstone(c, name)
+	dropRequests(c, "calendar "+name)
+	next := fleet.CalendarRecord{Calendar: cmd.Calendar, Changed: cmd.At, ChangedBy: cmd.Actor, Index: c.index, Envelope: cmd.Envelope, Serial: cmd.Serial}
 	if next.Changed.Before(old.Changed) { // proposers' clocks differ
 		next.Changed = old.Changed
 	}
@@ -66,6 +73,11 @@ func checkCalendar(name string, want *uint64, old *fleet.CalendarRecord) *fleet.
 type DropCalendar struct {
 	Name    string  `json:"name"`
 	IfIndex *uint64 `json:"if_index,omitempty"` // nil: whatever is there; else the Index it must have
+
+	At       time.Time `json:"at,omitzero"`
+	Actor    string    `json:"actor,omitempty"`
+	Envelope []byte    `json:"envelope,omitempty"` // its tombstone; Serial as in PutTask
+	Serial   uint64    `json:"serial,omitempty"`
 }
 
 func (cmd *DropCalendar) apply(c *change) any {
@@ -81,6 +93,13 @@ func (cmd *DropCalendar) apply(c *change) any {
 		return fleet.Errorf(fleet.Conflict, "calendar %s is named by %s", cmd.Name, someOf(users)).WithCode("in_use").
 			WithHint("take it out of their on.blackout first")
 	}
+	if refusal := newer("calendar "+cmd.Name, cmd.Serial, old.Serial); refusal != nil {
+		return refusal
+	}
+	if cmd.Serial > 0 {
+		putTombstone(c, tombstoneRow{cmd.Name, cmd.Serial, cmd.Envelope, cmd.At})
+	}
+	dropRequests(c, "calendar "+cmd.Name)
 	c.delete(inCalendars, k)
 	c.notify(Calendars)
 	c.after(func(l *Ledger) { l.memory.dropCalendar(cmd.Name) })
@@ -162,8 +181,9 @@ func (l *Ledger) wakeBlackout(name string, index uint64) {
 	}
 }
 
-// named returns the calendars that assignments name, by name.
-func (m *memory) named(assignments []fleet.Assignment) (calendars []fleet.Calendar) {
+// named returns the calendars that assignments name, by name, with their
+// statements.
+func (m *memory) named(assignments []fleet.Assignment) (calendars []fleet.Calendar, sealed [][]byte) {
 	wanted := map[string]bool{}
 	for i := range assignments {
 		for _, name := range assignments[i].Task.On.Blackout {
@@ -171,14 +191,14 @@ func (m *memory) named(assignments []fleet.Assignment) (calendars []fleet.Calend
 		}
 	}
 	if len(wanted) == 0 {
-		return nil
+		return nil, nil
 	}
 	for _, record := range m.calendars {
 		if wanted[record.Name] {
-			calendars = append(calendars, record.Calendar)
+			calendars, sealed = append(calendars, record.Calendar), append(sealed, record.Envelope)
 		}
 	}
-	return calendars
+	return calendars, sealed
 }
 
 // Calendars returns every calendar by name. The list is shared: do not change

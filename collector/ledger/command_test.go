@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -25,7 +26,7 @@ var update = flag.Bool("update", false, "write the golden files anew; they are a
 func examples() []Command {
 	anchor, seven := noon.Add(-time.Hour), uint64(7)
 	task := wholeTask(anchor)
-	put := &PutTask{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, IfIndex: &seven, At: noon, Actor: "ann", Reason: "why not"}
+	put := &PutTask{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, IfIndex: &seven, At: noon, Actor: "ann", Reason: "why not", State: fleet.TaskPaused, Envelope: []byte("{}"), Serial: 8, Signers: []string{"aa"}}
 	host := fleet.Host{
 		ID: hostID(1), Name: "db-1", Addresses: []netip.Addr{netip.MustParseAddr("10.1.2.3"), netip.MustParseAddr("fd00::1")},
 		Labels: map[string]string{"role": "db", "env": "prod"}, OS: "Debian", Kernel: "6.18", Arch: "amd64", CPUs: 2,
@@ -45,15 +46,15 @@ func examples() []Command {
 		&RegisterHost{Host: host, At: noon},
 		&RecordReport{Host: hostID(1), Report: report, Hash: "abc", At: noon},
 		put,
-		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday"},
-		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now", Parent: "r0", Cause: "event e", Payload: "p"}}, At: noon},
+		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday", Envelope: []byte("{}"), Serial: 8, Signers: []string{"aa"}},
+		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now", Parent: "r0", Cause: "event e", Payload: "p", Envelope: []byte("{}")}}, At: noon, Envelope: []byte("{}"), Digest: "dd", Expires: noon.Add(time.Hour)},
 		&DropOrder{Host: hostID(1), ID: "o1"},
 		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
 		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{
 			{Sequence: 9, Run: wholeRun()},
 			{Sequence: 10, Stint: &fleet.Stint{Task: "data/nightly", Generation: 2, After: noon, Last: noon.Add(-time.Hour)}},
 		}}}, At: noon},
-		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20, ChangesBefore: noon.Add(-time.Minute)},
+		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20, ChangesBefore: noon.Add(-time.Minute), TrustBefore: noon.Add(-time.Second)},
 		&Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put},
 		&RecordSightings{Host: hostID(1), At: noon, Sightings: fleet.Sightings{
 			Since: map[fleet.JobKind]time.Time{fleet.KindTimer: noon, fleet.KindCron: noon.Add(-time.Hour)},
@@ -64,14 +65,73 @@ func examples() []Command {
 		&PutAnnotation{Annotation: fleet.Annotation{Fingerprint: job.Fingerprint, Owner: "team-data", Note: "n", By: "ann", At: noon}},
 		&PutAck{Ack: fleet.Ack{Finding: "0123456789abcdef", By: "ann", Reason: "known", At: noon, Expires: noon.Add(time.Hour)}},
 		&DropAck{Finding: "0123456789abcdef"},
-		&Adopt{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, Adoption: wholeAdoption(job)},
+		&Adopt{Task: task, Document: []byte("task: nightly\n"), MediaType: api.MediaYAML, Adoption: wholeAdoption(job), Envelope: []byte("{}"), Serial: 8, Signers: []string{"aa"}},
 		&SettleAdoptions{Host: hostID(1), Adoptions: []fleet.Adoption{wholeAdoption(job)}, At: noon},
-		&Release{Task: "data/nightly", At: noon, Actor: "ann", Reason: "back"},
+		&Release{Task: "data/nightly", At: noon, Actor: "ann", Reason: "back", Envelope: []byte("{}"), Serial: 8},
 		&TakeLease{Task: "data/nightly", Run: "r1", Host: hostID(1), At: noon},
 		&ReturnLease{Task: "data/nightly", Run: "r1", Host: hostID(1)},
-		&PutCalendar{Calendar: wholeCalendar(), IfIndex: &seven, At: noon, Actor: "ann"},
-		&DropCalendar{Name: "year-end", IfIndex: &seven},
+		&PutCalendar{Calendar: wholeCalendar(), IfIndex: &seven, At: noon, Actor: "ann", Envelope: []byte("{}"), Serial: 8},
+		&DropCalendar{Name: "year-end", IfIndex: &seven, At: noon, Actor: "ann", Envelope: []byte("{}"), Serial: 8},
 		&RecordStandings{Host: hostID(1), At: noon, Standings: []fleet.Standing{wholeStanding()}, Done: []fleet.OrderID{"o1"}},
+		&Audited{At: noon, By: wholePrincipal("ann"), Action: "task.put", Object: "data/nightly", Why: "why not", Digest: "dd", Command: &Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put}},
+		&RecordRefusals{Entries: []fleet.AuditEntry{{
+			Seq: 1, At: noon, By: wholePrincipal("ann"), Action: "task.put", Object: "data/nightly", Decision: AuditRefused, Code: "permission_denied",
+			Why: "w", Digest: "dd", Count: 3, Before: []byte{1}, Hash: []byte{2},
+		}}},
+		&PutToken{Token: fleet.Token{
+			ID: "abcd1234", Name: "ann", Hash: hashOf("secret"), Roles: []fleet.Role{fleet.Admin}, Namespaces: []string{"*"},
+			Created: noon, Expires: noon.Add(time.Hour), Revoked: noon.Add(time.Minute), By: "init", Bootstrap: true,
+		}},
+		&RevokeToken{ID: "abcd1234", At: noon, Actor: "ann", Reason: "lost"},
+		&PutJoinToken{Token: fleet.JoinToken{
+			ID: "efgh5678", Hash: hashOf("join"), Collector: "c2", Node: hostID(1), Namespaces: []string{"data"}, Labels: map[string]string{"role": "db"},
+			Network: netip.MustParsePrefix("10.0.0.0/8"), Approve: true, Created: noon, Expires: noon.Add(time.Hour), Used: noon, UsedBy: "x", By: "ann",
+		}},
+		&DropJoinToken{ID: "efgh5678", At: noon},
+		&UseJoinToken{ID: "efgh5678", Hash: hashOf("join"), From: netip.MustParseAddr("10.1.2.3"), Node: wholeNode(), Chain: []byte("pem"), At: noon},
+		&PutNode{Node: wholeNode(), At: noon, Actor: "ann"},
+		&ApproveNode{ID: string(hostID(1)), Fingerprint: "ff", Serial: "01", Expires: noon, Chain: []byte("pem"), At: noon, Actor: "ann", Reason: "seen"},
+		&SetNodeState{ID: string(hostID(1)), State: fleet.NodeRevoked, At: noon, Actor: "ann", Reason: "stolen"},
+		&RenewNode{ID: string(hostID(1)), Before: "01", Serial: "02", Fingerprint: "fe", Expires: noon, At: noon},
+		&PutRules{Rules: fleet.Rules{Namespace: "data", TwoPerson: []fleet.Danger{fleet.DangerRoot}, Approvals: 1, Within: fleet.Duration(time.Hour), Changed: noon, By: "ann", Index: 7}, IfIndex: &seven, At: noon, Actor: "ann"},
+		&DropRules{Namespace: "data", IfIndex: &seven, At: noon, Actor: "ann"},
+		&PutRequest{Request: wholeRequest(), Signers: []string{"aa"}, Action: "task.put", Command: put},
+		&Approve{ID: "r1", IfIndex: 7, Envelope: []byte("{}"), Approval: fleet.Approval{By: wholePrincipal("bob"), Key: "bb", At: noon}, At: noon},
+		&DropRequest{ID: "r1", At: noon, Actor: "ann", Reason: "no"},
+		&RecordPolicy{Host: hostID(1), At: noon, Report: fleet.PolicyReport{
+			Execute: true, Problem: "p", Digest: "dd", Keys: []string{"aa"}, TwoPerson: []fleet.Danger{fleet.DangerShell},
+			Refused: []fleet.Refusal{{Object: "task data/nightly", Code: "policy:user", Why: "w", Line: 3}}, AuditSeq: 4, AuditHead: []byte{5}, At: noon,
+		}},
+		&PutEnvelope{Task: "data/nightly", Serial: 8, Envelope: []byte("{}"), Signers: []string{"aa", "bb"}, IfIndex: &seven, At: noon, Actor: "bob"},
+	}
+}
+
+func hashOf(secret string) []byte {
+	sum := sha256.Sum256([]byte(secret))
+	return sum[:]
+}
+
+// wholePrincipal has every field set.
+func wholePrincipal(name string) fleet.Principal {
+	return fleet.Principal{
+		Kind: fleet.PersonKind, Name: name, Token: "of-" + name, Roles: []fleet.Role{fleet.Operator, fleet.Approver}, Scope: []string{"data"},
+		Via: "api", Address: netip.MustParseAddr("10.1.2.3"),
+	}
+}
+
+// wholeNode has every field set.
+func wholeNode() fleet.Node {
+	return fleet.Node{
+		ID: string(hostID(1)), Role: fleet.AgentKind, State: fleet.NodeActive, Namespaces: []string{"data"}, Labels: map[string]string{"role": "db"},
+		Serial: "01", Before: "00", Fingerprint: "ff", Expires: noon, Enrolled: noon, Changed: noon, By: "ann", Why: "w", Request: []byte("der"),
+	}
+}
+
+// wholeRequest has every field set.
+func wholeRequest() fleet.Request {
+	return fleet.Request{
+		ID: "r1", Namespace: "data", Object: "task data/nightly", Dangers: []fleet.Danger{fleet.DangerRoot}, Envelope: []byte("{}"), By: wholePrincipal("ann"),
+		Reason: "because", At: noon, Expires: noon.Add(time.Hour), Needs: 1, Approved: []fleet.Approval{{By: wholePrincipal("bob"), Key: "bb", At: noon}}, Index: 7,
 	}
 }
 
@@ -128,6 +188,7 @@ func wholeTask(anchor time.Time) fleet.Task {
 func wholeAdoption(job fleet.Job) fleet.Adoption {
 	return fleet.Adoption{
 		Task: "data/nightly", Host: hostID(1), Job: job, State: fleet.AdoptionStuck, Why: "w", Handed: noon, Force: true, By: "ann", Reason: "r", At: noon, Asked: noon,
+		Envelope: []byte("{}"), Serial: 8,
 	}
 }
 

@@ -20,6 +20,10 @@ type Host struct {
 	Broken    int // jobs that the host's scheduler will not run
 	Problems  int
 	Since     map[fleet.JobKind]time.Time // from when on a start of each kind would have been seen; others leave no trace
+
+	Namespaces []string // whose tasks it takes, of its node; Everywhere: all
+	Enrolled   bool     // it has a node
+	Revoked    bool     // for ever
 }
 
 // hostRow is a host on disk.
@@ -66,6 +70,7 @@ func (l *Ledger) hostChanged(row hostRow, index uint64) {
 		host.setReport(old.report())
 		host.Since = old.Since
 	}
+	host.enrolled(l.memory.nodes[string(id)])
 	l.memory.putHost(&host)
 	delete(l.memory.assigned, id)
 	for _, task := range l.memory.tasks {

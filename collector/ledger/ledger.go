@@ -185,8 +185,8 @@ type reader struct {
 func (r *reader) bucket(b bucket) *bbolt.Bucket {
 	if r.opened[b] == nil {
 		r.opened[b] = r.tx.Bucket([]byte(bucketNames[b]))
-		if b == inRuns || b == inJobs {
-			r.opened[b].FillPercent = 0.9 // runs are appended, for ids sort by time; jobs come host by host and seldom grow
+		if b == inRuns || b == inJobs || b == inAudit {
+			r.opened[b].FillPercent = 0.9 // runs and links are appended, for their keys sort by time; jobs come host by host and seldom grow
 		}
 	}
 	return r.opened[b]

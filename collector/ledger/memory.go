@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -30,14 +31,26 @@ type memory struct {
 	calendars   []*fleet.CalendarRecord        // by name; replaced, not changed
 	standings   map[fleet.HostID]*standingRow  // what each host said last; replaced, not changed
 	stands      map[fleet.TaskID]StandingCount // what they amount to
+	tokens      map[string]*fleet.Token
+	nodes       map[string]*fleet.Node
+	rules       map[string]*fleet.Rules
+	requests    map[string]*fleet.Request
+	tombstones  []tombstoneRow // of calendars, by name; replaced, not changed
 }
 
 // readMemory reads memory from a file.
 func readMemory(db *bbolt.DB) (memory, error) {
-	fresh := memory{hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{}, standings: map[fleet.HostID]*standingRow{}, stands: map[fleet.TaskID]StandingCount{}}
+	fresh := memory{
+		hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{},
+		standings: map[fleet.HostID]*standingRow{}, stands: map[fleet.TaskID]StandingCount{},
+		tokens: map[string]*fleet.Token{}, nodes: map[string]*fleet.Node{}, rules: map[string]*fleet.Rules{}, requests: map[string]*fleet.Request{},
+	}
 	err := db.View(func(tx *bbolt.Tx) error {
 		r := &reader{tx: tx}
 		fresh.index, fresh.term = position(r.get(inMeta, []byte("applied")))
+		if err := fresh.loadTrust(r); err != nil {
+			return err
+		}
 		if err := fresh.loadHosts(r); err != nil {
 			return err
 		}
@@ -69,6 +82,32 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		})
 	})
 	return fresh, err
+}
+
+// loadTrust reads who may come in, and what waits. Hosts need their nodes.
+func (m *memory) loadTrust(r *reader) error {
+	return errors.Join(
+		eachRow(r, inTokens, nil, func(_ []byte, token fleet.Token) bool {
+			m.tokens[token.ID] = &token
+			return true
+		}),
+		eachRow(r, inNodes, nil, func(_ []byte, row nodeRow) bool {
+			m.nodes[row.ID] = &row.Node
+			return true
+		}),
+		eachRow(r, inRules, nil, func(_ []byte, rules fleet.Rules) bool {
+			m.rules[rules.Namespace] = &rules
+			return true
+		}),
+		eachRow(r, inHeld, nil, func(_ []byte, row heldRow) bool {
+			m.requests[row.ID] = &row.Request
+			return true
+		}),
+		eachRow(r, inTombstones, nil, func(_ []byte, row tombstoneRow) bool {
+			m.tombstones = append(m.tombstones, row) // keys come in their order
+			return true
+		}),
+	)
 }
 
 // loadStandings reads the calendars and how tasks stand.
@@ -108,7 +147,9 @@ func (l *Ledger) remember(fresh memory) {
 
 func (m *memory) loadHosts(r *reader) error {
 	err := eachRow(r, inHosts, nil, func(_ []byte, row hostRow) bool {
-		m.hosts[row.Host.ID] = &Host{Host: row.Host, FirstSeen: row.FirstSeen, Changed: row.Changed}
+		host := &Host{Host: row.Host, FirstSeen: row.FirstSeen, Changed: row.Changed}
+		host.enrolled(m.nodes[string(row.Host.ID)])
+		m.hosts[row.Host.ID] = host
 		return true
 	})
 	if err != nil {
@@ -148,8 +189,11 @@ type HeldTask struct {
 
 func hold(row taskRow) *HeldTask { return &HeldTask{row, row.Task.Where.Matcher()} }
 
-// RunsOn reports whether the task's Where matches the host.
-func (t *HeldTask) RunsOn(host *Host) bool { return t.on(&host.Host) }
+// RunsOn reports whether the task is for the host: its Where matches, and the
+// host serves its namespace.
+func (t *HeldTask) RunsOn(host *Host) bool {
+	return t.on(&host.Host) && host.Serves(t.Task.ID().Namespace())
+}
 
 func (t *HeldTask) compare(id fleet.TaskID) int { return cmp.Compare(t.Task.ID(), id) }
 
@@ -165,7 +209,7 @@ func (m *memory) putTask(task *HeldTask) {
 }
 
 // matches reports whether the task is in the host's plan. No task is in none.
-func (t *HeldTask) matches(host *Host) bool { return t != nil && t.given() && t.on(&host.Host) }
+func (t *HeldTask) matches(host *Host) bool { return t != nil && t.given() && t.RunsOn(host) }
 
 func byName(a, b *Host) int {
 	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))

@@ -18,7 +18,7 @@ import (
 // modelSeeds and modelEntries size the model test: a few seconds.
 const (
 	modelSeeds   = 12
-	modelEntries = 400
+	modelEntries = 1000
 )
 
 // TestModel applies random commands to ledgers that get there in different
@@ -67,7 +67,7 @@ func inBatches(t *testing.T, random *rand.Rand, l *bench, entries []Entry, want 
 	for len(entries) > 0 {
 		n := min(len(entries), 1+random.IntN(20))
 		for i, got := range l.Apply(entries[:n]) {
-			if diff := cmp.Diff(want[i], got); diff != "" {
+			if diff := cmp.Diff(want[i], got, alike); diff != "" {
 				t.Fatalf("entry %d: %s", entries[i].Index, diff)
 			}
 		}
@@ -109,6 +109,13 @@ func compareMemory(t *testing.T, name string, a, b *memory) {
 	}
 	if diff := cmp.Diff(a.calendars, b.calendars); diff != "" {
 		t.Errorf("%s: calendars: %s", name, diff)
+	}
+	for what, pair := range map[string][2]any{
+		"tokens": {a.tokens, b.tokens}, "nodes": {a.nodes, b.nodes}, "rules": {a.rules, b.rules}, "requests": {a.requests, b.requests}, "tombstones": {a.tombstones, b.tombstones},
+	} {
+		if diff := cmp.Diff(pair[0], pair[1], alike); diff != "" {
+			t.Errorf("%s: %s: %s", name, what, diff)
+		}
 	}
 	if diff := cmp.Diff(a.standings, b.standings); diff != "" {
 		t.Errorf("%s: standings: %s", name, diff)
@@ -155,7 +162,9 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 	if random.IntN(3) == 0 {
 		if0 = ifIndex(uint64(random.IntN(100)))
 	}
-	switch n := random.IntN(50); {
+	switch n := random.IntN(90); {
+	case n >= 50:
+		return randomTrust(random, host, name, at, outer)
 	case n == 0:
 		return &InitCluster{ID: fmt.Sprint("c", random.IntN(2)), At: at}
 	case n == 1:
@@ -178,17 +187,29 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 			put.Task.On = fleet.Trigger{Daemon: true}
 		}
 		put.At, put.IfIndex = at, if0
+		if random.IntN(3) == 0 {
+			put.Serial, put.Envelope, put.Signers = uint64(random.IntN(100)), []byte(fmt.Sprint(random.IntN(3))), []string{"k"}
+			put.State = []fleet.TaskState{"", fleet.TaskEnabled, fleet.TaskPaused}[random.IntN(3)]
+		}
 		return put
 	case n < 14:
 		states := []fleet.TaskState{fleet.TaskEnabled, fleet.TaskPaused, fleet.TaskRetired, "odd"}
-		return &SetTaskState{ID: task, State: states[random.IntN(4)], IfIndex: if0, At: at}
+		set := &SetTaskState{ID: task, State: states[random.IntN(4)], IfIndex: if0, At: at}
+		if random.IntN(2) == 0 {
+			set.Serial, set.Envelope = uint64(random.IntN(100)), []byte("state")
+		}
+		return set
 	case n < 17:
 		order := testOrder(fleet.OrderID(fmt.Sprint("o", random.IntN(6))), host, task)
 		order.Run = runID(60_000*random.IntN(40), 1)
 		if order.Expires = at.Add(20 * time.Minute); random.IntN(3) == 0 {
 			order.Kind = []fleet.OrderKind{fleet.OrderCancel, fleet.OrderStop, fleet.OrderRestart, fleet.OrderReset}[random.IntN(4)]
 		}
-		return &PutOrders{Orders: []fleet.Order{order}, At: at}
+		put := &PutOrders{Orders: []fleet.Order{order}, At: at}
+		if random.IntN(2) == 0 {
+			put.Envelope, put.Digest, put.Expires = []byte("orders"), fmt.Sprint("d", random.IntN(9)), at.Add(30*time.Minute)
+		}
+		return put
 	case n == 17:
 		return &DropOrder{Host: hostID(host), ID: fleet.OrderID(fmt.Sprint("o", random.IntN(6)))}
 	case n == 18:
@@ -197,7 +218,7 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 	case n < 27:
 		return randomRuns(random, at)
 	case n == 27:
-		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20), ChangesBefore: at.Add(-2 * time.Hour)}
+		return &Prune{At: at, RunsBefore: at.Add(-time.Hour), RunsOfTask: 2 + random.IntN(5), Limit: 1 + random.IntN(20), ChangesBefore: at.Add(-2 * time.Hour), TrustBefore: at.Add(-2 * time.Hour)}
 	case n < 36:
 		return randomWord(random, host, at)
 	case n < 40:
@@ -206,9 +227,13 @@ func randomCommand(random *rand.Rand, at time.Time, outer bool) Command {
 		return randomStandings(random, host, at)
 	case n < 46:
 		calendar := fleet.Calendar{Name: fmt.Sprint("c", random.IntN(2)), Description: fmt.Sprint(random.IntN(2))}
-		return &PutCalendar{Calendar: calendar, IfIndex: if0, At: at.Add(-time.Duration(random.IntN(9)) * time.Minute)}
+		put := &PutCalendar{Calendar: calendar, IfIndex: if0, At: at.Add(-time.Duration(random.IntN(9)) * time.Minute)}
+		if random.IntN(3) == 0 {
+			put.Serial, put.Envelope = uint64(random.IntN(100)), []byte("calendar")
+		}
+		return put
 	case n == 46:
-		return &DropCalendar{Name: fmt.Sprint("c", random.IntN(2)), IfIndex: if0}
+		return &DropCalendar{Name: fmt.Sprint("c", random.IntN(2)), IfIndex: if0, Serial: uint64(random.IntN(100)), Envelope: []byte("dropped")}
 	default:
 		if !outer {
 			return &DropCollector{ID: "none"}

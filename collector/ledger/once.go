@@ -40,8 +40,11 @@ type requestRow struct {
 
 // MarshalCBOR writes the form that UnmarshalCBOR reads.
 func (cmd Once) MarshalCBOR() ([]byte, error) {
-	if _, nested := cmd.Command.(*Once); nested {
+	switch cmd.Command.(type) {
+	case *Once:
 		return nil, fmt.Errorf("a command can be done once, not once once")
+	case *Audited:
+		return nil, fmt.Errorf("Audited stands around Once, not within")
 	}
 	entry, err := Encode(cmd.Command)
 	if err != nil {
@@ -56,8 +59,8 @@ func (cmd *Once) UnmarshalCBOR(data []byte) error {
 	if err := decoding.Unmarshal(data, &row); err != nil {
 		return err
 	}
-	if len(row.Entry) > 0 && row.Entry[0] == numberOfOnce {
-		return fmt.Errorf("a command can be done once, not once once")
+	if len(row.Entry) > 0 && (row.Entry[0] == numberOfOnce || row.Entry[0] == numberOfAudited) {
+		return fmt.Errorf("a command can be done once, not once once, nor audited within")
 	}
 	command, err := Decode(row.Entry)
 	if err != nil {
@@ -93,6 +96,16 @@ func (cmd *Once) apply(c *change) any {
 	c.put(inRequests, key(cmd.Key), encode(next))
 	c.put(inRequestExpiry, expiryKey(cmd.Expires, cmd.Key), nil)
 	return result
+}
+
+// answered reports whether the request was done before, so that it is only
+// answered again.
+func (cmd *Once) answered(c *change) bool {
+	if !keyable(cmd.Key) {
+		return false
+	}
+	old, found := stored[requestRow](c, inRequests, key(cmd.Key))
+	return found && old.Expires.After(cmd.At)
 }
 
 // answer returns the remembered result, or refuses another question.

@@ -12,32 +12,54 @@ import (
 // pending from then on. An order ends when the agent reports its run (of a
 // cancel: the end of the run; of the others: that it is carried out), by
 // DropOrder, with its task, or after its expiry by Prune.
+//
+// Orders that a person signed come with their statement, which is kept once for
+// all of them. Brought again, it makes no new orders.
 type PutOrders struct {
-	Orders []fleet.Order `json:"orders"`
-	At     time.Time     `json:"at"`
+	Orders   []fleet.Order `json:"orders"` // their Envelope is empty
+	At       time.Time     `json:"at"`
+	Envelope []byte        `json:"envelope,omitempty"`
+	Digest   string        `json:"digest,omitempty"` // of the statement's payload
+	Expires  time.Time     `json:"expires,omitzero"` // of the statement
 }
 
 func (cmd *PutOrders) apply(c *change) any {
+	if len(cmd.Envelope) > 0 {
+		if known, stand, refusal := cmd.hold(c); refusal != nil {
+			return refusal
+		} else if known {
+			return stand
+		}
+	}
 	for _, order := range cmd.Orders {
 		if refusal := orderable(c, order); refusal != nil {
 			return refusal
 		}
 	}
 	written := make([]fleet.Order, 0, len(cmd.Orders))
-	tally := newTally()
+	tally, open := newTally(), 0
 	for _, order := range cmd.Orders {
 		k := key(string(order.Host), string(order.ID))
 		if old, found := stored[fleet.Order](c, inOrders, k); found {
+			old.Envelope = nil
 			written = append(written, old)
 			continue
 		}
+		order.Envelope = nil
+		written = append(written, order)
+		if len(cmd.Envelope) > 0 {
+			order.Envelope = key(cmd.Digest)
+			open++
+		}
 		c.put(inOrders, k, encode(order))
 		promise(c, &order, tally)
-		written = append(written, order)
 		c.notify(Orders, PlanOf(order.Host))
 		if order.Kind.Stands() {
 			c.notify(Standings)
 		}
+	}
+	if len(cmd.Envelope) > 0 {
+		c.put(inEnvelopes, key(cmd.Digest), encode(envelopeRow{cmd.Envelope, cmd.Expires, open}))
 	}
 	tally.write(c)
 	return written
@@ -136,7 +158,7 @@ func (cmd *DropOrder) apply(c *change) any {
 	k := key(string(cmd.Host), string(cmd.ID))
 	order, found := stored[fleet.Order](c, inOrders, k)
 	if !found {
-		return fleet.Errorf(fleet.NotFound, "no order %s for host %s", cmd.ID, cmd.Host)
+		return noOrder(cmd.Host, cmd.ID)
 	}
 	tally := newTally()
 	byPerson.settle(c, &order, tally)
@@ -149,6 +171,9 @@ func (cmd *DropOrder) apply(c *change) any {
 }
 
 func dropOrder(c *change, host fleet.HostID, k []byte) {
+	if order, found := stored[fleet.Order](c, inOrders, k); found {
+		releaseEnvelope(c, &order)
+	}
 	c.delete(inOrders, k)
 	c.notify(Orders, PlanOf(host))
 }
@@ -188,4 +213,8 @@ func settleOrders(c *change, run *fleet.Run) {
 			dropOrder(c, run.Host, k)
 		}
 	}
+}
+
+func noOrder(host fleet.HostID, id fleet.OrderID) *fleet.Error {
+	return fleet.Errorf(fleet.NotFound, "no order %s for host %s", id, host)
 }

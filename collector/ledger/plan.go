@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"maps"
 	"time"
 
@@ -52,10 +53,13 @@ func (l *Ledger) AppliedBy(host fleet.HostID) (applied fleet.Applied, err error)
 // Orders returns the host's open orders, the oldest first.
 func (l *Ledger) Orders(host fleet.HostID) (orders []fleet.Order, err error) {
 	err = l.view(func(r *reader) error {
-		return eachRow(r, inOrders, prefix(string(host)), func(_ []byte, order fleet.Order) bool {
+		var failed error
+		err := eachRow(r, inOrders, prefix(string(host)), func(_ []byte, order fleet.Order) bool {
+			failed = r.unfold(&order)
 			orders = append(orders, order)
-			return true
+			return failed == nil
 		})
+		return errors.Join(err, failed)
 	})
 	return orders, err
 }
@@ -67,7 +71,7 @@ func (l *Ledger) OrderOf(run fleet.RunID) (order fleet.Order, found bool, err er
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inOrders, nil, func(_ []byte, open fleet.Order) bool {
 			if found = open.Kind == fleet.OrderRun && open.Run == run; found {
-				order = open
+				order, order.Envelope = open, nil
 			}
 			return !found
 		})
@@ -79,6 +83,10 @@ func (l *Ledger) OrderOf(run fleet.RunID) (order fleet.Order, found bool, err er
 // that is enabled or paused, by id, and its open orders. It is derived; no row
 // per host exists. A host that is not known is NotFound.
 func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
+	applied, err := l.AppliedBy(id)
+	if err != nil {
+		return fleet.Plan{}, err
+	}
 	l.mu.RLock()
 	host := l.memory.hosts[id]
 	plan := fleet.Plan{Host: id, Index: l.memory.index, Assignments: []fleet.Assignment{}}
@@ -89,7 +97,8 @@ func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
 			}
 		}
 		plan.Adoptions = l.memory.asked(id)
-		plan.Calendars = l.memory.named(plan.Assignments)
+		plan.Calendars, plan.Sealed = l.memory.named(plan.Assignments)
+		plan.Tombstones = l.memory.gone(&applied, plan.Assignments)
 	}
 	l.mu.RUnlock()
 	if host == nil {
@@ -109,6 +118,6 @@ func (t *taskRow) assignment(host *Host) fleet.Assignment {
 	}
 	return fleet.Assignment{
 		Task: t.Task, State: t.State, Generation: t.Generation,
-		Document: t.Document, MediaType: t.MediaType, Since: since,
+		Document: t.Document, MediaType: t.MediaType, Since: since, Envelope: t.Envelope,
 	}
 }

@@ -22,6 +22,9 @@ type Prune struct {
 	// ChangesBefore is from when on the history of found jobs stays, and the
 	// adoptions that are over; zero: all.
 	ChangesBefore time.Time `json:"changes_before,omitzero"`
+	// TrustBefore is from when on tokens that expired, were used or revoked stay,
+	// and the policies of hosts that were revoked; zero: all.
+	TrustBefore time.Time `json:"trust_before,omitzero"`
 }
 
 // Pruned says what a Prune removed.
@@ -50,6 +53,11 @@ func (cmd *Prune) apply(c *change) any {
 	pruned.Runs += cmd.removeSurplus(c, limit-pruned.Runs)
 	pruned.Changes = cmd.forgetChanges(c, limit)
 	cmd.forgetAdoptions(c)
+	cmd.expireRequests(c)
+	cmd.forgetEnvelopes(c)
+	cmd.forgetTokens(c)
+	cmd.forgetJoinTokens(c)
+	cmd.forgetPolicies(c)
 	pruned.More = pruned.Runs >= limit || pruned.Changes >= limit
 	if pruned.Runs > 0 {
 		c.notify(Runs)

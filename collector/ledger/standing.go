@@ -182,6 +182,7 @@ func (l *Ledger) StandingOrders() (orders []fleet.Order, err error) {
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inOrders, nil, func(_ []byte, order fleet.Order) bool {
 			if order.Kind.Stands() {
+				order.Envelope = nil // the digest that its statement is kept under
 				orders = append(orders, order)
 			}
 			return true

@@ -18,8 +18,9 @@ type taskRow struct {
 func (t *taskRow) given() bool { return t.State != fleet.TaskRetired }
 
 // PutTask creates a task or changes its definition. It returns the
-// fleet.TaskRecord. The same document and definition change nothing; a paused
-// task stays paused; a retired one comes back enabled and goes on counting
+// fleet.TaskRecord. The same document, definition and statement change nothing,
+// another state or statement alone is no new generation. Unless State says
+// otherwise, a paused task stays paused; a retired one comes back enabled and goes on counting
 // generations.
 type PutTask struct {
 	Task      fleet.Task `json:"task"`
@@ -29,6 +30,11 @@ type PutTask struct {
 	At        time.Time  `json:"at"`
 	Actor     string     `json:"actor,omitempty"`
 	Reason    string     `json:"reason,omitempty"`
+	// State is enabled or paused, as the statement says; empty: as it was.
+	State    fleet.TaskState `json:"state,omitempty"`
+	Envelope []byte          `json:"envelope,omitempty"` // the sealed statement that says all of this
+	Serial   uint64          `json:"serial,omitempty"`   // its serial, above that of the one before
+	Signers  []string        `json:"signers,omitempty"`  // ids of the keys that signed it
 }
 
 func (cmd *PutTask) apply(c *change) any {
@@ -36,13 +42,20 @@ func (cmd *PutTask) apply(c *change) any {
 	if _, err := fleet.ParseTaskID(string(id)); err != nil {
 		return err
 	}
+	if cmd.State != "" && cmd.State != fleet.TaskEnabled && cmd.State != fleet.TaskPaused {
+		return fleet.Invalidf("state", string(cmd.State), "want enabled or paused")
+	}
 	old, found := stored[taskRow](c, inTasks, key(string(id)))
 	if refusal := checkIndex(id, cmd.IfIndex, &old); refusal != nil {
 		return refusal
 	}
-	if old.given() && found && old.MediaType == cmd.MediaType &&
-		bytes.Equal(old.Document, cmd.Document) && bytes.Equal(encode(old.Task), encode(cmd.Task)) {
+	given := found && old.given()
+	defined := given && old.MediaType == cmd.MediaType && bytes.Equal(old.Document, cmd.Document) && bytes.Equal(encode(old.Task), encode(cmd.Task))
+	if defined && (cmd.State == "" || cmd.State == old.State) && repeats(cmd.Serial, old.Serial, cmd.Envelope, old.Envelope) {
 		return old.TaskRecord
+	}
+	if refusal := newer("task "+string(id), cmd.Serial, lastSerial(c, &old)); found && refusal != nil {
+		return refusal
 	}
 	if refusal := adopting(c, id); refusal != nil && moved(&old.Task, &cmd.Task) {
 		return refusal
@@ -52,14 +65,24 @@ func (cmd *PutTask) apply(c *change) any {
 	}
 	next := old
 	next.Task, next.Document, next.MediaType = cmd.Task, cmd.Document, cmd.MediaType
-	next.Generation++
-	if !found || !old.given() {
+	next.Envelope, next.Serial, next.Signers = cmd.Envelope, cmd.Serial, cmd.Signers
+	if !given {
 		next.State, next.Created = fleet.TaskEnabled, cmd.At
 	}
+	if cmd.State != "" {
+		next.State = cmd.State
+	}
 	next.stamp(c, cmd.At, cmd.Actor, cmd.Reason)
-	next.Since = next.Changed
+	if !defined {
+		next.Generation++
+		next.Since = next.Changed
+	}
 	putTask(c, next)
 	return next.TaskRecord
+}
+
+func storedTask(c *change, id fleet.TaskID) (taskRow, bool) {
+	return stored[taskRow](c, inTasks, key(string(id)))
 }
 
 // SetTaskState pauses, resumes or retires a task. It returns the
@@ -72,6 +95,10 @@ type SetTaskState struct {
 	At      time.Time       `json:"at"`
 	Actor   string          `json:"actor,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
+
+	Envelope []byte   `json:"envelope,omitempty"` // as in PutTask
+	Serial   uint64   `json:"serial,omitempty"`
+	Signers  []string `json:"signers,omitempty"`
 }
 
 func (cmd *SetTaskState) apply(c *change) any {
@@ -82,16 +109,19 @@ func (cmd *SetTaskState) apply(c *change) any {
 	if refusal := checkIndex(cmd.ID, cmd.IfIndex, &task); refusal != nil {
 		return refusal
 	}
-	if task.State == cmd.State {
+	if task.State == cmd.State && repeats(cmd.Serial, task.Serial, cmd.Envelope, task.Envelope) {
 		return task.TaskRecord
+	}
+	if refusal := newer("task "+string(cmd.ID), cmd.Serial, lastSerial(c, &task)); refusal != nil {
+		return refusal
 	}
 	if refusal := adopting(c, cmd.ID); refusal != nil && cmd.State == fleet.TaskRetired {
 		return refusal
 	}
-	if !slices.Contains(fleet.TaskMoves[task.State], cmd.State) {
+	if task.State != cmd.State && !slices.Contains(fleet.TaskMoves[task.State], cmd.State) {
 		return fleet.Errorf(fleet.Conflict, "task %s is %s and cannot become %q", cmd.ID, task.State, cmd.State).WithCode("illegal_move")
 	}
-	task.State = cmd.State
+	task.State, task.Envelope, task.Serial, task.Signers = cmd.State, cmd.Envelope, cmd.Serial, cmd.Signers
 	task.stamp(c, cmd.At, cmd.Actor, cmd.Reason)
 	putTask(c, task)
 	if task.State == fleet.TaskRetired {
@@ -144,6 +174,7 @@ func putTask(c *change, task taskRow) {
 	id := task.Task.ID()
 	c.put(inTasks, key(string(id)), encode(task))
 	keepGeneration(c, &task)
+	dropRequests(c, "task "+string(id))
 	c.notify(Tasks)
 	index := c.index
 	c.after(func(l *Ledger) {

@@ -74,7 +74,7 @@ func (t *HeldTask) asked(q *api.TaskQuery, host *Host) bool {
 	if q.Namespace != "" && q.Namespace != t.Task.ID().Namespace() {
 		return false
 	}
-	if host != nil && !t.on(&host.Host) || q.User != "" && q.User != t.Task.Run.User {
+	if host != nil && !t.RunsOn(host) || q.User != "" && q.User != t.Task.Run.User {
 		return false
 	}
 	if q.Text == "" {

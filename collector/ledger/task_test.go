@@ -184,12 +184,12 @@ func TestOrders(t *testing.T) {
 	l.refused("invalid", put(good, testOrder("", 1, "default/a")))
 	l.refused("invalid", put(good, strange))
 	written := l.must(put(good, testOrder("o2", 2, "default/a"))).([]fleet.Order)
-	if len(written) != 2 || written[0] != good {
+	if len(written) != 2 || !cmp.Equal(written[0], good) {
 		t.Errorf("%+v", written)
 	}
 	other := good
 	other.Reason = "again"
-	if again := l.must(put(other)).([]fleet.Order); again[0] != good {
+	if again := l.must(put(other)).([]fleet.Order); !cmp.Equal(again[0], good) {
 		t.Errorf("an order that was known was changed: %+v", again[0])
 	}
 	l.refused("not_found", &DropOrder{Host: hostID(1), ID: "o2"})

@@ -20,6 +20,12 @@ var (
 	Adoptions   = Topic{name: "adoptions"}
 	Calendars   = Topic{name: "calendars"}
 	Standings   = Topic{name: "standings"} // how tasks stand on hosts, and orders about that
+	Audit       = Topic{name: "audit"}
+	Tokens      = Topic{name: "tokens"} // join tokens too
+	Nodes       = Topic{name: "nodes"}
+	Rules       = Topic{name: "rules"}
+	Requests    = Topic{name: "requests"}
+	Policies    = Topic{name: "policies"}
 )
 
 // PlanOf is the topic of one host's plan: its assignments and orders.

@@ -34,4 +34,5 @@ type Adoption struct {
 	Asked time.Time `json:"asked,omitzero"`
 	// Envelope is the sealed wish: to adopt, or to release.
 	Envelope []byte `json:"envelope,omitempty"`
+	Serial   uint64 `json:"serial,omitempty"`
 }
