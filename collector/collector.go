@@ -106,8 +106,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return hosts.Run(ctx, mesh.Events()) })
 	g.Go(func() error { return raft.WhileLeading(ctx, leader.Run) })
 	g.Go(func() error { return announce(ctx, cfg, raft, book, log) })
-	g.Go(func() error { return serve(ctx, apiListener, server.Handler(pki.PlaneOperator), server.Close) })
-	g.Go(func() error { return serve(ctx, webListener, pages, nil) })
+	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.API, server.Handler(pki.PlaneOperator)), apiListener, server.Close) })
+	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), webListener, nil) })
 	return g.Wait()
 }
 
@@ -162,9 +162,15 @@ func (c *Config) raftDir() string { return filepath.Join(c.DataDir, "raft") }
 // stopIn is how long requests under way may take when the collector stops.
 const stopIn = 5 * time.Second
 
+// serveHall answers on one plane of a door.
+func serveHall(ctx context.Context, h *hall, handler http.Handler, release func() error) error {
+	server := httpd.NewHTTPServer(h.Addr().String(), handler)
+	introduceTLS(server)
+	return serve(ctx, server, h, release)
+}
+
 // serve answers on the listener until ctx ends, and lets requests under way end.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, release func() error) error {
-	server := httpd.NewHTTPServer(listener.Addr().String(), handler)
+func serve(ctx context.Context, server *http.Server, listener net.Listener, release func() error) error {
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {

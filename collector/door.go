@@ -1,0 +1,266 @@
+package collector
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/pki"
+)
+
+// door is the API's listener: it finishes each handshake, hands the connection
+// to its plane's hall, and keeps a table of who is inside, so that one who is
+// not welcome any longer is shown out.
+type door struct {
+	listener net.Listener
+	conf     *tls.Config
+	judge    pki.Judge
+	halls    map[pki.Plane]*hall
+	log      *slog.Logger
+
+	knocking sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	inside map[*guest]struct{}
+	from   map[netip.Addr]int // connections without a certificate, handshakes among them
+	told   map[string]time.Time
+}
+
+// What one listener bears. An address that many share, such as a gateway's,
+// holds fewer people than fit, and agents show certificates.
+const (
+	knockLimit  = 5 * time.Second // for a handshake
+	guestsMax   = 16384
+	nobodiesMax = 256 // of one address: without a certificate, or not yet
+	tellEvery   = time.Minute
+	toldMax     = 256
+	sweepEvery  = time.Minute
+	sweepPause  = 200 * time.Millisecond
+)
+
+// newDoor returns a door to these planes.
+func newDoor(listener net.Listener, credentials *pki.Credentials, judge pki.Judge, log *slog.Logger, planes ...pki.Plane) *door {
+	d := &door{
+		listener: listener, conf: credentials.ServerTLS(judge, planes...), judge: judge, log: log,
+		halls: map[pki.Plane]*hall{}, inside: map[*guest]struct{}{}, from: map[netip.Addr]int{}, told: map[string]time.Time{},
+	}
+	for _, plane := range planes {
+		d.halls[plane] = &hall{addr: listener.Addr(), guests: make(chan net.Conn), done: make(chan struct{})}
+	}
+	return d
+}
+
+// Run lets people in until ctx ends. Who is inside then stays: the planes'
+// servers end that in their own way.
+func (d *door) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { d.listener.Close() })
+	defer stop()
+	defer d.knocking.Wait()
+	for {
+		conn, err := d.listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case err != nil:
+			d.log.Warn("caller not accepted", "error", err)
+			time.Sleep(50 * time.Millisecond) // such as for a want of file descriptors
+		case !d.admit(conn):
+			conn.Close()
+		default:
+			d.knocking.Go(func() { d.greet(ctx, conn) })
+		}
+	}
+}
+
+// admit counts a caller in, or does not where there are too many.
+func (d *door) admit(conn net.Conn) bool {
+	address := addressOf(conn)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.inside) >= guestsMax || d.from[address] >= nobodiesMax {
+		return false
+	}
+	d.from[address]++
+	return true
+}
+
+// forget counts one without a certificate out.
+func (d *door) forget(address netip.Addr) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.from[address]--; d.from[address] <= 0 {
+		delete(d.from, address)
+	}
+}
+
+// greet finishes the handshake and shows the guest to its hall.
+func (d *door) greet(ctx context.Context, plain net.Conn) {
+	plain.SetDeadline(time.Now().Add(knockLimit))
+	conn := tls.Server(plain, d.conf)
+	if err := conn.HandshakeContext(ctx); err != nil {
+		d.refuse(plain, err)
+		plain.Close()
+		d.forget(addressOf(plain))
+		return
+	}
+	plain.SetDeadline(time.Time{})
+	g := &guest{Conn: conn, state: conn.ConnectionState(), door: d}
+	g.id, g.serial, _ = pki.PeerOf(g.state)
+	if g.id.Role != "" {
+		d.forget(addressOf(plain)) // somebody, so no longer one of the nobodies
+	}
+	d.mu.Lock()
+	d.inside[g] = struct{}{}
+	d.mu.Unlock()
+	if !d.halls[pki.PlaneOf(g.state.NegotiatedProtocol)].lead(g) {
+		g.Close()
+	}
+}
+
+// refuse says why somebody was not let in, once a minute for one address and reason.
+func (d *door) refuse(plain net.Conn, err error) {
+	if raw := pki.PlainHTTP(err); raw != nil {
+		io.WriteString(raw, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\nTLS required: use https\n")
+	}
+	why := pki.Explain(err)
+	if why == nil {
+		d.log.Debug("handshake not finished", "address", plain.RemoteAddr().String(), "error", err)
+		return
+	}
+	address := addressOf(plain)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := why.Code + " " + address.String()
+	if now := time.Now(); now.Sub(d.told[key]) >= tellEvery {
+		if len(d.told) >= toldMax {
+			clear(d.told)
+		}
+		d.told[key] = now
+		d.log.Warn("caller refused", "code", why.Code, "address", address.String(), "peer", why.Peer.String(), "reason", why.Error())
+	}
+}
+
+// sweep shows out whoever the judge does not welcome any longer, and whose
+// certificate has ended.
+func (d *door) sweep(now time.Time) {
+	d.mu.Lock()
+	var out []*guest
+	for g := range d.inside {
+		if g.id.Role != "" && (d.judge(g.id, g.serial) != nil || now.After(g.state.PeerCertificates[0].NotAfter)) {
+			out = append(out, g)
+		}
+	}
+	d.mu.Unlock()
+	for _, g := range out {
+		d.log.Warn("connection closed: its holder is not welcome any longer", "peer", g.id.String(), "address", g.RemoteAddr().String())
+		g.NetConn().Close() // whoever reads or writes there hears of it at once
+	}
+}
+
+// Watch sweeps at each change that watch tells of, and now and then.
+func (d *door) Watch(ctx context.Context, watch func() <-chan struct{}) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		changed := watch()
+		d.sweep(time.Now())
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			time.Sleep(sweepPause) // of many changes, such as enrolments, one sweep sees all
+		case <-tick.C:
+		}
+	}
+}
+
+// guest is a connection whose handshake is done. net/http takes it for one
+// without TLS, since it closes those whose plane it does not know.
+type guest struct {
+	*tls.Conn
+	state  tls.ConnectionState
+	id     pki.ID // zero: showed no certificate
+	serial string
+	door   *door
+	once   sync.Once
+}
+
+// Close closes the connection and takes it off the table.
+func (g *guest) Close() error {
+	g.once.Do(func() {
+		g.door.mu.Lock()
+		delete(g.door.inside, g)
+		g.door.mu.Unlock()
+		if g.id.Role == "" {
+			g.door.forget(addressOf(g.Conn))
+		}
+	})
+	return g.Conn.Close()
+}
+
+// hall is the listener of one plane's server.
+type hall struct {
+	addr   net.Addr
+	guests chan net.Conn
+	once   sync.Once
+	done   chan struct{}
+}
+
+// lead hands a guest over; false: the hall is closed.
+func (h *hall) lead(g *guest) bool {
+	if h == nil {
+		return false
+	}
+	select {
+	case h.guests <- g:
+		return true
+	case <-h.done:
+		return false
+	}
+}
+
+// Accept returns the next connection of the plane.
+func (h *hall) Accept() (net.Conn, error) {
+	select {
+	case conn := <-h.guests:
+		return conn, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close lets nobody in any longer.
+func (h *hall) Close() error {
+	h.once.Do(func() { close(h.done) })
+	return nil
+}
+
+// Addr returns the address of the door.
+func (h *hall) Addr() net.Addr { return h.addr }
+
+// whole is the key of a guest in a request's context.
+type whole struct{}
+
+// introduceTLS gives each request the state of its connection, as net/http does
+// for connections that it shook hands on itself.
+func introduceTLS(server *http.Server) {
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context { return context.WithValue(ctx, whole{}, conn) }
+	handler := server.Handler
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.TLS = &r.Context().Value(whole{}).(*guest).state
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// addressOf returns the other end's address.
+func addressOf(conn net.Conn) netip.Addr {
+	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	return at.Addr().Unmap()
+}
