@@ -11,8 +11,11 @@ type Assignment struct {
 	MediaType  string    `json:"media_type"`
 	// Unread says what of the task this agent does not know; empty: nothing. The
 	// agent itself sets it, and begins no such task.
-	Unread string    `json:"unread,omitempty"`
-	Since  time.Time `json:"since"` // when this generation was accepted; earlier instants are not due under it
+	Unread string `json:"unread,omitempty"`
+	// Refused says why this host does not run it; nil: it does. The agent itself
+	// sets it.
+	Refused *Refusal  `json:"refused,omitempty"`
+	Since   time.Time `json:"since"` // when this generation was accepted; earlier instants are not due under it
 	// Envelope is the sealed statement that says all of this; a host believes
 	// nothing that does not stand in it.
 	Envelope []byte `json:"envelope,omitempty"`
@@ -54,6 +57,9 @@ type Order struct {
 	Parent  RunID     `json:"parent,omitempty"`  // of a run: the run whose command gave the order
 	Cause   string    `json:"cause,omitempty"`   // of a run that no person ordered: "event deployed", "webhook", "file"
 	Payload string    `json:"payload,omitempty"` // what the cause brought along; at most MaxPayload bytes of text
+	// Refused says why this host does not carry it out; nil: it does. The agent
+	// itself sets it.
+	Refused *Refusal `json:"refused,omitempty"`
 	// Envelope is the sealed statement that the order was derived from; empty of
 	// what no person ordered, such as a webhook.
 	Envelope []byte `json:"envelope,omitempty"`

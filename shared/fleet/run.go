@@ -77,6 +77,8 @@ const (
 	MissedLimits Reason = "limits"
 	// MissedUnread: the task says something that its agent is too old to know.
 	MissedUnread Reason = "unread"
+	// MissedRefused: the host's own policy does not let it run.
+	MissedRefused Reason = "policy"
 	// MissedLoad: the agent's slots or its rate of starts left no turn in time.
 	MissedLoad Reason = "load_shed"
 
@@ -99,7 +101,7 @@ var Reasons = map[Reason]RunState{
 	MissedClockJump: RunMissed, MissedJournal: RunMissed, MissedForkFailed: RunMissed,
 	MissedSpecLate: RunMissed, MissedNoUser: RunMissed, MissedNoLease: RunMissed,
 	SkippedBreaker: RunSkipped, SkippedBlackout: RunSkipped, SkippedMerged: RunSkipped,
-	MissedPrecondition: RunMissed, MissedUnread: RunMissed, MissedLimits: RunMissed, MissedLoad: RunMissed,
+	MissedPrecondition: RunMissed, MissedUnread: RunMissed, MissedRefused: RunMissed, MissedLimits: RunMissed, MissedLoad: RunMissed,
 	RanExhausted: RunRan, RanUnhealthy: RunRan, RanStalled: RunRan, RanUsage: RunRan, RanMemory: RunRan,
 	UnknownAgentDied: RunUnknown, UnknownHostDied: RunUnknown,
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -153,4 +154,13 @@ type Refusal struct {
 	Code   string `json:"code"`           // "policy:user", "signature", "replay", …
 	Why    string `json:"why"`            // a sentence
 	Line   int    `json:"line,omitempty"` // of the policy file; 0: no line says it
+}
+
+// String returns the sentence with its code and line, for people.
+func (r *Refusal) String() string {
+	where := r.Code
+	if r.Line > 0 {
+		where += ", line " + strconv.Itoa(r.Line) + " of the host's policy"
+	}
+	return r.Why + " (" + where + ")"
 }
