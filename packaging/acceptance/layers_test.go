@@ -98,6 +98,7 @@ var homes = map[string][]string{
 	"github.com/labstack/echo":        {"collector/httpd"},
 	"go.yaml.in/yaml":                 {"agent/policy", "shared/blackout", "shared/settings", "shared/taskfile", "collector/cmd/fleetctl"},
 	"github.com/emersion/go-ical":     {"shared/blackout"},
+	"golang.org/x/crypto":             {"shared/seal/sshagent"},
 	"github.com/teambition/rrule-go":  {},
 	"github.com/spf13/cobra":          {"agent/cmd/fleetcron-agent", "collector/cmd/fleetcron-collector", "collector/cmd/fleetctl", "shared/program"},
 }
