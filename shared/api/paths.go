@@ -18,6 +18,7 @@ const (
 	HeaderPrincipal   = "X-Fleetcron-Principal" // who asked the collector that passes a request on: JSON, believed of a collector alone
 	HeaderSource      = "X-Fleetcron-Source"    // of output: SourceHost or SourceRecord
 	HeaderDropped     = "X-Fleetcron-Dropped"   // bytes of the output that its quota cut
+	HeaderRing        = "X-Fleetcron-Ring"      // digest of the gossip keys, in answers to agents: another one than theirs has them ask for the keys
 	HeaderTime        = "X-Fleetcron-Time"      // an agent's clock as it asks, RFC 3339 with nanoseconds
 )
 
@@ -112,6 +113,7 @@ const (
 	PathSealed      = "/v1/sealed"                            // every sealed change comes in here
 	PathAudit       = "/v1/audit"
 	PathAuditAgent  = "/v1/audit/hosts" // the heads that hosts reported
+	PathRefusals    = "/v1/audit/refusals" // post: a collector tells the leader whom it refused
 	PathPolicies    = "/v1/policies"    // what hosts say of their policies, and what they refuse
 	PathGossipKey   = "/v1/gossip-key"  // post: rotate
 	PathSession     = "/v1/sessions"    // post: a link that logs a browser in, once

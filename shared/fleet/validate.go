@@ -45,5 +45,8 @@ var (
 	labelValue = regexp.MustCompile(`^[A-Za-z0-9._-]{0,63}$`)
 )
 
+// ValidLabel reports whether a host may have the label.
+func ValidLabel(key, value string) bool { return validLabelKey(key) && validLabelValue(value) }
+
 func validLabelKey(s string) bool   { return labelKey.MatchString(s) }
 func validLabelValue(s string) bool { return labelValue.MatchString(s) }
