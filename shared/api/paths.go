@@ -112,12 +112,12 @@ const (
 	PathEnvelope    = "/v1/tasks/{namespace}/{name}/envelope" // with every signature; put adds one
 	PathSealed      = "/v1/sealed"                            // every sealed change comes in here
 	PathAudit       = "/v1/audit"
-	PathAuditAgent  = "/v1/audit/hosts" // the heads that hosts reported
+	PathAuditAgent  = "/v1/audit/hosts"    // the heads that hosts reported
 	PathRefusals    = "/v1/audit/refusals" // post: a collector tells the leader whom it refused
-	PathPolicies    = "/v1/policies"    // what hosts say of their policies, and what they refuse
-	PathGossipKey   = "/v1/gossip-key"  // post: rotate
-	PathSession     = "/v1/sessions"    // post: a link that logs a browser in, once
-	PathTrust       = "/v1/trust"       // cluster id, CA certificate and pin; nobody is asked who they are
+	PathPolicies    = "/v1/policies"       // what hosts say of their policies, and what they refuse
+	PathGossipKey   = "/v1/gossip-key"     // post: rotate
+	PathSession     = "/v1/sessions"       // post: a link that logs a browser in, once
+	PathTrust       = "/v1/trust"          // cluster id, CA certificate and pin; nobody is asked who they are
 	PathWhoAmI      = "/v1/whoami"
 	PathLivez       = "/livez"
 	PathReadyz      = "/readyz"
