@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"agent/evidence":  {"shared/cron", "shared/fleet"},
 	"agent/filewatch": {"shared/fleet"},
 	"agent/journal":   {"shared/compact", "shared/fleet"},
+	"agent/link":      {"shared/fleet"},
 	"agent/mask":      {"shared/fleet"},
 	"agent/policy":    {"shared/fleet", "shared/seal"},
 	"agent/runner":    {"shared/fleet"},
