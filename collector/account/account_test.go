@@ -256,7 +256,7 @@ func (l *life) step() {
 func (l *life) balanced() (difference int) {
 	l.t.Helper()
 	for _, q := range []Query{{}, {Since: l.now.Add(-20 * time.Hour), Until: l.now.Add(-3 * time.Hour)}} {
-		lines, err := l.book.Lines(q, l.now)
+		lines, err := l.book.Lines(everywhere, q, l.now)
 		if err != nil || len(lines) > 1 {
 			l.t.Fatal(lines, err)
 		}
@@ -281,18 +281,18 @@ func TestTheSumAlwaysHolds(t *testing.T) {
 		l.change()
 		for step := range 120 {
 			if l.step(); l.balanced() != 0 {
-				lines, _ := l.book.Lines(Query{}, l.now)
+				lines, _ := l.book.Lines(everywhere, Query{}, l.now)
 				t.Fatalf("seed %d, step %d: %+v", seed, step, lines)
 			}
 		}
-		proof, err := l.book.Prove(Query{}, l.now)
+		proof, err := l.book.Prove(everywhere, Query{}, l.now)
 		if err != nil || len(proof.Faults) > 0 || proof.Difference != 0 {
 			t.Fatalf("seed %d: difference %d, %d faults, first %+v, %v", seed, proof.Difference, len(proof.Faults), proof.Faults[:min(3, len(proof.Faults))], err)
 		}
 		due += proof.Due
 		attempts += l.attempts
-		again, err := New(l.ledger).Lines(Query{}, l.now) // with nothing remembered
-		if lines, _ := l.book.Lines(Query{}, l.now); err != nil || fmt.Sprint(again) != fmt.Sprint(lines) {
+		again, err := New(l.ledger).Lines(everywhere, Query{}, l.now) // with nothing remembered
+		if lines, _ := l.book.Lines(everywhere, Query{}, l.now); err != nil || fmt.Sprint(again) != fmt.Sprint(lines) {
 			t.Errorf("seed %d: %+v, and counted anew %+v", seed, lines, again)
 		}
 	}
@@ -336,7 +336,7 @@ func TestAnAttemptOfItsOwnIsCaught(t *testing.T) {
 		for len(l.outbox) > 0 {
 			l.deliver()
 		}
-		proof, err := l.book.Prove(Query{}, l.now)
+		proof, err := l.book.Prove(everywhere, Query{}, l.now)
 		if err != nil || proof.Difference != -1 || len(proof.Faults) == 0 {
 			t.Errorf("seed %d: difference %d, faults %+v, %v", seed, proof.Difference, proof.Faults, err)
 		}
@@ -361,7 +361,7 @@ func TestMutantsAreCaught(t *testing.T) {
 			for len(l.outbox) > 0 {
 				l.deliver()
 			}
-			proof, err := l.book.Prove(Query{}, l.now)
+			proof, err := l.book.Prove(everywhere, Query{}, l.now)
 			if err != nil {
 				t.Fatal(err)
 			}

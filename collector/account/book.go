@@ -10,11 +10,11 @@ import (
 
 // Source is the ledger as an account needs it.
 type Source interface {
-	// Accounts walks the accounts of a task, or of all, that are wanted, with
-	// their records if runs says so, until fn returns false.
-	Accounts(task fleet.TaskID, wanted func(fleet.TaskID, fleet.HostID) bool, runs bool, fn func(ledger.Account, []fleet.Run) bool) error
+	// Accounts walks the accounts within the scope of a task, or of all, that are
+	// wanted, with their records if runs says so, until fn returns false.
+	Accounts(scope fleet.Scope, task fleet.TaskID, wanted func(fleet.TaskID, fleet.HostID) bool, runs bool, fn func(ledger.Account, []fleet.Run) bool) error
 	// Generation returns a task's trigger under one generation.
-	Generation(task fleet.TaskID, generation uint64) (fleet.Task, bool, error)
+	Generation(scope fleet.Scope, task fleet.TaskID, generation uint64) (fleet.Task, bool, error)
 }
 
 // Book answers from a source. Its methods may be called from many goroutines.
@@ -24,7 +24,13 @@ type Book struct {
 }
 
 // New returns a book over a source.
-func New(source Source) *Book { return &Book{source, newCounter(source.Generation)} }
+func New(source Source) *Book {
+	return &Book{source, newCounter(func(task fleet.TaskID, number uint64) (fleet.Task, bool, error) {
+		return source.Generation(everywhere, task, number) // what is counted is remembered for all who ask
+	})}
+}
+
+var everywhere = fleet.ScopeOf(fleet.Everywhere)
 
 // Query chooses accounts. Task empty: all; Wanted nil: all. Since and Until
 // bound the instants, where one is set.
@@ -40,12 +46,12 @@ func (q *Query) wanted(task fleet.TaskID, host fleet.HostID) bool {
 	return q.Wanted == nil || q.Wanted(task, host)
 }
 
-// Lines tells the account of each task on each host as it stands now, ordered by
-// task and host.
-func (b *Book) Lines(q Query, now time.Time) ([]api.AccountLine, error) {
+// Lines tells the account of each task within the scope on each host as it stands
+// now, ordered by task and host.
+func (b *Book) Lines(scope fleet.Scope, q Query, now time.Time) ([]api.AccountLine, error) {
 	var lines []api.AccountLine
 	var failed error
-	err := b.source.Accounts(q.Task, q.wanted, q.windowed(), func(account ledger.Account, runs []fleet.Run) bool {
+	err := b.source.Accounts(scope, q.Task, q.wanted, q.windowed(), func(account ledger.Account, runs []fleet.Run) bool {
 		var line api.AccountLine
 		if q.windowed() {
 			line, failed = b.window(&account, runs, q, now)

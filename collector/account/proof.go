@@ -13,13 +13,13 @@ import (
 // maxFaults is how many faults a proof names.
 const maxFaults = 100
 
-// Prove derives the accounts anew, instant by instant, as far back as there are
+// Prove derives the accounts within the scope anew, instant by instant, as far back as there are
 // records: every instant that was due under a schedule has exactly one record,
 // and no record tells of another instant. Bounds of the query mean nothing.
-func (b *Book) Prove(q Query, now time.Time) (api.Proof, error) {
+func (b *Book) Prove(scope fleet.Scope, q Query, now time.Time) (api.Proof, error) {
 	proof := api.Proof{Faults: []api.AccountFault{}}
 	var failed error
-	err := b.source.Accounts(q.Task, q.wanted, true, func(account ledger.Account, runs []fleet.Run) bool {
+	err := b.source.Accounts(scope, q.Task, q.wanted, true, func(account ledger.Account, runs []fleet.Run) bool {
 		failed = b.proveOne(&proof, &account, runs, now)
 		return failed == nil
 	})

@@ -26,7 +26,7 @@ func (s *Server) Account(ctx context.Context, q api.AccountQuery) (api.List[api.
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	lines, err := s.book.Lines(query, time.Now())
+	lines, err := s.book.Lines(everywhere, query, time.Now())
 	if err != nil {
 		return list, err
 	}
@@ -81,7 +81,7 @@ func (s *Server) accounts(q *api.AccountQuery) (account.Query, error) {
 		if asked.everything() {
 			return true
 		}
-		known, found := s.Ledger.Host(host)
+		known, found := s.Ledger.Host(everywhere, host)
 		return found && asked.takes(known)
 	}
 	return query, nil
@@ -93,12 +93,12 @@ func (s *Server) knownTask(task fleet.TaskID, accounts int) error {
 	if task == "" || accounts > 0 {
 		return nil
 	}
-	_, err := s.Ledger.Task(task)
+	_, err := s.Ledger.Task(everywhere, task)
 	return err
 }
 
 func (s *Server) nameOf(id fleet.HostID) string {
-	if host, found := s.Ledger.Host(id); found {
+	if host, found := s.Ledger.Host(everywhere, id); found {
 		return host.Name
 	}
 	return ""
@@ -115,7 +115,7 @@ func (s *Server) proof(ctx context.Context, q proofIn) (api.Proof, error) {
 	if err != nil {
 		return api.Proof{}, err
 	}
-	proof, err := s.book.Prove(query, time.Now())
+	proof, err := s.book.Prove(everywhere, query, time.Now())
 	if err != nil {
 		return proof, err
 	}
@@ -153,7 +153,7 @@ func (s *Server) accountSum() (api.AccountLine, bool) {
 	if !s.sum.at.IsZero() && now.Sub(s.sum.at) < sumAge {
 		return s.sum.sum, true
 	}
-	lines, err := s.book.Lines(account.Query{}, now)
+	lines, err := s.book.Lines(everywhere, account.Query{}, now)
 	if err != nil {
 		s.Logger.Error("account not read", "error", err)
 		return api.AccountLine{}, false

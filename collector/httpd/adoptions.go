@@ -26,7 +26,7 @@ func (s *Server) Adoptions(ctx context.Context, page api.Page) (api.List[fleet.A
 	if page, err = openPage(page); err != nil {
 		return list, err
 	}
-	all, err := s.Ledger.Adoptions()
+	all, err := s.Ledger.Adoptions(everywhere)
 	if err != nil {
 		return list, err
 	}
@@ -47,14 +47,14 @@ func (s *Server) Adoptions(ctx context.Context, page api.Page) (api.List[fleet.A
 
 // Adoption returns the adoption that made a task.
 func (s *Server) Adoption(_ context.Context, task fleet.TaskID) (fleet.Adoption, error) {
-	return s.Ledger.Adoption(task)
+	return s.Ledger.Adoption(everywhere, task)
 }
 
 func (s *Server) adoption(ctx context.Context, in oneTask) (fleet.Adoption, error) {
 	if _, err := s.newer(ctx, in.waiting, ledger.Adoptions); err != nil {
 		return fleet.Adoption{}, err
 	}
-	return s.Ledger.Adoption(in.id)
+	return s.Ledger.Adoption(everywhere, in.id)
 }
 
 // adoptIn asks for a found job to become a task.
@@ -119,7 +119,7 @@ func (s *Server) adopt(ctx context.Context, in adoptIn) (api.AdoptAnswer, error)
 func (s *Server) rehearse(ctx context.Context, wish fleet.Adoption, document []byte) (api.AdoptAnswer, error) {
 	wish.State = fleet.AdoptionWanted
 	answer := api.AdoptAnswer{Adoption: wish, Document: string(document), Index: s.ledgerIndex()}
-	if _, err := s.Ledger.Task(wish.Task); err == nil {
+	if _, err := s.Ledger.Task(everywhere, wish.Task); err == nil {
 		return answer, fleet.Errorf(fleet.Conflict, "task %s exists", wish.Task).WithCode(api.CodeExists).WithHint("name another one with --task")
 	}
 	diff, err := s.diff(ctx, &wish, false)
@@ -143,7 +143,7 @@ func (s *Server) adoptAnswer(result any, document []byte, err error) (api.AdoptA
 		return api.AdoptAnswer{}, fleet.Errorf(fleet.Internal, "the ledger answered %T", result)
 	}
 	if document == nil {
-		if record, err := s.Ledger.Task(adoption.Task); err == nil {
+		if record, err := s.Ledger.Task(everywhere, adoption.Task); err == nil {
 			document = record.Document
 		}
 	}
@@ -158,7 +158,7 @@ func (s *Server) adoptable(request *api.AdoptRequest) (*ledger.Host, *api.JobVie
 	if request.Host == "" {
 		return nil, nil, fleet.Invalidf("host", "", "is missing")
 	}
-	host, err := s.Ledger.FindHost(request.Host)
+	host, err := s.Ledger.FindHost(everywhere, request.Host)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -190,7 +190,7 @@ func (s *Server) findJob(host *ledger.Host, id fleet.JobID) (*api.JobView, error
 	if len(id) < leastPrefix {
 		return nil, fleet.Invalidf("job", clip(string(id)), "want the id of a job, or at least its first %d digits", leastPrefix)
 	}
-	jobs, err := s.Ledger.Jobs(host.ID)
+	jobs, err := s.Ledger.Jobs(everywhere, host.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func harmless(r rune) rune {
 }
 
 func (s *Server) isGiven(id fleet.TaskID) bool {
-	_, err := s.Ledger.Task(id)
+	_, err := s.Ledger.Task(everywhere, id)
 	return err == nil
 }
 
@@ -339,7 +339,7 @@ func parseDiff(r *request) (in diffIn, err error) {
 
 // jobDiff answers what adopting a job would change on its host.
 func (s *Server) jobDiff(ctx context.Context, in diffIn) (api.JobDiff, error) {
-	host, err := s.Ledger.FindHost(in.host)
+	host, err := s.Ledger.FindHost(everywhere, in.host)
 	if err != nil {
 		return api.JobDiff{}, err
 	}

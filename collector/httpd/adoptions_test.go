@@ -37,7 +37,7 @@ func (h *house) adopt(t *testing.T, request api.AdoptRequest) *http.Response {
 
 func (h *house) settle(t *testing.T, state fleet.AdoptionState, why string) {
 	t.Helper()
-	wish, err := h.ledger.Adoption("data/dump")
+	wish, err := h.ledger.Adoption(everywhere, "data/dump")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestAdoptionRehearsed(t *testing.T) {
 			if body := text(t, reply); reply.StatusCode != c.status || !strings.Contains(body, c.says) {
 				t.Errorf("status %d: %s", reply.StatusCode, body)
 			}
-			if all, err := leader.ledger.Adoptions(); err != nil || len(all) != 0 {
+			if all, err := leader.ledger.Adoptions(everywhere); err != nil || len(all) != 0 {
 				t.Errorf("a rehearsal was recorded: %+v, %v", all, err)
 			}
 			cancel()

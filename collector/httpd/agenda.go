@@ -86,7 +86,7 @@ func sameList[T any](a, b []*T) bool {
 
 // followTasks reads the tasks that are not known. It needs mu.
 func (a *agenda) followTasks() {
-	given := a.ledger.AllTasks()
+	given := a.ledger.AllTasks(everywhere)
 	if sameList(given, a.given) {
 		return
 	}
@@ -211,7 +211,7 @@ func (s *Server) choose(host, label, text string) (c choice, err error) {
 		}
 	}
 	if host != "" {
-		c.host, err = s.Ledger.FindHost(host)
+		c.host, err = s.Ledger.FindHost(everywhere, host)
 	}
 	return c, err
 }

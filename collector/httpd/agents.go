@@ -78,7 +78,7 @@ func (s *Server) report(ctx context.Context, in reportIn) (api.ReportReceipt, er
 	if err := in.report.Validate(); err != nil {
 		return api.ReportReceipt{}, err
 	}
-	host, known := s.Ledger.Host(in.host)
+	host, known := s.Ledger.Host(everywhere, in.host)
 	if !known {
 		return api.ReportReceipt{}, unknownHost(in.host)
 	}
@@ -123,14 +123,14 @@ func (s *Server) plan(ctx context.Context, in planIn) (fleet.Plan, error) {
 	if err := s.notBehind(ctx, in.Index); err != nil {
 		return fleet.Plan{}, err
 	}
-	if _, known := s.Ledger.Host(in.host); !known {
+	if _, known := s.Ledger.Host(everywhere, in.host); !known {
 		return fleet.Plan{}, unknownHost(in.host)
 	}
 	index, err := s.newer(ctx, in.waiting, ledger.PlanOf(in.host))
 	if err != nil {
 		return fleet.Plan{}, err
 	}
-	plan, err := s.Ledger.Plan(in.host)
+	plan, err := s.Ledger.Plan(everywhere, in.host)
 	plan.Index = index
 	return plan, err
 }
@@ -213,7 +213,7 @@ func (s *Server) applied(ctx context.Context, applied fleet.Applied) (appliedRec
 	if applied.At.IsZero() {
 		return appliedReceipt{}, fleet.Invalidf("at", "", "the instant is missing")
 	}
-	before, err := s.Ledger.AppliedBy(applied.Host)
+	before, err := s.Ledger.AppliedBy(everywhere, applied.Host)
 	if err != nil {
 		return appliedReceipt{}, err
 	}

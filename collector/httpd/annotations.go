@@ -24,14 +24,14 @@ func (s *Server) Annotations(ctx context.Context, page api.Page) (api.List[fleet
 	if page, err = openPage(page); err != nil {
 		return list, err
 	}
-	list = s.Ledger.Annotations(page)
+	list = s.Ledger.Annotations(everywhere, page)
 	list.Next, list.Index = sealCursor(list.Next), index
 	return list, nil
 }
 
 // Annotation returns what people say about one command.
 func (s *Server) Annotation(_ context.Context, fingerprint string) (fleet.Annotation, error) {
-	said, found := s.Ledger.Annotation(fingerprint)
+	said, found := s.Ledger.Annotation(everywhere, fingerprint)
 	if !found {
 		return said, fleet.Errorf(fleet.NotFound, "nothing is said about the command %s", fingerprint).WithHint("fleetctl annotate")
 	}

@@ -37,7 +37,7 @@ func TestABackupHoldsTheLedger(t *testing.T) {
 	if err := other.Restore(snapshot); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Task("data/backup"); err != nil {
+	if _, err := other.Task(everywhere, "data/backup"); err != nil {
 		t.Errorf("the task is not in the backup: %v", err)
 	}
 }

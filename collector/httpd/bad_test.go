@@ -205,7 +205,7 @@ func TestBadInputIsToldClearly(t *testing.T) {
 // addTaskAgain reads the task that bad input must not have changed.
 func (h *house) addTaskAgain(t *testing.T) fleet.TaskRecord {
 	t.Helper()
-	record, err := h.ledger.Task("data/backup")
+	record, err := h.ledger.Task(everywhere, "data/backup")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,9 +303,9 @@ func TestHostHeader(t *testing.T) {
 // panicky is a search that panics.
 type panicky struct{ httpd.Search }
 
-func (panicky) Query(api.JobQuery) (api.List[api.JobView], error) { panic("boom") }
+func (panicky) Query(fleet.Scope, api.JobQuery) (api.List[api.JobView], error) { panic("boom") }
 
-func (panicky) Groups(api.JobQuery) (api.List[api.JobGroup], error) {
+func (panicky) Groups(fleet.Scope, api.JobQuery) (api.List[api.JobGroup], error) {
 	return api.List[api.JobGroup]{}, errors.New("secret /var/lib path")
 }
 

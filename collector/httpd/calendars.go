@@ -21,7 +21,7 @@ func (s *Server) calendars(ctx context.Context, in waiting) (api.List[fleet.Cale
 	if list.Index, err = s.newer(ctx, in, ledger.Calendars); err != nil {
 		return list, err
 	}
-	for _, record := range s.Ledger.Calendars() {
+	for _, record := range s.Ledger.Calendars(everywhere) {
 		list.Items = append(list.Items, *record)
 	}
 	list.Total = len(list.Items)
@@ -49,7 +49,7 @@ func (s *Server) calendar(ctx context.Context, in oneCalendar) (fleet.CalendarRe
 	if _, err := s.newer(ctx, in.waiting, ledger.Calendars); err != nil {
 		return fleet.CalendarRecord{}, err
 	}
-	return s.Ledger.Calendar(in.name)
+	return s.Ledger.Calendar(everywhere, in.name)
 }
 
 // calendarIn asks for a calendar to be as a document says, or to be dropped.
@@ -103,7 +103,7 @@ func (s *Server) putCalendar(ctx context.Context, in calendarIn) (fleet.Calendar
 		return fleet.CalendarRecord{}, err
 	}
 	if in.If.Any {
-		if _, err := s.Ledger.Calendar(in.name); err != nil {
+		if _, err := s.Ledger.Calendar(everywhere, in.name); err != nil {
 			return fleet.CalendarRecord{}, fleet.Errorf(fleet.Conflict, "there is no calendar %s to replace", in.name).WithCode(api.CodeStale)
 		}
 	}

@@ -22,7 +22,7 @@ func (s *Server) Changes(ctx context.Context, q api.ChangeQuery) (api.List[api.C
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	if list, err = s.Ledger.Changes(q); err != nil {
+	if list, err = s.Ledger.Changes(everywhere, q); err != nil {
 		return list, err
 	}
 	list.Next, list.Index = sealCursor(list.Next), index
@@ -45,12 +45,12 @@ func checkChanges(q api.ChangeQuery) error {
 func ofNow(q api.JobQuery) bool { return q.At.IsZero() && q.Changed.IsZero() }
 
 // pastJobs lists jobs as they were, or those that changed since.
-func (s *Server) pastJobs(q api.JobQuery) (api.List[api.JobView], error) {
-	keep, err := s.Search.Matcher(q)
+func (s *Server) pastJobs(scope fleet.Scope, q api.JobQuery) (api.List[api.JobView], error) {
+	keep, err := s.Search.Matcher(scope, q)
 	if err != nil {
 		return api.List[api.JobView]{}, err
 	}
-	return s.Ledger.PastJobs(q, keep)
+	return s.Ledger.PastJobs(scope, q, keep)
 }
 
 // checkPast refuses what nobody knows of the past, and instants that are to

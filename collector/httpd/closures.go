@@ -46,7 +46,7 @@ const windowsSkipped = 1000
 // open returns when the task is due after an instant, by a clock of its own,
 // leaving out what lies within the windows of its calendars.
 func (s *Server) open(task *fleet.Task, next func(time.Time) (time.Time, bool)) func(time.Time) (time.Time, bool) {
-	windows := s.closures.of(s.Ledger.Calendars(), task.On.Blackout)
+	windows := s.closures.of(s.Ledger.Calendars(everywhere), task.On.Blackout)
 	if len(windows) == 0 {
 		return next
 	}

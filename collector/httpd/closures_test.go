@@ -39,8 +39,8 @@ func TestNothingIsUpcomingInABlackout(t *testing.T) {
 		return name == "morning" && within(10, 25) || name == "later" && within(20, 31) || name == "ever"
 	}
 	var want []string
-	for _, task := range h.ledger.AllTasks() {
-		for _, on := range h.ledger.AllHosts() {
+	for _, task := range h.ledger.AllTasks(everywhere) {
+		for _, on := range h.ledger.AllHosts(everywhere) {
 			for at, due := task.Task.Next(on.ID, clock(0)); due && at.Before(clock(59)); at, due = task.Task.Next(on.ID, at) {
 				if !slices.ContainsFunc(task.Task.On.Blackout, func(name string) bool { return closed(name, at) }) {
 					want = append(want, shown(at, on.ID, task.Task.ID()))

@@ -16,7 +16,7 @@ func (s *Server) control(kind fleet.OrderKind) func(context.Context, runIn) (api
 		if result, found, err := s.remembered(in.change); found || err != nil {
 			return s.ordered(result, err)
 		}
-		record, err := s.Ledger.Task(in.id)
+		record, err := s.Ledger.Task(everywhere, in.id)
 		if err != nil {
 			return api.Ordered{}, err
 		}
@@ -55,7 +55,7 @@ func (s *Server) Live(ctx context.Context, nameOrID string) (api.Live, error) {
 }
 
 func (s *Server) live(ctx context.Context, in liveIn) (api.Live, error) {
-	host, err := s.Ledger.FindHost(in.nameOrID)
+	host, err := s.Ledger.FindHost(everywhere, in.nameOrID)
 	if err != nil {
 		return api.Live{}, err
 	}

@@ -127,7 +127,7 @@ const (
 // noteCall notes that a known host's agent calls, and returns what notes the end.
 func (s *Server) noteCall(r *request) (end func()) {
 	host, err := r.agent()
-	if _, known := s.Ledger.Host(host); err != nil || !known {
+	if _, known := s.Ledger.Host(everywhere, host); err != nil || !known {
 		return func() {}
 	}
 	end = s.calls.begin(host)

@@ -51,7 +51,7 @@ func (in *causeIn) read(r *request) (err error) {
 func (s *Server) raise(ctx context.Context, in causeIn) (api.Ordered, error) {
 	return s.caused(ctx, in, "event "+in.event, func() ([]*ledger.HeldTask, error) {
 		var waiting []*ledger.HeldTask
-		for _, task := range s.Ledger.AllTasks() {
+		for _, task := range s.Ledger.AllTasks(everywhere) {
 			if task.Task.On.Event == in.event && task.State == fleet.TaskEnabled {
 				waiting = append(waiting, task)
 			}
@@ -67,7 +67,7 @@ func (s *Server) raise(ctx context.Context, in causeIn) (api.Ordered, error) {
 // hook orders a run of the task whose address was called.
 func (s *Server) hook(ctx context.Context, in causeIn) (api.Ordered, error) {
 	return s.caused(ctx, in, "webhook", func() ([]*ledger.HeldTask, error) {
-		for _, task := range s.Ledger.AllTasks() {
+		for _, task := range s.Ledger.AllTasks(everywhere) {
 			switch {
 			case task.Task.ID() != in.task:
 			case !task.Task.On.Webhook:
@@ -99,7 +99,7 @@ func (s *Server) caused(ctx context.Context, in causeIn, cause string, find func
 	now := time.Now().UTC()
 	var orders []fleet.Order
 	for _, task := range tasks {
-		for _, host := range s.Ledger.Matching(&task.Task.Where) {
+		for _, host := range s.Ledger.Matching(everywhere, &task.Task) {
 			orders = append(orders, fleet.Order{
 				ID: fleet.OrderID(newID()), Kind: fleet.OrderRun, Host: host.ID, Task: task.Task.ID(), Run: fleet.RunID(newID()),
 				Due: now, Expires: now.Add(defaultExpiry), By: in.Actor, Reason: in.Reason, Cause: cause, Payload: in.payload,

@@ -43,7 +43,7 @@ type lookout struct{ *Server }
 
 // Hosts returns every host.
 func (l lookout) Hosts() ([]findings.Host, error) {
-	all := l.Ledger.AllHosts()
+	all := l.Ledger.AllHosts(everywhere)
 	hosts := make([]findings.Host, len(all))
 	for i, host := range all {
 		hosts[i] = findings.Host{HostView: l.hostView(host), Since: host.Since}
@@ -53,25 +53,25 @@ func (l lookout) Hosts() ([]findings.Host, error) {
 
 // Found returns what was found on one host.
 func (l lookout) Found(host fleet.HostID) (found findings.Inventory, err error) {
-	if found.Jobs, err = l.Ledger.Jobs(host); err == nil {
-		found.Problems, err = l.Ledger.Problems(host)
+	if found.Jobs, err = l.Ledger.Jobs(everywhere, host); err == nil {
+		found.Problems, err = l.Ledger.Problems(everywhere, host)
 	}
 	return found, err
 }
 
 // Pins returns the pins.
-func (l lookout) Pins() ([]fleet.Pin, error) { return l.Ledger.Pins() }
+func (l lookout) Pins() ([]fleet.Pin, error) { return l.Ledger.Pins(everywhere) }
 
 // Adoptions returns the adoptions there are.
-func (l lookout) Adoptions() ([]fleet.Adoption, error) { return l.Ledger.Adoptions() }
+func (l lookout) Adoptions() ([]fleet.Adoption, error) { return l.Ledger.Adoptions(everywhere) }
 
 // Acks returns every acknowledgement, by finding.
-func (l lookout) Acks() (map[string]fleet.Ack, error) { return l.Ledger.Acks() }
+func (l lookout) Acks() (map[string]fleet.Ack, error) { return l.Ledger.Acks(everywhere) }
 
 // Owners returns who answers for commands, by fingerprint.
 func (l lookout) Owners() map[string]string {
 	owners := map[string]string{}
-	for _, said := range l.Ledger.AllAnnotations() {
+	for _, said := range l.Ledger.AllAnnotations(everywhere) {
 		if said.Owner != "" {
 			owners[said.Fingerprint] = said.Owner
 		}

@@ -140,7 +140,7 @@ func (s *Server) checkIndex(context.Context) (map[string]any, error) {
 	if err := s.loaded(); err != nil {
 		return nil, err
 	}
-	page, err := s.Search.Query(api.JobQuery{Page: api.Page{Limit: 1}})
+	page, err := s.Search.Query(everywhere, api.JobQuery{Page: api.Page{Limit: 1}})
 	return map[string]any{"jobs": page.Total}, err
 }
 

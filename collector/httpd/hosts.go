@@ -11,8 +11,8 @@ import (
 
 // Overview sums up the fleet.
 func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
-	totals := s.Ledger.Totals()
-	runs, failed, err := s.Ledger.Activity(time.Now().Add(-24 * time.Hour))
+	totals := s.Ledger.Totals(everywhere)
+	runs, failed, err := s.Ledger.Activity(everywhere, time.Now().Add(-24*time.Hour))
 	if err != nil {
 		return api.Overview{}, err
 	}
@@ -31,7 +31,7 @@ func (s *Server) overview(ctx context.Context, _ struct{}) (api.Overview, error)
 
 func (s *Server) countPresence() map[fleet.Presence]int {
 	present := map[fleet.Presence]int{fleet.Alive: 0, fleet.Silent: 0, fleet.Left: 0}
-	for _, host := range s.Ledger.AllHosts() {
+	for _, host := range s.Ledger.AllHosts(everywhere) {
 		present[s.presence(host.ID)]++
 	}
 	return present
@@ -54,7 +54,7 @@ func (s *Server) Hosts(ctx context.Context, q api.HostQuery) (api.List[api.HostV
 	if q.Presence != "" {
 		keep = func(h *ledger.Host) bool { return s.presence(h.ID) == q.Presence }
 	}
-	page, err := s.Ledger.Hosts(q, keep)
+	page, err := s.Ledger.Hosts(everywhere, q, keep)
 	if err != nil {
 		return list, err
 	}
@@ -68,7 +68,7 @@ func (s *Server) Hosts(ctx context.Context, q api.HostQuery) (api.List[api.HostV
 func (s *Server) hostView(host *ledger.Host) api.HostView {
 	return api.HostView{
 		Host: host.Host, Presence: s.presence(host.ID), FirstSeen: host.FirstSeen, Reported: host.Reported,
-		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(host.ID), Skew: s.calls.skew(host.ID),
+		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(everywhere, host.ID), Skew: s.calls.skew(host.ID),
 	}
 }
 
@@ -92,37 +92,37 @@ func parseHost(r *request) (oneHost, error) {
 }
 
 func (s *Server) host(ctx context.Context, in oneHost) (api.HostDetail, error) {
-	found, err := s.Ledger.FindHost(in.nameOrID)
+	found, err := s.Ledger.FindHost(everywhere, in.nameOrID)
 	if err != nil {
 		return api.HostDetail{}, err
 	}
 	if _, err := s.newer(ctx, in.waiting, ledger.Hosts, ledger.Jobs, ledger.PlanOf(found.ID), ledger.Generations, ledger.Standings); err != nil {
 		return api.HostDetail{}, err
 	}
-	if found, err = s.Ledger.FindHost(in.nameOrID); err != nil {
+	if found, err = s.Ledger.FindHost(everywhere, in.nameOrID); err != nil {
 		return api.HostDetail{}, err
 	}
 	detail := api.HostDetail{HostView: s.hostView(found)}
-	told, _ := s.Ledger.Stands(found.ID)
+	told, _ := s.Ledger.Stands(everywhere, found.ID)
 	detail.Standings = append([]fleet.Standing{}, told...)
-	if detail.Inventory, err = s.Ledger.Report(found.ID); err != nil {
+	if detail.Inventory, err = s.Ledger.Report(everywhere, found.ID); err != nil {
 		return api.HostDetail{}, err
 	}
-	plan, err := s.Ledger.Plan(found.ID)
+	plan, err := s.Ledger.Plan(everywhere, found.ID)
 	if err != nil {
 		return api.HostDetail{}, err
 	}
 	detail.Assignments = plan.Assignments
-	detail.Applied, err = s.Ledger.AppliedBy(found.ID)
+	detail.Applied, err = s.Ledger.AppliedBy(everywhere, found.ID)
 	return detail, err
 }
 
 // Jobs lists found jobs, as they are or as they were.
 func (s *Server) Jobs(ctx context.Context, q api.JobQuery) (api.List[api.JobView], error) {
 	if !ofNow(q) {
-		return searched(ctx, s, q, s.pastJobs)
+		return searched(ctx, s, everywhere, q, s.pastJobs)
 	}
-	list, err := searched(ctx, s, q, s.Search.Query)
+	list, err := searched(ctx, s, everywhere, q, s.Search.Query)
 	s.late(list.Items)
 	return list, err
 }
@@ -132,10 +132,10 @@ func (s *Server) JobGroups(ctx context.Context, q api.JobQuery) (api.List[api.Jo
 	if !ofNow(q) {
 		return api.List[api.JobGroup]{}, fleet.Invalidf("at", "", "groups are of now; leave out at and changed_since").WithHint("fleetctl jobs --at lists the jobs")
 	}
-	return searched(ctx, s, q, s.Search.Groups)
+	return searched(ctx, s, everywhere, q, s.Search.Groups)
 }
 
-func searched[T any](ctx context.Context, s *Server, q api.JobQuery, find func(api.JobQuery) (api.List[T], error)) (api.List[T], error) {
+func searched[T any](ctx context.Context, s *Server, scope fleet.Scope, q api.JobQuery, find func(fleet.Scope, api.JobQuery) (api.List[T], error)) (api.List[T], error) {
 	var list api.List[T]
 	if err := checkJobs(q); err != nil {
 		return list, err
@@ -147,7 +147,7 @@ func searched[T any](ctx context.Context, s *Server, q api.JobQuery, find func(a
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	if list, err = find(q); err != nil {
+	if list, err = find(scope, q); err != nil {
 		return list, err
 	}
 	list.Next, list.Index = sealCursor(list.Next), index

@@ -131,7 +131,7 @@ func TestOnlyAFindingIsAcknowledged(t *testing.T) {
 	}
 	reply := h.do(t, http.MethodPut, api.PathFindings+"/"+gone+"/ack", `{"reason":"x"}`, "Content-Type", api.MediaJSON)
 	decoded[api.Problem](t, reply, http.StatusNotFound)
-	if acks, err := h.ledger.Acks(); err != nil || len(acks) != 1 {
+	if acks, err := h.ledger.Acks(everywhere); err != nil || len(acks) != 1 {
 		t.Errorf("%v, %v", acks, err)
 	}
 }

@@ -57,7 +57,7 @@ func TestAPlaceGoesFromRunToRun(t *testing.T) {
 	fences := map[uint64]bool{}
 	for n := range runs {
 		lease := <-granted
-		held, err := h.ledger.LeasesOf("default/narrow")
+		held, err := h.ledger.LeasesOf(everywhere, "default/narrow")
 		if err != nil || len(held) > 2 {
 			t.Fatalf("%d runs hold one of 2 places (%v)", len(held), err)
 		}

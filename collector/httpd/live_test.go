@@ -63,7 +63,7 @@ func TestWhoeverChangesSomethingFindsItThere(t *testing.T) {
 	var catching sync.WaitGroup
 	catching.Go(func() {
 		for looked := 0; looked < 20; { // well after the leader has it
-			if _, err := houses[0].ledger.Task("data/backup"); err == nil {
+			if _, err := houses[0].ledger.Task(everywhere, "data/backup"); err == nil {
 				looked++
 			}
 			<-time.After(time.Millisecond)

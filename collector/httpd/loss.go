@@ -30,12 +30,12 @@ func parseLoss(r *request) (string, error) {
 
 // Loss says what would stop if a host, by name or id, were gone.
 func (s *Server) Loss(_ context.Context, nameOrID string) (api.Loss, error) {
-	host, err := s.Ledger.FindHost(nameOrID)
+	host, err := s.Ledger.FindHost(everywhere, nameOrID)
 	if err != nil {
 		return api.Loss{}, err
 	}
 	loss := api.Loss{Host: s.hostView(host), Jobs: []api.LossJob{}, Tasks: s.lostTasks(host)}
-	jobs, err := s.Ledger.Jobs(host.ID)
+	jobs, err := s.Ledger.Jobs(everywhere, host.ID)
 	if err != nil {
 		return loss, err
 	}
@@ -62,9 +62,9 @@ func (s *Server) Loss(_ context.Context, nameOrID string) (api.Loss, error) {
 // lostTasks returns the tasks of a host with how many hosts would remain.
 func (s *Server) lostTasks(host *ledger.Host) []api.LossTask {
 	tasks := []api.LossTask{}
-	for _, task := range s.Ledger.AllTasks() {
+	for _, task := range s.Ledger.AllTasks(everywhere) {
 		if task.State == fleet.TaskEnabled && task.RunsOn(host) {
-			tasks = append(tasks, api.LossTask{Task: task.Task.ID(), Hosts: len(s.Ledger.Matching(&task.Task.Where)) - 1})
+			tasks = append(tasks, api.LossTask{Task: task.Task.ID(), Hosts: len(s.Ledger.Matching(everywhere, &task.Task)) - 1})
 		}
 	}
 	slices.SortFunc(tasks, func(a, b api.LossTask) int {

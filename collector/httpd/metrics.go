@@ -112,7 +112,7 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 	for presence, count := range c.s.countPresence() {
 		gauge(descHosts, float64(count), string(presence))
 	}
-	totals := c.s.Ledger.Totals()
+	totals := c.s.Ledger.Totals(everywhere)
 	gauge(descJobs, float64(totals.Jobs))
 	gauge(descBroken, float64(totals.Broken))
 	gauge(descProblems, float64(totals.Problems))

@@ -94,7 +94,7 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *request) error {
 	sink := &httpSink{ResponseWriter: w}
 	err = s.output(r.Context(), in, sink, passed)
 	if !sink.begun && !passed && isSilent(err) {
-		run, err := s.Ledger.Run(in.run)
+		run, err := s.Ledger.Run(everywhere, in.run)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Server) output(ctx context.Context, in outputIn, to sink, passed bool) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	run, err := s.Ledger.Run(in.run)
+	run, err := s.Ledger.Run(everywhere, in.run)
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func parseAsks(r *request) (in asksIn, err error) {
 }
 
 func (s *Server) asks(ctx context.Context, in asksIn) (api.List[api.Ask], error) {
-	if _, known := s.Ledger.Host(in.host); !known {
+	if _, known := s.Ledger.Host(everywhere, in.host); !known {
 		return api.List[api.Ask]{}, unknownHost(in.host)
 	}
 	asks := s.desk.take(ctx, in.host, min(time.Duration(in.Wait), api.MaxWait))

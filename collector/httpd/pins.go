@@ -22,7 +22,7 @@ func (s *Server) pins(ctx context.Context, in waiting) (api.List[api.PinView], e
 	if list.Index, err = s.newer(ctx, in, ledger.Pins, ledger.Jobs, ledger.Hosts); err != nil {
 		return list, err
 	}
-	pins, err := s.Ledger.Pins()
+	pins, err := s.Ledger.Pins(everywhere)
 	if err != nil {
 		return list, err
 	}
@@ -39,7 +39,7 @@ func (s *Server) pins(ctx context.Context, in waiting) (api.List[api.PinView], e
 
 // Pin returns one pin.
 func (s *Server) Pin(_ context.Context, name string) (api.PinView, error) {
-	pin, err := s.Ledger.Pin(name)
+	pin, err := s.Ledger.Pin(everywhere, name)
 	if err != nil {
 		return api.PinView{}, err
 	}
@@ -49,7 +49,7 @@ func (s *Server) Pin(_ context.Context, name string) (api.PinView, error) {
 // pinView counts what the pin's hosts have that it does not allow.
 func (s *Server) pinView(pin fleet.Pin) (view api.PinView, err error) {
 	view.Pin = pin
-	hosts, jobs, err := s.Ledger.Contained(pin.Labels)
+	hosts, jobs, err := s.Ledger.Contained(everywhere, pin.Labels)
 	if err != nil {
 		return view, err
 	}
@@ -147,7 +147,7 @@ const maxAllowedText = 200
 
 // contained lists what the hosts have now, by command and user.
 func (s *Server) contained(labels string) ([]fleet.Allowed, error) {
-	hosts, jobs, err := s.Ledger.Contained(labels)
+	hosts, jobs, err := s.Ledger.Contained(everywhere, labels)
 	if err != nil {
 		return nil, err
 	}

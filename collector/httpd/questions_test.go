@@ -248,7 +248,7 @@ func TestSpreadHoldsWhatItPromises(t *testing.T) {
 		shifted[shift.Job.Host] = append(shifted[shift.Job.Host], moved)
 	}
 	for n := range 6 {
-		report, err := h.ledger.Report(hostID(n))
+		report, err := h.ledger.Report(everywhere, hostID(n))
 		if err != nil {
 			t.Fatal(err)
 		}

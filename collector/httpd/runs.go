@@ -27,7 +27,7 @@ func (s *Server) Runs(ctx context.Context, q api.RunQuery) (api.List[api.RunView
 	}
 	topic := ledger.Runs
 	if q.Task != "" {
-		if _, err := s.Ledger.Task(q.Task); err == nil {
+		if _, err := s.Ledger.Task(everywhere, q.Task); err == nil {
 			topic = ledger.RunsOf(q.Task)
 		}
 	}
@@ -53,9 +53,9 @@ func (s *Server) Runs(ctx context.Context, q api.RunQuery) (api.List[api.RunView
 // occurrence.
 func (s *Server) runPage(q api.RunQuery) (page api.List[fleet.Run], err error) {
 	if q.Occurrence == "" {
-		return s.Ledger.Runs(q)
+		return s.Ledger.Runs(everywhere, q)
 	}
-	page.Items, err = s.Ledger.Attempts(q.Occurrence)
+	page.Items, err = s.Ledger.Attempts(everywhere, q.Occurrence)
 	page.Total = len(page.Items)
 	return page, err
 }
@@ -77,7 +77,7 @@ func checkRuns(q *api.RunQuery) error {
 
 func (s *Server) runView(run fleet.Run) api.RunView {
 	view := api.RunView{Run: run}
-	if host, found := s.Ledger.Host(run.Host); found {
+	if host, found := s.Ledger.Host(everywhere, run.Host); found {
 		view.HostName = host.Name
 	}
 	return view
@@ -105,7 +105,7 @@ func parseRun(r *request) (oneRun, error) {
 // run waits for news of the run's task, or, while nobody has heard of the run,
 // for the run: it may have been ordered and not have begun.
 func (s *Server) run(ctx context.Context, in oneRun) (api.RunView, error) {
-	run, err := s.Ledger.Run(in.id)
+	run, err := s.Ledger.Run(everywhere, in.id)
 	if fleet.KindOf(err) == fleet.NotFound && err != nil && in.Index > 0 {
 		return s.awaitRun(ctx, in)
 	}
@@ -115,7 +115,7 @@ func (s *Server) run(ctx context.Context, in oneRun) (api.RunView, error) {
 	if _, err := s.newer(ctx, in.waiting, ledger.RunsOf(run.Task)); err != nil {
 		return api.RunView{}, err
 	}
-	run, err = s.Ledger.Run(in.id)
+	run, err = s.Ledger.Run(everywhere, in.id)
 	return s.runView(run), err
 }
 
@@ -123,7 +123,7 @@ func (s *Server) awaitRun(ctx context.Context, in oneRun) (api.RunView, error) {
 	end := time.Now().Add(in.limit())
 	for {
 		index, _ := s.watch([]ledger.Topic{ledger.Runs})
-		run, err := s.Ledger.Run(in.id)
+		run, err := s.Ledger.Run(everywhere, in.id)
 		left := time.Until(end)
 		if err == nil || left <= 0 || s.closed() {
 			note(ctx, index)
@@ -166,7 +166,7 @@ func (s *Server) runTask(ctx context.Context, in runIn) (api.Ordered, error) {
 	if result, found, err := s.remembered(in.change); found || err != nil {
 		return s.ordered(result, err)
 	}
-	record, err := s.Ledger.Task(in.id)
+	record, err := s.Ledger.Task(everywhere, in.id)
 	if err != nil {
 		return api.Ordered{}, err
 	}
@@ -200,12 +200,12 @@ func (s *Server) ordered(result any, err error) (api.Ordered, error) {
 // targets returns the hosts that are meant. Each must be one of the task's and,
 // unless orders may queue, one that answers now.
 func (s *Server) targets(task *fleet.Task, request api.RunRequest, verb string) ([]*ledger.Host, error) {
-	matching := s.Ledger.Matching(&task.Where)
+	matching := s.Ledger.Matching(everywhere, task)
 	hosts := matching
 	if len(request.Hosts) > 0 {
 		hosts = nil
 		for _, name := range request.Hosts {
-			host, err := s.Ledger.FindHost(name)
+			host, err := s.Ledger.FindHost(everywhere, name)
 			if err != nil {
 				return nil, err
 			}
@@ -328,10 +328,10 @@ func (s *Server) cancelRun(ctx context.Context, in cancelIn) (api.Cancelled, err
 // still waits for, if any. It holds for longer than that one. Of an attempt that
 // another one follows, that one is meant.
 func (s *Server) cancelling(in cancelIn) (order fleet.Order, pending fleet.OrderID, err error) {
-	run, err := s.Ledger.Run(in.id)
+	run, err := s.Ledger.Run(everywhere, in.id)
 	for err == nil && run.Attempted() {
 		next := run.NextAttempt()
-		if run, err = s.Ledger.Run(next.ID); fleet.KindOf(err) == fleet.NotFound && err != nil {
+		if run, err = s.Ledger.Run(everywhere, next.ID); fleet.KindOf(err) == fleet.NotFound && err != nil {
 			run, err = next, nil // its host will know it
 		}
 	}
@@ -342,7 +342,7 @@ func (s *Server) cancelling(in cancelIn) (order fleet.Order, pending fleet.Order
 	if run.State != fleet.RunPending {
 		return order, "", nil
 	}
-	wish, found, err := s.Ledger.OrderOf(run.ID)
+	wish, found, err := s.Ledger.OrderOf(everywhere, run.ID)
 	if err != nil || !found {
 		return order, "", err
 	}

@@ -56,10 +56,10 @@ type Peer struct {
 // Search finds jobs, and reads them for all who keep something of them: a
 // *search.Index that nobody has asked yet.
 type Search interface {
-	Query(query api.JobQuery) (api.List[api.JobView], error)
-	Groups(query api.JobQuery) (api.List[api.JobGroup], error)
+	Query(scope fleet.Scope, query api.JobQuery) (api.List[api.JobView], error)
+	Groups(scope fleet.Scope, query api.JobQuery) (api.List[api.JobGroup], error)
 	// Matcher decides about jobs that the index does not hold.
-	Matcher(query api.JobQuery) (func(*ledger.Host, *api.JobView) bool, error)
+	Matcher(scope fleet.Scope, query api.JobQuery) (func(*ledger.Host, *api.JobView) bool, error)
 	// Share has a reader told of each host that is read.
 	Share(reader func(fleet.HostID, *ledger.Host, []api.JobView))
 	// CatchUp reads every host that changed before the call.

@@ -88,7 +88,7 @@ func TestTheSameKeyDoesItOnce(t *testing.T) {
 	if diff := cmp.Diff(run().Orders, run().Orders); diff != "" {
 		t.Error(diff)
 	}
-	orders, err := h.ledger.Orders(hostID(1))
+	orders, err := h.ledger.Orders(everywhere, hostID(1))
 	if err != nil || len(orders) != 1 || orders[0].Run == "" {
 		t.Errorf("orders %+v, %v", orders, err)
 	}
@@ -322,7 +322,7 @@ func TestAHostWhoseClockIsWrongIsHeard(t *testing.T) {
 	say(now.Add(time.Hour), 2, http.StatusOK)                    // … that is set right, nearly
 	say(now.Add(-time.Hour), 3, http.StatusOK)                   // and then back
 	say(now.Add(-time.Second), 4, http.StatusPreconditionFailed) // a word that was overtaken
-	applied, err := h.ledger.AppliedBy(hostID(1))
+	applied, err := h.ledger.AppliedBy(everywhere, hostID(1))
 	if err != nil || applied.Generations["data/backup"] != 3 || applied.At.After(time.Now()) {
 		t.Errorf("applied %+v, %v", applied, err)
 	}

@@ -54,7 +54,7 @@ func (s *Server) Spread(_ context.Context, q api.SpreadQuery) (api.Spread, error
 		return answer, err
 	}
 	for _, one := range moves {
-		job, found, err := s.Ledger.Job(one.host.ID, one.job.id)
+		job, found, err := s.Ledger.Job(everywhere, one.host.ID, one.job.id)
 		if err != nil {
 			return answer, err
 		}

@@ -67,7 +67,7 @@ func (s *Server) standingQuery(q *api.StandingQuery) (choice, error) {
 		if err != nil {
 			return choice{}, err
 		}
-		if _, err := s.Ledger.Task(id); err != nil {
+		if _, err := s.Ledger.Task(everywhere, id); err != nil {
 			return choice{}, err
 		}
 		q.Task = id
@@ -86,7 +86,7 @@ func (s *Server) standing(q *api.StandingQuery, asked choice) ([]api.StandingVie
 		return nil, err
 	}
 	var views []api.StandingView
-	for _, host := range s.Ledger.AllHosts() {
+	for _, host := range s.Ledger.AllHosts(everywhere) {
 		if !asked.takes(host) {
 			continue
 		}
@@ -100,7 +100,7 @@ func (s *Server) standing(q *api.StandingQuery, asked choice) ([]api.StandingVie
 		}
 	}
 	for k, waiting := range orders {
-		if host, found := s.Ledger.Host(k.host); found && asked.takes(host) && wantsStanding(q, &fleet.Standing{Task: k.task}) {
+		if host, found := s.Ledger.Host(everywhere, k.host); found && asked.takes(host) && wantsStanding(q, &fleet.Standing{Task: k.task}) {
 			view := s.standingView(host, fleet.Standing{Task: k.task}, time.Time{})
 			view.Orders = waiting
 			views = append(views, view)
@@ -117,7 +117,7 @@ type onHost struct {
 
 // standingOrders returns the open orders about how tasks stand.
 func (s *Server) standingOrders(q *api.StandingQuery) (map[onHost][]fleet.Order, error) {
-	all, err := s.Ledger.StandingOrders()
+	all, err := s.Ledger.StandingOrders(everywhere)
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +135,12 @@ func (s *Server) standingOrders(q *api.StandingQuery) (map[onHost][]fleet.Order,
 func (s *Server) standsOn(host *ledger.Host, q *api.StandingQuery) func(func(api.StandingView) bool) {
 	return func(yield func(api.StandingView) bool) {
 		if q.Task != "" {
-			if one, told, found := s.Ledger.StandsOf(q.Task, host.ID); found {
+			if one, told, found := s.Ledger.StandsOf(everywhere, q.Task, host.ID); found {
 				yield(s.standingView(host, one, told))
 			}
 			return
 		}
-		all, told := s.Ledger.Stands(host.ID)
+		all, told := s.Ledger.Stands(everywhere, host.ID)
 		for _, one := range all {
 			if !yield(s.standingView(host, one, told)) {
 				return
@@ -189,7 +189,7 @@ func (s *Server) stand(ctx context.Context, in standIn) (receipt, error) {
 		return receipt{}, fleet.Errorf(fleet.TooLarge, "%d orders, at most %d are taken", len(in.stands.Done), maxDone)
 	}
 	settled, err := s.Ledger.Settled(in.host, standings, in.stands.Done)
-	if _, known := s.Ledger.Host(in.host); err == nil && !(settled && known) {
+	if _, known := s.Ledger.Host(everywhere, in.host); err == nil && !(settled && known) {
 		_, err = s.Replica.Propose(ctx, &ledger.RecordStandings{Host: in.host, At: time.Now().UTC(), Standings: standings, Done: in.stands.Done})
 	}
 	return s.done(err)
@@ -227,7 +227,7 @@ func soundStandings(said []fleet.Standing) ([]fleet.Standing, error) {
 // standingSum is how all tasks stand on all hosts together.
 func (s *Server) standingSum() ledger.StandingCount {
 	sum := ledger.StandingCount{Phases: map[fleet.Phase]int{}}
-	for _, one := range s.Ledger.AllStandingCounts() {
+	for _, one := range s.Ledger.AllStandingCounts(everywhere) {
 		for phase, n := range one.Phases {
 			sum.Phases[phase] += n
 		}
@@ -250,7 +250,7 @@ func (s *Server) checkDaemons(context.Context) (map[string]any, error) {
 		details[string(phase)] = n
 	}
 	var bad []fleet.TaskID
-	for task, one := range s.Ledger.AllStandingCounts() {
+	for task, one := range s.Ledger.AllStandingCounts(everywhere) {
 		if one.Unhealthy > 0 || one.Phases[fleet.PhaseCrashLoop] > 0 {
 			bad = append(bad, task)
 		}

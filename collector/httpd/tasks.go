@@ -25,7 +25,7 @@ func (s *Server) Tasks(ctx context.Context, q api.TaskQuery) (api.List[api.TaskV
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	page, err := s.Ledger.Tasks(q)
+	page, err := s.Ledger.Tasks(everywhere, q)
 	if err != nil {
 		return list, err
 	}
@@ -39,10 +39,10 @@ func (s *Server) Tasks(ctx context.Context, q api.TaskQuery) (api.List[api.TaskV
 }
 
 func (s *Server) taskView(record fleet.TaskRecord) (api.TaskView, error) {
-	hosts := s.Ledger.Matching(&record.Task.Where)
-	stands := s.Ledger.StandingCounts(record.Task.ID())
+	hosts := s.Ledger.Matching(everywhere, &record.Task)
+	stands := s.Ledger.StandingCounts(everywhere, record.Task.ID())
 	view := api.TaskView{TaskRecord: record, Hosts: len(hosts), Phases: stands.Phases, Unhealthy: stands.Unhealthy, Breakers: stands.Breakers}
-	last, found, err := s.Ledger.LastRun(record.Task.ID())
+	last, found, err := s.Ledger.LastRun(everywhere, record.Task.ID())
 	if found {
 		view.Last = &last
 	}
@@ -90,13 +90,13 @@ func parseTask(r *request) (oneTask, error) {
 }
 
 func (s *Server) task(ctx context.Context, in oneTask) (api.TaskView, error) {
-	if _, err := s.Ledger.Task(in.id); err != nil {
+	if _, err := s.Ledger.Task(everywhere, in.id); err != nil {
 		return api.TaskView{}, err
 	}
 	if _, err := s.newer(ctx, in.waiting, ledger.Tasks, ledger.Hosts, ledger.RunsOf(in.id), ledger.Standings); err != nil {
 		return api.TaskView{}, err
 	}
-	record, err := s.Ledger.Task(in.id)
+	record, err := s.Ledger.Task(everywhere, in.id)
 	if err != nil {
 		return api.TaskView{}, err
 	}
@@ -115,7 +115,7 @@ func (s *Server) taskHosts(ctx context.Context, in oneTask) (api.List[api.Resolv
 	if err != nil {
 		return list, err
 	}
-	record, err := s.Ledger.Task(in.id)
+	record, err := s.Ledger.Task(everywhere, in.id)
 	if err != nil {
 		return list, err
 	}
@@ -131,13 +131,13 @@ func (s *Server) resolved(task *fleet.Task) ([]api.Resolved, error) {
 	}
 	now := time.Now()
 	hosts := []api.Resolved{}
-	for _, host := range s.Ledger.Matching(&task.Where) {
+	for _, host := range s.Ledger.Matching(everywhere, task) {
 		one := api.Resolved{Host: host.ID, Name: host.Name, Presence: s.presence(host.ID), Next: []time.Time{}}
 		next := s.open(task, clocks(host.ID).Next)
 		for at, due := next(now); due && len(one.Next) < instantsShown; at, due = next(at) {
 			one.Next = append(one.Next, at)
 		}
-		applied, err := s.Ledger.AppliedBy(host.ID)
+		applied, err := s.Ledger.AppliedBy(everywhere, host.ID)
 		if err != nil {
 			return nil, err
 		}

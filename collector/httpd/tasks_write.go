@@ -65,7 +65,7 @@ func (s *Server) resolve(_ context.Context, in given) (api.Resolution, error) {
 		return api.Resolution{}, err
 	}
 	resolution := api.Resolution{Task: task, Changes: true}
-	current, err := s.Ledger.Task(task.ID())
+	current, err := s.Ledger.Task(everywhere, task.ID())
 	if err == nil {
 		resolution.Current = current.Generation
 		resolution.Changes = !sameTask(&current.Task, &task)
@@ -152,11 +152,11 @@ func (s *Server) putTask(ctx context.Context, in putIn) (fleet.TaskRecord, error
 		return fleet.TaskRecord{}, fleet.Invalidf("task", string(task.ID()), "the path names %s", in.id)
 	}
 	if in.If.Any {
-		if _, err := s.Ledger.Task(task.ID()); err != nil {
+		if _, err := s.Ledger.Task(everywhere, task.ID()); err != nil {
 			return fleet.TaskRecord{}, fleet.Errorf(fleet.Conflict, "there is no task %s to replace", task.ID()).WithCode(api.CodeStale)
 		}
 	}
-	if !in.unmatched && task.Where.Pick != fleet.PickNone && len(s.Ledger.Matching(&task.Where)) == 0 {
+	if !in.unmatched && task.Where.Pick != fleet.PickNone && len(s.Ledger.Matching(everywhere, &task)) == 0 {
 		return fleet.TaskRecord{}, &fleet.Error{Kind: fleet.Invalid, Code: api.CodeUnmatched,
 			Fields: []fleet.FieldError{{Field: "where", Value: whereText(&task.Where), Reason: "matches no host"}},
 			Hint:   "see fleetctl hosts; add ?unmatched=allow for hosts that are still to come"}
@@ -295,7 +295,7 @@ func (s *Server) openRuns(id fleet.TaskID) (open []fleet.Run, err error) {
 	for _, state := range []fleet.RunState{fleet.RunPending, fleet.RunBegun, fleet.RunRunning} {
 		query := api.RunQuery{Task: id, State: state, Page: api.Page{Limit: api.MaxPage}}
 		for {
-			page, err := s.Ledger.Runs(query)
+			page, err := s.Ledger.Runs(everywhere, query)
 			if err != nil {
 				return nil, err
 			}

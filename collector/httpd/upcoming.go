@@ -197,7 +197,7 @@ func (s *Server) taskStems(q api.UpcomingQuery, asked *choice, tasks map[*ledger
 			if asked.host != nil && asked.takes(asked.host) {
 				return []*ledger.Host{asked.host}
 			}
-			return slices.DeleteFunc(slices.Clone(s.Ledger.Matching(&task.Task.Where)), func(host *ledger.Host) bool { return !asked.takes(host) })
+			return slices.DeleteFunc(slices.Clone(s.Ledger.Matching(everywhere, &task.Task)), func(host *ledger.Host) bool { return !asked.takes(host) })
 		})
 		spread := time.Duration(task.Task.On.Spread)
 		if spread == 0 {
@@ -309,11 +309,11 @@ func (g *growth) instant(at time.Time, after due, limit int) []due {
 // upcoming fills in what a person wants to know.
 func (s *Server) upcoming(one due) (api.Upcoming, error) {
 	item := api.Upcoming{At: one.at, Host: one.host, Task: one.task, Job: one.job}
-	if host, found := s.Ledger.Host(one.host); found {
+	if host, found := s.Ledger.Host(everywhere, one.host); found {
 		item.HostName = host.Name
 	}
 	if one.task != "" {
-		record, err := s.Ledger.Task(one.task)
+		record, err := s.Ledger.Task(everywhere, one.task)
 		if err == nil {
 			item.Command, item.User = record.Task.Run.Command.String(), record.Task.Run.User
 		} else if fleet.KindOf(err) != fleet.NotFound {
@@ -321,7 +321,7 @@ func (s *Server) upcoming(one due) (api.Upcoming, error) {
 		}
 		return item, nil
 	}
-	job, found, err := s.Ledger.Job(one.host, one.job)
+	job, found, err := s.Ledger.Job(everywhere, one.host, one.job)
 	if found {
 		item.Command, item.User = job.Command, job.User
 	}

@@ -32,8 +32,8 @@ func TestUpcomingIsWhatEachHostsClockSays(t *testing.T) {
 	until := from.Add(time.Hour)
 	for _, host := range []string{"", "host-2"} {
 		var want []string
-		for _, task := range h.ledger.AllTasks() {
-			for _, on := range h.ledger.AllHosts() {
+		for _, task := range h.ledger.AllTasks(everywhere) {
+			for _, on := range h.ledger.AllHosts(everywhere) {
 				for at, due := task.Task.Next(on.ID, from.Add(-1)); due && task.RunsOn(on) && at.Before(until) && (host == "" || host == on.Name); at, due = task.Task.Next(on.ID, at) {
 					want = append(want, shown(at, on.ID, task.Task.ID()))
 				}

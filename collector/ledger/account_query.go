@@ -34,10 +34,10 @@ type Span struct {
 	After, Last time.Time
 }
 
-// Accounts walks the accounts of a task, or of all tasks where it is empty, in
+// Accounts walks the accounts within the scope of a task, or of all tasks where it is empty, in
 // the order of tasks and hosts, until fn returns false. With runs it also hands
 // over every record of the account that is still there, in no order.
-func (l *Ledger) Accounts(task fleet.TaskID, wanted func(fleet.TaskID, fleet.HostID) bool, runs bool, fn func(Account, []fleet.Run) bool) error {
+func (l *Ledger) Accounts(scope fleet.Scope, task fleet.TaskID, wanted func(fleet.TaskID, fleet.HostID) bool, runs bool, fn func(Account, []fleet.Run) bool) error {
 	return l.view(func(r *reader) error {
 		var start []byte
 		if task != "" {
@@ -47,7 +47,7 @@ func (l *Ledger) Accounts(task fleet.TaskID, wanted func(fleet.TaskID, fleet.Hos
 		err := eachRow(r, inAccounts, start, func(k []byte, row accountRow) bool {
 			id, host, _ := bytes.Cut(k, []byte{0})
 			account := accountOf(fleet.TaskID(id), fleet.HostID(host), &row)
-			if !wanted(account.Task, account.Host) {
+			if !scope.Holds(account.Task.Namespace()) || !wanted(account.Task, account.Host) {
 				return true
 			}
 			if walk.err = walk.stints(&account, &row); walk.err != nil {
@@ -119,7 +119,10 @@ func (w *accountWalk) runs(task fleet.TaskID) map[fleet.HostID][]fleet.Run {
 // Generation returns what says when a task was due under one of its
 // generations: its name and its trigger, nothing else. It is false where the
 // ledger never kept it.
-func (l *Ledger) Generation(task fleet.TaskID, generation uint64) (found fleet.Task, known bool, err error) {
+func (l *Ledger) Generation(scope fleet.Scope, task fleet.TaskID, generation uint64) (found fleet.Task, known bool, err error) {
+	if !scope.Holds(task.Namespace()) {
+		return found, false, nil
+	}
 	err = l.view(func(r *reader) error {
 		found, known, err = row[fleet.Task](r, inGenerations, generationKey(task, generation))
 		return err

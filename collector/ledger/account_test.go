@@ -13,7 +13,7 @@ import (
 // accountOn1 is the account of the task a on host 1, without its counts.
 func (b *bench) accountOn1() (found Account) {
 	b.t.Helper()
-	err := b.Accounts("default/a", func(_ fleet.TaskID, host fleet.HostID) bool { return host == hostID(1) }, false, func(account Account, _ []fleet.Run) bool {
+	err := b.Accounts(everywhere, "default/a", func(_ fleet.TaskID, host fleet.HostID) bool { return host == hostID(1) }, false, func(account Account, _ []fleet.Run) bool {
 		found = account
 		return true
 	})
@@ -78,13 +78,13 @@ func TestGenerationsAreKept(t *testing.T) {
 	second.Document = []byte("another")
 	l.must(first, second, &SetTaskState{ID: "default/a", State: fleet.TaskPaused, At: noon})
 	for generation, on := range map[uint64]fleet.Trigger{1: first.Task.On, 2: second.Task.On} {
-		kept, known, err := l.Generation("default/a", generation)
+		kept, known, err := l.Generation(everywhere, "default/a", generation)
 		want := fleet.Task{Name: first.Task.Name, Namespace: first.Task.Namespace, On: on}
 		if diff := cmp.Diff(want, kept); diff != "" || !known || err != nil {
 			t.Errorf("generation %d: %s %v", generation, diff, err)
 		}
 	}
-	if _, known, _ := l.Generation("default/a", 3); known {
+	if _, known, _ := l.Generation(everywhere, "default/a", 3); known {
 		t.Error("a generation that never was is known")
 	}
 }

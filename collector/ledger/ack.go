@@ -35,9 +35,14 @@ func (cmd *DropAck) apply(c *change) any {
 	return nil
 }
 
-// Acks returns every acknowledgement, expired ones too, by finding.
-func (l *Ledger) Acks() (acks map[string]fleet.Ack, err error) {
+// Acks returns every acknowledgement, expired ones too, by finding. Which
+// namespaces a finding is of is not known here: who does not see all of them gets
+// none.
+func (l *Ledger) Acks(scope fleet.Scope) (acks map[string]fleet.Ack, err error) {
 	acks = map[string]fleet.Ack{}
+	if !scope.All() {
+		return acks, nil
+	}
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inAcks, nil, func(_ []byte, ack fleet.Ack) bool {
 			acks[ack.Finding] = ack

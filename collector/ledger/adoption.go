@@ -229,32 +229,35 @@ func (m *memory) putAdoption(row *fleet.Adoption) {
 }
 
 // asked returns the adoptions that the host has to know of.
-func (m *memory) asked(host fleet.HostID) (wishes []fleet.Adoption) {
+func (m *memory) asked(scope fleet.Scope, host fleet.HostID) (wishes []fleet.Adoption) {
 	for _, row := range m.adoptions {
-		if row.Host == host && stands(row) {
+		if row.Host == host && stands(row) && scope.Holds(row.Task.Namespace()) {
 			wishes = append(wishes, *row)
 		}
 	}
 	return wishes
 }
 
-// Adoptions returns every adoption there is and was, by task.
-func (l *Ledger) Adoptions() ([]fleet.Adoption, error) {
+// Adoptions returns every adoption within the scope that there is and was, by
+// task.
+func (l *Ledger) Adoptions(scope fleet.Scope) ([]fleet.Adoption, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	rows := make([]fleet.Adoption, len(l.memory.adoptions))
-	for i, row := range l.memory.adoptions {
-		rows[i] = *row
+	rows := make([]fleet.Adoption, 0, len(l.memory.adoptions))
+	for _, row := range l.memory.adoptions {
+		if scope.Holds(row.Task.Namespace()) {
+			rows = append(rows, *row)
+		}
 	}
 	return rows, nil
 }
 
 // Adoption returns the adoption that made a task.
-func (l *Ledger) Adoption(task fleet.TaskID) (fleet.Adoption, error) {
+func (l *Ledger) Adoption(scope fleet.Scope, task fleet.TaskID) (fleet.Adoption, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, row := range l.memory.adoptions {
-		if row.Task == task {
+		if row.Task == task && scope.Holds(task.Namespace()) {
 			return *row, nil
 		}
 	}

@@ -54,18 +54,30 @@ func (m *memory) annotate(said *fleet.Annotation) {
 	}
 }
 
-// AllAnnotations returns every annotation by fingerprint. The list is shared:
-// do not change it.
-func (l *Ledger) AllAnnotations() []*fleet.Annotation {
+// AllAnnotations returns every annotation by fingerprint: within a scope, those
+// of commands that hosts within it have. The list is shared: do not change it.
+func (l *Ledger) AllAnnotations(scope fleet.Scope) []*fleet.Annotation {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.memory.annotations
+	all := l.memory.annotations
+	l.mu.RUnlock()
+	if scope.All() || len(all) == 0 {
+		return all
+	}
+	_, jobs, err := l.Contained(scope, "*")
+	if err != nil {
+		return nil // the file is damaged, and whoever asks for jobs hears of it
+	}
+	prints := map[string]bool{}
+	for job := range jobs {
+		prints[job.Fingerprint] = true
+	}
+	return filter(all, func(a *fleet.Annotation) bool { return prints[a.Fingerprint] })
 }
 
 // Annotations returns a page of the annotations, by fingerprint.
-func (l *Ledger) Annotations(page api.Page) api.List[fleet.Annotation] {
+func (l *Ledger) Annotations(scope fleet.Scope, page api.Page) api.List[fleet.Annotation] {
 	index, _ := l.Applied()
-	all := l.AllAnnotations()
+	all := l.AllAnnotations(scope)
 	some, next := cut(all, page, func(a *fleet.Annotation) string { return a.Fingerprint })
 	list := api.List[fleet.Annotation]{Items: make([]fleet.Annotation, len(some)), Next: next, Total: len(all), Index: index}
 	for i, one := range some {
@@ -76,8 +88,22 @@ func (l *Ledger) Annotations(page api.Page) api.List[fleet.Annotation] {
 
 // Annotation returns what people say about a command. Without an annotation
 // only its fingerprint is set.
-func (l *Ledger) Annotation(fingerprint string) (said fleet.Annotation, found bool) {
-	all := l.AllAnnotations()
+func (l *Ledger) Annotation(scope fleet.Scope, fingerprint string) (said fleet.Annotation, found bool) {
+	if said, found = l.annotation(fingerprint); !found || scope.All() {
+		return said, found
+	}
+	for _, one := range l.AllAnnotations(scope) {
+		if one.Fingerprint == fingerprint {
+			return said, true
+		}
+	}
+	return fleet.Annotation{Fingerprint: fingerprint}, false
+}
+
+func (l *Ledger) annotation(fingerprint string) (said fleet.Annotation, found bool) {
+	l.mu.RLock()
+	all := l.memory.annotations
+	l.mu.RUnlock()
 	at, found := slices.BinarySearchFunc(all, fingerprint, compareAnnotation)
 	if !found {
 		return fleet.Annotation{Fingerprint: fingerprint}, false

@@ -60,8 +60,8 @@ func wholeOccurrence(c *change, run *fleet.Run) []fleet.Run {
 
 // Attempts returns every attempt of the occurrence that a run belongs to, the
 // first one first.
-func (l *Ledger) Attempts(id fleet.RunID) (attempts []fleet.Run, err error) {
-	run, err := l.Run(id)
+func (l *Ledger) Attempts(scope fleet.Scope, id fleet.RunID) (attempts []fleet.Run, err error) {
+	run, err := l.Run(scope, id)
 	if err != nil {
 		return nil, err
 	}

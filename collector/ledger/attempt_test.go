@@ -35,7 +35,7 @@ func TestAttemptsOfAnOccurrence(t *testing.T) {
 	other[0].ID, other[1].ID = runID(60_000, 78), runID(60_000, 79)
 	l.must(recordRun1(1, own[2], own[0], sameInstant, own[3], other[0], own[1], other[1]))
 	for _, asked := range own {
-		got, err := l.Attempts(asked.ID)
+		got, err := l.Attempts(everywhere, asked.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +43,7 @@ func TestAttemptsOfAnOccurrence(t *testing.T) {
 			t.Errorf("attempts of attempt %d: %s", asked.Attempt, diff)
 		}
 	}
-	list, err := l.Runs(api.RunQuery{Task: "default/a"})
+	list, err := l.Runs(everywhere, api.RunQuery{Task: "default/a"})
 	if err != nil || len(list.Items) != 5 {
 		t.Fatalf("%d runs, %v", len(list.Items), err)
 	}
@@ -56,10 +56,10 @@ func TestAttemptsOfAnOccurrence(t *testing.T) {
 			t.Errorf("the list has attempt %d where attempt %d belongs", run.Attempt, own[place].Attempt)
 		}
 	}
-	if got, err := l.Attempts(sameInstant.ID); err != nil || len(got) != 1 || got[0].ID != sameInstant.ID {
+	if got, err := l.Attempts(everywhere, sameInstant.ID); err != nil || len(got) != 1 || got[0].ID != sameInstant.ID {
 		t.Errorf("an order at the same instant: %+v, %v", got, err)
 	}
-	if _, err := l.Attempts("none"); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Attempts(everywhere, "none"); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("of a run that is not there: %v", err)
 	}
 }
@@ -141,12 +141,12 @@ func TestAttemptsGoTogether(t *testing.T) {
 	for _, prune := range []*Prune{{At: noon, RunsBefore: noon.Add(time.Hour), Limit: 1}, {At: noon, RunsOfTask: 1}} {
 		l.must(prune)
 		for _, run := range over {
-			if _, err := l.Run(run.ID); fleet.KindOf(err) != fleet.NotFound {
+			if _, err := l.Run(everywhere, run.ID); fleet.KindOf(err) != fleet.NotFound {
 				t.Errorf("attempt %d of what is over stays: %v", run.Attempt, err)
 			}
 		}
 		for _, run := range []fleet.Run{waits[0], waits[1], lost[0]} {
-			if _, err := l.Run(run.ID); err != nil {
+			if _, err := l.Run(everywhere, run.ID); err != nil {
 				t.Errorf("attempt %d of what is not over went: %v", run.Attempt, err)
 			}
 		}

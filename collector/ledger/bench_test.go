@@ -141,7 +141,7 @@ func BenchmarkPlans(b *testing.B) {
 	})
 	b.Run("read", func(b *testing.B) {
 		for b.Loop() {
-			if plan, err := bench.Plan(hostID(5)); err != nil || len(plan.Assignments) < 10 {
+			if plan, err := bench.Plan(everywhere, hostID(5)); err != nil || len(plan.Assignments) < 10 {
 				b.Fatal(len(plan.Assignments), err)
 			}
 		}

@@ -59,6 +59,7 @@ const (
 	inPolicies
 	inEnvelopes
 	inTombstones
+	inHoursOf
 	buckets
 )
 
@@ -113,6 +114,7 @@ var bucketNames = [buckets]string{
 	inPolicies:         "policies",        // host → fleet.PolicyReport
 	inEnvelopes:        "envelopes",       // digest of what was signed → envelopeRow, of orders
 	inTombstones:       "tombstones",      // calendar → tombstoneRow
+	inHoursOf:          "hours_namespace", // namespace.hour → as hours
 }
 
 // key joins the parts of a key.

@@ -201,17 +201,20 @@ func (m *memory) named(assignments []fleet.Assignment) (calendars []fleet.Calend
 	return calendars, sealed
 }
 
-// Calendars returns every calendar by name. The list is shared: do not change
-// it.
-func (l *Ledger) Calendars() []*fleet.CalendarRecord {
+// Calendars returns every calendar by name. They are of no namespace: whoever
+// sees any sees them. The list is shared: do not change it.
+func (l *Ledger) Calendars(scope fleet.Scope) []*fleet.CalendarRecord {
+	if len(scope.Namespaces()) == 0 {
+		return nil
+	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.memory.calendars
 }
 
 // Calendar returns one calendar.
-func (l *Ledger) Calendar(name string) (fleet.CalendarRecord, error) {
-	all := l.Calendars()
+func (l *Ledger) Calendar(scope fleet.Scope, name string) (fleet.CalendarRecord, error) {
+	all := l.Calendars(scope)
 	at, found := slices.BinarySearchFunc(all, name, compareCalendar)
 	if !found {
 		return fleet.CalendarRecord{}, noCalendar(name)

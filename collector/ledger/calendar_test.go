@@ -30,7 +30,7 @@ func TestCalendarsGoWithThePlansThatNameThem(t *testing.T) {
 	l.must(blackedOut("a", "year-end"))
 	plan := func(host int) []fleet.Calendar {
 		t.Helper()
-		plan, err := l.Plan(hostID(host))
+		plan, err := l.Plan(everywhere, hostID(host))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func TestCalendarsGoWithThePlansThatNameThem(t *testing.T) {
 	if got := plan(1); got[0].Windows[0].Summary != "more books" {
 		t.Errorf("the plan has %+v", got)
 	}
-	record, err := l.Calendar("year-end")
+	record, err := l.Calendar(everywhere, "year-end")
 	if err != nil || !record.Changed.Equal(noon) || record.ChangedBy != "" {
 		t.Errorf("a change is never dated before the one it follows: %+v, %v", record, err)
 	}
@@ -61,7 +61,7 @@ func TestCalendarsGoWithThePlansThatNameThem(t *testing.T) {
 	l.refused("stale", &PutCalendar{Calendar: closed("gone", "x"), IfIndex: ifIndex(7), At: noon})
 	l.refused("stale", &DropCalendar{Name: "unused", IfIndex: ifIndex(1)})
 	l.must(&SetTaskState{ID: "default/a", State: fleet.TaskRetired, At: noon}, &DropCalendar{Name: "year-end", IfIndex: &record.Index})
-	if all := l.Calendars(); len(all) != 1 || all[0].Name != "unused" {
+	if all := l.Calendars(everywhere); len(all) != 1 || all[0].Name != "unused" {
 		t.Errorf("%+v stay", all)
 	}
 	l.refused("not_found", &DropCalendar{Name: "year-end"})

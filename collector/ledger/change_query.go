@@ -15,12 +15,12 @@ import (
 // Since and Until bound when it was recorded (Until excluded). With a Job, it
 // and what it was and became under other ids are followed. Total is -1, and a
 // page may have fewer items than asked for and still a Next.
-func (l *Ledger) Changes(q api.ChangeQuery) (api.List[api.ChangeView], error) {
+func (l *Ledger) Changes(scope fleet.Scope, q api.ChangeQuery) (api.List[api.ChangeView], error) {
 	list := api.List[api.ChangeView]{Items: []api.ChangeView{}, Total: -1}
-	s := changeSearch{ChangeQuery: q, ledger: l, text: strings.ToLower(q.Text), what: bitOf(q.What), left: maxVisits}
+	s := changeSearch{ChangeQuery: q, scope: scope, ledger: l, text: strings.ToLower(q.Text), what: bitOf(q.What), left: maxVisits}
 	var err error
 	if q.Host != "" {
-		if s.host, err = l.FindHost(q.Host); err != nil {
+		if s.host, err = l.FindHost(scope, q.Host); err != nil {
 			return list, err
 		}
 	}
@@ -52,6 +52,7 @@ func (l *Ledger) Changes(q api.ChangeQuery) (api.List[api.ChangeView], error) {
 // changeSearch looks for changes within one transaction.
 type changeSearch struct {
 	api.ChangeQuery
+	scope  fleet.Scope
 	ledger *Ledger
 	reader *reader
 	host   *Host
@@ -85,8 +86,11 @@ func openSpot(cursor string) (s spot, err error) {
 	return s, nil
 }
 
-// page walks the rows backwards: those of the host, or all.
+// page walks the rows backwards: those of the host, or all that the scope sees.
 func (s *changeSearch) page(list *api.List[api.ChangeView]) (err error) {
+	if s.host == nil && !s.scope.All() {
+		return s.pageOf(s.ledger.AllHosts(s.scope), list)
+	}
 	b, own := inChanges, []byte(nil)
 	if s.host != nil {
 		b, own = inChangesByHost, prefix(string(s.host.ID))
@@ -101,6 +105,42 @@ func (s *changeSearch) page(list *api.List[api.ChangeView]) (err error) {
 		}
 		var more bool
 		more, err = s.row(row, list)
+		return more && err == nil
+	})
+	return err
+}
+
+// pageOf walks the rows of some hosts backwards, in the order that all have.
+func (s *changeSearch) pageOf(hosts []*Host, list *api.List[api.ChangeView]) (err error) {
+	owns := make([][]byte, len(hosts))
+	for i, host := range hosts {
+		owns[i] = prefix(string(host.ID))
+	}
+	before := func(own []byte) []byte {
+		var end []byte
+		if !s.Until.IsZero() {
+			end = bigEndian(nanosOf(s.Until))
+		}
+		if s.from.key != nil { // the row itself too: it may hold more
+			at := number(s.from.key[:8])
+			if bytes.Compare(own[:len(own)-1], s.from.key[8:]) <= 0 {
+				at++
+			}
+			if last := bigEndian(at); end == nil || bytes.Compare(last, end) < 0 {
+				end = last
+			}
+		}
+		if end == nil {
+			return nil
+		}
+		return append(bytes.Clone(own), end...)
+	}
+	s.reader.eachBackOf(inChangesByHost, owns, before, func(own, rest []byte) bool {
+		if !s.Since.IsZero() && number(rest) < nanosOf(s.Since) {
+			return false
+		}
+		var more bool
+		more, err = s.row(append(bytes.Clone(rest), own[:len(own)-1]...), list)
 		return more && err == nil
 	})
 	return err
@@ -140,7 +180,7 @@ func (s *changeSearch) start(own []byte) []byte {
 
 // row adds what the query asks for of one row, and reports whether to go on.
 func (s *changeSearch) row(k []byte, list *api.List[api.ChangeView]) (more bool, err error) {
-	host, known := s.ledger.Host(fleet.HostID(k[8:]))
+	host, known := s.ledger.Host(s.scope, fleet.HostID(k[8:]))
 	if !known || s.label != nil && !s.label.Matches(host.Labels) {
 		if s.left <= 0 {
 			list.Next = s.from.String()

@@ -11,8 +11,9 @@ import (
 
 // Cluster is the identity that the first entry gave to the raft group.
 type Cluster struct {
-	ID      string    `json:"id"`
+	ID      string    `json:"id"` // as in the certificates
 	Created time.Time `json:"created"`
+	Lineage string    `json:"lineage,omitempty"` // of the raft group that a recovery began; empty: the first one
 }
 
 // InitCluster gives the group its id. It returns the Cluster. Another id than
@@ -81,9 +82,9 @@ func (cmd *DropCollector) apply(c *change) any {
 	return nil
 }
 
-// Rename gives the group another id, outside of any entry: only a collector that
-// is stopped and about to be the only one there is may do it.
-func (l *Ledger) Rename(id string) error {
+// Descend gives the group another lineage, outside of any entry: only a
+// collector that is stopped and about to be the only one there is may do it.
+func (l *Ledger) Descend(lineage string) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	err := l.db.Update(func(tx *bbolt.Tx) error {
@@ -92,11 +93,11 @@ func (l *Ledger) Rename(id string) error {
 		if err != nil {
 			return err
 		}
-		cluster.ID = id
+		cluster.Lineage = lineage
 		return meta.Put([]byte("cluster"), encode(cluster))
 	})
 	if err != nil {
-		return fmt.Errorf("rename cluster: %w", err)
+		return fmt.Errorf("begin lineage %s: %w", lineage, err)
 	}
 	return nil
 }

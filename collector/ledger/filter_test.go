@@ -30,7 +30,7 @@ func TestFiltersByLabelUserAndNamespace(t *testing.T) {
 		"namespace": {api.RunQuery{Namespace: "ops"}, 2}, "user": {api.RunQuery{User: "backup"}, 1}, "user and label": {api.RunQuery{User: "root", Label: "role=web"}, 1},
 		"host and namespace": {api.RunQuery{Host: "host-1", Namespace: "ops"}, 1}, "nobody": {api.RunQuery{User: "nobody"}, 0},
 	} {
-		list, err := l.Runs(one.q)
+		list, err := l.Runs(everywhere, one.q)
 		if err != nil || len(list.Items) != one.want {
 			t.Errorf("runs, %s: %d, %v; want %d", name, len(list.Items), err, one.want)
 		}
@@ -42,18 +42,18 @@ func TestFiltersByLabelUserAndNamespace(t *testing.T) {
 		"all": {api.TaskQuery{}, 2}, "label": {api.TaskQuery{Label: "role=web"}, 1}, "both": {api.TaskQuery{Label: "role=db"}, 2},
 		"no such label": {api.TaskQuery{Label: "none"}, 0}, "user": {api.TaskQuery{User: "backup"}, 1}, "user and label": {api.TaskQuery{User: "backup", Label: "role=web"}, 0},
 	} {
-		list, err := l.Tasks(one.q)
+		list, err := l.Tasks(everywhere, one.q)
 		if err != nil || len(list.Items) != one.want || list.Total != one.want {
 			t.Errorf("tasks, %s: %d, %v; want %d", name, len(list.Items), err, one.want)
 		}
 	}
-	if page, err := l.Hosts(api.HostQuery{Problems: true}, nil); err != nil || page.Total != 1 || page.Hosts[0].Name != "host-2" {
+	if page, err := l.Hosts(everywhere, api.HostQuery{Problems: true}, nil); err != nil || page.Total != 1 || page.Hosts[0].Name != "host-2" {
 		t.Errorf("hosts with problems: %+v, %v", page, err)
 	}
-	if _, err := l.Runs(api.RunQuery{Label: "=="}); fleet.KindOf(err) != fleet.Invalid {
+	if _, err := l.Runs(everywhere, api.RunQuery{Label: "=="}); fleet.KindOf(err) != fleet.Invalid {
 		t.Errorf("runs: %v", err)
 	}
-	if _, err := l.Tasks(api.TaskQuery{Label: "=="}); fleet.KindOf(err) != fleet.Invalid {
+	if _, err := l.Tasks(everywhere, api.TaskQuery{Label: "=="}); fleet.KindOf(err) != fleet.Invalid {
 		t.Errorf("tasks: %v", err)
 	}
 }

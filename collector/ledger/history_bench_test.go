@@ -98,22 +98,22 @@ func BenchmarkHistory(b *testing.B) {
 	}
 	past := noon.AddDate(0, 0, 1)
 	ask("at/host", func() error {
-		list, err := l.PastJobs(api.JobQuery{Host: "host-77", At: past}, nil)
+		list, err := l.PastJobs(everywhere, api.JobQuery{Host: "host-77", At: past}, nil)
 		if len(list.Items) != fleetJobs {
 			b.Fatal(len(list.Items))
 		}
 		return err
 	})
-	ask("at/fleet", func() error { _, err := l.PastJobs(api.JobQuery{At: past}, nil); return err })
+	ask("at/fleet", func() error { _, err := l.PastJobs(everywhere, api.JobQuery{At: past}, nil); return err })
 	ask("at/nothing", func() error {
-		_, err := l.PastJobs(api.JobQuery{At: past}, func(*Host, *api.JobView) bool { return false })
+		_, err := l.PastJobs(everywhere, api.JobQuery{At: past}, func(*Host, *api.JobView) bool { return false })
 		return err
 	})
-	ask("changes/host", func() error { _, err := l.Changes(api.ChangeQuery{Host: "host-77"}); return err })
-	ask("changes/fleet", func() error { _, err := l.Changes(api.ChangeQuery{}); return err })
-	ask("changes/text", func() error { _, err := l.Changes(api.ChangeQuery{Text: "job-33 "}); return err })
-	ask("pin/all", func() error { _, _, err := l.Contained("*"); return err })
-	ask("pin/1000", func() error { _, _, err := l.Contained("role=3"); return err })
+	ask("changes/host", func() error { _, err := l.Changes(everywhere, api.ChangeQuery{Host: "host-77"}); return err })
+	ask("changes/fleet", func() error { _, err := l.Changes(everywhere, api.ChangeQuery{}); return err })
+	ask("changes/text", func() error { _, err := l.Changes(everywhere, api.ChangeQuery{Text: "job-33 "}); return err })
+	ask("pin/all", func() error { _, _, err := l.Contained(everywhere, "*"); return err })
+	ask("pin/1000", func() error { _, _, err := l.Contained(everywhere, "role=3"); return err })
 	said := map[fleet.JobID]fleet.Evidence{}
 	for _, job := range fleetwide[77] {
 		said[job.ID] = seenAt(noon)

@@ -24,7 +24,7 @@ func line(source string, number int, user, schedule, command string) fleet.Job {
 
 func (b *bench) changes(q api.ChangeQuery) []api.ChangeView {
 	b.t.Helper()
-	list, err := b.Changes(q)
+	list, err := b.Changes(everywhere, q)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestChangesAreFiltered(t *testing.T) {
 		}
 	}
 	for _, q := range []api.ChangeQuery{{Host: "none"}, {Label: "=="}, {Page: api.Page{After: "x"}}, {Page: api.Page{After: "AAAAAAAAAAAA.x"}}} {
-		if _, err := l.Changes(q); err == nil {
+		if _, err := l.Changes(everywhere, q); err == nil {
 			t.Errorf("%+v was answered", q)
 		}
 	}
@@ -207,7 +207,7 @@ func TestTheLedgerKnowsThePast(t *testing.T) {
 			report := testReport(n, jobs...)
 			report.At = at
 			l.must(report)
-			host, _ := l.Host(hostID(n))
+			host, _ := l.Host(everywhere, hostID(n))
 			had := map[fleet.JobID]fleet.Job{}
 			for _, job := range jobs {
 				had[job.ID] = bare(job)
@@ -242,7 +242,7 @@ func TestTheLedgerKnowsThePast(t *testing.T) {
 		for l.must(&Prune{At: at, ChangesBefore: cut, Limit: 5}).(Pruned).More {
 		}
 		compare(cut)
-		if _, err := l.PastJobs(api.JobQuery{At: cut.Add(-time.Minute)}, nil); fleet.KindOf(err) != fleet.Invalid {
+		if _, err := l.PastJobs(everywhere, api.JobQuery{At: cut.Add(-time.Minute)}, nil); fleet.KindOf(err) != fleet.Invalid {
 			t.Errorf("what was forgotten: %v", err)
 		}
 		for name, k := range map[string]string{"changes": "changes/", "its index": "changes_host/"} {
@@ -261,7 +261,7 @@ func (b *bench) past(host int, at time.Time, limit int) map[fleet.JobID]fleet.Jo
 	jobs := map[fleet.JobID]fleet.Job{}
 	q := api.JobQuery{Host: string(hostID(host)), At: at, Page: api.Page{Limit: limit}}
 	for {
-		list, err := b.PastJobs(q, nil)
+		list, err := b.PastJobs(everywhere, q, nil)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -283,7 +283,7 @@ func (b *bench) leads(know past, limit int) {
 	var all []api.ChangeView
 	q := api.ChangeQuery{Page: api.Page{Limit: limit}}
 	for {
-		list, err := b.Changes(q)
+		list, err := b.Changes(everywhere, q)
 		if err != nil {
 			b.t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -9,12 +10,16 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// AllHosts returns every host by name, then id. The list is shared: do not
-// change it.
-func (l *Ledger) AllHosts() []*Host {
+// AllHosts returns every host that the scope sees by name, then id. The list is
+// shared: do not change it.
+func (l *Ledger) AllHosts(scope fleet.Scope) []*Host {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.memory.sorted
+	all := l.memory.sorted
+	l.mu.RUnlock()
+	if scope.All() {
+		return all
+	}
+	return filter(all, func(h *Host) bool { return h.visible(scope) })
 }
 
 // HostPage is one page of hosts.
@@ -28,7 +33,7 @@ type HostPage struct {
 // Hosts returns a page of the hosts that the query asks for, by name, then id.
 // Presence is not known here: keep, where not nil, decides about each host
 // after the other filters.
-func (l *Ledger) Hosts(q api.HostQuery, keep func(*Host) bool) (HostPage, error) {
+func (l *Ledger) Hosts(scope fleet.Scope, q api.HostQuery, keep func(*Host) bool) (HostPage, error) {
 	var selector fleet.Selector
 	if q.Label != "" {
 		var err error
@@ -38,7 +43,7 @@ func (l *Ledger) Hosts(q api.HostQuery, keep func(*Host) bool) (HostPage, error)
 	}
 	index, _ := l.Applied()
 	text := strings.ToLower(q.Text)
-	matching := filter(l.AllHosts(), func(h *Host) bool {
+	matching := filter(l.AllHosts(scope), func(h *Host) bool {
 		return (text == "" || h.mentions(text)) && (q.Label == "" || selector.Matches(h.Labels)) && (!q.Problems || h.Problems > 0) && (keep == nil || keep(h))
 	})
 	page := HostPage{Total: len(matching), Index: index}
@@ -62,16 +67,19 @@ func (h *Host) mentions(text string) bool {
 func hostCursor(h *Host) string { return h.Name + "\x00" + string(h.ID) }
 
 // Host returns the host with the id.
-func (l *Ledger) Host(id fleet.HostID) (*Host, bool) {
+func (l *Ledger) Host(scope fleet.Scope, id fleet.HostID) (*Host, bool) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	host, found := l.memory.hosts[id]
-	return host, found
+	if !found || !host.visible(scope) {
+		return nil, false
+	}
+	return host, true
 }
 
 // HostsNamed returns every host of that name: names may collide.
-func (l *Ledger) HostsNamed(name string) []*Host {
-	hosts := l.AllHosts()
+func (l *Ledger) HostsNamed(scope fleet.Scope, name string) []*Host {
+	hosts := l.AllHosts(scope)
 	at, _ := slices.BinarySearchFunc(hosts, name, func(h *Host, name string) int { return strings.Compare(h.Name, name) })
 	end := at
 	for end < len(hosts) && hosts[end].Name == name {
@@ -82,11 +90,11 @@ func (l *Ledger) HostsNamed(name string) []*Host {
 
 // FindHost returns the host with the id or the name. None is NotFound, more
 // than one of that name a Conflict.
-func (l *Ledger) FindHost(nameOrID string) (*Host, error) {
-	if host, found := l.Host(fleet.HostID(nameOrID)); found {
+func (l *Ledger) FindHost(scope fleet.Scope, nameOrID string) (*Host, error) {
+	if host, found := l.Host(scope, fleet.HostID(nameOrID)); found {
 		return host, nil
 	}
-	switch named := l.HostsNamed(nameOrID); len(named) {
+	switch named := l.HostsNamed(scope, nameOrID); len(named) {
 	case 0:
 		return nil, fleet.Errorf(fleet.NotFound, "no host %q", nameOrID).WithCode("unknown_host").WithHint("fleetctl hosts")
 	case 1:
@@ -97,10 +105,11 @@ func (l *Ledger) FindHost(nameOrID string) (*Host, error) {
 	}
 }
 
-// Matching returns the hosts that a task with this Where runs on, by name.
-func (l *Ledger) Matching(where *fleet.Where) []*Host {
-	matches := where.Matcher()
-	return filter(l.AllHosts(), func(h *Host) bool { return matches(&h.Host) })
+// Matching returns the hosts that a task runs on, by name: its Where matches
+// them, and they serve its namespace.
+func (l *Ledger) Matching(scope fleet.Scope, task *fleet.Task) []*Host {
+	matches, namespace := task.Where.Matcher(), task.ID().Namespace()
+	return filter(l.AllHosts(scope), func(h *Host) bool { return matches(&h.Host) && h.Serves(namespace) })
 }
 
 // Totals sums up the ledger.
@@ -110,17 +119,29 @@ type Totals struct {
 	Open                          int // runs that have begun and not ended
 }
 
-// Totals returns how much there is of everything.
-func (l *Ledger) Totals() Totals {
+// Totals returns how much there is of everything within the scope.
+func (l *Ledger) Totals(scope fleet.Scope) Totals {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	totals := Totals{Hosts: len(l.memory.hosts), Open: l.memory.open}
+	var totals Totals
+	for namespace, open := range l.memory.open {
+		if scope.Holds(namespace) {
+			totals.Open += open
+		}
+	}
 	for _, host := range l.memory.sorted {
+		if !host.visible(scope) {
+			continue
+		}
+		totals.Hosts++
 		totals.Jobs += host.Jobs
 		totals.Broken += host.Broken
 		totals.Problems += host.Problems
 	}
-	for _, task := range l.memory.tasks {
+	for id, task := range l.memory.tasks {
+		if !scope.Holds(id.Namespace()) {
+			continue
+		}
 		if task.given() {
 			totals.Tasks++
 		}
@@ -134,8 +155,8 @@ func (l *Ledger) Totals() Totals {
 // Report returns the host's inventory as its last report had it, jobs by
 // source and line. Instants (Next) are those of the scan that wrote the job.
 // A host without a report has an empty one with no instant of scan.
-func (l *Ledger) Report(id fleet.HostID) (fleet.Report, error) {
-	host, found := l.Host(id)
+func (l *Ledger) Report(scope fleet.Scope, id fleet.HostID) (fleet.Report, error) {
+	host, found := l.Host(scope, id)
 	if !found {
 		return fleet.Report{}, unknownHost(id)
 	}
@@ -167,7 +188,10 @@ func (l *Ledger) Report(id fleet.HostID) (fleet.Report, error) {
 
 // Problems returns what the host's last scan could not take as it stands. None,
 // where the host is not known.
-func (l *Ledger) Problems(id fleet.HostID) (problems []fleet.Problem, err error) {
+func (l *Ledger) Problems(scope fleet.Scope, id fleet.HostID) (problems []fleet.Problem, err error) {
+	if _, found := l.Host(scope, id); !found {
+		return nil, nil
+	}
 	err = l.view(func(r *reader) error {
 		problems, _, err = row[[]fleet.Problem](r, inProblems, key(string(id)))
 		return err
@@ -185,15 +209,24 @@ func bySource(a, b fleet.Job) int {
 	return strings.Compare(string(a.ID), string(b.ID))
 }
 
-// Activity returns how many runs were made, and how many of those failed, in
-// the hours from the one that since lies in.
-func (l *Ledger) Activity(since time.Time) (runs, failed int, err error) {
+// Activity returns how many runs were made of tasks within the scope, and how
+// many of those failed, in the hours from the one that since lies in.
+func (l *Ledger) Activity(scope fleet.Scope, since time.Time) (runs, failed int, err error) {
+	first := bigEndian(max(1, hourNumber(since)) - 1)
 	err = l.view(func(r *reader) error {
-		each(r.bucket(inHours), nil, bigEndian(max(1, hourNumber(since))-1), func(_, v []byte) bool {
+		add := func(_, v []byte) bool {
 			count := hourCountOf(v)
 			runs, failed = runs+count.runs, failed+count.failed
 			return true
-		})
+		}
+		if scope.All() {
+			each(r.bucket(inHours), nil, first, add)
+			return nil
+		}
+		for _, namespace := range scope.Namespaces() {
+			own := prefix(namespace)
+			each(r.bucket(inHoursOf), own, append(bytes.Clone(own), first...), add)
+		}
 		return nil
 	})
 	return runs, failed, err

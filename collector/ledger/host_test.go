@@ -27,12 +27,12 @@ func TestRegisterHost(t *testing.T) {
 	renamed := testHost(1)
 	renamed.Name = "another"
 	l.must(&RegisterHost{Host: renamed, At: noon.Add(2 * time.Hour)})
-	host, found := l.Host(hostID(1))
+	host, found := l.Host(everywhere, hostID(1))
 	if !found || host.Name != "another" || !host.FirstSeen.Equal(noon) || !host.Changed.Equal(noon.Add(2*time.Hour)) || host.Jobs != 1 {
 		t.Errorf("%+v", host)
 	}
-	if len(l.AllHosts()) != 1 || len(l.HostsNamed("host-1")) != 0 || len(l.HostsNamed("another")) != 1 {
-		t.Errorf("%v", l.AllHosts())
+	if len(l.AllHosts(everywhere)) != 1 || len(l.HostsNamed(everywhere, "host-1")) != 0 || len(l.HostsNamed(everywhere, "another")) != 1 {
+		t.Errorf("%v", l.AllHosts(everywhere))
 	}
 }
 
@@ -43,16 +43,16 @@ func TestFindHost(t *testing.T) {
 		host.Name = name
 		l.must(&RegisterHost{Host: host, At: noon})
 	}
-	if named := l.HostsNamed("web"); len(named) != 2 || named[0].ID != hostID(0) || named[1].ID != hostID(1) {
+	if named := l.HostsNamed(everywhere, "web"); len(named) != 2 || named[0].ID != hostID(0) || named[1].ID != hostID(1) {
 		t.Errorf("%v", named)
 	}
 	for text, want := range map[string]fleet.HostID{"db": hostID(3), string(hostID(1)): hostID(1), "web-1": hostID(2)} {
-		if host, err := l.FindHost(text); err != nil || host.ID != want {
+		if host, err := l.FindHost(everywhere, text); err != nil || host.ID != want {
 			t.Errorf("%q: %v, %v", text, host, err)
 		}
 	}
 	for text, want := range map[string]fleet.Kind{"web": fleet.Conflict, "we": fleet.NotFound, "": fleet.NotFound} {
-		if _, err := l.FindHost(text); fleet.KindOf(err) != want {
+		if _, err := l.FindHost(everywhere, text); fleet.KindOf(err) != want {
 			t.Errorf("%q: %v, want %v", text, err, want)
 		}
 	}
@@ -81,7 +81,7 @@ func TestHosts(t *testing.T) {
 		q.Limit = 2
 		var got []string
 		for {
-			page, err := l.Hosts(q, c.keep)
+			page, err := l.Hosts(everywhere, q, c.keep)
 			if err != nil || page.Total != len(c.want) || page.Index != 7 {
 				t.Fatalf("%s: %+v, %v", name, page, err)
 			}
@@ -96,7 +96,7 @@ func TestHosts(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	if _, err := l.Hosts(api.HostQuery{Label: "=x"}, nil); fleet.KindOf(err) != fleet.Invalid {
+	if _, err := l.Hosts(everywhere, api.HostQuery{Label: "=x"}, nil); fleet.KindOf(err) != fleet.Invalid {
 		t.Errorf("a broken selector: %v", err)
 	}
 }

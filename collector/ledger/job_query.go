@@ -7,8 +7,8 @@ import (
 
 // Jobs returns all jobs found on the host, by id. None, where the host is not
 // known.
-func (l *Ledger) Jobs(id fleet.HostID) (jobs []api.JobView, err error) {
-	host, found := l.Host(id)
+func (l *Ledger) Jobs(scope fleet.Scope, id fleet.HostID) (jobs []api.JobView, err error) {
+	host, found := l.Host(scope, id)
 	if !found {
 		return nil, nil
 	}
@@ -20,7 +20,7 @@ func (l *Ledger) Jobs(id fleet.HostID) (jobs []api.JobView, err error) {
 		jobs = make([]api.JobView, 0, host.Jobs)
 		return eachRow(r, inJobs, prefix(string(id)), func(_ []byte, job jobRow) bool {
 			job.Job.Evidence = seen[job.Job.ID]
-			jobs = append(jobs, l.jobView(host, &job))
+			jobs = append(jobs, l.jobView(scope, host, &job))
 			return true
 		})
 	})
@@ -28,8 +28,8 @@ func (l *Ledger) Jobs(id fleet.HostID) (jobs []api.JobView, err error) {
 }
 
 // Job returns one job, and false when it is no longer there.
-func (l *Ledger) Job(host fleet.HostID, id fleet.JobID) (view api.JobView, found bool, err error) {
-	known, found := l.Host(host)
+func (l *Ledger) Job(scope fleet.Scope, host fleet.HostID, id fleet.JobID) (view api.JobView, found bool, err error) {
+	known, found := l.Host(scope, host)
 	if !found {
 		return view, false, nil
 	}
@@ -42,18 +42,23 @@ func (l *Ledger) Job(host fleet.HostID, id fleet.JobID) (view api.JobView, found
 		if job.Job.Evidence = nil; told {
 			job.Job.Evidence = seen.evidence()
 		}
-		view = l.jobView(known, &job)
+		view = l.jobView(scope, known, &job)
 		return err
 	})
 	return view, found, err
 }
 
-// jobView returns the job with what people say about it.
-func (l *Ledger) jobView(host *Host, job *jobRow) api.JobView {
-	said, _ := l.Annotation(job.Job.Fingerprint)
+// jobView returns the job with what people say about it. That a task of another
+// namespace took it over is not told.
+func (l *Ledger) jobView(scope fleet.Scope, host *Host, job *jobRow) api.JobView {
+	said, _ := l.annotation(job.Job.Fingerprint)
+	adopted := l.adoptedBy(host.ID, job.Job.ID)
+	if adopted != "" && !scope.Holds(adopted.Namespace()) {
+		adopted = ""
+	}
 	return api.JobView{
 		Job: job.Job, Host: host.ID, HostName: host.Name, FirstSeen: job.FirstSeen, Changed: job.Changed,
-		Adopted: l.adoptedBy(host.ID, job.Job.ID), Owner: said.Owner, Note: said.Note, Dialect: dialect(host, job.Job.Kind),
+		Adopted: adopted, Owner: said.Owner, Note: said.Note, Dialect: dialect(host, job.Job.Kind),
 	}
 }
 
@@ -68,9 +73,9 @@ func dialect(host *Host, kind fleet.JobKind) string {
 // EachJob calls fn with every job of every host, host by host, until it
 // returns an error. It holds no transaction while fn runs, so a host that
 // changes meanwhile is seen as it was or as it is.
-func (l *Ledger) EachJob(fn func(*Host, api.JobView) error) error {
-	for _, host := range l.AllHosts() {
-		jobs, err := l.Jobs(host.ID)
+func (l *Ledger) EachJob(scope fleet.Scope, fn func(*Host, api.JobView) error) error {
+	for _, host := range l.AllHosts(scope) {
+		jobs, err := l.Jobs(scope, host.ID)
 		if err != nil {
 			return err
 		}

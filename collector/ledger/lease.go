@@ -120,7 +120,10 @@ func pruneLeases(c *change, now time.Time) {
 }
 
 // LeasesOf lists the leases of a task that may still count, by run.
-func (l *Ledger) LeasesOf(task fleet.TaskID) (leases []fleet.Lease, err error) {
+func (l *Ledger) LeasesOf(scope fleet.Scope, task fleet.TaskID) (leases []fleet.Lease, err error) {
+	if !scope.Holds(task.Namespace()) {
+		return nil, nil
+	}
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inLeases, prefix(string(task)), func(_ []byte, lease fleet.Lease) bool {
 			leases = append(leases, lease)

@@ -63,7 +63,7 @@ func TestALostHostGivesItsPlaceUp(t *testing.T) {
 	l.must(take(2, lease.Ends.Add(1)))
 
 	l.must(&Prune{At: lease.Ends.Add(time.Hour)})
-	if left, err := l.LeasesOf("default/a"); err != nil || len(left) != 0 {
+	if left, err := l.LeasesOf(everywhere, "default/a"); err != nil || len(left) != 0 {
 		t.Errorf("%v, %v", left, err)
 	}
 }

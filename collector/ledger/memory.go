@@ -25,7 +25,7 @@ type memory struct {
 	tasks       map[fleet.TaskID]*HeldTask
 	listed      []*HeldTask                    // by id; replaced, not changed
 	assigned    map[fleet.HostID]int           // tasks in a host's plan, of hosts that were asked about
-	open        int                            // runs that have begun and not ended
+	open        map[string]int                 // runs that have begun and not ended, by namespace
 	annotations []*fleet.Annotation            // by fingerprint; replaced, not changed
 	adoptions   []*fleet.Adoption              // by task; replaced, not changed
 	calendars   []*fleet.CalendarRecord        // by name; replaced, not changed
@@ -42,7 +42,7 @@ type memory struct {
 func readMemory(db *bbolt.DB) (memory, error) {
 	fresh := memory{
 		hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{},
-		standings: map[fleet.HostID]*standingRow{}, stands: map[fleet.TaskID]StandingCount{},
+		open: map[string]int{}, standings: map[fleet.HostID]*standingRow{}, stands: map[fleet.TaskID]StandingCount{},
 		tokens: map[string]*fleet.Token{}, nodes: map[string]*fleet.Node{}, rules: map[string]*fleet.Rules{}, requests: map[string]*fleet.Request{},
 	}
 	err := db.View(func(tx *bbolt.Tx) error {
@@ -131,10 +131,16 @@ func (m *memory) countOpen(r *reader) (err error) {
 		var found compact.Run
 		found, _, err = row[compact.Run](r, inRuns, id)
 		run := found.Whole()
-		m.open += opens(&run)
+		m.addOpen(run.Task.Namespace(), opens(&run))
 		return err == nil
 	})
 	return err
+}
+
+func (m *memory) addOpen(namespace string, more int) {
+	if m.open[namespace] += more; m.open[namespace] == 0 {
+		delete(m.open, namespace)
+	}
 }
 
 // remember replaces memory and wakes everyone.

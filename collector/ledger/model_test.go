@@ -85,8 +85,8 @@ func sameMemory(t *testing.T, name string, a, b *Ledger) {
 
 func compareMemory(t *testing.T, name string, a, b *memory) {
 	t.Helper()
-	if a.index != b.index || a.term != b.term || a.open != b.open {
-		t.Errorf("%s: at %d/%d with %d open, and at %d/%d with %d", name, a.index, a.term, a.open, b.index, b.term, b.open)
+	if a.index != b.index || a.term != b.term || !cmp.Equal(a.open, b.open) {
+		t.Errorf("%s: at %d/%d with %v open, and at %d/%d with %v", name, a.index, a.term, a.open, b.index, b.term, b.open)
 	}
 	if diff := cmp.Diff(a.sorted, b.sorted); diff != "" {
 		t.Errorf("%s: hosts: %s", name, diff)

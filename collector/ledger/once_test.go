@@ -25,7 +25,7 @@ func TestOnce(t *testing.T) {
 	if again := l.must(once("k", "d", noon.Add(time.Minute), repeated)).(fleet.TaskRecord); !cmp.Equal(first, again) {
 		t.Errorf("the answer was %+v, now %+v", first, again)
 	}
-	if task, err := l.Task("default/a"); err != nil || task.Generation != 1 || task.State != fleet.TaskPaused {
+	if task, err := l.Task(everywhere, "default/a"); err != nil || task.Generation != 1 || task.State != fleet.TaskPaused {
 		t.Errorf("it was done twice: %+v, %v", task, err)
 	}
 	l.refused("key_reused", once("k", "another", noon, repeated))
@@ -82,7 +82,7 @@ func TestPruneOrders(t *testing.T) {
 	if pruned := l.must(&Prune{At: noon.Add(time.Hour)}).(Pruned); pruned.Orders != 1 {
 		t.Errorf("%+v", pruned)
 	}
-	if orders, err := l.Orders(hostID(1)); err != nil || len(orders) != 2 || orders[0].ID != "o2" {
+	if orders, err := l.Orders(everywhere, hostID(1)); err != nil || len(orders) != 2 || orders[0].ID != "o2" {
 		t.Errorf("%+v, %v", orders, err)
 	}
 }

@@ -34,17 +34,17 @@ func TestOrderedRunIsPending(t *testing.T) {
 			l := newLedger(t)
 			put, want := promised(1)
 			l.must(&RegisterHost{Host: testHost(1), At: noon}, testTask("a", "*"), put)
-			if open := l.Totals().Open; open != 0 {
+			if open := l.Totals(everywhere).Open; open != 0 {
 				t.Errorf("%d runs go on before one began", open)
 			}
 			if c.end != nil {
 				l.must(c.end)
 			}
-			run, err := l.Run(want.ID)
+			run, err := l.Run(everywhere, want.ID)
 			if err != nil || run.State != c.state || run.Reason != c.reason || run.Order != "o1" || run.Generation != 1 || !run.Due.Equal(want.Due) {
 				t.Errorf("%+v, %v", run, err)
 			}
-			list, err := l.Runs(api.RunQuery{State: fleet.RunPending})
+			list, err := l.Runs(everywhere, api.RunQuery{State: fleet.RunPending})
 			if err != nil || len(list.Items) != map[bool]int{true: 1}[c.state == fleet.RunPending] {
 				t.Errorf("pending: %+v, %v", list.Items, err)
 			}
@@ -68,10 +68,10 @@ func TestHostKnowsBetter(t *testing.T) {
 			if got := l.must(recordRun1(1, ran)).([]Receipt)[0]; got.Refused != 0 || got.Recorded != 1 {
 				t.Fatalf("%+v", got)
 			}
-			if got, err := l.Run(run.ID); err != nil || got.State != fleet.RunRan || got.Detail != "" || got.Order != "o1" {
+			if got, err := l.Run(everywhere, run.ID); err != nil || got.State != fleet.RunRan || got.Detail != "" || got.Order != "o1" {
 				t.Errorf("%+v, %v", got, err)
 			}
-			if list, err := l.Runs(api.RunQuery{Failed: true}); err != nil || len(list.Items) != 0 {
+			if list, err := l.Runs(everywhere, api.RunQuery{Failed: true}); err != nil || len(list.Items) != 0 {
 				t.Errorf("failed: %+v, %v", list.Items, err)
 			}
 			checkIndexes(t, l.Ledger)

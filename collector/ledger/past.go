@@ -35,7 +35,7 @@ func (r *reader) historySince() time.Time {
 // source and line. Of the other filters it knows Host and Label; keep, where
 // not nil, decides about the rest. Total is -1, and a page may have fewer jobs
 // than asked for and still a Next. What was forgotten cannot be asked for.
-func (l *Ledger) PastJobs(q api.JobQuery, keep func(*Host, *api.JobView) bool) (api.List[api.JobView], error) {
+func (l *Ledger) PastJobs(scope fleet.Scope, q api.JobQuery, keep func(*Host, *api.JobView) bool) (api.List[api.JobView], error) {
 	list := api.List[api.JobView]{Items: []api.JobView{}, Total: -1}
 	list.Index, _ = l.Applied()
 	if since, err := l.HistorySince(); err != nil {
@@ -43,7 +43,7 @@ func (l *Ledger) PastJobs(q api.JobQuery, keep func(*Host, *api.JobView) bool) (
 	} else if !q.At.IsZero() && q.At.Before(since) {
 		return list, fleet.Invalidf("at", q.At.UTC().Format(time.RFC3339), "history is kept since %s", since.Format(time.RFC3339)).WithCode("forgotten")
 	}
-	hosts, err := l.asked(q)
+	hosts, err := l.asked(scope, q)
 	if err != nil {
 		return list, err
 	}
@@ -57,7 +57,7 @@ func (l *Ledger) PastJobs(q api.JobQuery, keep func(*Host, *api.JobView) bool) (
 			list.Next = after.String()
 			return list, nil
 		}
-		jobs, err := l.jobsAt(host, q.At)
+		jobs, err := l.jobsAt(scope, host, q.At)
 		if err != nil {
 			return list, err
 		}
@@ -79,10 +79,10 @@ func (l *Ledger) PastJobs(q api.JobQuery, keep func(*Host, *api.JobView) bool) (
 }
 
 // asked returns the hosts that can have what the query asks for, by name.
-func (l *Ledger) asked(q api.JobQuery) ([]*Host, error) {
-	hosts := l.AllHosts()
+func (l *Ledger) asked(scope fleet.Scope, q api.JobQuery) ([]*Host, error) {
+	hosts := l.AllHosts(scope)
 	if q.Host != "" {
-		host, err := l.FindHost(q.Host)
+		host, err := l.FindHost(scope, q.Host)
 		if err != nil {
 			return nil, err
 		}
@@ -101,14 +101,14 @@ func (l *Ledger) asked(q api.JobQuery) ([]*Host, error) {
 }
 
 // jobsAt returns the jobs of a host at an instant (zero: now) by source and line.
-func (l *Ledger) jobsAt(host *Host, at time.Time) (jobs []api.JobView, err error) {
+func (l *Ledger) jobsAt(scope fleet.Scope, host *Host, at time.Time) (jobs []api.JobView, err error) {
 	if at.IsZero() {
-		jobs, err = l.Jobs(host.ID)
+		jobs, err = l.Jobs(scope, host.ID)
 	} else {
 		err = l.view(func(r *reader) error {
 			rows, err := r.jobsAt(string(host.ID), at)
 			for i := range rows {
-				jobs = append(jobs, l.jobView(host, &rows[i]))
+				jobs = append(jobs, l.jobView(scope, host, &rows[i]))
 			}
 			return err
 		})

@@ -39,8 +39,12 @@ func noPin(name string) *fleet.Error {
 	return fleet.Errorf(fleet.NotFound, "no pin %s", name).WithHint("fleetctl pins")
 }
 
-// Pins returns every pin by name.
-func (l *Ledger) Pins() (pins []fleet.Pin, err error) {
+// Pins returns every pin by name. A pin is about hosts of any namespace, so only
+// who sees all of them sees pins.
+func (l *Ledger) Pins(scope fleet.Scope) (pins []fleet.Pin, err error) {
+	if !scope.All() {
+		return nil, nil
+	}
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inPins, nil, func(_ []byte, pin fleet.Pin) bool {
 			pins = append(pins, pin)
@@ -51,9 +55,9 @@ func (l *Ledger) Pins() (pins []fleet.Pin, err error) {
 }
 
 // Pin returns one pin.
-func (l *Ledger) Pin(name string) (pin fleet.Pin, err error) {
+func (l *Ledger) Pin(scope fleet.Scope, name string) (pin fleet.Pin, err error) {
 	err = l.view(func(r *reader) error {
-		if !fleet.ValidName(name) {
+		if !fleet.ValidName(name) || !scope.All() {
 			return noPin(name)
 		}
 		found := false
@@ -109,11 +113,11 @@ func (c *contents) number(one fleet.Allowed) int {
 	return number
 }
 
-// Contained returns how many jobs the hosts that the labels select have of
+// Contained returns how many jobs the hosts within the scope that the labels select have of
 // each command and user. It reads little of each row, and only of hosts whose
 // inventory changed since it was last asked about them.
-func (l *Ledger) Contained(labels string) (hosts int, jobs map[fleet.Allowed]int, err error) {
-	selected, err := l.labelled(labels)
+func (l *Ledger) Contained(scope fleet.Scope, labels string) (hosts int, jobs map[fleet.Allowed]int, err error) {
+	selected, err := l.labelled(scope, labels)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -40,23 +40,32 @@ func (cmd *RecordApplied) apply(c *change) any {
 	return nil
 }
 
-// AppliedBy returns which generations the host said it runs. The zero value says
-// that it said nothing yet.
-func (l *Ledger) AppliedBy(host fleet.HostID) (applied fleet.Applied, err error) {
+// AppliedBy returns which generations of tasks within the scope the host said it
+// runs. The zero value says that it said nothing yet.
+func (l *Ledger) AppliedBy(scope fleet.Scope, host fleet.HostID) (applied fleet.Applied, err error) {
+	if _, found := l.Host(scope, host); !found {
+		return applied, nil
+	}
 	err = l.view(func(r *reader) error {
 		applied, _, err = row[fleet.Applied](r, inApplied, key(string(host)))
 		return err
 	})
+	foreign := func(task fleet.TaskID) bool { return !scope.Holds(task.Namespace()) }
+	maps.DeleteFunc(applied.Generations, func(task fleet.TaskID, _ uint64) bool { return foreign(task) })
+	maps.DeleteFunc(applied.Since, func(task fleet.TaskID, _ time.Time) bool { return foreign(task) })
 	return applied, err
 }
 
-// Orders returns the host's open orders, the oldest first.
-func (l *Ledger) Orders(host fleet.HostID) (orders []fleet.Order, err error) {
+// Orders returns the host's open orders about tasks within the scope, the oldest
+// first.
+func (l *Ledger) Orders(scope fleet.Scope, host fleet.HostID) (orders []fleet.Order, err error) {
 	err = l.view(func(r *reader) error {
 		var failed error
 		err := eachRow(r, inOrders, prefix(string(host)), func(_ []byte, order fleet.Order) bool {
-			failed = r.unfold(&order)
-			orders = append(orders, order)
+			if scope.Holds(order.Task.Namespace()) {
+				failed = r.unfold(&order)
+				orders = append(orders, order)
+			}
 			return failed == nil
 		})
 		return errors.Join(err, failed)
@@ -67,10 +76,10 @@ func (l *Ledger) Orders(host fleet.HostID) (orders []fleet.Order, err error) {
 // OrderOf returns the open order that becomes the run, and false when there is
 // none. It looks at all orders: they are few, for they live until their run is
 // reported.
-func (l *Ledger) OrderOf(run fleet.RunID) (order fleet.Order, found bool, err error) {
+func (l *Ledger) OrderOf(scope fleet.Scope, run fleet.RunID) (order fleet.Order, found bool, err error) {
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inOrders, nil, func(_ []byte, open fleet.Order) bool {
-			if found = open.Kind == fleet.OrderRun && open.Run == run; found {
+			if found = open.Kind == fleet.OrderRun && open.Run == run && scope.Holds(open.Task.Namespace()); found {
 				order, order.Envelope = open, nil
 			}
 			return !found
@@ -79,24 +88,27 @@ func (l *Ledger) OrderOf(run fleet.RunID) (order fleet.Order, found bool, err er
 	return order, found, err
 }
 
-// Plan returns all that the host has to do: every task whose Where matches it
+// Plan returns all that the host has to do, within the scope: every task whose Where matches it
 // that is enabled or paused, by id, and its open orders. It is derived; no row
 // per host exists. A host that is not known is NotFound.
-func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
-	applied, err := l.AppliedBy(id)
+func (l *Ledger) Plan(scope fleet.Scope, id fleet.HostID) (fleet.Plan, error) {
+	applied, err := l.AppliedBy(scope, id)
 	if err != nil {
 		return fleet.Plan{}, err
 	}
 	l.mu.RLock()
 	host := l.memory.hosts[id]
 	plan := fleet.Plan{Host: id, Index: l.memory.index, Assignments: []fleet.Assignment{}}
+	if host != nil && !host.visible(scope) {
+		host = nil
+	}
 	if host != nil {
 		for _, task := range l.memory.listed {
-			if task.matches(host) {
+			if task.matches(host) && scope.Holds(task.Task.ID().Namespace()) {
 				plan.Assignments = append(plan.Assignments, task.assignment(host))
 			}
 		}
-		plan.Adoptions = l.memory.asked(id)
+		plan.Adoptions = l.memory.asked(scope, id)
 		plan.Calendars, plan.Sealed = l.memory.named(plan.Assignments)
 		plan.Tombstones = l.memory.gone(&applied, plan.Assignments)
 	}
@@ -104,7 +116,7 @@ func (l *Ledger) Plan(id fleet.HostID) (fleet.Plan, error) {
 	if host == nil {
 		return fleet.Plan{}, unknownHost(id)
 	}
-	orders, err := l.Orders(id)
+	orders, err := l.Orders(scope, id)
 	plan.Orders = append([]fleet.Order{}, orders...)
 	return plan, err
 }

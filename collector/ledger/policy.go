@@ -54,7 +54,7 @@ func (l *Ledger) PolicyNews(host fleet.HostID, report *fleet.PolicyReport) (news
 func (l *Ledger) Policies(scope fleet.Scope) ([]api.HostChain, error) {
 	all := []api.HostChain{}
 	err := l.view(func(r *reader) error {
-		for _, host := range filter(l.AllHosts(), func(h *Host) bool { return scope.Meets(h.Namespaces) }) {
+		for _, host := range l.AllHosts(scope) {
 			report, found, err := row[fleet.PolicyReport](r, inPolicies, key(string(host.ID)))
 			if err != nil {
 				return err
@@ -71,7 +71,7 @@ func (l *Ledger) Policies(scope fleet.Scope) ([]api.HostChain, error) {
 // PolicyOf returns what one host says of its policy, and false when it said
 // nothing yet, or is not seen.
 func (l *Ledger) PolicyOf(scope fleet.Scope, host fleet.HostID) (report fleet.PolicyReport, found bool, err error) {
-	if known, found := l.Host(host); !found || !scope.Meets(known.Namespaces) {
+	if _, seen := l.Host(scope, host); !seen {
 		return report, false, nil
 	}
 	err = l.view(func(r *reader) error {

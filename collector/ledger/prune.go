@@ -83,11 +83,21 @@ func (cmd *Prune) removeOld(c *change, limit int) int {
 		return true
 	})
 	removeRuns(c, old.runs)
+	gone := false
 	for _, k := range c.keys(inHours, nil) {
 		if number(k) >= hourNumber(cmd.RunsBefore) {
 			break
 		}
 		c.delete(inHours, k)
+		gone = true
+	}
+	if !gone {
+		return len(old.runs)
+	}
+	for _, k := range c.keys(inHoursOf, nil) {
+		if number(k[len(k)-8:]) < hourNumber(cmd.RunsBefore) {
+			c.delete(inHoursOf, k)
+		}
 	}
 	return len(old.runs)
 }

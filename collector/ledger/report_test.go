@@ -61,14 +61,14 @@ func TestRecordReportWritesOnlyWhatDiffers(t *testing.T) {
 	if moved := l.job(1, jobs[8].ID); moved.Line != 99 || moved.Evidence != nil || !moved.Changed.Equal(noon) {
 		t.Errorf("the moved job: %+v", moved)
 	}
-	if _, found, err := l.Job(hostID(1), jobs[0].ID); found || err != nil {
+	if _, found, err := l.Job(everywhere, hostID(1), jobs[0].ID); found || err != nil {
 		t.Errorf("the job that is gone: %v, %v", found, err)
 	}
 }
 
 func (b *bench) job(host int, id fleet.JobID) api.JobView {
 	b.t.Helper()
-	job, found, err := b.Job(hostID(host), id)
+	job, found, err := b.Job(everywhere, hostID(host), id)
 	if err != nil || !found {
 		b.t.Fatalf("job %s: %v, %v", id, found, err)
 	}
@@ -96,7 +96,7 @@ func TestReportComesBack(t *testing.T) {
 	report.Report.Jobs = append(report.Report.Jobs, bad)
 	report.Report.Problems = []fleet.Problem{{Source: "/etc/cron.d/x", Line: 2, Text: "? * * *", Reason: "bad minute"}}
 	l.must(report, testReport(16, testJob(1)))
-	got, err := l.Report(hostID(1))
+	got, err := l.Report(everywhere, hostID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,27 +105,27 @@ func TestReportComesBack(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	host, _ := l.Host(hostID(1))
+	host, _ := l.Host(everywhere, hostID(1))
 	if host.Jobs != 3 || host.Broken != 1 || host.Problems != 1 || host.Hash != report.Hash || !host.Reported.Equal(noon) {
 		t.Errorf("%+v", host)
 	}
-	if totals, want := l.Totals(), (Totals{Hosts: 2, Jobs: 4, Broken: 1, Problems: 1}); totals != want {
+	if totals, want := l.Totals(everywhere), (Totals{Hosts: 2, Jobs: 4, Broken: 1, Problems: 1}); totals != want {
 		t.Errorf("%+v, want %+v", totals, want)
 	}
 	n := 0
-	if err := l.EachJob(func(*Host, api.JobView) error { n++; return nil }); err != nil || n != 4 {
+	if err := l.EachJob(everywhere, func(*Host, api.JobView) error { n++; return nil }); err != nil || n != 4 {
 		t.Errorf("EachJob: %d, %v", n, err)
 	}
 
 	// An empty report empties the host and nothing beside it.
 	l.must(testReport(1))
-	if jobs, err := l.Jobs(hostID(1)); err != nil || len(jobs) != 0 {
+	if jobs, err := l.Jobs(everywhere, hostID(1)); err != nil || len(jobs) != 0 {
 		t.Errorf("%d jobs, %v", len(jobs), err)
 	}
-	if jobs, err := l.Jobs(hostID(16)); err != nil || len(jobs) != 1 {
+	if jobs, err := l.Jobs(everywhere, hostID(16)); err != nil || len(jobs) != 1 {
 		t.Errorf("the other host has %d jobs, %v", len(jobs), err)
 	}
-	if _, err := l.Report(hostID(9)); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Report(everywhere, hostID(9)); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("report of no host: %v", err)
 	}
 }

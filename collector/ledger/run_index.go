@@ -92,7 +92,8 @@ func madeAt(id []byte) (time.Time, bool) {
 type tally struct {
 	hours    map[uint64]hourCount
 	kept     map[fleet.TaskID]int
-	open     int
+	hoursOf  map[string]hourCount // by namespace and hour, as keys
+	open     map[string]int       // by namespace
 	accounts map[accountKey]*accountRow
 	daemons  map[string]bool // by generation key: no schedule says when it is due
 }
@@ -101,28 +102,30 @@ type hourCount struct{ runs, failed int }
 
 func newTally() *tally {
 	return &tally{
-		hours: map[uint64]hourCount{}, kept: map[fleet.TaskID]int{},
+		hours: map[uint64]hourCount{}, hoursOf: map[string]hourCount{}, open: map[string]int{}, kept: map[fleet.TaskID]int{},
 		accounts: map[accountKey]*accountRow{}, daemons: map[string]bool{},
 	}
 }
 
 func (t *tally) count(old, next *fleet.Run, known bool) {
-	hour := hourOf(next)
-	count := t.hours[hour]
+	hour, namespace := hourOf(next), next.Task.Namespace()
+	var more hourCount
 	if !known {
-		count.runs++
+		more.runs++
 		t.kept[next.Task]++
 	} else if _, counted := t.kept[next.Task]; !counted {
 		t.kept[next.Task] = 0
 	}
 	switch failed := known && old.Failed(); {
 	case next.Failed() && !failed:
-		count.failed++
+		more.failed++
 	case failed && !next.Failed():
-		count.failed--
+		more.failed--
 	}
-	t.hours[hour] = count
-	t.open += opens(next) - opens(old)
+	t.hours[hour] = t.hours[hour].plus(more)
+	own := string(append(prefix(namespace), bigEndian(hour)...))
+	t.hoursOf[own] = t.hoursOf[own].plus(more)
+	t.open[namespace] += opens(next) - opens(old)
 }
 
 // opens counts a run that has begun and not ended; a run that is not there has
@@ -149,13 +152,10 @@ func hourNumber(at time.Time) uint64 { return uint64(max(0, at.Unix()/3600)) }
 // write adds the sums to what is on disk and wakes who watches.
 func (t *tally) write(c *change) {
 	for hour, more := range sorted(t.hours) {
-		if more == (hourCount{}) {
-			continue
-		}
-		count := hourCountOf(c.get(inHours, bigEndian(hour)))
-		count.runs += more.runs
-		count.failed = max(0, count.failed+more.failed)
-		c.put(inHours, bigEndian(hour), count.bytes())
+		addHour(c, inHours, bigEndian(hour), more)
+	}
+	for k, more := range sorted(t.hoursOf) {
+		addHour(c, inHoursOf, []byte(k), more)
 	}
 	t.writeAccounts(c)
 	for task, more := range sorted(t.kept) {
@@ -168,8 +168,24 @@ func (t *tally) write(c *change) {
 		return
 	}
 	c.notify(Runs)
-	open := t.open
-	c.after(func(l *Ledger) { l.memory.open += open })
+	c.after(func(l *Ledger) {
+		for namespace, more := range t.open {
+			l.memory.addOpen(namespace, more)
+		}
+	})
+}
+
+func addHour(c *change, b bucket, k []byte, more hourCount) {
+	if more == (hourCount{}) {
+		return
+	}
+	count := hourCountOf(c.get(b, k)).plus(more)
+	count.failed = max(0, count.failed)
+	c.put(b, k, count.bytes())
+}
+
+func (h hourCount) plus(more hourCount) hourCount {
+	return hourCount{h.runs + more.runs, h.failed + more.failed}
 }
 
 func addKept(c *change, task fleet.TaskID, more int) {

@@ -17,16 +17,16 @@ const maxVisits = 10_000
 const clockSkew = time.Hour
 
 // Run returns one run.
-func (l *Ledger) Run(id fleet.RunID) (run fleet.Run, err error) {
+func (l *Ledger) Run(scope fleet.Scope, id fleet.RunID) (run fleet.Run, err error) {
 	err = l.view(func(r *reader) error {
 		if id == "" {
 			return noRun(id)
 		}
 		row, found, err := row[compact.Run](r, inRuns, key(string(id)))
-		if err == nil && !found {
+		if run = row.Whole(); err == nil && (!found || !scope.Holds(run.Task.Namespace())) {
+			run = fleet.Run{}
 			return noRun(id)
 		}
-		run = row.Whole()
 		return err
 	})
 	return run, err
@@ -37,48 +37,48 @@ func noRun(id fleet.RunID) *fleet.Error {
 }
 
 // LastRun returns the newest run of a task, and false when there is none.
-func (l *Ledger) LastRun(task fleet.TaskID) (run fleet.Run, found bool, err error) {
-	list, err := l.Runs(api.RunQuery{Task: task, Page: api.Page{Limit: 1}})
+func (l *Ledger) LastRun(scope fleet.Scope, task fleet.TaskID) (run fleet.Run, found bool, err error) {
+	list, err := l.Runs(scope, api.RunQuery{Task: task, Page: api.Page{Limit: 1}})
 	if err != nil || len(list.Items) == 0 {
 		return run, false, err
 	}
 	return list.Items[0], true, nil
 }
 
-// Runs returns a page of runs, the newest first by id. Since and Until bound
+// Runs returns a page of runs within the scope, the newest first by id. Since and Until bound
 // the instants that a run accounts for (Until excluded). Total is -1: counting
 // would cost more than the page. A page may have fewer items than asked for
 // and still a Next.
-func (l *Ledger) Runs(q api.RunQuery) (api.List[fleet.Run], error) {
+func (l *Ledger) Runs(scope fleet.Scope, q api.RunQuery) (api.List[fleet.Run], error) {
 	list := api.List[fleet.Run]{Items: []fleet.Run{}, Total: -1}
 	var host fleet.HostID
 	if q.Host != "" {
-		found, err := l.FindHost(q.Host)
+		found, err := l.FindHost(scope, q.Host)
 		if err != nil {
 			return list, err
 		}
 		host = found.ID
 	}
-	only, err := l.runFilter(q)
+	only, err := l.runFilter(scope, q)
 	if err != nil {
 		return list, err
 	}
 	err = l.view(func(r *reader) error {
 		list.Index = r.index()
-		return (&runSearch{RunQuery: q, host: host, only: only, reader: r}).page(&list)
+		return (&runSearch{RunQuery: q, scope: scope, tasks: l.AllTasks, host: host, only: only, reader: r}).page(&list)
 	})
 	return list, err
 }
 
 // runFilter returns what decides by the host and the task of a run; nil: they
 // do not matter.
-func (l *Ledger) runFilter(q api.RunQuery) (func(*fleet.Run) bool, error) {
+func (l *Ledger) runFilter(scope fleet.Scope, q api.RunQuery) (func(*fleet.Run) bool, error) {
 	if q.Label == "" && q.User == "" && q.Namespace == "" {
 		return nil, nil
 	}
 	hosts, tasks := map[fleet.HostID]bool{}, map[fleet.TaskID]bool{}
 	if q.Label != "" {
-		labelled, err := l.labelled(q.Label)
+		labelled, err := l.labelled(scope, q.Label)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +86,7 @@ func (l *Ledger) runFilter(q api.RunQuery) (func(*fleet.Run) bool, error) {
 			hosts[host.ID] = true
 		}
 	}
-	for _, task := range l.AllTasks() {
+	for _, task := range l.AllTasks(scope) {
 		tasks[task.Task.ID()] = task.Task.Run.User == q.User
 	}
 	return func(run *fleet.Run) bool {
@@ -97,6 +97,8 @@ func (l *Ledger) runFilter(q api.RunQuery) (func(*fleet.Run) bool, error) {
 // runSearch looks for runs within one transaction.
 type runSearch struct {
 	api.RunQuery
+	scope  fleet.Scope
+	tasks  func(fleet.Scope) []*HeldTask
 	host   fleet.HostID
 	only   func(*fleet.Run) bool // nil: all
 	reader *reader
@@ -126,40 +128,60 @@ func (s *runSearch) span() (b bucket, start []byte) {
 	}
 }
 
-func (s *runSearch) page(list *api.List[fleet.Run]) (err error) {
+// spans returns the ranges to walk. Who does not see everything is given those
+// of the tasks they see, but where a range is short anyway.
+func (s *runSearch) spans() (b bucket, owns [][]byte) {
 	b, start := s.span()
-	var before []byte
-	if s.After != "" {
-		before = append(append([]byte(nil), start...), s.After...)
+	if s.scope.All() || b == inRunsByOrder || b == inRunsOpen {
+		return b, [][]byte{start}
+	}
+	switch b {
+	case inRunsFailed, inRunsFailedByHost, inRunsFailedByTask:
+		b = inRunsFailedByTask
+	default:
+		b = inRunsByTask
+	}
+	for _, task := range s.tasks(s.scope) {
+		if id := task.Task.ID(); (s.Task == "" || id == s.Task) && (s.Namespace == "" || id.Namespace() == s.Namespace) {
+			owns = append(owns, prefix(string(id)))
+		}
+	}
+	return b, owns
+}
+
+func (s *runSearch) page(list *api.List[fleet.Run]) (err error) {
+	b, owns := s.spans()
+	before := func(own []byte) []byte {
+		if s.After == "" {
+			return nil
+		}
+		return append(append([]byte(nil), own...), s.After...)
 	}
 	limit, visits, last := pageSize(s.Page), 0, ""
-	eachBack(s.reader.bucket(b), start, before, func(k, _ []byte) bool {
+	s.reader.eachBackOf(b, owns, before, func(_, id []byte) bool {
+		if s.tooOld(id) {
+			return false
+		}
+		var found compact.Run
+		if found, _, err = row[compact.Run](s.reader, inRuns, id); err != nil {
+			return false
+		}
+		run := found.Whole()
+		if !s.scope.Holds(run.Task.Namespace()) {
+			return true
+		}
 		if len(list.Items) == limit || visits == maxVisits {
 			list.Next = last
 			return false
 		}
 		visits++
-		id := k[len(start):]
-		if s.tooOld(id) {
-			return false
-		}
 		last = string(id)
-		err = s.take(id, list)
-		return err == nil
+		if s.asks(&run) {
+			list.Items = append(list.Items, run)
+		}
+		return true
 	})
 	return err
-}
-
-// take adds the run to the page when it is asked for.
-func (s *runSearch) take(id []byte, list *api.List[fleet.Run]) error {
-	found, _, err := row[compact.Run](s.reader, inRuns, id)
-	if err != nil {
-		return err
-	}
-	if run := found.Whole(); s.asks(&run) {
-		list.Items = append(list.Items, run)
-	}
-	return nil
 }
 
 // tooOld reports whether this run and all before it were made before Since.

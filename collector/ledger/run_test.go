@@ -91,7 +91,7 @@ func TestRunMoves(t *testing.T) {
 				l := newLedger(t)
 				l.must(&RegisterHost{Host: testHost(1), At: noon}, recordRun1(1, testRun(1, "default/a", from)))
 				got := l.must(recordRun1(2, testRun(1, "default/a", to))).([]Receipt)[0]
-				run, err := l.Run(runID(60_000, 1))
+				run, err := l.Run(everywhere, runID(60_000, 1))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -102,7 +102,7 @@ func TestRunMoves(t *testing.T) {
 				if got.Acknowledged != 2 {
 					t.Errorf("acknowledged %d: a record that cannot be true must not hold up the others", got.Acknowledged)
 				}
-				if open := l.Totals().Open; (open == 0) != (run.State.Terminal() || run.State == fleet.RunPending) {
+				if open := l.Totals(everywhere).Open; (open == 0) != (run.State.Terminal() || run.State == fleet.RunPending) {
 					t.Errorf("%d open", open)
 				}
 			})
@@ -151,20 +151,20 @@ func TestRunKeepsWhatWasSaid(t *testing.T) {
 	l.must(&RegisterHost{Host: testHost(1), At: noon}, recordRun1(1, begun), recordRun1(2, ended))
 	want := ended
 	want.Started, want.PID, want.Order = &started, 7, "o1"
-	got, err := l.Run(want.ID)
+	got, err := l.Run(everywhere, want.ID)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	if _, err := l.Run(runID(1, 99)); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Run(everywhere, runID(1, 99)); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("no run: %v", err)
 	}
-	if _, err := l.Run(""); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Run(everywhere, ""); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("no id: %v", err)
 	}
 	whole := wholeRun()
 	whole.Tail, whole.Order = "not \xff text", ""
 	l.must(recordRun1(3, whole))
-	if got, err := l.Run(whole.ID); err != nil || !cmp.Equal(got, whole) {
+	if got, err := l.Run(everywhere, whole.ID); err != nil || !cmp.Equal(got, whole) {
 		t.Errorf("%v %s", err, cmp.Diff(whole, got))
 	}
 }
@@ -234,7 +234,7 @@ func TestRuns(t *testing.T) {
 			}
 		}
 	}
-	if _, err := l.Runs(api.RunQuery{Host: "nobody"}); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Runs(everywhere, api.RunQuery{Host: "nobody"}); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("runs of no host: %v", err)
 	}
 }
@@ -254,7 +254,7 @@ func compareRuns(t *testing.T, l *bench, q api.RunQuery, all []fleet.Run) {
 		}
 	}
 	for p := q; ; {
-		list, err := l.Runs(p)
+		list, err := l.Runs(everywhere, p)
 		if err != nil || list.Index != l.next {
 			t.Fatalf("%+v: index %d, %v", q, list.Index, err)
 		}
@@ -273,20 +273,20 @@ func compareRuns(t *testing.T, l *bench, q api.RunQuery, all []fleet.Run) {
 func TestRunsStayInTheirPages(t *testing.T) {
 	l := newLedger(t)
 	manyRuns(t, l)
-	first, err := l.Runs(api.RunQuery{Page: api.Page{Limit: 10}})
+	first, err := l.Runs(everywhere, api.RunQuery{Page: api.Page{Limit: 10}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.must(recordRun1(1000, testRun(500, "default/new", fleet.RunRan))) // newer than all
-	second, err := l.Runs(api.RunQuery{Page: api.Page{Limit: 10, After: first.Next}})
+	second, err := l.Runs(everywhere, api.RunQuery{Page: api.Page{Limit: 10, After: first.Next}})
 	if err != nil || second.Items[0].ID >= first.Items[9].ID || second.Items[0].Task == "default/new" {
 		t.Errorf("%v, the next page begins with %+v", err, second.Items[0])
 	}
-	last, found, err := l.LastRun("default/new")
+	last, found, err := l.LastRun(everywhere, "default/new")
 	if err != nil || !found || last.ID != runID(500*60_000, 500) {
 		t.Errorf("LastRun: %+v, %v, %v", last, found, err)
 	}
-	if _, found, err := l.LastRun("default/ne"); found || err != nil {
+	if _, found, err := l.LastRun(everywhere, "default/ne"); found || err != nil {
 		t.Errorf("LastRun of no task: %v, %v", found, err)
 	}
 }
@@ -309,7 +309,7 @@ func TestActivity(t *testing.T) {
 		noon.Add(120 * time.Minute): {0, 0},
 		{}:                          {len(all) + 1, failed + 1},
 	} {
-		if runs, fails, err := l.Activity(since); err != nil || runs != want[0] || fails != want[1] {
+		if runs, fails, err := l.Activity(everywhere, since); err != nil || runs != want[0] || fails != want[1] {
 			t.Errorf("since %v: %d runs, %d failed, %v; want %v", since, runs, fails, err, want)
 		}
 	}
@@ -340,7 +340,7 @@ func TestPruneRuns(t *testing.T) {
 
 	got = l.must(&Prune{At: noon, RunsOfTask: 5}).(Pruned)
 	for _, task := range []fleet.TaskID{"default/foo", "default/foo2", "default/fo"} {
-		list, err := l.Runs(api.RunQuery{Task: task, Page: api.Page{Limit: 1000}})
+		list, err := l.Runs(everywhere, api.RunQuery{Task: task, Page: api.Page{Limit: 1000}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -358,8 +358,8 @@ func TestPruneRuns(t *testing.T) {
 	if again := l.must(&Prune{At: noon, RunsOfTask: 5}).(Pruned); again.Runs != 0 {
 		t.Errorf("again: %+v after %+v", again, got)
 	}
-	if l.Totals().Open != open {
-		t.Errorf("%d open, want %d", l.Totals().Open, open)
+	if l.Totals(everywhere).Open != open {
+		t.Errorf("%d open, want %d", l.Totals(everywhere).Open, open)
 	}
 }
 
@@ -399,7 +399,7 @@ func checkIndexes(t testing.TB, l *Ledger) {
 	if diff := diffDumps(want, got); diff != "" {
 		t.Errorf("indexes differ from the runs: %s", diff)
 	}
-	if n := l.Totals().Open; n != open {
+	if n := l.Totals(everywhere).Open; n != open {
 		t.Errorf("%d open in memory, %d on disk", n, open)
 	}
 }

@@ -4,6 +4,15 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
+// Every query that can show something of a namespace takes the scope of who
+// asks first, and what is not within it is as if it were not there: it is in no
+// list, no count, no cursor, and asking for it by name gets the words that
+// asking for nothing gets. everywhere is for what the collector does itself.
+var everywhere = fleet.ScopeOf(fleet.Everywhere)
+
+// visible reports whether the scope sees the host.
+func (h *Host) visible(scope fleet.Scope) bool { return scope.Meets(h.Namespaces) }
+
 // bounded is a command about what lies in namespaces.
 type bounded interface {
 	// foreign returns the refusal that the command has where what it is about is

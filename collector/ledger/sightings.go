@@ -135,7 +135,7 @@ func forgetSightings(c *change, host fleet.HostID) {
 // News returns what of the sightings the ledger would record, and whether that
 // is anything.
 func (l *Ledger) News(id fleet.HostID, said fleet.Sightings, now time.Time) (news fleet.Sightings, some bool, err error) {
-	host, known := l.Host(id)
+	host, known := l.Host(everywhere, id)
 	if !known {
 		return news, false, unknownHost(id)
 	}

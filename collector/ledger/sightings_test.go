@@ -60,7 +60,7 @@ func TestSightings(t *testing.T) {
 	// What was told before its job was waits for it; what is gone takes its
 	// evidence with it.
 	l.must(testReport(1, testJob(2), testJob(3)))
-	report, err := l.Report(hostID(1))
+	report, err := l.Report(everywhere, hostID(1))
 	if err != nil || len(report.Jobs) != 2 || report.Jobs[0].Evidence != nil || report.Jobs[1].Evidence == nil {
 		t.Errorf("%+v, %v", report.Jobs, err)
 	}
@@ -97,7 +97,7 @@ func TestSightingsOfStrangersAreFew(t *testing.T) {
 func TestSinceIsTakenWhole(t *testing.T) {
 	l := newLedger(t)
 	l.must(&RegisterHost{Host: testHost(1), At: noon}, sight(1, noon, nil))
-	host, _ := l.Host(hostID(1))
+	host, _ := l.Host(everywhere, hostID(1))
 	if diff := cmp.Diff(map[fleet.JobKind]time.Time{fleet.KindCron: noon}, host.Since); diff != "" {
 		t.Error(diff)
 	}
@@ -109,7 +109,7 @@ func TestSinceIsTakenWhole(t *testing.T) {
 	}
 	l.must(&RecordSightings{Host: hostID(1), At: noon})
 	l.must(&RegisterHost{Host: testHost(1, "a", "b"), At: noon})
-	if host, _ = l.Host(hostID(1)); host.Since != nil || woken != 2 {
+	if host, _ = l.Host(everywhere, hostID(1)); host.Since != nil || woken != 2 {
 		t.Errorf("%v, woken %d times", host.Since, woken)
 	}
 	if _, some, err := l.News(hostID(1), fleet.Sightings{}, noon); some || err != nil {

@@ -19,7 +19,7 @@ func TestRestore(t *testing.T) {
 	l.must(testTask("a", "*"), testReport(1, testJob(1), testJob(2)))
 	index, term := l.Applied()
 	snapshot := snapshotOf(t, l.Ledger)
-	wantTotals, wantDump := l.Totals(), dump(t, l.Ledger)
+	wantTotals, wantDump := l.Totals(everywhere), dump(t, l.Ledger)
 	l.must(testTask("b", "*"), testReport(1), &RegisterHost{Host: testHost(77), At: noon})
 
 	var told []fleet.HostID
@@ -36,7 +36,7 @@ func TestRestore(t *testing.T) {
 	if i, n := l.Applied(); i != index || n != term {
 		t.Errorf("Applied() = %d, %d; want %d, %d", i, n, index, term)
 	}
-	if got := l.Totals(); got != wantTotals {
+	if got := l.Totals(everywhere); got != wantTotals {
 		t.Errorf("%+v, want %+v", got, wantTotals)
 	}
 	if len(told) != 4 || told[3] != hostID(77) {
@@ -48,7 +48,7 @@ func TestRestore(t *testing.T) {
 	l.next = index
 	l.must(testTask("c", "*"))
 	l.reopen()
-	if _, err := l.Task("default/c"); err != nil {
+	if _, err := l.Task(everywhere, "default/c"); err != nil {
 		t.Errorf("after a restore and a restart: %v", err)
 	}
 	if _, err := os.Stat(l.beside()); !errors.Is(err, os.ErrNotExist) {
@@ -108,10 +108,10 @@ func TestSnapshotWhileApplying(t *testing.T) {
 	})
 	wait.Go(func() {
 		for range 50 {
-			if _, err := l.Runs(api.RunQuery{}); err != nil {
+			if _, err := l.Runs(everywhere, api.RunQuery{}); err != nil {
 				t.Error(err)
 			}
-			l.Totals()
+			l.Totals(everywhere)
 		}
 	})
 	var got bytes.Buffer

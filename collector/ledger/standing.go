@@ -118,21 +118,29 @@ func (m *memory) setStandings(host fleet.HostID, row *standingRow) {
 	}
 }
 
-// Stands returns what a host said last of how tasks stand there, by task, and
-// when. The list is shared: do not change it.
-func (l *Ledger) Stands(host fleet.HostID) ([]fleet.Standing, time.Time) {
+// Stands returns what a host said last of how tasks within the scope stand
+// there, by task, and when. The list is shared: do not change it.
+func (l *Ledger) Stands(scope fleet.Scope, host fleet.HostID) ([]fleet.Standing, time.Time) {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if row := l.memory.standings[host]; row != nil {
+	row := l.memory.standings[host]
+	l.mu.RUnlock()
+	if row == nil {
+		return nil, time.Time{}
+	}
+	if scope.All() {
 		return row.Standings, row.At
 	}
-	return nil, time.Time{}
+	some := filter(row.Standings, func(s fleet.Standing) bool { return scope.Holds(s.Task.Namespace()) })
+	if len(some) == 0 {
+		return nil, time.Time{}
+	}
+	return some, row.At
 }
 
 // StandsOf returns how a task stands on a host, and when the host said so. It is
 // false where it said nothing.
-func (l *Ledger) StandsOf(task fleet.TaskID, host fleet.HostID) (fleet.Standing, time.Time, bool) {
-	all, at := l.Stands(host)
+func (l *Ledger) StandsOf(scope fleet.Scope, task fleet.TaskID, host fleet.HostID) (fleet.Standing, time.Time, bool) {
+	all, at := l.Stands(scope, host)
 	i, found := slices.BinarySearchFunc(all, task, func(s fleet.Standing, id fleet.TaskID) int { return cmp.Compare(s.Task, id) })
 	if !found {
 		return fleet.Standing{}, at, false
@@ -142,23 +150,29 @@ func (l *Ledger) StandsOf(task fleet.TaskID, host fleet.HostID) (fleet.Standing,
 
 // StandingCounts returns how the task stands on all hosts together. The map in
 // it is shared: do not change it.
-func (l *Ledger) StandingCounts(task fleet.TaskID) StandingCount {
+func (l *Ledger) StandingCounts(scope fleet.Scope, task fleet.TaskID) StandingCount {
+	if !scope.Holds(task.Namespace()) {
+		return StandingCount{}
+	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return l.memory.stands[task]
 }
 
-// AllStandingCounts returns the tasks that stand somehow, with how.
-func (l *Ledger) AllStandingCounts() map[fleet.TaskID]StandingCount {
+// AllStandingCounts returns the tasks within the scope that stand somehow, with
+// how.
+func (l *Ledger) AllStandingCounts(scope fleet.Scope) map[fleet.TaskID]StandingCount {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return maps.Clone(l.memory.stands)
+	counts := maps.Clone(l.memory.stands)
+	maps.DeleteFunc(counts, func(task fleet.TaskID, _ StandingCount) bool { return !scope.Holds(task.Namespace()) })
+	return counts
 }
 
 // Settled reports whether recording the standings of a host would change
 // nothing.
 func (l *Ledger) Settled(host fleet.HostID, standings []fleet.Standing, done []fleet.OrderID) (bool, error) {
-	told, _ := l.Stands(host)
+	told, _ := l.Stands(everywhere, host)
 	if !sameStandings(told, standings) {
 		return false, nil
 	}
@@ -178,10 +192,10 @@ func (l *Ledger) Settled(host fleet.HostID, standings []fleet.Standing, done []f
 
 // StandingOrders walks the open orders to start, stop, restart or reset
 // something, by host and age.
-func (l *Ledger) StandingOrders() (orders []fleet.Order, err error) {
+func (l *Ledger) StandingOrders(scope fleet.Scope) (orders []fleet.Order, err error) {
 	err = l.view(func(r *reader) error {
 		return eachRow(r, inOrders, nil, func(_ []byte, order fleet.Order) bool {
-			if order.Kind.Stands() {
+			if order.Kind.Stands() && scope.Holds(order.Task.Namespace()) {
 				order.Envelope = nil // the digest that its statement is kept under
 				orders = append(orders, order)
 			}

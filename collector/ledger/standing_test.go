@@ -30,13 +30,13 @@ func TestStandingsAreWhatEachHostSaidLast(t *testing.T) {
 		t.Error("who waits was not woken")
 	}
 	want := StandingCount{Phases: map[fleet.Phase]int{fleet.PhaseRunning: 1, fleet.PhaseCrashLoop: 1}, Restarts: 12, Unhealthy: 1, Breakers: 1}
-	if diff := cmp.Diff(want, l.StandingCounts("default/a")); diff != "" {
+	if diff := cmp.Diff(want, l.StandingCounts(everywhere, "default/a")); diff != "" {
 		t.Error(diff)
 	}
-	if got, at, found := l.StandsOf("default/b", hostID(1)); !found || got.Phase != fleet.PhaseRunning || !at.Equal(noon) {
+	if got, at, found := l.StandsOf(everywhere, "default/b", hostID(1)); !found || got.Phase != fleet.PhaseRunning || !at.Equal(noon) {
 		t.Errorf("%+v, %s, %v", got, at, found)
 	}
-	if _, _, found := l.StandsOf("default/b", hostID(2)); found {
+	if _, _, found := l.StandsOf(everywhere, "default/b", hostID(2)); found {
 		t.Error("host 2 never spoke of b")
 	}
 	if settled, err := l.Settled(hostID(1), []fleet.Standing{up, other}, nil); err != nil || !settled {
@@ -49,7 +49,7 @@ func TestStandingsAreWhatEachHostSaidLast(t *testing.T) {
 		t.Error("the same standings woke who waits")
 	}
 	l.must(saidBy(2)) // host 2 has none any more
-	if diff := cmp.Diff(StandingCount{Phases: map[fleet.Phase]int{fleet.PhaseRunning: 1}, Restarts: 2, Unhealthy: 1}, l.StandingCounts("default/a")); diff != "" {
+	if diff := cmp.Diff(StandingCount{Phases: map[fleet.Phase]int{fleet.PhaseRunning: 1}, Restarts: 2, Unhealthy: 1}, l.StandingCounts(everywhere, "default/a")); diff != "" {
 		t.Error(diff)
 	}
 	for _, bad := range []*RecordStandings{saidBy(1, other, up), saidBy(1, up, up), saidBy(1, fleet.Standing{})} {
@@ -100,16 +100,16 @@ func TestOrdersAboutWhatIsKeptUp(t *testing.T) {
 	if settled, err := l.Settled(done.Host, nil, done.Done); err != nil || !settled {
 		t.Errorf("said again it is no news: %v", err)
 	}
-	orders, err := l.Orders(hostID(1))
+	orders, err := l.Orders(everywhere, hostID(1))
 	if err != nil || len(orders) != 5 {
 		t.Errorf("%d orders stay, want the three others, the reset and the run: %+v, %v", len(orders), orders, err)
 	}
-	open, err := l.StandingOrders()
+	open, err := l.StandingOrders(everywhere)
 	if err != nil || len(open) != 4 {
 		t.Errorf("%+v, %v", open, err)
 	}
 	l.must(&Prune{At: noon.Add(48 * time.Hour)})
-	if orders, _ := l.Orders(hostID(1)); len(orders) != 0 {
+	if orders, _ := l.Orders(everywhere, hostID(1)); len(orders) != 0 {
 		t.Errorf("expired orders stay: %+v", orders)
 	}
 }

@@ -9,43 +9,47 @@ import (
 )
 
 // Task returns a task that is not retired.
-func (l *Ledger) Task(id fleet.TaskID) (fleet.TaskRecord, error) {
+func (l *Ledger) Task(scope fleet.Scope, id fleet.TaskID) (fleet.TaskRecord, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	task := l.memory.tasks[id]
-	if task == nil || !task.given() {
+	if task == nil || !task.given() || !scope.Holds(id.Namespace()) {
 		return fleet.TaskRecord{}, noTask(id)
 	}
 	return task.TaskRecord, nil
 }
 
-// AllTasks returns every task by id, retired ones too. The list is shared: do
-// not change it.
-func (l *Ledger) AllTasks() []*HeldTask {
+// AllTasks returns every task within the scope by id, retired ones too. The list
+// is shared: do not change it.
+func (l *Ledger) AllTasks(scope fleet.Scope) []*HeldTask {
 	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.memory.listed
+	all := l.memory.listed
+	l.mu.RUnlock()
+	if scope.All() {
+		return all
+	}
+	return filter(all, func(task *HeldTask) bool { return scope.Holds(task.Task.ID().Namespace()) })
 }
 
 // Tasks returns a page of the tasks that the query asks for, by id. Retired
 // ones are listed only when they are asked for by state.
-func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
+func (l *Ledger) Tasks(scope fleet.Scope, q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 	var host *Host
 	if q.Host != "" {
 		var err error
-		if host, err = l.FindHost(q.Host); err != nil {
+		if host, err = l.FindHost(scope, q.Host); err != nil {
 			return api.List[fleet.TaskRecord]{}, err
 		}
 	}
 	var labelled []*Host
 	if q.Label != "" {
 		var err error
-		if labelled, err = l.labelled(q.Label); err != nil {
+		if labelled, err = l.labelled(scope, q.Label); err != nil {
 			return api.List[fleet.TaskRecord]{}, err
 		}
 	}
 	index, _ := l.Applied()
-	matching := filter(l.AllTasks(), func(task *HeldTask) bool {
+	matching := filter(l.AllTasks(scope), func(task *HeldTask) bool {
 		return task.asked(&q, host) && (q.Label == "" || slices.ContainsFunc(labelled, task.RunsOn))
 	})
 	list := api.List[fleet.TaskRecord]{Items: []fleet.TaskRecord{}, Total: len(matching), Index: index}
@@ -57,13 +61,13 @@ func (l *Ledger) Tasks(q api.TaskQuery) (api.List[fleet.TaskRecord], error) {
 	return list, nil
 }
 
-// labelled returns the hosts that a selector matches.
-func (l *Ledger) labelled(labels string) ([]*Host, error) {
+// labelled returns the hosts within the scope that a selector matches.
+func (l *Ledger) labelled(scope fleet.Scope, labels string) ([]*Host, error) {
 	selector, err := fleet.ParseSelector(labels)
 	if err != nil {
 		return nil, err
 	}
-	return filter(l.AllHosts(), func(h *Host) bool { return selector.Matches(h.Labels) }), nil
+	return filter(l.AllHosts(scope), func(h *Host) bool { return selector.Matches(h.Labels) }), nil
 }
 
 // asked reports whether the query asks for the task. Labels are not looked at.
@@ -89,9 +93,17 @@ func (t *HeldTask) asked(q *api.TaskQuery, host *Host) bool {
 	return false
 }
 
-// Assigned returns how many tasks the host's plan has. It counts them once, so
-// that a page of hosts does not match each of them with every task.
-func (l *Ledger) Assigned(id fleet.HostID) int {
+// Assigned returns how many tasks within the scope the host's plan has. For who
+// sees everything it counts them once, so that a page of hosts does not match
+// each of them with every task.
+func (l *Ledger) Assigned(scope fleet.Scope, id fleet.HostID) int {
+	if !scope.All() {
+		host, found := l.Host(scope, id)
+		if !found {
+			return 0
+		}
+		return len(filter(l.AllTasks(scope), func(task *HeldTask) bool { return task.matches(host) }))
+	}
 	l.mu.RLock()
 	n, counted := l.memory.assigned[id]
 	l.mu.RUnlock()

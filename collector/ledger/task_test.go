@@ -97,19 +97,19 @@ func TestRetiredTask(t *testing.T) {
 		recordRun1(1, testRun(1, "default/foo", fleet.RunRan), testRun(2, "default/foo2", fleet.RunRan)),
 		&SetTaskState{ID: "default/foo", State: fleet.TaskRetired, At: noon},
 	)
-	if _, err := l.Task("default/foo"); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Task(everywhere, "default/foo"); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("a retired task is still there: %v", err)
 	}
-	plan, err := l.Plan(hostID(1))
+	plan, err := l.Plan(everywhere, hostID(1))
 	if err != nil || len(plan.Assignments) != 1 || plan.Assignments[0].Task.Name != "foo2" || len(plan.Orders) != 1 || plan.Orders[0].ID != "o2" {
 		t.Errorf("plan without foo: %+v, %v", plan, err)
 	}
 	for task, want := range map[fleet.TaskID]int{"default/foo": 1, "default/foo2": 1} {
-		if list, err := l.Runs(api.RunQuery{Task: task}); err != nil || len(list.Items) != want {
+		if list, err := l.Runs(everywhere, api.RunQuery{Task: task}); err != nil || len(list.Items) != want {
 			t.Errorf("%s has %d runs, %v; want %d", task, len(list.Items), err, want)
 		}
 	}
-	list, err := l.Tasks(api.TaskQuery{State: fleet.TaskRetired})
+	list, err := l.Tasks(everywhere, api.TaskQuery{State: fleet.TaskRetired})
 	if err != nil || len(list.Items) != 1 || list.Items[0].Task.Name != "foo" {
 		t.Errorf("retired tasks: %+v, %v", list, err)
 	}
@@ -127,7 +127,7 @@ func TestPausedTaskStaysPaused(t *testing.T) {
 	if got := l.must(changed).(fleet.TaskRecord); got.State != fleet.TaskPaused || got.Generation != 2 {
 		t.Errorf("%+v", got)
 	}
-	plan, err := l.Plan(hostID(1))
+	plan, err := l.Plan(everywhere, hostID(1))
 	if err != nil || len(plan.Assignments) != 1 || plan.Assignments[0].State != fleet.TaskPaused {
 		t.Errorf("%+v, %v", plan, err)
 	}
@@ -141,7 +141,7 @@ func TestPlan(t *testing.T) {
 	late := testTask("late", "role=db")
 	late.At = noon.Add(time.Hour)
 	l.must(late, testTask("other", "role=web"))
-	plan, err := l.Plan(hostID(1))
+	plan, err := l.Plan(everywhere, hostID(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,16 +154,16 @@ func TestPlan(t *testing.T) {
 	}
 	// What was due is not moved when the host says something new about itself.
 	l.must(&RegisterHost{Host: testHost(1, "role", "db", "env", "dev"), At: noon.Add(2 * time.Hour)})
-	if plan, _ := l.Plan(hostID(1)); !plan.Assignments[0].Since.Equal(noon) {
+	if plan, _ := l.Plan(everywhere, hostID(1)); !plan.Assignments[0].Since.Equal(noon) {
 		t.Errorf("Since moved to %v", plan.Assignments[0].Since)
 	}
-	if _, err := l.Plan(hostID(9)); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Plan(everywhere, hostID(9)); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("the plan of no host: %v", err)
 	}
-	if n := l.Assigned(hostID(1)); n != 2 {
+	if n := l.Assigned(everywhere, hostID(1)); n != 2 {
 		t.Errorf("Assigned = %d, want 2", n)
 	}
-	if hosts := l.Matching(&late.Task.Where); len(hosts) != 1 || hosts[0].ID != hostID(1) {
+	if hosts := l.Matching(everywhere, &late.Task); len(hosts) != 1 || hosts[0].ID != hostID(1) {
 		t.Errorf("Matching = %v", hosts)
 	}
 }
@@ -199,7 +199,7 @@ func TestOrders(t *testing.T) {
 	begun := testRun(1, "default/a", fleet.RunBegun)
 	begun.Order = "o1"
 	l.must(recordRun1(1, begun))
-	if orders, err := l.Orders(hostID(1)); err != nil || len(orders) != 0 {
+	if orders, err := l.Orders(everywhere, hostID(1)); err != nil || len(orders) != 0 {
 		t.Errorf("after the run began: %+v, %v", orders, err)
 	}
 	cancel := fleet.Order{ID: "c1", Kind: fleet.OrderCancel, Host: hostID(1), Task: "default/a", Run: begun.ID, Expires: noon.Add(time.Hour)}
@@ -208,15 +208,15 @@ func TestOrders(t *testing.T) {
 	l.refused("conflict", put(elsewhere))
 	l.refused("invalid", put(nothing))
 	l.must(put(cancel), recordRun1(2, testRun(1, "default/a", fleet.RunRunning)))
-	if orders, err := l.Orders(hostID(1)); err != nil || len(orders) != 1 {
+	if orders, err := l.Orders(everywhere, hostID(1)); err != nil || len(orders) != 1 {
 		t.Errorf("while the run goes on: %+v, %v", orders, err)
 	}
 	l.must(recordRun1(3, testRun(1, "default/a", fleet.RunRan)))
-	if orders, err := l.Orders(hostID(1)); err != nil || len(orders) != 0 {
+	if orders, err := l.Orders(everywhere, hostID(1)); err != nil || len(orders) != 0 {
 		t.Errorf("after the run ended: %+v, %v", orders, err)
 	}
 	l.refused("illegal_move", put(cancel))
-	if list, err := l.Runs(api.RunQuery{Order: "o1"}); err != nil || len(list.Items) != 1 || list.Items[0].State != fleet.RunRan {
+	if list, err := l.Runs(everywhere, api.RunQuery{Order: "o1"}); err != nil || len(list.Items) != 1 || list.Items[0].State != fleet.RunRan {
 		t.Errorf("the run of the order: %+v, %v", list.Items, err)
 	}
 }
@@ -234,14 +234,14 @@ func TestRecordApplied(t *testing.T) {
 	l.must(&RecordApplied{Applied: same})
 	want := applied
 	want.Since = map[fleet.TaskID]time.Time{"default/a": noon}
-	if got, err := l.AppliedBy(hostID(1)); err != nil || !cmp.Equal(got, want) {
+	if got, err := l.AppliedBy(everywhere, hostID(1)); err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%+v, %v: the same generations were written again", got, err)
 	}
 	// A generation keeps the instant at which it was taken over.
 	want = fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"default/a": 1, "default/b": 3}, At: noon.Add(2 * time.Hour)}
 	l.must(&RecordApplied{Applied: want})
 	want.Since = map[fleet.TaskID]time.Time{"default/a": noon, "default/b": want.At}
-	if got, err := l.AppliedBy(hostID(1)); err != nil || !cmp.Equal(got, want) {
+	if got, err := l.AppliedBy(everywhere, hostID(1)); err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -261,13 +261,13 @@ func TestAssignedFollowsThePlan(t *testing.T) {
 	} {
 		l.must(command)
 		for n := 1; n <= 3; n++ {
-			plan, _ := l.Plan(hostID(n)) // of the third there is none
-			if got := l.Assigned(hostID(n)); got != len(plan.Assignments) {
+			plan, _ := l.Plan(everywhere, hostID(n)) // of the third there is none
+			if got := l.Assigned(everywhere, hostID(n)); got != len(plan.Assignments) {
 				t.Errorf("after %T host %d has %d tasks, its plan %d", command, n, got, len(plan.Assignments))
 			}
 		}
 	}
-	if got := l.Assigned(hostID(2)); got != 2 {
+	if got := l.Assigned(everywhere, hostID(2)); got != 2 {
 		t.Errorf("host 2 has %d tasks in the end", got)
 	}
 }
@@ -294,7 +294,7 @@ func TestTasks(t *testing.T) {
 		for limit := 1; limit <= 5; limit++ {
 			q, got := c.q, []fleet.TaskID{}
 			for q.Limit = limit; ; {
-				list, err := l.Tasks(q)
+				list, err := l.Tasks(everywhere, q)
 				if err != nil || list.Total != len(c.want) || len(list.Items) > limit {
 					t.Fatalf("%s: %+v, %v", name, list, err)
 				}
@@ -310,7 +310,7 @@ func TestTasks(t *testing.T) {
 			}
 		}
 	}
-	if _, err := l.Tasks(api.TaskQuery{Host: "nobody"}); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := l.Tasks(everywhere, api.TaskQuery{Host: "nobody"}); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("tasks of no host: %v", err)
 	}
 }

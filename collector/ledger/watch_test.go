@@ -91,7 +91,7 @@ func TestWatchWakesTheWaiting(t *testing.T) {
 		_, changed := l.Watch(PlanOf(hostID(1)))
 		go func() {
 			<-changed
-			plan, err := l.Plan(hostID(1))
+			plan, err := l.Plan(everywhere, hostID(1))
 			if err != nil {
 				t.Error(err)
 			}

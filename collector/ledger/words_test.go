@@ -24,20 +24,20 @@ func TestPins(t *testing.T) {
 	if now, _ := l.Watch(Pins); now <= index {
 		t.Errorf("pins changed at %d, before at %d", now, index)
 	}
-	pins, err := l.Pins()
+	pins, err := l.Pins(everywhere)
 	if err != nil || len(pins) != 2 || pins[0].Name != "a" {
 		t.Errorf("%+v, %v", pins, err)
 	}
-	if got, err := l.Pin("db"); err != nil || !cmp.Equal(pin, got) {
+	if got, err := l.Pin(everywhere, "db"); err != nil || !cmp.Equal(pin, got) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, name := range []string{"none", "", "A/B"} {
-		if _, err := l.Pin(name); fleet.KindOf(err) != fleet.NotFound {
+		if _, err := l.Pin(everywhere, name); fleet.KindOf(err) != fleet.NotFound {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
 	l.must(&DropPin{Name: "db"})
-	if pins, _ = l.Pins(); len(pins) != 1 {
+	if pins, _ = l.Pins(everywhere); len(pins) != 1 {
 		t.Errorf("%+v", pins)
 	}
 }
@@ -47,7 +47,7 @@ func TestContained(t *testing.T) {
 	for n := range 4 {
 		l.must(&RegisterHost{Host: testHost(n, "role", []string{"db", "web"}[n%2]), At: noon}, testReport(n, testJob(1), testJob(n+10)))
 	}
-	hosts, jobs, err := l.Contained("role=db")
+	hosts, jobs, err := l.Contained(everywhere, "role=db")
 	if err != nil || hosts != 2 || len(jobs) != 3 {
 		t.Fatalf("%d hosts, %v, %v", hosts, jobs, err)
 	}
@@ -57,10 +57,10 @@ func TestContained(t *testing.T) {
 		}
 	}
 	l.must(testReport(0, testJob(7), testJob(8))) // one is new to what is remembered
-	if hosts, jobs, err = l.Contained("*"); err != nil || hosts != 4 || len(jobs) != 6 || jobs[fleet.Allowed{Fingerprint: testJob(8).Fingerprint, User: "root", Command: testJob(8).Command}] != 1 {
+	if hosts, jobs, err = l.Contained(everywhere, "*"); err != nil || hosts != 4 || len(jobs) != 6 || jobs[fleet.Allowed{Fingerprint: testJob(8).Fingerprint, User: "root", Command: testJob(8).Command}] != 1 {
 		t.Errorf("%d hosts, %v, %v", hosts, jobs, err)
 	}
-	if _, _, err := l.Contained("=="); fleet.KindOf(err) != fleet.Invalid {
+	if _, _, err := l.Contained(everywhere, "=="); fleet.KindOf(err) != fleet.Invalid {
 		t.Error(err)
 	}
 }
@@ -79,20 +79,20 @@ func TestAnnotations(t *testing.T) {
 		if job := l.job(1, testJob(2).ID); job.Owner != "" || job.Note != "" {
 			t.Errorf("the other: %+v", job)
 		}
-		if got, found := l.Annotation(print); !found || got != said {
+		if got, found := l.Annotation(everywhere, print); !found || got != said {
 			t.Errorf("%+v, %v", got, found)
 		}
 		l.reopen()
 	}
-	first := l.Annotations(api.Page{Limit: 1})
+	first := l.Annotations(everywhere, api.Page{Limit: 1})
 	if first.Total != 2 || len(first.Items) != 1 || first.Next != first.Items[0].Fingerprint {
 		t.Errorf("%+v", first)
 	}
-	if rest := l.Annotations(api.Page{Limit: 1, After: first.Next}); len(rest.Items) != 1 || rest.Next != "" {
+	if rest := l.Annotations(everywhere, api.Page{Limit: 1, After: first.Next}); len(rest.Items) != 1 || rest.Next != "" {
 		t.Errorf("%+v", rest)
 	}
 	l.must(&PutAnnotation{Annotation: fleet.Annotation{Fingerprint: print, By: "ann", At: noon}}, &PutAnnotation{Annotation: fleet.Annotation{Fingerprint: "nobody's"}})
-	if got, found := l.Annotation(print); found || got.Fingerprint != print {
+	if got, found := l.Annotation(everywhere, print); found || got.Fingerprint != print {
 		t.Errorf("taken back: %+v", got)
 	}
 	if job := l.job(1, testJob(1).ID); job.Owner != "" {
@@ -107,7 +107,7 @@ func TestAcks(t *testing.T) {
 	l.refused("invalid", &PutAck{})
 	l.refused("not_found", &DropAck{Finding: ack.Finding})
 	l.must(&PutAck{Ack: ack}, &PutAck{Ack: standing})
-	acks, err := l.Acks()
+	acks, err := l.Acks(everywhere)
 	if diff := cmp.Diff(map[string]fleet.Ack{ack.Finding: ack, standing.Finding: standing}, acks); diff != "" || err != nil {
 		t.Error(diff, err)
 	}
@@ -115,7 +115,7 @@ func TestAcks(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	l.must(&DropAck{Finding: standing.Finding})
-	if acks, _ = l.Acks(); len(acks) != 0 {
+	if acks, _ = l.Acks(everywhere); len(acks) != 0 {
 		t.Errorf("%+v", acks)
 	}
 }

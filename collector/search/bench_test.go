@@ -63,8 +63,8 @@ func BenchmarkSearch(b *testing.B) {
 		}
 		load, size := time.Since(begun), inUse()-before
 		ask := map[string]func(api.JobQuery) error{
-			"query":  func(q api.JobQuery) error { _, err := x.Query(q); return err },
-			"groups": func(q api.JobQuery) error { _, err := x.Groups(q); return err },
+			"query":  func(q api.JobQuery) error { _, err := x.Query(everywhere, q); return err },
+			"groups": func(q api.JobQuery) error { _, err := x.Groups(everywhere, q); return err },
 		}
 		for _, name := range []string{"query", "groups"} {
 			b.Run(fmt.Sprintf("%s/shared=%d%%", name, share*100/benchJobs), func(b *testing.B) {

@@ -65,7 +65,7 @@ func (x *Index) CatchUp(ctx context.Context) error {
 	marked := x.marked
 	x.marked = map[fleet.HostID]bool{}
 	x.marking.Unlock()
-	if len(marked) > max(worthwhile, len(x.source.AllHosts())/2) {
+	if len(marked) > max(worthwhile, len(x.source.AllHosts(everywhere))/2) {
 		x.loaded.Store(false)
 	}
 	if err := x.readAll(ctx, slices.Sorted(maps.Keys(marked))); err != nil {
@@ -100,11 +100,11 @@ func (x *Index) readAll(ctx context.Context, hosts []fleet.HostID) error {
 
 // read replaces what is known of one host, here and by the readers.
 func (x *Index) read(id fleet.HostID) error {
-	host, found := x.source.Host(id)
+	host, found := x.source.Host(everywhere, id)
 	var jobs []api.JobView
 	if found {
 		var err error
-		if jobs, err = x.source.Jobs(id); err != nil {
+		if jobs, err = x.source.Jobs(everywhere, id); err != nil {
 			return err
 		}
 		slices.SortFunc(jobs, func(a, b api.JobView) int { return place(&a).compare(place(&b)) })

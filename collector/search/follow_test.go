@@ -20,11 +20,11 @@ type counting struct {
 	reads map[fleet.HostID]int
 }
 
-func (c *counting) Jobs(id fleet.HostID) ([]api.JobView, error) {
+func (c *counting) Jobs(scope fleet.Scope, id fleet.HostID) ([]api.JobView, error) {
 	c.mu.Lock()
 	c.reads[id]++
 	c.mu.Unlock()
-	return c.fleetOf.Jobs(id)
+	return c.fleetOf.Jobs(scope, id)
 }
 
 // TestAFleetIsReadOnce: whoever shares the reading has what the index has, and
@@ -56,7 +56,7 @@ func TestAFleetIsReadOnce(t *testing.T) {
 	if err := x.CatchUp(t.Context()); err != nil || !x.Loaded() {
 		t.Fatalf("%v, loaded %v", err, x.Loaded())
 	}
-	list, err := x.Query(api.JobQuery{Text: "/bin/"})
+	list, err := x.Query(everywhere, api.JobQuery{Text: "/bin/"})
 	if err != nil || list.Total != 400 || len(told) != 200 {
 		t.Errorf("%d jobs, %d hosts told, %v", list.Total, len(told), err)
 	}
@@ -70,7 +70,7 @@ func TestAFleetIsReadOnce(t *testing.T) {
 	delete(source.hosts, gone)
 	source.fleetOf.mu.Unlock()
 	x.mark(gone)
-	if list, err = x.Query(api.JobQuery{}); err != nil || list.Total != 398 || told[gone] != nil {
+	if list, err = x.Query(everywhere, api.JobQuery{}); err != nil || list.Total != 398 || told[gone] != nil {
 		t.Errorf("%d jobs after a host went, told %v, %v", list.Total, told[gone], err)
 	}
 }

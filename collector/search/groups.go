@@ -23,9 +23,9 @@ const (
 // Groups returns a page of the commands among the jobs that the query asks
 // for, those on the most hosts first, and how many there are in all. Counts
 // are of the jobs asked for.
-func (x *Index) Groups(q api.JobQuery) (api.List[api.JobGroup], error) {
+func (x *Index) Groups(scope fleet.Scope, q api.JobQuery) (api.List[api.JobGroup], error) {
 	list := api.List[api.JobGroup]{Items: []api.JobGroup{}}
-	filter, err := newFilter(q)
+	filter, err := newFilter(scope, q)
 	if err != nil {
 		return list, err
 	}

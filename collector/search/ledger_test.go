@@ -35,7 +35,7 @@ func TestFollowsTheLedger(t *testing.T) {
 	}
 	total := func(text string, want int) {
 		t.Helper()
-		list, err := x.Query(api.JobQuery{Text: text})
+		list, err := x.Query(everywhere, api.JobQuery{Text: text})
 		if err != nil || list.Total != want || len(list.Items) != want || list.Index != index {
 			t.Errorf("%q: %d of %d at %d, %v; want %d at %d", text, len(list.Items), list.Total, list.Index, err, want, index)
 		}

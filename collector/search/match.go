@@ -63,7 +63,7 @@ func (s *scan) each(blocks []*block, visit func(b *block, n int)) {
 
 // block reports whether rows of the host can match.
 func (m *match) block(b *block) bool {
-	if m.none || m.exactHost != "" && m.exactHost != b.name && m.exactHost != string(b.id) {
+	if m.none || !m.scope.Meets(b.namespaces) || m.exactHost != "" && m.exactHost != b.name && m.exactHost != string(b.id) {
 		return false
 	}
 	return !m.labelled || m.label.Matches(b.labels)

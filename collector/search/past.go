@@ -3,13 +3,14 @@ package search
 import (
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // Matcher returns what decides whether the query asks for a job, for jobs that
 // the index does not hold: those of the past. At, Changed and the page are not
 // looked at.
-func (x *Index) Matcher(q api.JobQuery) (func(*ledger.Host, *api.JobView) bool, error) {
-	f, err := newFilter(q)
+func (x *Index) Matcher(scope fleet.Scope, q api.JobQuery) (func(*ledger.Host, *api.JobView) bool, error) {
+	f, err := newFilter(scope, q)
 	if err != nil {
 		return nil, err
 	}
@@ -17,7 +18,7 @@ func (x *Index) Matcher(q api.JobQuery) (func(*ledger.Host, *api.JobView) bool, 
 }
 
 func (f *filter) asksHost(host *ledger.Host) bool {
-	if f.exactHost != "" && f.exactHost != host.Name && f.exactHost != string(host.ID) {
+	if !f.scope.Meets(host.Namespaces) || f.exactHost != "" && f.exactHost != host.Name && f.exactHost != string(host.ID) {
 		return false
 	}
 	return !f.labelled || f.label.Matches(host.Labels)

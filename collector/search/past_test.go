@@ -27,11 +27,11 @@ func TestMatcherAgreesWithTheIndex(t *testing.T) {
 		{Label: "role=db"}, {Label: "role!=db"}, {Verdict: "runs"}, {Verdict: "broken"},
 		{Fingerprint: fleet.CommandFingerprint("/bin/Backup --all")}, {Fingerprint: "none"}, {Text: "www", User: "www", Label: "role"},
 	} {
-		found, err := x.Query(q)
+		found, err := x.Query(everywhere, q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		matches, err := x.Matcher(q)
+		matches, err := x.Matcher(everywhere, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -39,7 +39,7 @@ func TestMatcherAgreesWithTheIndex(t *testing.T) {
 		for _, job := range found.Items {
 			want = append(want, string(job.Host+"/")+string(job.ID))
 		}
-		for _, host := range source.AllHosts() {
+		for _, host := range source.AllHosts(everywhere) {
 			for i := range source.jobs[host.ID] {
 				if job := &source.jobs[host.ID][i]; matches(host, job) {
 					got = append(got, string(host.ID+"/")+string(job.ID))
@@ -52,7 +52,7 @@ func TestMatcherAgreesWithTheIndex(t *testing.T) {
 			t.Errorf("%+v: the index finds %v, the matcher %v", q, want, got)
 		}
 	}
-	if _, err := x.Matcher(api.JobQuery{Label: "=="}); fleet.KindOf(err) != fleet.Invalid {
+	if _, err := x.Matcher(everywhere, api.JobQuery{Label: "=="}); fleet.KindOf(err) != fleet.Invalid {
 		t.Error(err)
 	}
 }
@@ -62,9 +62,9 @@ func TestMatcherKnowsOwners(t *testing.T) {
 	owned, orphan := &api.JobView{Owner: "Team-Data"}, &api.JobView{}
 	source := newFleet()
 	source.put(1, "a", nil)
-	host := source.AllHosts()[0]
+	host := source.AllHosts(everywhere)[0]
 	for asked, want := range map[string][2]bool{"": {true, true}, "team-data": {true, false}, "none": {false, true}, "ann": {}} {
-		matches, err := x.Matcher(api.JobQuery{Owner: asked})
+		matches, err := x.Matcher(everywhere, api.JobQuery{Owner: asked})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,12 +12,12 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Query returns a page of the jobs that the query asks for, by host name, host
+// Query returns a page of the jobs within the scope that the query asks for, by host name, host
 // id, source and line, and how many there are in all. A cursor stays good
 // while jobs come and go.
-func (x *Index) Query(q api.JobQuery) (api.List[api.JobView], error) {
+func (x *Index) Query(scope fleet.Scope, q api.JobQuery) (api.List[api.JobView], error) {
 	list := api.List[api.JobView]{Items: []api.JobView{}}
-	filter, err := newFilter(q)
+	filter, err := newFilter(scope, q)
 	if err != nil {
 		return list, err
 	}
@@ -32,7 +32,7 @@ func (x *Index) Query(q api.JobQuery) (api.List[api.JobView], error) {
 	page, more, total := x.find(filter, after, pageSize(q.Page))
 	list.Total, list.Items = total, make([]api.JobView, 0, len(page))
 	for _, ref := range page {
-		job, found, err := x.source.Job(ref.host, ref.job)
+		job, found, err := x.source.Job(scope, ref.host, ref.job)
 		if err != nil {
 			return list, err
 		}
@@ -98,6 +98,7 @@ func pageSize(page api.Page) int {
 
 // filter is a query as it was understood: terms that must all hold.
 type filter struct {
+	scope       fleet.Scope
 	terms       []term
 	exactHost   string
 	labelled    bool
@@ -112,8 +113,8 @@ type term struct {
 	not   bool
 }
 
-func newFilter(q api.JobQuery) (*filter, error) {
-	f := &filter{exactHost: q.Host, fingerprint: q.Fingerprint}
+func newFilter(scope fleet.Scope, q api.JobQuery) (*filter, error) {
+	f := &filter{scope: scope, exactHost: q.Host, fingerprint: q.Fingerprint}
 	if err := f.readText(q.Text); err != nil {
 		return nil, err
 	}

@@ -30,10 +30,10 @@ func TestUnderUpdates(t *testing.T) {
 					continue
 				}
 				q := randomQuery(random)
-				if _, err := x.Query(q); err != nil {
+				if _, err := x.Query(everywhere, q); err != nil {
 					t.Error(err)
 				}
-				if _, err := x.Groups(q); err != nil {
+				if _, err := x.Groups(everywhere, q); err != nil {
 					t.Error(err)
 				}
 			}
@@ -59,7 +59,7 @@ func TestCompact(t *testing.T) {
 			f.jobs[id][i].Command += " " + string(rune('a'+round%26)) + string(rune('a'+round/26))
 		}
 		x.mark(id)
-		if _, err := x.Query(api.JobQuery{}); err != nil {
+		if _, err := x.Query(everywhere, api.JobQuery{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -37,12 +37,12 @@ import (
 
 // Source is where the jobs are kept: the ledger.
 type Source interface {
-	AllHosts() []*ledger.Host
-	Host(fleet.HostID) (*ledger.Host, bool)
-	Jobs(fleet.HostID) ([]api.JobView, error)
-	Job(fleet.HostID, fleet.JobID) (api.JobView, bool, error)
+	AllHosts(fleet.Scope) []*ledger.Host
+	Host(fleet.Scope, fleet.HostID) (*ledger.Host, bool)
+	Jobs(fleet.Scope, fleet.HostID) ([]api.JobView, error)
+	Job(fleet.Scope, fleet.HostID, fleet.JobID) (api.JobView, bool, error)
 	Applied() (index, term uint64)
-	AllAnnotations() []*fleet.Annotation
+	AllAnnotations(fleet.Scope) []*fleet.Annotation
 	OnHost(func(fleet.HostID)) // calls with each host whose description or inventory changed
 }
 
@@ -75,6 +75,9 @@ func newWords() words {
 	return words{newTexts(), newTexts(), newTexts(), newTexts(), newTexts(), newTexts(), newTexts()}
 }
 
+// everywhere is what the index itself reads; who asks it sees less.
+var everywhere = fleet.ScopeOf(fleet.Everywhere)
+
 // New returns an index over all jobs of the source, and follows it from then
 // on. The jobs are read when it is first asked, or by Run.
 func New(source Source) *Index {
@@ -83,7 +86,7 @@ func New(source Source) *Index {
 		hosts: map[fleet.HostID]*block{}, words: newWords(),
 	}
 	source.OnHost(x.mark)
-	hosts := source.AllHosts()
+	hosts := source.AllHosts(everywhere)
 	for _, host := range hosts {
 		x.mark(host.ID)
 	}
@@ -96,7 +99,7 @@ func New(source Source) *Index {
 func (x *Index) OverdueBy(overdue func(fleet.HostID, fleet.JobID) bool) { x.overdue = overdue }
 
 func (x *Index) insert(host *ledger.Host, jobs []api.JobView) {
-	b := &block{id: host.ID, name: host.Name, folded: fold(host.Name), labels: host.Labels, rows: make([]row, len(jobs)), rest: make([]rest, len(jobs))}
+	b := &block{id: host.ID, name: host.Name, folded: fold(host.Name), labels: host.Labels, namespaces: host.Namespaces, rows: make([]row, len(jobs)), rest: make([]rest, len(jobs))}
 	for i := range jobs {
 		b.rows[i], b.rest[i] = x.words.use(&jobs[i].Job)
 	}
@@ -148,12 +151,13 @@ func (x *Index) compact() {
 
 // block is the jobs of one host.
 type block struct {
-	id     fleet.HostID
-	name   string
-	folded string // the name, for searching
-	labels map[string]string
-	rows   []row // by source, line, id
-	rest   []rest
+	id         fleet.HostID
+	name       string
+	folded     string // the name, for searching
+	labels     map[string]string
+	namespaces []string // whose tasks the host takes
+	rows       []row    // by source, line, id
+	rest       []rest
 }
 
 func compareBlocks(a, b *block) int {

@@ -33,7 +33,7 @@ func newFleet() *fleetOf {
 	return &fleetOf{hosts: map[fleet.HostID]*ledger.Host{}, jobs: map[fleet.HostID][]api.JobView{}}
 }
 
-func (f *fleetOf) AllHosts() []*ledger.Host {
+func (f *fleetOf) AllHosts(fleet.Scope) []*ledger.Host {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.SortedFunc(maps.Values(f.hosts), func(a, b *ledger.Host) int {
@@ -41,20 +41,20 @@ func (f *fleetOf) AllHosts() []*ledger.Host {
 	})
 }
 
-func (f *fleetOf) Host(id fleet.HostID) (*ledger.Host, bool) {
+func (f *fleetOf) Host(_ fleet.Scope, id fleet.HostID) (*ledger.Host, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	host, found := f.hosts[id]
 	return host, found
 }
 
-func (f *fleetOf) Jobs(id fleet.HostID) ([]api.JobView, error) {
+func (f *fleetOf) Jobs(_ fleet.Scope, id fleet.HostID) ([]api.JobView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.jobs[id]), f.broken
 }
 
-func (f *fleetOf) Job(host fleet.HostID, id fleet.JobID) (api.JobView, bool, error) {
+func (f *fleetOf) Job(_ fleet.Scope, host fleet.HostID, id fleet.JobID) (api.JobView, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, job := range f.jobs[host] {
@@ -71,7 +71,7 @@ func (f *fleetOf) Applied() (uint64, uint64) {
 	return f.index, 1
 }
 
-func (f *fleetOf) AllAnnotations() []*fleet.Annotation { return f.said }
+func (f *fleetOf) AllAnnotations(fleet.Scope) []*fleet.Annotation { return f.said }
 
 func (f *fleetOf) OnHost(func(fleet.HostID)) {} // tests mark hosts themselves
 
@@ -116,7 +116,7 @@ func smallFleet() *fleetOf {
 // found lists "host line source" of what a query returns.
 func found(t *testing.T, x *Index, q api.JobQuery) []string {
 	t.Helper()
-	list, err := x.Query(q)
+	list, err := x.Query(everywhere, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,8 +210,8 @@ func TestQueryRefusesWhatItCannotMean(t *testing.T) {
 		"cursor":    {Page: api.Page{After: "%%"}},
 		"cursor 2":  {Page: api.Page{After: "aGVsbG8"}},
 	} {
-		_, err := x.Query(q)
-		_, errGroups := x.Groups(q)
+		_, err := x.Query(everywhere, q)
+		_, errGroups := x.Groups(everywhere, q)
 		if fleet.KindOf(err) != fleet.Invalid || fleet.KindOf(errGroups) != fleet.Invalid {
 			t.Errorf("%s: %v; groups: %v; want Invalid", name, err, errGroups)
 		}
@@ -219,7 +219,7 @@ func TestQueryRefusesWhatItCannotMean(t *testing.T) {
 }
 
 func TestAnUnknownTermNamesTheKnownOnes(t *testing.T) {
-	_, err := New(smallFleet()).Query(api.JobQuery{Text: "-usr:root"})
+	_, err := New(smallFleet()).Query(everywhere, api.JobQuery{Text: "-usr:root"})
 	const want = `q "usr:": no such term: there are user: host: schedule: source: kind: owner: verdict: package: is:; put text with a colon in quotes`
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
@@ -228,7 +228,7 @@ func TestAnUnknownTermNamesTheKnownOnes(t *testing.T) {
 
 func TestGroups(t *testing.T) {
 	x := New(smallFleet())
-	list, err := x.Groups(api.JobQuery{Page: api.Page{Limit: 2}})
+	list, err := x.Groups(everywhere, api.JobQuery{Page: api.Page{Limit: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestGroups(t *testing.T) {
 	if diff := gocmp.Diff(want, list.Items); diff != "" || list.Total != 4 || list.Next == "" {
 		t.Errorf("total %d, next %q: %s", list.Total, list.Next, diff)
 	}
-	list, err = x.Groups(api.JobQuery{Text: "web", Page: api.Page{After: list.Next}})
+	list, err = x.Groups(everywhere, api.JobQuery{Text: "web", Page: api.Page{After: list.Next}})
 	if err != nil || list.Total != 3 || len(list.Items) != 3 || list.Next != "" {
 		t.Errorf("the next page, of web alone: %+v, %v", list, err)
 	}
@@ -252,7 +252,7 @@ func TestGroupsListOnlySome(t *testing.T) {
 	for n := range 30 {
 		f.put(n, fmt.Sprintf("host-%02d", 29-n), nil, job("/etc/crontab", 1, fmt.Sprintf("u%d", n%7), fmt.Sprintf("%d * * * *", n%8), "/bin/x"))
 	}
-	list, err := New(f).Groups(api.JobQuery{})
+	list, err := New(f).Groups(everywhere, api.JobQuery{})
 	if err != nil || len(list.Items) != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
@@ -273,7 +273,7 @@ func TestIndexFollows(t *testing.T) {
 	x := New(f)
 	want := func(text string, total int) {
 		t.Helper()
-		list, err := x.Query(api.JobQuery{Text: text})
+		list, err := x.Query(everywhere, api.JobQuery{Text: text})
 		if err != nil || list.Total != total || len(list.Items) != total {
 			t.Errorf("%q: %d of %d, %v; want %d", text, len(list.Items), list.Total, err, total)
 		}
@@ -293,7 +293,7 @@ func TestIndexFollows(t *testing.T) {
 	f.broken = errors.New("the disk is gone")
 	x.mark(id)
 	f.put(1, "db-1", nil)
-	if _, err := x.Query(api.JobQuery{}); err == nil {
+	if _, err := x.Query(everywhere, api.JobQuery{}); err == nil {
 		t.Error("what could not be read was not told")
 	}
 	f.broken = nil
@@ -382,7 +382,7 @@ func randomQuery(random *rand.Rand) api.JobQuery {
 func naive(f *fleetOf, q api.JobQuery) []api.JobView {
 	jobs := []api.JobView{}
 	text := strings.ToLower(strings.TrimSpace(q.Text))
-	for _, host := range f.AllHosts() {
+	for _, host := range f.AllHosts(everywhere) {
 		views := f.jobs[host.ID]
 		slices.SortFunc(views, func(a, b api.JobView) int {
 			return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line), cmp.Compare(a.ID, b.ID))
@@ -439,7 +439,7 @@ func walk(t *testing.T, x *Index, q api.JobQuery) []api.JobView {
 	t.Helper()
 	all := []api.JobView{}
 	for {
-		list, err := x.Query(q)
+		list, err := x.Query(everywhere, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -457,7 +457,7 @@ func walkGroups(t *testing.T, x *Index, q api.JobQuery) []api.JobGroup {
 	t.Helper()
 	all := []api.JobGroup{}
 	for {
-		list, err := x.Groups(q)
+		list, err := x.Groups(everywhere, q)
 		if err != nil {
 			t.Fatal(err)
 		}

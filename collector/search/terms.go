@@ -173,7 +173,7 @@ func perHost(ask func(*block) bool) func(*block) bool {
 // change of any host.
 func ownerRows(x *Index, value string) rowTests {
 	found := newSet(len(x.words.prints.texts))
-	for _, said := range x.source.AllAnnotations() {
+	for _, said := range x.source.AllAnnotations(everywhere) {
 		if said.Owner == "" || value != nobody && fold(said.Owner) != value {
 			continue
 		}

@@ -61,8 +61,8 @@ func FuzzQueryText(f *testing.F) {
 	source := smallFleet()
 	index := New(source)
 	f.Fuzz(func(t *testing.T, text string) {
-		list, err := index.Query(api.JobQuery{Text: text})
-		holds, refused := index.Matcher(api.JobQuery{Text: text})
+		list, err := index.Query(everywhere, api.JobQuery{Text: text})
+		holds, refused := index.Matcher(everywhere, api.JobQuery{Text: text})
 		if (err == nil) != (refused == nil) {
 			t.Fatalf("%q: %v and %v", text, err, refused)
 		}
