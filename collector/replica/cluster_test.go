@@ -19,6 +19,8 @@ import (
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
+	"github.com/fleetcron/fleetcron/shared/pki/pkitest"
 )
 
 func TestMain(m *testing.M) {
@@ -70,6 +72,9 @@ type node struct {
 	wrap    func(raft.LogStore) raft.LogStore
 	fatal   func(error)
 	log     *slog.Logger
+	fleet   *pkitest.Fleet
+	creds   *pki.Credentials
+	judge   pki.Judge
 
 	ledger *counted
 	*Replica
@@ -77,7 +82,7 @@ type node struct {
 }
 
 func newNode(t testing.TB, id fleet.CollectorID) *node {
-	n := &node{t: t, id: id, dir: t.TempDir(), address: "127.0.0.1:0", timing: calm, log: slog.New(slog.DiscardHandler)}
+	n := &node{t: t, id: id, dir: t.TempDir(), address: "127.0.0.1:0", timing: calm, log: slog.New(slog.DiscardHandler), fleet: fleetOf(t)}
 	n.fatal = func(err error) { t.Errorf("%s: fatal: %v", id, err) }
 	if os.Getenv("FLEETCRON_TEST_LOG") != "" {
 		n.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", id)
@@ -86,8 +91,24 @@ func newNode(t testing.TB, id fleet.CollectorID) *node {
 	return n
 }
 
+// fleets holds one certificate authority for all nodes of a test.
+var fleets sync.Map // of testing.TB: *pkitest.Fleet
+
+func fleetOf(t testing.TB) *pkitest.Fleet {
+	if made, found := fleets.Load(t); found {
+		return made.(*pkitest.Fleet)
+	}
+	t.Cleanup(func() { fleets.Delete(t) })
+	made, _ := fleets.LoadOrStore(t, pkitest.New(t))
+	return made.(*pkitest.Fleet)
+}
+
 func (n *node) config() Config {
+	if n.creds == nil || n.creds.ID().Name != string(n.id) || n.creds.ID().Cluster != n.fleet.Cluster {
+		n.creds = n.fleet.Collector(string(n.id))
+	}
 	return Config{
+		Credentials: n.creds, Judge: n.judge,
 		ID: n.id, Dir: filepath.Join(n.dir, "raft"), Bind: n.address, Ledger: n.ledger, Logger: n.log,
 		Timing: n.timing, Log: n.limits, Fatal: n.fatal, wrap: n.wrap,
 	}

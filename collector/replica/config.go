@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // Config says which member this is and where its files lie. ID, Dir, Bind and
@@ -16,12 +17,18 @@ import (
 type Config struct {
 	ID        fleet.CollectorID
 	Dir       string // for raft's log and snapshots; made when it is missing
-	Bind      string // "127.0.0.1:7771"; port 0 picks a free one
+	Bind      string // "10.0.0.1:7771"; port 0 picks a free one
 	Advertise string // ip:port the others dial; empty: Bind
 	Ledger    Ledger
 	Logger    *slog.Logger // nil: slog.Default
-	Timing    Timing
-	Log       LogLimits
+
+	// Credentials say who this member is, and whose word it takes for who the
+	// others are. Judge, which may be nil, is asked about every peer besides.
+	Credentials *pki.Credentials
+	Judge       pki.Judge
+
+	Timing Timing
+	Log    LogLimits
 
 	// Fatal is called when the disk hangs or fails, and must end the process.
 	// Nil says why on standard error and exits with code 1.
@@ -72,12 +79,19 @@ func (c *Config) Validate() error {
 	if c.Ledger == nil {
 		fail("raft.ledger", "", "is missing")
 	}
-	if reason := addressFault(c.Bind); reason != "" {
-		fail("raft.bind", c.Bind, reason)
+	if bind, err := netip.ParseAddrPort(c.Bind); err != nil {
+		fail("raft.bind", c.Bind, "want ip:port such as 10.0.0.1:7771")
+	} else if bind.Addr().IsUnspecified() && c.Advertise == "" {
+		fail("raft.advertise", "", "is needed with bind "+c.Bind+": the others must know one address")
 	}
 	if c.Advertise != "" {
 		if reason := addressFault(c.Advertise); reason != "" {
 			fail("raft.advertise", c.Advertise, reason)
+		}
+	}
+	if c.Credentials != nil {
+		if id := c.Credentials.ID(); id.Role != pki.RoleCollector || id.Name != string(c.ID) {
+			fail("raft.id", string(c.ID), "the certificate is of "+id.String())
 		}
 	}
 	if len(wrong) > 0 {
@@ -86,14 +100,19 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// addressFault says what is wrong with an address, or nothing.
+// cluster returns the cluster that the certificate names; empty: without one.
+func (c *Config) cluster() string {
+	if c.Credentials == nil {
+		return ""
+	}
+	return c.Credentials.ID().Cluster
+}
+
+// addressFault says why nobody can be dialled at an address, or nothing.
 func addressFault(value string) string {
 	address, err := netip.ParseAddrPort(value)
-	switch {
-	case err != nil:
-		return "want ip:port such as 127.0.0.1:7771"
-	case !address.Addr().IsLoopback():
-		return "only a loopback address is allowed while collectors carry no certificate; use 127.0.0.1:7771"
+	if err != nil || address.Addr().IsUnspecified() || address.Port() == 0 {
+		return "want ip:port that others reach, such as 10.0.0.1:7771"
 	}
 	return ""
 }

@@ -1,11 +1,11 @@
 package replica
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -13,48 +13,45 @@ import (
 )
 
 // hello begins every connection between collectors: the caller sends one, the
-// one called answers with its own, and with the reason when it refuses.
+// one called answers with its own, and with the reason when it refuses. Who
+// speaks, and of which cluster, the certificates have said before.
 type hello struct {
 	Version int    `cbor:"1,keyasint"`           // of what follows the handshake
-	Cluster string `cbor:"2,keyasint,omitempty"` // the cluster's id; empty: not known yet
-	Genesis string `cbor:"3,keyasint,omitempty"` // of a member that was bootstrapped: how its cluster's id begins
-	From    string `cbor:"4,keyasint"`           // the sender's member id
-	To      string `cbor:"5,keyasint,omitempty"` // the member that is meant; empty: whoever answers
-	Asks    bool   `cbor:"6,keyasint,omitempty"` // wants a report, not raft
+	Lineage string `cbor:"2,keyasint,omitempty"` // of the sender's group; empty: it has none yet
+	From    string `cbor:"3,keyasint"`           // the sender's member id, the same as in its certificate
+	To      string `cbor:"4,keyasint,omitempty"` // the member that is meant
+	Asks    bool   `cbor:"5,keyasint,omitempty"` // wants a report, not raft
+	About   string `cbor:"6,keyasint,omitempty"` // of one who asks: whether this one is a member
 	Refusal string `cbor:"7,keyasint,omitempty"` // of an answer: why the caller is refused
-	Report  report `cbor:"8,keyasint,omitempty"` // of an answer to one who asks
+	Code    string `cbor:"8,keyasint,omitempty"` // of the refusal
+	Report  report `cbor:"9,keyasint,omitempty"` // of an answer to one who asks
 }
 
 // report is how far a member has come, in its own words.
 type report struct {
 	Applied uint64 `cbor:"1,keyasint,omitempty"`
 	Term    uint64 `cbor:"2,keyasint,omitempty"`
+	Member  bool   `cbor:"3,keyasint,omitempty"` // the one it was asked about belongs to the group
 }
 
 const (
-	streamVersion = 1
-	streamMagic   = "fcr1"
+	streamVersion = 2
+	streamMagic   = "fcr2"
 	helloMax      = 4 << 10
 )
 
-// sameCluster reports whether two members belong together. An id begins with
-// the genesis of the members it was bootstrapped with, so one that has not
-// heard of the id yet recognises it. One that knows neither is unborn and
-// belongs to whoever calls it first; it never calls by itself.
-func sameCluster(caller, called hello) bool {
-	switch {
-	case called.Cluster == "" && called.Genesis == "":
-		return caller.Cluster != "" || caller.Genesis != ""
-	case caller.Cluster != "" && called.Cluster != "":
-		return caller.Cluster == called.Cluster
-	case caller.Cluster != "":
-		return strings.HasPrefix(caller.Cluster, called.Genesis)
-	case caller.Genesis == "":
-		return false
-	case called.Cluster != "":
-		return strings.HasPrefix(called.Cluster, caller.Genesis)
+// Why a peer with a good certificate is refused.
+const (
+	codePeerUnknown = "raft_peer_unknown" // it is not in the configuration of the group
+	codePeerRefused = "peer_refused"      // anything else
+)
+
+// codeOr returns the code of an error, or another one where it has none.
+func codeOr(err error, other string) string {
+	if coded, is := errors.AsType[*fleet.Error](err); is {
+		return cmp.Or(coded.Code, other)
 	}
-	return caller.Genesis == called.Genesis
+	return other
 }
 
 // judge says why a connection from caller to called must not be, or nil.
@@ -66,24 +63,23 @@ func judge(caller, called hello) error {
 		return fmt.Errorf("collector %s was meant, %s answered: two have swapped their addresses, or an id was changed", caller.To, called.From)
 	case caller.From == called.From:
 		return fmt.Errorf("both are called %s: a data directory was copied, or an id is used twice", caller.From)
-	case !sameCluster(caller, called):
-		return fmt.Errorf("collector %s belongs to %s, collector %s to %s", caller.From, clusterOf(caller), called.From, clusterOf(called))
+	case caller.Lineage == "" || called.Lineage != "" && caller.Lineage != called.Lineage:
+		return fleet.Errorf(fleet.Conflict, "collector %s belongs to %s, collector %s to %s", caller.From, groupOf(caller), called.From, groupOf(called)).
+			WithCode(codePeerUnknown)
 	}
 	return nil
 }
 
-func clusterOf(h hello) string {
-	switch {
-	case h.Cluster != "":
-		return "cluster " + h.Cluster
-	case h.Genesis != "":
-		return "a new cluster " + h.Genesis + "…"
+func groupOf(h hello) string {
+	if h.Lineage == "" {
+		return "no group"
 	}
-	return "no cluster"
+	return "group " + h.Lineage
 }
 
-// call is the caller's half of the handshake.
-func call(conn io.ReadWriter, mine hello) (report, error) {
+// call is the caller's half of the handshake. peer is whose certificate the
+// other side has shown, empty for a connection without any.
+func call(conn io.ReadWriter, mine hello, peer string) (report, error) {
 	if err := writeHello(conn, mine); err != nil {
 		return report{}, err
 	}
@@ -91,29 +87,46 @@ func call(conn io.ReadWriter, mine hello) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
+	if err := same(theirs, peer); err != nil {
+		return report{}, err
+	}
 	if theirs.Refusal != "" {
-		return report{}, &fleet.Error{Kind: fleet.Conflict, Code: "peer_refused", Message: theirs.Refusal}
+		return report{}, &fleet.Error{Kind: fleet.Conflict, Code: cmp.Or(theirs.Code, codePeerRefused), Message: theirs.Refusal}
 	}
 	if err := judge(mine, theirs); err != nil {
-		return report{}, &fleet.Error{Kind: fleet.Conflict, Code: "peer_refused", Err: err}
+		return report{}, &fleet.Error{Kind: fleet.Conflict, Code: codeOr(err, codePeerRefused), Err: err}
 	}
 	return theirs.Report, nil
 }
 
 // answer is the other half. It returns what the caller said.
-func answer(conn io.ReadWriter, local local) (hello, error) {
+func answer(conn io.ReadWriter, local local, peer string) (hello, error) {
 	theirs, err := readHello(conn)
 	if err != nil {
 		return hello{}, err
 	}
 	mine := local.hello()
-	refused := local.called(theirs, mine)
+	refused := same(theirs, peer)
+	if refused == nil {
+		refused = local.called(theirs, mine)
+	}
+	if refused == nil {
+		refused = local.admits(theirs)
+	}
 	if refused != nil {
-		mine.Refusal = refused.Error()
+		mine.Refusal, mine.Code = refused.Error(), codeOr(refused, codePeerRefused)
 	} else if theirs.Asks {
-		mine.Report = local.report()
+		mine.Report = local.report(theirs.About)
 	}
 	return theirs, errors.Join(refused, writeHello(conn, mine))
+}
+
+// same refuses one who calls itself otherwise than its certificate does.
+func same(theirs hello, peer string) error {
+	if peer == "" || theirs.From == peer {
+		return nil
+	}
+	return fleet.Errorf(fleet.Refused, "collector %s calls itself %s: its data directory belongs to another identity", peer, theirs.From).WithCode(codePeerRefused)
 }
 
 func writeHello(w io.Writer, h hello) error {

@@ -11,30 +11,23 @@ import (
 )
 
 func TestJudge(t *testing.T) {
-	const x, y = "aaaaaaaa000000000000000000000001", "bbbbbbbb000000000000000000000002"
+	const x, y = "b0000000000000001", "r0000000000000002"
 	for name, test := range map[string]struct {
 		caller, called hello
 		want           string // part of the reason; empty: welcome
 	}{
-		"one cluster":               {hello{Cluster: x, Genesis: x[:8]}, hello{Cluster: x}, ""},
-		"two clusters":              {hello{Cluster: x}, hello{Cluster: y}, "belongs to cluster " + x},
-		"two of one beginning":      {hello{Genesis: x[:8]}, hello{Genesis: x[:8]}, ""},
-		"two beginnings":            {hello{Genesis: x[:8]}, hello{Genesis: y[:8]}, "a new cluster aaaaaaaa"},
-		"a late one is called":      {hello{Cluster: x}, hello{Genesis: x[:8]}, ""},
-		"a late one calls":          {hello{Genesis: x[:8]}, hello{Cluster: x}, ""},
-		"a late one of another":     {hello{Genesis: y[:8]}, hello{Cluster: x}, "belongs to a new cluster bbbbbbbb"},
-		"an unborn one is called":   {hello{Cluster: x}, hello{}, ""},
-		"unborn, by a beginning":    {hello{Genesis: x[:8]}, hello{}, ""},
-		"an unborn one calls":       {hello{}, hello{Cluster: x}, "belongs to no cluster"},
-		"an unborn one calls a new": {hello{}, hello{Genesis: x[:8]}, "belongs to no cluster"},
-		"two unborn ones":           {hello{}, hello{}, "belongs to no cluster"},
-		"a newer stream":            {hello{Version: 2, Cluster: x}, hello{Cluster: x}, "version 2 at c1 and 1 at c2"},
-		"another was meant":         {hello{To: "c3", Cluster: x}, hello{Cluster: x}, "c3 was meant, c2 answered"},
-		"itself":                    {hello{From: "c2", Cluster: x}, hello{Cluster: x}, "both are called c2"},
+		"one group":           {hello{Lineage: x}, hello{Lineage: x}, ""},
+		"two groups":          {hello{Lineage: x}, hello{Lineage: y}, "c1 belongs to group " + x + ", collector c2 to group " + y},
+		"an unborn is called": {hello{Lineage: x}, hello{}, ""},
+		"an unborn calls":     {hello{}, hello{Lineage: x}, "c1 belongs to no group"},
+		"two unborn ones":     {hello{}, hello{}, "belongs to no group"},
+		"a newer stream":      {hello{Version: 3, Lineage: x}, hello{Lineage: x}, "version 3 at c1 and 2 at c2"},
+		"another was meant":   {hello{To: "c3", Lineage: x}, hello{Lineage: x}, "c3 was meant, c2 answered"},
+		"itself":              {hello{From: "c2", Lineage: x}, hello{Lineage: x}, "both are called c2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			caller, called := test.caller, test.called
-			caller.Version, called.Version = max(1, caller.Version), 1
+			caller.Version, called.Version = max(2, caller.Version), 2
 			if called.From = "c2"; caller.From == "" {
 				caller.From = "c1"
 			}
@@ -48,10 +41,10 @@ func TestJudge(t *testing.T) {
 
 func FuzzReadHello(f *testing.F) {
 	var good bytes.Buffer
-	if err := writeHello(&good, hello{Version: 1, Cluster: "x", From: "c1", To: "c2", Asks: true, Report: report{Applied: 7}}); err != nil {
+	if err := writeHello(&good, hello{Version: 2, Lineage: "x", From: "c1", To: "c2", Asks: true, About: "c3", Report: report{Applied: 7, Member: true}}); err != nil {
 		f.Fatal(err)
 	}
-	for _, packet := range []string{good.String(), "", "fcr1", "fcr1\x00\x00", "fcr1\xff\xff", "fcr1\x00\x01\xa0", "GET / HTTP/1.1\r\n\r\n"} {
+	for _, packet := range []string{good.String(), "", "fcr2", "fcr2\x00\x00", "fcr2\xff\xff", "fcr2\x00\x01\xa0", "GET / HTTP/1.1\r\n\r\n"} {
 		f.Add([]byte(packet))
 	}
 	f.Fuzz(func(t *testing.T, packet []byte) {

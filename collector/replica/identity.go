@@ -1,42 +1,50 @@
 package replica
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// identity is who a data directory belongs to. The cluster's id is in the
-// ledger once the first entry is applied; before that, a member knows how the
-// id will begin (its genesis, from the list it was bootstrapped with), or the
-// id that the first leader to call it named.
+// identity is who a data directory belongs to: a member, of a cluster, and of
+// one lineage of the cluster's raft group. The cluster is what certificates and
+// sealed statements name, and stays as long as they do. The lineage begins with
+// the group, and another one with each recovery or restore, so that members who
+// were thought lost cannot meet those who went on without them. A member without
+// a lineage is unborn and takes that of the first member that calls it.
 type identity struct {
 	member fleet.CollectorID
 	store  *logStore
 
 	mu      sync.Mutex // guards what follows
-	cluster string
-	genesis string
+	cluster string     // empty: not known yet
+	lineage string
+	settled bool // the ledger was seen to agree
 }
 
 var (
 	memberKey  = []byte("fleetcron/member")
-	clusterKey = []byte("fleetcron/cluster")
-	genesisKey = []byte("fleetcron/genesis")
+	lineageKey = []byte("fleetcron/lineage")
 )
 
-const genesisSize = 8 // hex digits of a cluster's id that its first members decide
+const (
+	lineageSize = 16 // hex digits, after a letter that says how it began
+	bootstrap   = "b"
+	recovery    = "r"
+)
 
-// load reads the identity, and refuses a directory of another member or
-// cluster.
-func (i *identity) load(store *logStore, ledger Ledger, member fleet.CollectorID) error {
-	i.member, i.store = member, store
+// load reads the identity, and refuses a directory of another member, cluster
+// or lineage.
+func (i *identity) load(store *logStore, ledger Ledger, member fleet.CollectorID, cluster string) error {
+	i.member, i.store, i.cluster = member, store, cluster
 	owner, err := i.stable(memberKey)
 	if err != nil {
 		return err
@@ -49,19 +57,8 @@ func (i *identity) load(store *logStore, ledger Ledger, member fleet.CollectorID
 		return fleet.Errorf(fleet.Conflict, "the data directory belongs to collector %s, this is %s", owner, member).
 			WithCode("other_member").WithHint("set id back to %s, or use an empty directory and join", owner)
 	}
-	if i.genesis, err = i.stable(genesisKey); err != nil {
+	if i.lineage, err = i.stable(lineageKey); err != nil {
 		return err
-	}
-	if i.cluster, err = i.stable(clusterKey); err != nil {
-		return err
-	}
-	cluster, found, err := ledger.Cluster()
-	if err != nil {
-		return fmt.Errorf("read cluster: %w", err)
-	}
-	if found && i.cluster != "" && cluster.ID != i.cluster {
-		return fleet.Errorf(fleet.Conflict, "the ledger is of cluster %s, the raft log beside it of cluster %s", cluster.ID, i.cluster).
-			WithCode("mixed_directory").WithHint("put back the directory that belongs to the ledger, or begin with an empty one and join again")
 	}
 	return i.learn(ledger)
 }
@@ -74,29 +71,47 @@ func (i *identity) stable(name []byte) (string, error) {
 	return string(value), err
 }
 
-// learn takes the cluster's id from the ledger as soon as it is there.
+// learn takes from the ledger what is not known yet, and refuses it when it
+// says otherwise.
 func (i *identity) learn(ledger Ledger) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.cluster != "" {
+	if i.settled {
 		return nil
 	}
 	cluster, found, err := ledger.Cluster()
-	if err != nil || !found {
-		return err
+	if err != nil {
+		return fmt.Errorf("read cluster: %w", err)
 	}
-	i.cluster = cluster.ID
-	return i.store.Set(clusterKey, []byte(cluster.ID))
+	if !found {
+		return nil
+	}
+	if i.cluster = cmp.Or(i.cluster, cluster.ID); i.cluster != cluster.ID {
+		return fleet.Errorf(fleet.Conflict, "the ledger is of cluster %s, the certificate of this collector of cluster %s", cluster.ID, i.cluster).
+			WithCode("other_cluster").WithHint("put back the identity that belongs to the ledger, or begin with an empty directory and join")
+	}
+	if i.lineage == "" && cluster.Lineage != "" {
+		i.lineage = cluster.Lineage
+		if err := i.store.Set(lineageKey, []byte(i.lineage)); err != nil {
+			return err
+		}
+	}
+	if i.lineage != cluster.Lineage && (cluster.Lineage != "" || strings.HasPrefix(i.lineage, recovery)) {
+		return fleet.Errorf(fleet.Conflict, "the ledger is of lineage %s, the raft log beside it of lineage %s", cmp.Or(cluster.Lineage, "of the first collectors"), i.lineage).
+			WithCode("mixed_directory").WithHint("put back the directory that belongs to the ledger, or begin with an empty one and join again")
+	}
+	i.settled = true
+	return nil
 }
 
-// rename notes another id of the cluster.
-func (i *identity) rename(cluster string) error {
+// descend notes another lineage.
+func (i *identity) descend(lineage string) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if err := i.store.Set(clusterKey, []byte(cluster)); err != nil {
+	if err := i.store.Set(lineageKey, []byte(lineage)); err != nil {
 		return err
 	}
-	i.cluster = cluster
+	i.lineage = lineage
 	return nil
 }
 
@@ -104,55 +119,63 @@ func (i *identity) rename(cluster string) error {
 func (i *identity) hello() hello {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return hello{Version: streamVersion, Cluster: i.cluster, Genesis: i.genesis, From: string(i.member)}
+	return hello{Version: streamVersion, Lineage: i.lineage, From: string(i.member)}
 }
 
-// called judges a caller, and joins its cluster when this member has none.
+// of returns the cluster, empty while it is not known.
+func (i *identity) of() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.cluster
+}
+
+// called judges a caller, and takes its lineage when this member has none.
 func (i *identity) called(caller, self hello) error {
 	if err := judge(caller, self); err != nil || caller.Asks {
 		return err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.cluster != "" || i.genesis != "" {
+	if i.lineage != "" {
 		return nil
 	}
-	if caller.Cluster != "" {
-		i.cluster = caller.Cluster
-		return i.store.Set(clusterKey, []byte(i.cluster))
-	}
-	i.genesis = caller.Genesis
-	return i.store.Set(genesisKey, []byte(i.genesis))
+	i.lineage = caller.Lineage
+	return i.store.Set(lineageKey, []byte(i.lineage))
 }
 
 // conceive notes the list that this member is bootstrapped with.
 func (i *identity) conceive(members []Member) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.cluster != "" {
-		return fleet.Errorf(fleet.Conflict, "collector %s belongs to cluster %s already", i.member, i.cluster).WithCode("already_bootstrapped")
+	begun := lineageOf(i.cluster, members)
+	if i.lineage != "" && i.lineage != begun {
+		return fleet.Errorf(fleet.Conflict, "collector %s belongs to a group already", i.member).WithCode("already_bootstrapped")
 	}
-	i.genesis = genesisOf(members)
-	return i.store.Set(genesisKey, []byte(i.genesis))
+	i.lineage = begun
+	return i.store.Set(lineageKey, []byte(i.lineage))
 }
 
-// genesisOf is the same for everyone who was given the same members.
-func genesisOf(members []Member) string {
-	lines := make([]string, len(members))
-	for i, member := range members {
-		lines[i] = string(member.ID) + " " + member.Address + "\n"
+// lineageOf is the same for everyone who was given the same members.
+func lineageOf(cluster string, members []Member) string {
+	lines := []string{cluster + "\n"}
+	for _, member := range members {
+		lines = append(lines, string(member.ID)+" "+member.Address+"\n")
 	}
-	slices.Sort(lines)
-	sum := sha256.New()
-	for _, line := range lines {
-		sum.Write([]byte(line))
-	}
-	return hex.EncodeToString(sum.Sum(nil))[:genesisSize]
+	slices.Sort(lines[1:])
+	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
+	return bootstrap + hex.EncodeToString(sum[:])[:lineageSize]
 }
 
-// mint draws the cluster's id: 32 hex digits that begin with the genesis.
-func (i *identity) mint() string {
-	chance := make([]byte, (32-genesisSize)/2)
+// newLineage draws one for a recovery.
+func newLineage() string {
+	chance := make([]byte, lineageSize/2)
 	rand.Read(chance) // never fails: it ends the process instead
-	return i.hello().Genesis + hex.EncodeToString(chance)
+	return recovery + hex.EncodeToString(chance)
+}
+
+// mint draws a cluster's id for those who have no certificate that names it.
+func mint() string {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -72,14 +73,15 @@ func (r *Replica) ascend() {
 	if err := r.wait(r.ctx, r.raft.Barrier(0)); err != nil {
 		return // it leads no longer, and the next word of raft says so
 	}
-	for r.identity.hello().Cluster == "" {
-		if err := r.name(); err == nil {
+	for {
+		err := r.name()
+		if err == nil {
 			break
-		} else if r.raft.State() != raft.Leader {
-			return
-		} else {
-			r.log.Warn("cluster not named yet", "error", err)
 		}
+		if r.raft.State() != raft.Leader {
+			return
+		}
+		r.log.Warn("cluster not named yet", "error", err)
 		select {
 		case <-time.After(mintPause):
 		case <-r.ctx.Done():
@@ -90,9 +92,13 @@ func (r *Replica) ascend() {
 	r.lead.begin(r.ctx)
 }
 
-// name mints the cluster's id in the first entry of its ledger.
+// name writes the cluster's id into the first entry of its ledger, where it is
+// not there yet.
 func (r *Replica) name() error {
-	command := &ledger.InitCluster{ID: r.identity.mint(), At: time.Now().UTC()}
+	if _, found, err := r.ledger.Cluster(); err != nil || found {
+		return err
+	}
+	command := &ledger.InitCluster{ID: cmp.Or(r.identity.of(), mint()), At: time.Now().UTC()}
 	data, err := ledger.Encode(command)
 	if err != nil {
 		return fmt.Errorf("name the cluster: %w", err)

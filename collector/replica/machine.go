@@ -15,7 +15,7 @@ type Ledger interface {
 	Applied() (index, term uint64)
 	Snapshot() (*ledger.Snapshot, error)
 	Restore(r io.Reader) error
-	Rename(cluster string) error
+	Descend(lineage string) error
 	Cluster() (ledger.Cluster, bool, error)
 }
 

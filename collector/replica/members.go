@@ -153,7 +153,7 @@ func (r *Replica) Join(ctx context.Context, joining Member, cluster string) erro
 	if found && known.Voter && known.Address == joining.Address {
 		return nil
 	}
-	if _, err := r.stream.ask(ctx, string(joining.ID), joining.Address); err != nil {
+	if _, err := r.stream.ask(ctx, joining, ""); err != nil {
 		return &fleet.Error{
 			Kind: kindOr(err, fleet.Unavailable), Code: "join_refused", Err: err,
 			Message: fmt.Sprintf("collector %s at %s", joining.ID, joining.Address),
@@ -198,7 +198,7 @@ func (r *Replica) checkJoin(joining Member, cluster string) error {
 func (r *Replica) awaitCaughtUp(ctx context.Context, joining Member) error {
 	before := r.raft.CommitIndex()
 	for {
-		said, err := r.stream.ask(ctx, string(joining.ID), joining.Address)
+		said, err := r.stream.ask(ctx, joining, "")
 		if err == nil && said.Applied >= before {
 			return nil
 		}

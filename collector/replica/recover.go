@@ -2,8 +2,6 @@ package replica
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -32,10 +30,11 @@ func Survey(cfg Config) (Remains, error) {
 	return whileStopped(cfg, func(*Replica, raft.SnapshotStore, Remains) error { return nil })
 }
 
-// Recover makes a stopped member the only one of a new cluster, after the
-// others were lost for good: it takes every entry of its log for committed, and
-// draws another id, so that no member of the old cluster that comes back can
-// meet it. What only the lost members had is lost.
+// Recover makes a stopped member the only one of its cluster, after the others
+// were lost for good: it takes every entry of its log for committed, and draws
+// another lineage, so that no member of the old group that comes back can meet
+// it. Certificates and sealed statements, which name the cluster, stay good.
+// What only the lost members had is lost.
 func Recover(cfg Config) (Remains, error) {
 	return whileStopped(cfg, func(r *Replica, snapshots raft.SnapshotStore, remains Remains) error {
 		if err := r.applyAll(snapshots); err != nil {
@@ -45,9 +44,10 @@ func Recover(cfg Config) (Remains, error) {
 	})
 }
 
-// Restore makes a member without state the only one of a new cluster that
-// begins with a backup, which is a snapshot of a ledger. The cluster has
-// another id than the one that was backed up: both may be alive.
+// Restore makes a member without state the only one of its cluster, which
+// begins with a backup: a snapshot of a ledger, of this cluster and no other.
+// Its group has another lineage than the one that was backed up: both may be
+// alive.
 func Restore(cfg Config, backup io.Reader) (restored Remains, err error) {
 	_, err = whileStopped(cfg, func(r *Replica, snapshots raft.SnapshotStore, remains Remains) error {
 		if remains.Last > 0 || remains.Applied > 0 || len(remains.Members) > 0 {
@@ -60,6 +60,9 @@ func Restore(cfg Config, backup io.Reader) (restored Remains, err error) {
 		cluster, found, err := r.ledger.Cluster()
 		if err != nil || !found {
 			return errors.Join(fleet.Errorf(fleet.Invalid, "the backup names no cluster"), err)
+		}
+		if err := r.identity.learn(r.ledger); err != nil {
+			return err
 		}
 		applied, term := r.ledger.Applied()
 		restored = Remains{Cluster: cluster.ID, Applied: applied, Last: applied, Term: term}
@@ -103,11 +106,11 @@ func openStopped(cfg *Config) (*Replica, *raft.FileSnapshotStore, error) {
 		return r, nil, fmt.Errorf("open snapshots: %w", err)
 	}
 	r.self = Member{ID: cfg.ID, Address: cmp.Or(cfg.Advertise, cfg.Bind), Voter: true}
-	return r, snapshots, r.identity.load(r.store, r.ledger, cfg.ID)
+	return r, snapshots, r.identity.load(r.store, r.ledger, cfg.ID, cfg.cluster())
 }
 
 func (r *Replica) survey(snapshots raft.SnapshotStore) (remains Remains, err error) {
-	remains.Cluster = r.identity.hello().Cluster
+	remains.Cluster = r.identity.of()
 	remains.Applied, remains.Term = r.ledger.Applied()
 	remains.Last = remains.Applied
 	list, err := snapshots.List()
@@ -183,21 +186,19 @@ func (r *Replica) applyAll(snapshots raft.SnapshotStore) error {
 	})
 }
 
-// beginAnew gives the cluster another id and this member alone, as a snapshot
-// that stands for everything before. The log goes last: who is interrupted
-// repeats it.
+// beginAnew gives the group another lineage and this member alone, as a
+// snapshot that stands for everything before. The log goes last: who is
+// interrupted repeats it.
 func (r *Replica) beginAnew(snapshots raft.SnapshotStore, term uint64) error {
-	id := make([]byte, 16)
-	rand.Read(id) // never fails: it ends the process instead
-	cluster := hex.EncodeToString(id)
-	// Whoever is interrupted here belongs to the cluster that the ledger names.
-	if err := r.identity.rename(""); err != nil {
+	lineage := newLineage()
+	// Whoever is interrupted here belongs to the lineage that the ledger names.
+	if err := r.identity.descend(""); err != nil {
 		return fmt.Errorf("begin anew: %w", err)
 	}
-	if err := r.ledger.Rename(cluster); err != nil {
+	if err := r.ledger.Descend(lineage); err != nil {
 		return fmt.Errorf("begin anew: %w", err)
 	}
-	if err := r.identity.rename(cluster); err != nil {
+	if err := r.identity.descend(lineage); err != nil {
 		return fmt.Errorf("begin anew: %w", err)
 	}
 	last, err := r.store.LastIndex()
@@ -215,7 +216,7 @@ func (r *Replica) beginAnew(snapshots raft.SnapshotStore, term uint64) error {
 	if err := r.store.DeleteRange(0, last); err != nil {
 		return fmt.Errorf("begin anew: %w", err)
 	}
-	r.log.Info("cluster begun anew", "cluster", cluster, "collector", r.id, "entry", last)
+	r.log.Info("group begun anew", "lineage", lineage, "collector", r.id, "entry", last)
 	return nil
 }
 

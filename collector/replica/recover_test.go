@@ -59,7 +59,7 @@ func TestOneMemberGoesOnAfterTheOthersAreLost(t *testing.T) {
 			}
 			first.mustPut("d")
 			left.await("d")
-			old := left.Cluster()
+			old, before := left.Cluster(), left.identity.hello().Lineage
 			for _, n := range nodes {
 				n.kill()
 			}
@@ -77,8 +77,11 @@ func TestOneMemberGoesOnAfterTheOthersAreLost(t *testing.T) {
 					t.Errorf("%s is lost", name)
 				}
 			}
-			if now := left.Cluster(); now == old || now == "" {
-				t.Errorf("the cluster is still %q, and the lost ones could come back into it", now)
+			if now := left.identity.hello().Lineage; now == before || now == "" {
+				t.Errorf("the group is still %q, and the lost ones could come back into it", now)
+			}
+			if left.Cluster() != old {
+				t.Errorf("the cluster is %s, and every certificate is of %s", left.Cluster(), old)
 			}
 			if members := left.Members(); len(members) != 1 || members[0].ID != left.id {
 				t.Errorf("members %+v", members)
@@ -90,8 +93,8 @@ func TestOneMemberGoesOnAfterTheOthersAreLost(t *testing.T) {
 				t.Fatal(err)
 			}
 			equal(t, left, fresh)
-			if fresh.Cluster() != left.Cluster() {
-				t.Errorf("the new member is of cluster %s, not %s", fresh.Cluster(), left.Cluster())
+			if fresh.identity.hello().Lineage != left.identity.hello().Lineage {
+				t.Error("the new member is of another group")
 			}
 
 			// One that was believed lost is a stranger now.
@@ -188,8 +191,8 @@ func TestANewClusterBeginsWithABackup(t *testing.T) {
 	fresh.start()
 	leader(t, fresh)
 	fresh.mustPut("c")
-	if names := fresh.names(); !names["a"] || !names["b"] || fresh.Cluster() == n.Cluster() {
-		t.Errorf("names %v in cluster %s, backed up was %s", names, fresh.Cluster(), n.Cluster())
+	if names := fresh.names(); !names["a"] || !names["b"] || fresh.identity.hello().Lineage == n.identity.hello().Lineage {
+		t.Errorf("names %v in group %s, backed up was %s", names, fresh.identity.hello().Lineage, n.identity.hello().Lineage)
 	}
 	second := newNode(t, "c8").start()
 	if err := fresh.Join(t.Context(), second.self(), ""); err != nil {

@@ -41,6 +41,7 @@ type Replica struct {
 	canary    *canary
 	identity  identity
 	lead      leadership
+	vouches   vouches
 
 	limits LogLimits
 	ctx    context.Context // ends when Close begins to stop the parts
@@ -98,7 +99,7 @@ func (r *Replica) open(cfg *Config) (err error) {
 	if r.canary, err = openCanary(filepath.Join(cfg.Dir, "canary")); err != nil {
 		return err
 	}
-	if err = r.identity.load(r.store, r.ledger, cfg.ID); err != nil {
+	if err = r.identity.load(r.store, r.ledger, cfg.ID, cfg.cluster()); err != nil {
 		return err
 	}
 	raftLog := newRaftLog(r.log)
@@ -178,7 +179,7 @@ func (r *Replica) listen(cfg *Config) error {
 			return errors.Join(fmt.Errorf("raft advertises %s: %w", cfg.Advertise, err), listener.Close())
 		}
 	}
-	r.stream = newStream(listener, shown, r.log)
+	r.stream = newStream(listener, shown, r.log, cfg.Credentials, cfg.Judge)
 	return nil
 }
 

@@ -51,7 +51,7 @@ type Peer struct {
 const peerLimit = time.Second
 
 // Cluster returns the cluster's id, empty while this member belongs to none.
-func (r *Replica) Cluster() string { return r.identity.hello().Cluster }
+func (r *Replica) Cluster() string { return r.identity.of() }
 
 // Leader returns who leads and the address of its raft stream, empty when that
 // is unknown.
@@ -88,12 +88,12 @@ func (r *Replica) Peers(ctx context.Context) []Peer {
 	for i, member := range members {
 		peers[i].Member = member
 		if member.ID == r.id {
-			said := r.report()
+			said := r.report("")
 			peers[i].Reachable, peers[i].Applied, peers[i].Term = true, said.Applied, said.Term
 			continue
 		}
 		asking.Go(func() {
-			if said, err := r.stream.ask(ctx, string(member.ID), member.Address); err == nil {
+			if said, err := r.stream.ask(ctx, member, ""); err == nil {
 				peers[i].Reachable, peers[i].Applied, peers[i].Term = true, said.Applied, said.Term
 			}
 		})
@@ -102,9 +102,13 @@ func (r *Replica) Peers(ctx context.Context) []Peer {
 	return peers
 }
 
-// report is what this member says of itself.
-func (r *Replica) report() report {
-	return report{Applied: r.raft.AppliedIndex(), Term: r.raft.CurrentTerm()}
+// report is what this member says of itself, and whether another is a member.
+func (r *Replica) report(about string) report {
+	said := report{Applied: r.raft.AppliedIndex(), Term: r.raft.CurrentTerm()}
+	if about != "" {
+		_, said.Member = r.member(fleet.CollectorID(about))
+	}
+	return said
 }
 
 func compareID(a, b fleet.CollectorID) int { return cmp.Compare(a, b) }

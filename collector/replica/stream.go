@@ -1,25 +1,34 @@
 package replica
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
-// stream is raft's network: plain TCP whose every connection begins with a
-// handshake (see hello), so that a collector of another cluster, or another
-// member than the one that was meant, is refused before raft reads a byte.
+// stream is raft's network: TLS on a plane of its own, where both sides are
+// collectors of this cluster, and a handshake (see hello), so that one who is
+// no member of the group, or another than the one that was meant, is refused
+// before raft reads a byte.
 type stream struct {
-	listener net.Listener
-	shown    net.Addr // what the others are told to dial
-	log      *slog.Logger
+	listener    net.Listener
+	shown       net.Addr // what the others are told to dial
+	log         *slog.Logger
+	credentials *pki.Credentials
+	judge       pki.Judge
 
 	local local         // set by begin
 	begun chan struct{} // closed by begin; nobody is called or answered before
@@ -32,23 +41,27 @@ type stream struct {
 	mu      sync.Mutex            // guards what follows
 	open    map[*tracked]struct{} // raft leaves connections to be closed by the other side
 	refused map[string]string     // the last reason by peer, so that a log says it once
+
+	greeting map[netip.Addr]int // handshakes under way by address
 }
 
 // tracked is a connection that Close of the stream closes.
 type tracked struct {
 	net.Conn
-	of *stream
+	of   *stream
+	peer string // whose it is, once the certificate was seen; guarded by of.mu
 }
 
 func (c *tracked) Close() error {
 	c.of.mu.Lock()
 	delete(c.of.open, c)
+	conn := c.Conn
 	c.of.mu.Unlock()
-	return c.Conn.Close()
+	return conn.Close()
 }
 
 func (s *stream) track(conn net.Conn) *tracked {
-	c := &tracked{conn, s}
+	c := &tracked{Conn: conn, of: s}
 	s.mu.Lock()
 	s.open[c] = struct{}{}
 	s.mu.Unlock()
@@ -63,20 +76,22 @@ type local interface {
 	hello() hello                    // who it is now
 	called(caller, self hello) error // judges a caller; nil: go on
 	nameOf(address string) string    // the id of the member at an address; empty: unknown
-	report() report                  // answers an ask
+	admits(caller hello) error       // says whether a caller is a member
+	report(about string) report      // answers an ask
 }
 
 const (
 	handshakeLimit = 5 * time.Second
 	handshakesMax  = 64 // at once; further callers wait in the kernel
+	handshakesEach = 8  // of them from one address; more are closed
 	refusedMax     = 256
 )
 
-func newStream(listener net.Listener, shown net.Addr, log *slog.Logger) *stream {
+func newStream(listener net.Listener, shown net.Addr, log *slog.Logger, credentials *pki.Credentials, judge pki.Judge) *stream {
 	s := &stream{
-		listener: listener, shown: shown, log: log,
+		listener: listener, shown: shown, log: log, credentials: credentials, judge: judge,
 		begun: make(chan struct{}), accepted: make(chan net.Conn),
-		open: make(map[*tracked]struct{}), refused: make(map[string]string),
+		open: make(map[*tracked]struct{}), refused: make(map[string]string), greeting: make(map[netip.Addr]int),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
@@ -113,23 +128,89 @@ func (s *stream) serve() {
 // greet shakes hands with a caller and hands the connection to raft, or
 // answers what it asks.
 func (s *stream) greet(plain net.Conn) {
+	from := addrOf(plain)
+	if !s.reserve(from) {
+		plain.Close()
+		return
+	}
 	conn := s.track(plain)
-	conn.SetDeadline(time.Now().Add(handshakeLimit))
-	theirs, err := answer(conn, s.local)
+	theirs, err := s.welcome(conn)
+	s.free(from)
 	if err != nil {
-		s.note(conn.RemoteAddr().String(), theirs.From, err)
+		s.note(from.String(), theirs.From, err)
 	}
 	if err != nil || theirs.Asks {
 		conn.Close()
 		return
 	}
-	conn.SetDeadline(time.Time{})
 	select {
 	case s.accepted <- conn:
 		s.note("", theirs.From, nil)
 	case <-s.ctx.Done():
 		conn.Close()
 	}
+}
+
+// welcome shakes hands with a caller.
+func (s *stream) welcome(conn *tracked) (hello, error) {
+	conn.SetDeadline(time.Now().Add(handshakeLimit))
+	var conf *tls.Config
+	if s.credentials != nil {
+		conf = s.credentials.ServerTLS(s.judge, pki.PlaneRaft)
+	}
+	peer, _, err := s.secure(conn, conf, tls.Server)
+	if err != nil {
+		return hello{}, err
+	}
+	theirs, err := answer(conn, s.local, peer.Name)
+	conn.SetDeadline(time.Time{})
+	return theirs, err
+}
+
+// secure puts TLS over a connection and returns whose certificate the other
+// side has shown.
+func (s *stream) secure(conn *tracked, conf *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (peer pki.ID, serial string, err error) {
+	if conf == nil {
+		return peer, "", nil
+	}
+	over := side(conn.Conn, conf)
+	if err := over.HandshakeContext(s.ctx); err != nil {
+		if why := pki.Explain(err); why != nil {
+			return peer, "", why
+		}
+		return peer, "", err
+	}
+	if peer, serial, err = pki.PeerOf(over.ConnectionState()); err != nil {
+		return peer, "", err
+	}
+	s.mu.Lock()
+	conn.Conn, conn.peer = over, peer.Name
+	s.mu.Unlock()
+	return peer, serial, nil
+}
+
+// reserve admits a handshake with an address, as long as it has few under way.
+func (s *stream) reserve(from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.greeting[from] >= handshakesEach {
+		return false
+	}
+	s.greeting[from]++
+	return true
+}
+
+func (s *stream) free(from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.greeting[from]--; s.greeting[from] == 0 {
+		delete(s.greeting, from)
+	}
+}
+
+func addrOf(conn net.Conn) netip.Addr {
+	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
+	return at.Addr().Unmap()
 }
 
 // Accept returns the next connection of a peer.
@@ -150,20 +231,22 @@ func (s *stream) Dial(address raft.ServerAddress, limit time.Duration) (net.Conn
 		return nil, net.ErrClosed
 	}
 	mine := s.local.hello()
-	mine.To = s.local.nameOf(string(address))
+	if mine.To = s.local.nameOf(string(address)); mine.To == "" {
+		return nil, fleet.Errorf(fleet.Refused, "no collector of the raft group is at %s", address).WithCode(codePeerUnknown)
+	}
 	conn, _, err := s.call(string(address), mine, limit)
 	return conn, err
 }
 
-// ask calls the member at an address for its report.
-func (s *stream) ask(ctx context.Context, id, address string) (report, error) {
+// ask calls a member for its report, and for its word about another.
+func (s *stream) ask(ctx context.Context, member Member, about string) (report, error) {
 	mine := s.local.hello()
-	mine.To, mine.Asks = id, true
+	mine.To, mine.Asks, mine.About = string(member.ID), true, about
 	limit := handshakeLimit
 	if deadline, set := ctx.Deadline(); set {
 		limit = min(limit, time.Until(deadline))
 	}
-	conn, answered, err := s.call(address, mine, limit)
+	conn, answered, err := s.call(member.Address, mine, limit)
 	if err != nil {
 		return report{}, err
 	}
@@ -180,34 +263,73 @@ func (s *stream) call(address string, mine hello, limit time.Duration) (net.Conn
 		return nil, report{}, err
 	}
 	conn := s.track(plain)
-	conn.SetDeadline(time.Now().Add(limit))
-	answered, err := call(conn, mine)
+	answered, err := s.introduce(conn, mine, limit)
 	if err != nil {
 		conn.Close()
 		s.note(address, mine.To, err)
 		return nil, report{}, err
 	}
-	conn.SetDeadline(time.Time{})
 	s.note("", mine.To, nil)
 	return conn, answered, nil
 }
 
+// introduce shakes hands with the one called.
+func (s *stream) introduce(conn *tracked, mine hello, limit time.Duration) (report, error) {
+	conn.SetDeadline(time.Now().Add(limit))
+	var conf *tls.Config
+	if s.credentials != nil {
+		conf = s.credentials.ClientTLS(pki.PlaneRaft, pki.RoleCollector)
+	}
+	peer, serial, err := s.secure(conn, conf, tls.Client)
+	if err == nil && s.judge != nil {
+		err = s.judge(peer, serial)
+	}
+	if err != nil {
+		return report{}, err
+	}
+	answered, err := call(conn, mine, peer.Name)
+	conn.SetDeadline(time.Time{})
+	if said := pki.Explain(err); said != nil { // the other side's word about our certificate comes with the first read
+		err = said
+	}
+	return answered, err
+}
+
+// disconnect closes every connection with a peer.
+func (s *stream) disconnect(peer string) {
+	s.mu.Lock()
+	var gone []*tracked
+	for conn := range s.open {
+		if conn.peer == peer {
+			gone = append(gone, conn)
+		}
+	}
+	s.mu.Unlock()
+	for _, conn := range gone {
+		conn.Close()
+	}
+	if len(gone) > 0 {
+		s.log.Info("raft connections closed", "peer", peer, "connections", len(gone))
+	}
+}
+
 // note logs why a peer was refused, once until the reason changes; nil forgets.
 func (s *stream) note(address, peer string, err error) {
+	key := cmp.Or(peer, address)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
-		delete(s.refused, peer)
+		delete(s.refused, key)
 		return
 	}
-	if s.refused[peer] == err.Error() || s.ctx.Err() != nil {
+	if s.refused[key] == err.Error() || s.ctx.Err() != nil {
 		return
 	}
 	if len(s.refused) >= refusedMax {
 		clear(s.refused)
 	}
-	s.refused[peer] = err.Error()
-	s.log.Warn("raft peer refused", "peer", peer, "address", address, "error", err)
+	s.refused[key] = err.Error()
+	s.log.Warn("raft peer refused", "code", codeOr(err, codePeerRefused), "peer", peer, "address", address, "error", err)
 }
 
 // Close stops listening and closes every connection.

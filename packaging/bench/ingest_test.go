@@ -170,7 +170,7 @@ func (f *forgetful) Apply(entries []ledger.Entry) []any {
 func (f *forgetful) Applied() (index, term uint64)       { return f.index.Load(), f.term.Load() }
 func (f *forgetful) Snapshot() (*ledger.Snapshot, error) { return nil, errors.New("keeps nothing") }
 func (f *forgetful) Restore(io.Reader) error             { return errors.New("keeps nothing") }
-func (f *forgetful) Rename(string) error                 { return errors.New("keeps nothing") }
+func (f *forgetful) Descend(string) error                { return errors.New("keeps nothing") }
 func (f *forgetful) Cluster() (ledger.Cluster, bool, error) {
 	id, _ := f.id.Load().(string)
 	return ledger.Cluster{ID: id}, id != "", nil
