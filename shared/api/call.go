@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // maxReply is how many bytes of a JSON reply are read.
@@ -135,7 +136,11 @@ func (c *Client) attempt(ctx context.Context, address string, call call) (*http.
 		if errors.Is(context.Cause(ctx), errSlow) {
 			err = fmt.Errorf("no answer within %s", c.config.Timeout+call.wait)
 		}
-		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: unreachable{bare(err)}}
+		err = bare(err)
+		if why := pki.Explain(err); why != nil {
+			err = why
+		}
+		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: unreachable{err}}
 	}
 	if call.open {
 		limit.Stop()
@@ -220,9 +225,6 @@ func (c *Client) request(ctx context.Context, address string, call call) (*http.
 	if c.config.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.config.Token)
 	}
-	if c.config.Actor != "" {
-		request.Header.Set(HeaderActor, c.config.Actor)
-	}
 	if call.clock {
 		request.Header.Set(HeaderTime, time.Now().UTC().Format(time.RFC3339Nano))
 	}
@@ -262,6 +264,9 @@ func summary(failed []error) error {
 			answer = e
 		}
 	}
+	if answer == nil {
+		answer = mistrust(failed)
+	}
 	of := strconv.Itoa(silent) + " of " + strconv.Itoa(len(failed)) + " collectors unreachable"
 	switch {
 	case answer == nil && len(failed) == 1:
@@ -275,6 +280,17 @@ func summary(failed []error) error {
 	default:
 		return answer
 	}
+}
+
+// mistrust returns why a collector and we do not know each other, where that is
+// why none helped: to try again is no use.
+func mistrust(failed []error) *fleet.Error {
+	for _, err := range failed {
+		if peer, ok := errors.AsType[*pki.PeerError](err); ok {
+			return &fleet.Error{Kind: fleet.Refused, Code: peer.Code, Message: "no connection", Err: err, Hint: peer.Hint}
+		}
+	}
+	return nil
 }
 
 // read sends a call and decodes the JSON answer. Fields that this version does

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -16,13 +17,13 @@ import (
 
 // Config says whom a Client speaks to and how. Only Addresses must be set.
 type Config struct {
-	Addresses []string      // of collectors: "http://127.0.0.1:7770" or "127.0.0.1:7770"; any of them will do
-	Token     string        // sent as a bearer token; empty: none
-	Actor     string        // who makes changes, in HeaderActor; empty: unsaid
-	UserAgent string        // empty: "fleetcron"
-	Timeout   time.Duration // of one attempt, beside the time a blocking query waits; zero: 10s
-	Rounds    int           // how often all addresses are tried; zero: 4, long enough for an election
-	Transport http.RoundTripper
+	Addresses []string          // of collectors: "https://192.0.2.7:7770" or "192.0.2.7:7770"; any of them will do
+	TLS       *tls.Config       // whom to believe and whom to show, of package pki; nil: only http:// on this machine can be spoken
+	Token     string            // sent as a bearer token; empty: none
+	UserAgent string            // empty: "fleetcron"
+	Timeout   time.Duration     // of one attempt, beside the time a blocking query waits; zero: 10s
+	Rounds    int               // how often all addresses are tried; zero: 4, long enough for an election
+	Transport http.RoundTripper // instead of one made of TLS
 
 	// Consistent has the leader answer what is read, so that a change is seen
 	// whichever collector took it. While nobody leads any collector answers,
@@ -59,7 +60,10 @@ func NewClient(config Config) (*Client, error) {
 		config.UserAgent = "fleetcron"
 	}
 	if config.Transport == nil {
-		config.Transport = &http.Transport{MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10}
+		config.Transport = &http.Transport{
+			TLSClientConfig: config.TLS, TLSHandshakeTimeout: config.Timeout,
+			MaxIdleConnsPerHost: 8, IdleConnTimeout: 90 * time.Second, MaxResponseHeaderBytes: 64 << 10,
+		}
 	}
 	c := &Client{config: config, budget: budget{tokens: budgetSize}}
 	c.http = &http.Client{
@@ -76,7 +80,7 @@ func NewClient(config Config) (*Client, error) {
 func (c *Client) SetAddresses(addresses []string) error {
 	normal := make([]string, 0, len(addresses))
 	for _, address := range addresses {
-		base, err := normalAddress(address)
+		base, err := c.normalAddress(address)
 		if err != nil {
 			return err
 		}
@@ -85,7 +89,7 @@ func (c *Client) SetAddresses(addresses []string) error {
 		}
 	}
 	if len(normal) == 0 {
-		return &fleet.Error{Kind: fleet.Usage, Message: "no collector is named", Hint: "name one, such as http://127.0.0.1:7770"}
+		return &fleet.Error{Kind: fleet.Usage, Message: "no collector is named", Hint: "name one, such as https://192.0.2.7:7770"}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,22 +132,33 @@ func (c *Client) prefer(address string) {
 }
 
 // normalAddress returns scheme://host:port.
-func normalAddress(address string) (string, error) {
+func (c *Client) normalAddress(address string) (string, error) {
 	text := address
 	if !strings.Contains(text, "://") {
-		text = "http://" + text
+		text = "https://" + text
 	}
 	u, err := url.Parse(text)
 	wrong := err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
 		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != ""
 	if wrong {
-		return "", &fleet.Error{Kind: fleet.Usage, Fields: []fleet.FieldError{{
-			Field: "collector", Value: address, Reason: "want an address such as http://127.0.0.1:7770"}}}
+		return "", wrongAddress(address, "want an address such as https://192.0.2.7:7770")
+	}
+	if u.Scheme == "http" && (c.config.TLS != nil || c.config.Token != "" && !loopback(u.Hostname())) {
+		return "", wrongAddress(address, "collectors speak TLS only: want https://")
 	}
 	if ip, err := netip.ParseAddr(u.Host); err == nil && ip.Is6() {
 		u.Host = "[" + u.Host + "]"
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+func wrongAddress(address, reason string) error {
+	return &fleet.Error{Kind: fleet.Usage, Fields: []fleet.FieldError{{Field: "collector", Value: address, Reason: reason}}}
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
 }
 
 // sleep waits for d, or until ctx ends.

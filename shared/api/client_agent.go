@@ -77,6 +77,12 @@ func (c *Client) Apply(ctx context.Context, applied fleet.Applied) error {
 	return err
 }
 
+// Policy tells what the host's policy says and refuses.
+func (c *Client) Policy(ctx context.Context, host fleet.HostID, report *fleet.PolicyReport) error {
+	_, err := change[json.RawMessage](ctx, c, call{method: http.MethodPut, path: AgentPath(host) + "/policy"}, report)
+	return err
+}
+
 // Lease asks for one of the places that a task has in the fleet, and waits up
 // to request.Wait for one to come free. None is a Conflict with the code
 // CodeNoPlace.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -35,7 +36,7 @@ func problem(w http.ResponseWriter, err error) {
 
 func client(t *testing.T, rounds int, addresses ...string) *api.Client {
 	t.Helper()
-	c, err := api.NewClient(api.Config{Addresses: addresses, Rounds: rounds, Token: "secret", Actor: "anna"})
+	c, err := api.NewClient(api.Config{Addresses: addresses, Rounds: rounds, Token: "secret"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,15 +82,18 @@ func TestConsistentReads(t *testing.T) {
 const nobody = "127.0.0.1:1" // nothing listens there
 
 func TestAddresses(t *testing.T) {
-	for _, bad := range []string{"", "ftp://x", "http://", "http://a/path", "http://user@host", "a b", "http://h?x"} {
-		if _, err := api.NewClient(api.Config{Addresses: []string{bad}}); fleet.KindOf(err) != fleet.Usage {
+	for _, bad := range []string{"", "ftp://x", "http://", "http://a/path", "http://user@host", "a b", "http://h?x", "http://192.0.2.7:7770", "192.0.2.7:7770/x"} {
+		if _, err := api.NewClient(api.Config{Addresses: []string{bad}, Token: "secret"}); fleet.KindOf(err) != fleet.Usage {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	if _, err := api.NewClient(api.Config{}); fleet.KindOf(err) != fleet.Usage {
 		t.Errorf("no address: %v", err)
 	}
-	c := client(t, 1, "127.0.0.1:7770", "http://127.0.0.1:7770/", "https://[::1]:7770")
+	if _, err := api.NewClient(api.Config{Addresses: []string{"http://127.0.0.1:7770"}, TLS: &tls.Config{MinVersion: tls.VersionTLS13}}); fleet.KindOf(err) != fleet.Usage {
+		t.Errorf("plain beside TLS: %v", err)
+	}
+	c := client(t, 1, "127.0.0.1:7770", "https://127.0.0.1:7770/", "https://[::1]:7770")
 	if got := len(c.Addresses()); got != 2 {
 		t.Errorf("addresses %v", c.Addresses())
 	}
@@ -103,7 +107,7 @@ func TestItKeepsToTheCollectorThatAnswers(t *testing.T) {
 	var asked atomic.Int32
 	alive := collector(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
-		if r.Header.Get("Authorization") != "Bearer secret" || r.Header.Get(api.HeaderActor) != "anna" || r.Header.Get("User-Agent") != "fleetcron" {
+		if r.Header.Get("Authorization") != "Bearer secret" || r.Header.Get("User-Agent") != "fleetcron" {
 			t.Errorf("headers %v", r.Header)
 		}
 		_, _ = io.WriteString(w, `{"hosts":3,"newer_field":true}`)

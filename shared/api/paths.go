@@ -14,7 +14,6 @@ const (
 	HeaderRequestID   = "X-Request-Id"
 	HeaderForwarded   = "X-Fleetcron-Forwarded" // set by a collector that passes a request on; guards against loops
 	HeaderReason      = "X-Fleetcron-Reason"    // why a change is made, in its author's words
-	HeaderActor       = "X-Fleetcron-Actor"     // who makes it, until identities exist
 	HeaderPrincipal   = "X-Fleetcron-Principal" // who asked the collector that passes a request on: JSON, believed of a collector alone
 	HeaderSource      = "X-Fleetcron-Source"    // of output: SourceHost or SourceRecord
 	HeaderDropped     = "X-Fleetcron-Dropped"   // bytes of the output that its quota cut

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os"
-	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -112,26 +110,12 @@ func (p *program) clientWith(timeout time.Duration, rounds int) (*api.Client, er
 	return api.NewClient(api.Config{
 		Addresses: p.settings.Addresses,
 		Token:     p.settings.Token,
-		Actor:     actor(),
 		UserAgent: "fleetctl/" + version,
 		Timeout:   timeout,
 		Rounds:    rounds,
 
 		Consistent: true, // what one command changed the next one sees
 	})
-}
-
-// actor says who makes changes: the user on this machine, until identities
-// exist.
-func actor() string {
-	name := "unknown"
-	if current, err := user.Current(); err == nil {
-		name = current.Username
-	}
-	if host, err := os.Hostname(); err == nil {
-		name += "@" + host
-	}
-	return name
 }
 
 // asking runs a command that needs the collectors.
