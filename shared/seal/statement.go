@@ -77,6 +77,7 @@ type Order struct {
 	Due     time.Time   `json:"due"`
 	Reason  string      `json:"reason,omitempty"`
 	Payload string      `json:"payload,omitempty"`
+	Parent  fleet.RunID `json:"parent,omitempty"` // of a run: the run whose command asks
 }
 
 // Event is something that happened, with what it brings along.

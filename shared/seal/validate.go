@@ -197,6 +197,7 @@ func (o *Order) validate(check *checker) {
 	check.that(known, "order.kind", string(o.Kind), "want run, cancel, start, stop, restart or reset")
 	check.that(uuidForm.MatchString(o.ID), "order.id", o.ID, "want a UUID")
 	check.that(o.cancels() == (o.Run != "") && len(o.Run) <= 64, "order.run", string(o.Run), "want the run to cancel, and none in other orders")
+	check.that(o.Parent == "" || o.Kind == fleet.OrderRun && len(o.Parent) <= 64, "order.parent", string(o.Parent), "belongs to run only")
 	check.that(!o.Due.IsZero(), "order.due", "", "is missing")
 	check.that(len(o.Reason) <= maxReason, "order.reason", strconv.Itoa(len(o.Reason)), "is too long: want at most 1024 bytes")
 	check.that(o.Payload == "" || o.Kind == fleet.OrderRun, "order.payload", "", "belongs to run only")

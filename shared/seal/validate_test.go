@@ -74,6 +74,7 @@ func TestValidateRefuses(t *testing.T) {
 		{KindOrder, "id", func(s *Statement) { s.Order.ID = "1" }, "order.id"},
 		{KindOrder, "a run in a run", func(s *Statement) { s.Order.Run = orderA }, "order.run"},
 		{KindOrder, "a cancel of nothing", func(s *Statement) { s.Order.Kind = fleet.OrderCancel }, "order.run"},
+		{KindOrder, "parent of a stop", func(s *Statement) { s.Order.Kind, s.Order.Parent = fleet.OrderStop, orderA }, "order.parent"},
 		{KindOrder, "no due", func(s *Statement) { s.Order.Due = time.Time{} }, "order.due"},
 		{KindOrder, "reason", func(s *Statement) { s.Order.Reason = strings.Repeat("x", 1025) }, "order.reason"},
 		{KindOrder, "payload", func(s *Statement) { s.Order.Payload = strings.Repeat("x", fleet.MaxPayload+1) }, "order.payload"},
