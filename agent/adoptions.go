@@ -15,6 +15,7 @@ import (
 	"github.com/fleetcron/fleetcron/agent/adopt"
 	"github.com/fleetcron/fleetcron/agent/discover"
 	"github.com/fleetcron/fleetcron/agent/mask"
+	"github.com/fleetcron/fleetcron/agent/policy"
 	"github.com/fleetcron/fleetcron/agent/runner"
 	"github.com/fleetcron/fleetcron/agent/scheduler"
 	"github.com/fleetcron/fleetcron/agent/uplink"
@@ -25,15 +26,16 @@ import (
 // adopter are set before it runs.
 type adoptions struct {
 	adopter *adopt.Adopter
+	gate    *policy.Gate
 	given   *planner
 	plans   *scheduler.Scheduler
 	up      *uplink.Uplink
 }
 
-func newAdoptions(ctx context.Context, cfg Config, id fleet.HostID, masker *mask.Masker, log *slog.Logger) (*adoptions, error) {
-	a := new(adoptions)
+func newAdoptions(ctx context.Context, cfg Config, id fleet.HostID, masker *mask.Masker, gate *policy.Gate, log *slog.Logger) (*adoptions, error) {
+	a := &adoptions{gate: gate}
 	config := adopt.Config{
-		Dir: filepath.Join(cfg.StateDir, "adopt"), Root: cfg.Root, Allowed: cfg.Adoption == allowed,
+		Dir: filepath.Join(cfg.StateDir, "adopt"), Root: cfg.Root, Allow: gate.MayAdopt,
 		Look: func(ctx context.Context) (adopt.Sight, error) { return sight(ctx, cfg, id, masker) },
 		Arm:  a.arm, Tell: a.tell, Busy: runPartsIn, Logger: log,
 	}
@@ -57,7 +59,11 @@ func (a *adoptions) arm(ctx context.Context) error {
 }
 
 // tell lets the collectors know where this host is further than their plan.
-func (a *adoptions) tell() { a.up.SetAdoptions(a.adopter.Unsettled()) }
+func (a *adoptions) tell() {
+	words := a.adopter.Unsettled()
+	a.gate.Settled(words)
+	a.up.SetAdoptions(words)
+}
 
 // sight scans the host now, apart from the scans for reports.
 func sight(ctx context.Context, cfg Config, id fleet.HostID, masker *mask.Masker) (adopt.Sight, error) {
@@ -75,25 +81,45 @@ func sight(ctx context.Context, cfg Config, id fleet.HostID, masker *mask.Masker
 // filler puts masked secrets back into what begins.
 type filler struct {
 	adopter  *adopt.Adopter
+	gate     *policy.Gate
+	tasks    *going
 	start    func(ctx context.Context, spec runner.Spec) error
 	recorder recorder
 	ended    func(run *fleet.Run)
 }
 
-// Start begins a run; one whose secrets nobody knows is missed, with the reason.
+// Start begins a run, if the host's policy lets what is really executed run. One
+// that it does not, and one whose secrets nobody knows, is missed.
 func (f filler) Start(ctx context.Context, spec runner.Spec) error {
-	execute, err := f.adopter.Fill(spec.Run.Task, spec.Execute)
+	run := spec.Run
+	execute, err := f.adopter.Fill(run.Task, spec.Execute)
+	reason := fleet.MissedForkFailed
 	if err == nil {
-		spec.Execute = execute
+		err, reason = f.may(run.ID, execute), fleet.MissedRefused
+	}
+	if err == nil {
+		if spec.Execute = execute; run.Order != "" {
+			f.gate.Note("begun", "order "+string(run.Order), string(run.Task))
+		}
 		return f.start(ctx, spec)
 	}
-	run := spec.Run
-	run.State, run.Reason, run.Detail = fleet.RunMissed, fleet.MissedForkFailed, "not started: "+err.Error()
+	run.State, run.Reason, run.Detail = fleet.RunMissed, reason, "not started: "+err.Error()
 	if err := f.recorder.Settle(ctx, run); err != nil {
 		return err
 	}
 	f.ended(&run)
 	return nil
+}
+
+// may asks the host's policy about the words that are really executed.
+func (f filler) may(run fleet.RunID, execute fleet.Execute) error {
+	task := f.tasks.task(run)
+	if task == nil {
+		return fleet.Errorf(fleet.Refused, "nobody knows of which task it is a run")
+	}
+	filled := *task
+	filled.Run = execute
+	return f.gate.May(&filled)
 }
 
 // runPartsIn reports whether a run-parts, or another program that runs the

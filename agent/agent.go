@@ -5,7 +5,7 @@
 //	logs, journal ──► evidence ─┤ sightings           │      │
 //	                            ▼                     │      ▼
 //	collectors ◄── HTTPS ──► uplink ──── plan ────────┘  scheduler ◄─────────┐
-//	                          ▲  ▲                       │       │ due       │
+//	                          ▲  ▲  policy: the gate ────┤       │ due       │
 //	      knock ─► gossip ────┘  │ outbox          settled       ▼           │ ended
 //	                             │                       │      turn         │ probed
 //	                          journal ◄──────────────────┘       │ begins    │ condemned
@@ -71,13 +71,24 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return err
 	}
 	defer collectors.Close()
-	taken, err := newAdoptions(ctx, cfg, id, masker, log)
+	last, err := book.LoadPlan()
+	if err != nil {
+		return fmt.Errorf("load plan: %w", err)
+	}
+	var taken *adoptions
+	gate, err := newGate(cfg, host, book, last != nil, func(task fleet.TaskID) bool { return taken.adopter.Silent(task) }, log)
 	if err != nil {
 		return err
 	}
-	saved, err := book.LoadPlan()
-	if err != nil {
-		return fmt.Errorf("load plan: %w", err)
+	defer gate.Close()
+	host.Labels = gate.Labels()
+	if taken, err = newAdoptions(ctx, cfg, id, masker, gate, log); err != nil {
+		return err
+	}
+	kept := &keeper{gate: gate, id: id, save: book.SavePlan, given: last, log: log}
+	var saved *fleet.Plan // as far as it is to be carried out
+	if last != nil {
+		saved = kept.open(last)
 	}
 	work, err := newWork(cfg, id, book, saved, masker, taken, collectors.work, log)
 	if err != nil {
@@ -104,23 +115,22 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	up := uplink.New(uplink.Config{
 		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{work.runs}.Output, Live: work.watch.Live,
 		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
-		Take: func(plan *fleet.Plan) error {
-			if err := checkPlan(plan, id, log); err != nil {
-				return err
-			}
-			if err := book.SavePlan(plan); err != nil {
-				return err
-			}
-			taken.adopter.Take(plan, false)
-			given.Plan(plan, false)
-			work.take(ctx, plan)
-			taken.tell()
-			return nil
-		},
+		Take: kept.Take,
 	})
 	taken.up = up
+	kept.carry = func(plan *fleet.Plan, stored bool) {
+		taken.adopter.Take(plan, stored)
+		given.Plan(plan, stored)
+		work.take(ctx, plan)
+		taken.tell()
+	}
+	kept.tell = func(plan *fleet.Plan, report fleet.PolicyReport) {
+		up.SetPlan(plan)
+		up.SetPolicy(report)
+	}
+	up.SetPolicy(gate.Report())
 	seen := newWitness(cfg, up, masker, log)
-	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, holds: taken.adopter.Holds, log: log, changed: make(chan Config)}
+	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, holds: taken.adopter.Holds, gate: gate, log: log, changed: make(chan Config)}
 
 	steps := log.With("component", "agent", "pid", os.Getpid())
 	steps.Info("agent started", "action", "start", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(work.left.found), "saved_plan", saved != nil)
@@ -134,6 +144,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return work.Run(whole, ending, up.SetStands) })
 	g.Go(func() error { return files.Run(whole) })
 	g.Go(func() error { return given.Run(whole) })
+	g.Go(func() error { return gate.Run(whole) })
+	g.Go(func() error { return kept.Run(whole) })
 	g.Go(func() error { return taken.adopter.Run(whole) })
 	g.Go(func() error { return up.Run(whole) })
 	g.Go(func() error { return found.Run(whole) })

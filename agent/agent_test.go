@@ -133,7 +133,7 @@ func (c *collector) getPlan(w http.ResponseWriter, r *http.Request) {
 func (c *collector) publish(plan fleet.Plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.plan = plan
+	c.plan = sealed(plan)
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -258,8 +258,8 @@ func hostTree(t *testing.T) string {
 // startAgent runs an agent; the function it returns ends it and waits.
 func startAgent(t *testing.T, cfg Config) (stop func()) {
 	t.Helper()
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
+	if trusting(t, &cfg); cfg.Validate() != nil {
+		t.Fatal(cfg.Validate())
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -37,6 +37,11 @@ func (s *starter) Begin(ctx context.Context, due scheduler.Due) error {
 		run.Detail = "this agent is too old for the task: " + why + "; upgrade it"
 		return s.outcome(ctx, &run)
 	}
+	if no := due.Assignment.Refused; no != nil {
+		run := due.Record(s.host)
+		run.State, run.Reason, run.Detail = fleet.RunMissed, fleet.MissedRefused, no.String()
+		return s.outcome(ctx, &run)
+	}
 	if s.away(task.Where.Networks) {
 		run := due.Record(s.host)
 		run.State, run.Reason = fleet.RunSkipped, fleet.SkippedAway

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fleetcron/fleetcron/agent/policy"
 	"github.com/fleetcron/fleetcron/agent/turn"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
@@ -24,7 +25,7 @@ type Config struct {
 	Name       string            `yaml:"name" help:"name of this host for people; empty: its hostname"`
 	Labels     map[string]string `yaml:"labels" help:"what tasks may select this host by, key=value"`
 	Root       string            `yaml:"root" help:"tree that is scanned for scheduled jobs"`
-	Adoption   string            `yaml:"adoption" help:"whether tasks may take the place of this host's own jobs: allowed or forbidden"`
+	Policy     string            `yaml:"policy" help:"file that says what may run on this host; only root may write it, and all directories on the way to it"`
 	Slots      int               `yaml:"slots" help:"runs that go on at once, without those that are supervised; what finds none waits for its turn, until its deadline"`
 	StartRate  int               `yaml:"start_rate" help:"runs that begin within a second, and at once after a pause"`
 	Drain      fleet.Duration    `yaml:"drain" help:"how long an agent that ends waits for runs to end; what runs then goes on, and the next agent takes it up"`
@@ -58,19 +59,13 @@ type Gossip struct {
 // need a restart, which stops no command either.
 var hot = map[string]bool{"collectors": true, "name": true, "labels": true, "slots": true, "start_rate": true}
 
-// Whether jobs may be adopted.
-const (
-	allowed   = "allowed"
-	forbidden = "forbidden"
-)
-
 // DefaultConfig returns the values that stand where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
 		Collectors: []string{"http://127.0.0.1:7770"},
 		StateDir:   "/var/lib/fleetcron",
 		Root:       "/",
-		Adoption:   forbidden,
+		Policy:     policy.DefaultPath,
 		Slots:      turn.DefaultSlots,
 		StartRate:  turn.DefaultRate,
 		Drain:      fleet.Duration(2 * time.Second),
@@ -93,13 +88,10 @@ func (c *Config) Validate() error {
 	for _, address := range c.Collectors {
 		add("collectors", address, wrongCollector(address))
 	}
-	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root, "pid_file": c.PIDFile} {
+	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root, "policy": c.Policy, "pid_file": c.PIDFile} {
 		if !filepath.IsAbs(path) && (path != "" || field != "pid_file") {
 			add(field, path, "want an absolute path")
 		}
-	}
-	if c.Adoption != allowed && c.Adoption != forbidden {
-		add("adoption", c.Adoption, "want allowed or forbidden")
 	}
 	for field, number := range map[string]int{"slots": c.Slots, "start_rate": c.StartRate} {
 		if number < 1 || number > 1_000_000 {
@@ -181,5 +173,7 @@ func (c *Config) coldChanges(next *Config) []string {
 	}
 	return cold
 }
+
+func (c *Config) policyDir() string { return filepath.Join(c.StateDir, "policy") }
 
 func (c *Config) journalDir() string { return filepath.Join(c.StateDir, "journal") }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 // told waits until the agent says what is expected of how tasks stand.
@@ -42,6 +43,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	order := func(kind fleet.OrderKind) fleet.Order {
 		return fleet.Order{ID: fleet.OrderID(uuid.NewString()), Kind: kind, Host: host, Task: "default/serve", Due: time.Now().UTC(), Expires: time.Now().Add(time.Hour).UTC()}
 	}
+	here := func(o fleet.Order) fleet.OrderID { return seal.OrderID(string(o.ID), host, o.Task) }
 	index := uint64(0)
 	publish := func(generation uint64, orders ...fleet.Order) {
 		index++
@@ -67,7 +69,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 
 	halt := order(fleet.OrderStop)
 	publish(2, halt)
-	c.told("its stop", phase(fleet.PhaseStopped, halt.ID))
+	c.told("its stop", phase(fleet.PhaseStopped, here(halt)))
 	var pid int
 	fmt.Sscan(first, &pid)
 	if _, err := processOf(pid); err == nil {
@@ -75,11 +77,11 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	}
 	stop()
 	stop = startAgent(t, cfg)
-	c.told("that it is still stopped", phase(fleet.PhaseStopped, halt.ID))
+	c.told("that it is still stopped", phase(fleet.PhaseStopped, here(halt)))
 
 	start := order(fleet.OrderStart)
 	publish(2, start)
-	c.told("its start", phase(fleet.PhaseRunning, start.ID))
+	c.told("its start", phase(fleet.PhaseRunning, here(start)))
 	await(t, "its second start", starts)
 	index++
 	c.publish(fleet.Plan{Host: host, Index: index})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/agent/discover"
 	"github.com/fleetcron/fleetcron/agent/mask"
+	"github.com/fleetcron/fleetcron/agent/policy"
 	"github.com/fleetcron/fleetcron/agent/uplink"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/takeover"
@@ -22,6 +23,7 @@ type inventory struct {
 	seen    *witness
 	masker  *mask.Masker
 	holds   func(task fleet.TaskID) bool // whether it runs in place of a job
+	gate    *policy.Gate
 	log     *slog.Logger
 	changed chan Config
 }
@@ -88,6 +90,8 @@ func (v *inventory) describe(ctx context.Context) {
 		v.log.Warn("host not described", "error", err)
 		return
 	}
+	v.gate.SetHost(host)
+	host.Labels = v.gate.Labels()
 	if !reflect.DeepEqual(host, v.host) {
 		v.host = host
 		v.up.SetHost(host)

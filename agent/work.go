@@ -59,7 +59,7 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 		return nil, err
 	}
 	record := recorder{book, w.board.Did}
-	fill := filler{taken.adopter, w.runs.Start, record, w.ended}
+	fill := filler{taken.adopter, taken.gate, w.tasks, w.runs.Start, record, w.ended}
 	w.begin = &starter{
 		host: id, recorder: record, ended: w.ended, addresses: hostAddresses, tasks: w.tasks,
 		start: fill.Start, cancel: w.runs.Cancel, stop: w.runs.Stop,
@@ -141,6 +141,11 @@ func (w *work) check(taken *adoptions) func(context.Context, *fleet.Task, []stri
 	return func(ctx context.Context, task *fleet.Task, argv []string) (string, error) {
 		execute, err := taken.adopter.Fill(task.ID(), task.Run)
 		if err != nil {
+			return "", err
+		}
+		filled := *task
+		filled.Run = execute
+		if err := taken.gate.May(&filled); err != nil {
 			return "", err
 		}
 		return w.runs.Check(ctx, execute, argv)

@@ -22,9 +22,11 @@ type Sight struct {
 
 // Config is what an Adopter works with; Dir, Look and Arm are required.
 type Config struct {
-	Dir     string // where records are kept; made when missing
-	Root    string // of the host's files; empty: "/"
-	Allowed bool   // whether this host lets its jobs be adopted
+	Dir  string // where records are kept; made when missing
+	Root string // of the host's files; empty: "/"
+	// Allow returns why this host does not let the job be adopted. run is what it
+	// really runs; nil while that is not known. Nil: every job may be.
+	Allow func(wish *fleet.Adoption, run *fleet.Execute) error
 	// Look scans the host now.
 	Look func(ctx context.Context) (Sight, error)
 	// Arm makes the scheduler take over what Armed says now, and returns when
@@ -77,6 +79,9 @@ func open(ctx context.Context, cfg Config, kept shelf, disk disk) (*Adopter, err
 	}
 	if a.cfg.Tell == nil {
 		a.cfg.Tell = func() {}
+	}
+	if a.cfg.Allow == nil {
+		a.cfg.Allow = func(*fleet.Adoption, *fleet.Execute) error { return nil }
 	}
 	if a.cfg.Busy == nil {
 		a.cfg.Busy = func(string) bool { return false }
@@ -176,6 +181,14 @@ func (a *Adopter) Holds(task fleet.TaskID) bool {
 	defer a.mu.Unlock()
 	r := a.records[task]
 	return !a.fresh || a.wishes[task] != nil || r != nil && r.Phase != refused && r.Phase != restored
+}
+
+// Silent reports whether a job of this host is silent for the task.
+func (a *Adopter) Silent(task fleet.TaskID) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.records[task]
+	return r != nil && r.armed()
 }
 
 const (

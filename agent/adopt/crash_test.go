@@ -251,10 +251,18 @@ func (w *world) arm(context.Context) error {
 	return nil
 }
 
+// allow is the host's policy.
+func (w *world) allow(*fleet.Adoption, *fleet.Execute) error {
+	if w.forbidden {
+		return fleet.Errorf(fleet.Refused, "the host forbids it")
+	}
+	return nil
+}
+
 // start brings an agent up; it may lose power at once.
 func (w *world) start() {
 	w.guard(func() {
-		agent, err := open(context.Background(), Config{Look: w.look, Arm: w.arm, Allowed: !w.forbidden, Systemd: w.manager(), Logger: slog.New(slog.DiscardHandler)}, w.disk, w.disk)
+		agent, err := open(context.Background(), Config{Look: w.look, Arm: w.arm, Allow: w.allow, Systemd: w.manager(), Logger: slog.New(slog.DiscardHandler)}, w.disk, w.disk)
 		if err != nil {
 			w.t.Fatal(err)
 		}

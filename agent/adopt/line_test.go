@@ -361,7 +361,7 @@ func TestWhatAnEarlierAgentDidIsTold(t *testing.T) {
 	w.wish.State, w.wish.Handed = fleet.AdoptionWanted, time.Time{}
 	ctx, cancel := context.WithCancel(t.Context())
 	var told []fleet.Adoption
-	config := Config{Look: w.look, Arm: w.arm, Allowed: true, Logger: slog.New(slog.DiscardHandler)}
+	config := Config{Look: w.look, Arm: w.arm, Logger: slog.New(slog.DiscardHandler)}
 	var next *Adopter
 	config.Tell = func() { told = append(told, next.Unsettled()...); cancel() }
 	next, err := open(ctx, config, w.disk, w.disk)

@@ -123,18 +123,22 @@ func sentence(err error) string {
 
 // examine finds the job as it is now, and every reason not to touch it.
 func (a *Adopter) examine(sight *Sight, wish *fleet.Adoption) (*fleet.Job, error) {
-	if !a.cfg.Allowed {
-		return nil, fleet.Errorf(fleet.Refused, "the host forbids it").WithHint("its root allows it with `adoption: allowed` in /etc/fleetcron/agent.yaml")
+	if err := a.cfg.Allow(wish, nil); err != nil {
+		return nil, err
 	}
 	n := there(sight, wish)
 	if n < 0 || n >= len(sight.Found.Jobs) || sight.Found.Jobs[n].ID != wish.Job.ID {
 		return nil, fleet.Errorf(fleet.Refused, "the job is no longer there").WithHint("fleetctl history shows what became of it")
 	}
 	found, masked := &sight.Found.Jobs[n], &sight.Masked.Jobs[n]
-	if !sameJob(masked, &wish.Job) {
+	if !sameJob(masked, &wish.Job) || wish.Job.Fingerprint != "" && wish.Job.Fingerprint != masked.Fingerprint {
 		return nil, errLineChanged
 	}
-	if _, err := takeover.Adopt(found, &sight.Host, wish.Task, anySchedule); err != nil {
+	task, err := takeover.Adopt(found, &sight.Host, wish.Task, anySchedule)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.cfg.Allow(wish, &task.Run); err != nil {
 		return nil, err
 	}
 	switch {

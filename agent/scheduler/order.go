@@ -36,6 +36,11 @@ func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 		stopped[o.ID] = true
 	}
 	s.stopped = stopped
+	for _, id := range slices.Sorted(maps.Keys(s.orders)) {
+		if o := s.orders[id]; o.Refused != nil {
+			s.refuse(o, fleet.RunMissed, fleet.MissedRefused, o.Refused.String())
+		}
+	}
 }
 
 // stop carries out an order to cancel: a run that goes on is stopped, one that

@@ -273,7 +273,9 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	t := s.task(id)
 	same := t.planned && t.assignment.Generation == a.Generation
 	if same && t.assignment.State == a.State {
-		if t.assignment.Unread != a.Unread { // a newer agent reads what the one before could not
+		// A newer agent reads what the one before could not, and the host's
+		// policy may have changed its mind.
+		if t.assignment.Unread != a.Unread || (t.assignment.Refused == nil) != (a.Refused == nil) || a.Refused != nil && *t.assignment.Refused != *a.Refused {
 			t.assignment = a
 		}
 		return

@@ -61,6 +61,7 @@ func (u *Uplink) forget() {
 	u.inventory.forget()
 	u.sightings.forget()
 	u.stands.forget()
+	u.policy.forget()
 }
 
 // reported reports whether the collectors have the report as it is now.

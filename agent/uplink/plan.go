@@ -35,12 +35,15 @@ func (u *Uplink) fetchPlans(ctx context.Context) {
 		if fetched && plan.Index != index {
 			index = plan.Index
 			u.log.Info("plan taken", "index", index, "tasks", len(plan.Assignments), "orders", len(plan.Orders))
-			u.applied.set(&plan)
 		} else if time.Since(asked) < firstWait { // it should have waited
 			u.wait(ctx, firstWait, nil, nil)
 		}
 	}
 }
+
+// SetPlan says what of a plan this host carries out: what is refused is not
+// among it.
+func (u *Uplink) SetPlan(plan *fleet.Plan) { u.applied.set(plan) }
 
 // applied is what this host runs, to be told to the collectors.
 type applied struct {
@@ -52,6 +55,9 @@ type applied struct {
 func (a *applied) set(plan *fleet.Plan) {
 	generations := make(map[fleet.TaskID]uint64, len(plan.Assignments))
 	for i := range plan.Assignments {
+		if plan.Assignments[i].Refused != nil {
+			continue
+		}
 		generations[plan.Assignments[i].Task.ID()] = plan.Assignments[i].Generation
 	}
 	a.mu.Lock()

@@ -23,6 +23,7 @@ type Collectors interface {
 	Sight(ctx context.Context, host fleet.HostID, sightings *fleet.Sightings) error
 	Settle(ctx context.Context, host fleet.HostID, adoptions []fleet.Adoption) error
 	Stand(ctx context.Context, host fleet.HostID, stands api.Stands) error
+	Policy(ctx context.Context, host fleet.HostID, report *fleet.PolicyReport) error
 }
 
 // Desk is where one collector keeps questions for this host. Questions and
@@ -45,8 +46,8 @@ type Config struct {
 	Collectors Collectors
 	Desk       Desk
 	Outbox     Outbox
-	// Take makes a plan the one in force. When it returns an error the plan is
-	// not acknowledged, and asked for again.
+	// Take makes a plan the one in force, as far as this host takes it, and says
+	// so by SetPlan. When it returns an error the plan is asked for again.
 	Take func(plan *fleet.Plan) error
 	// Index is that of the plan that is in force at the start; zero: none. Only
 	// what is newer is taken then, so that a collector that lags does not bring
@@ -78,6 +79,7 @@ type Uplink struct {
 	applied   applied
 	settled   settled
 	stands    stands
+	policy    policy
 }
 
 // New returns an uplink for the host.
@@ -90,7 +92,7 @@ func New(config Config) *Uplink {
 	u.inventory.news, u.applied.news = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.inventory.registered = make(chan struct{})
 	u.sightings.news, u.sightings.anew = make(chan struct{}, 1), make(chan struct{}, 1)
-	u.settled.news, u.stands.news = make(chan struct{}, 1), make(chan struct{}, 1)
+	u.settled.news, u.stands.news, u.policy.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 	u.SetHost(config.Host)
 	return u
 }
@@ -99,7 +101,7 @@ func New(config Config) *Uplink {
 func (u *Uplink) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, loop := range []func(context.Context){
-		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendStands, u.sendRuns, u.answerAsks,
+		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendStands, u.sendPolicy, u.sendRuns, u.answerAsks,
 	} {
 		group.Go(func() error {
 			loop(ctx)

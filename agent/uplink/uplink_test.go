@@ -33,19 +33,20 @@ type collectors struct {
 	loseReply func(call string) bool // the change is made, the answer is lost
 	calls     []string
 
-	host    *fleet.Host
-	report  *fleet.Report
-	plan    fleet.Plan
-	changed chan struct{} // closed when the plan changes
-	applied fleet.Applied
-	seen    []fleet.Sightings
-	words   []fleet.Adoption
-	stands  []api.Stands
-	runs    map[uint64]fleet.Run // by sequence
-	order   []uint64             // in which they were applied first
-	repeats int
-	asks    chan api.Ask
-	answers chan string
+	host     *fleet.Host
+	report   *fleet.Report
+	plan     fleet.Plan
+	changed  chan struct{} // closed when the plan changes
+	applied  fleet.Applied
+	seen     []fleet.Sightings
+	words    []fleet.Adoption
+	stands   []api.Stands
+	runs     map[uint64]fleet.Run // by sequence
+	order    []uint64             // in which they were applied first
+	repeats  int
+	asks     chan api.Ask
+	answers  chan string
+	policies []fleet.PolicyReport
 }
 
 func newCollectors() *collectors {
@@ -171,6 +172,16 @@ func (c *collectors) Settle(_ context.Context, _ fleet.HostID, words []fleet.Ado
 	}
 	c.words = append(c.words, words...)
 	return c.reply("settle")
+}
+
+func (c *collectors) Policy(_ context.Context, _ fleet.HostID, report *fleet.PolicyReport) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.call("policy"); err != nil {
+		return err
+	}
+	c.policies = append(c.policies, *report)
+	return c.reply("policy")
 }
 
 func (c *collectors) Stand(_ context.Context, _ fleet.HostID, s api.Stands) error {
@@ -300,6 +311,9 @@ func newWorldAt(t *testing.T, index uint64) *world {
 			w.c.mu.Lock()
 			defer w.c.mu.Unlock()
 			w.taken = append(w.taken, p.Index)
+			if w.refuse == nil {
+				w.SetPlan(p)
+			}
 			return w.refuse
 		},
 		Output: func(_ context.Context, ask api.Ask) (io.ReadCloser, int64, error) {
@@ -572,4 +586,38 @@ func TestBatchesFit(t *testing.T) {
 	if n := len(within(records[:1], 1)); n != 1 {
 		t.Errorf("%d of one record", n)
 	}
+}
+
+func TestThePolicyIsToldUntilTakenAndOnlyWhenItIsAnother(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		after(time.Second)
+		w.c.set(func() { w.c.down = true })
+		report := fleet.PolicyReport{Execute: true, Digest: "a", AuditSeq: 1, AuditHead: []byte{1}}
+		w.SetPolicy(report)
+		after(time.Minute)
+		w.c.set(func() { w.c.down = false })
+		after(5 * time.Minute)
+		report.At = time.Now()
+		w.SetPolicy(report) // says the same
+		after(time.Minute)
+		report.AuditSeq = 2
+		w.SetPolicy(report)
+		after(time.Minute)
+		if len(w.c.policies) != 2 || w.c.policies[0].AuditSeq != 1 || w.c.policies[1].AuditSeq != 2 {
+			t.Errorf("told %+v", w.c.policies)
+		}
+	})
+}
+
+func TestWhatIsRefusedIsNotToldAsApplied(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		after(time.Second)
+		w.c.publish(fleet.Plan{Host: host, Index: 5, Assignments: []fleet.Assignment{
+			{Task: fleet.Task{Name: "x"}, Generation: 3}, {Task: fleet.Task{Name: "y"}, Generation: 1, Refused: &fleet.Refusal{Code: "signature"}},
+		}})
+		synctest.Wait()
+		if got := w.c.applied.Generations; len(got) != 1 || got["default/x"] != 3 {
+			t.Errorf("applied %+v", got)
+		}
+	})
 }
