@@ -13,13 +13,13 @@ package collector
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,10 +45,23 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 			return err
 		}
 		defer memory.Close()
-		if err := Init(cfg, map[fleet.CollectorID]string{fleet.CollectorID(cfg.ID): cfg.Listen.Raft}); err != nil {
+		kit, err := Init(ctx, cfg)
+		if err != nil {
 			return err
 		}
-		log.Warn("state is kept in memory and is gone when this collector ends", "store", cfg.Store)
+		log.Warn("state is kept in memory and is gone when this collector ends", "store", cfg.Store, "admin", kit.Dir)
+	}
+	lock, err := lockDir(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	me, err := loadSelf(&cfg)
+	if err != nil {
+		return err
+	}
+	if me, err = me.freshen(&cfg, time.Now(), log); err != nil {
+		return err
 	}
 	book, err := openLedger(cfg)
 	if err != nil {
@@ -56,22 +69,33 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer book.Close()
 	index := search.New(book)
+	judge := welcome(book.AdmitNode)
 
 	apiListener, err := net.Listen("tcp", cfg.Listen.API)
 	if err != nil {
 		return fmt.Errorf("listen.api: %w", err)
 	}
 	defer apiListener.Close()
-	webListener, err := net.Listen("tcp", cfg.Listen.Web)
+	door := newDoor(apiListener, me.credentials, judge, log, planes...)
+	webListener, err := listenWeb(&cfg, me)
 	if err != nil {
 		return fmt.Errorf("listen.web: %w", err)
 	}
 	defer webListener.Close()
 
-	mesh, err := gossip.Join(gossip.Config{
-		Name: cfg.ID, Bind: cfg.Listen.Gossip, Label: cfg.Gossip.Label, Keyring: cfg.keyFile(),
-		Tags: map[string]string{"role": "collector", "api": cfg.apiURL()}, Seeds: cfg.Gossip.Seeds, Logger: log,
-	})
+	raft, err := replica.Open(cfg.replica(me, book, log))
+	if err != nil {
+		return fmt.Errorf("open replica: %w", err)
+	}
+	defer raft.Close()
+	others := &peers{self: fleet.CollectorID(cfg.ID), version: cfg.Version, transport: peerTransport(me.credentials), known: book.Collectors, leader: group{raft}.Leader}
+	defer others.transport.CloseIdleConnections()
+
+	ring, err := others.openRing(ctx, &cfg)
+	if err != nil {
+		return err
+	}
+	mesh, err := joinMesh(&cfg, me, ring, book.AdmitNode, log)
 	if err != nil {
 		return fmt.Errorf("join gossip: %w", err)
 	}
@@ -79,25 +103,21 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer mesh.Leave() // the others need not wait to see that this was no failure
 	hosts := newPresence(mesh.Members)
 
-	raft, err := replica.Open(replica.Config{ID: fleet.CollectorID(cfg.ID), Dir: cfg.raftDir(), Bind: cfg.Listen.Raft, Ledger: book, Logger: log})
-	if err != nil {
-		return fmt.Errorf("open replica: %w", err)
-	}
-	defer raft.Close()
-
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
-		Authenticator: &httpd.Gate{Register: strangers{}}, Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.Hosts, Logger: log, Version: cfg.Version,
+		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport,
+		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.hosts(), Logger: log, Version: cfg.Version,
 	})
 	if err != nil {
 		return err
 	}
-	defer server.Close()
+	release := sync.OnceValue(server.Close)
+	defer release()
 	index.OverdueBy(server.IsOverdue)
-	pages := web.Handler(server, web.Options{AllowedHosts: cfg.Hosts, Version: cfg.Version, Logger: log})
+	pages := web.Handler(server, web.Options{AllowedHosts: cfg.hosts(), Version: cfg.Version, Logger: log})
 
-	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, log: log}
-	log.Info("collector started", "id", cfg.ID, "api", cfg.apiURL(), "web", "http://"+cfg.Listen.Web, "version", cfg.Version)
+	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, step: ring.Step, log: log}
+	log.Info("collector started", "id", cfg.ID, "cluster", me.authority.Cluster(), "api", cfg.apiURL(), "web", cfg.webURL(), "version", cfg.Version)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return index.Run(ctx) })
@@ -105,59 +125,79 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return mesh.Run(ctx) })
 	g.Go(func() error { return hosts.Run(ctx, mesh.Events()) })
 	g.Go(func() error { return raft.WhileLeading(ctx, leader.Run) })
-	g.Go(func() error { return announce(ctx, cfg, raft, book, log) })
-	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.API, server.Handler(pki.PlaneOperator)), apiListener, server.Close) })
+	g.Go(func() error { return announce(ctx, cfg, raft, book, others, log) })
+	g.Go(func() error { return others.followRing(ctx, ring.Take, log) })
+	g.Go(func() error { return me.mind(ctx, log) })
+	g.Go(func() error { return door.Run(ctx) })
+	g.Go(func() error { return door.Watch(ctx, nodesOf(book)) })
+	for _, plane := range planes {
+		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release) })
+	}
 	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), webListener, nil) })
 	return g.Wait()
 }
 
-// Init makes a new cluster with these members, once. The ledger, the raft log
-// and the gossip keyring of this collector are made; the other members need
-// the keyring and nothing else.
-func Init(cfg Config, members map[fleet.CollectorID]string) error {
-	if members[fleet.CollectorID(cfg.ID)] != cfg.Listen.Raft {
-		return &fleet.Error{Kind: fleet.Usage, Fields: []fleet.FieldError{{
-			Field: "members", Value: cfg.ID + "=" + members[fleet.CollectorID(cfg.ID)],
-			Reason: "must name this collector with its own raft address, " + cfg.ID + "=" + cfg.Listen.Raft,
-		}}}
+// planes are those of the API's port.
+var planes = []pki.Plane{pki.PlaneAgent, pki.PlanePeer, pki.PlaneEnroll, pki.PlaneOperator}
+
+// nodesOf returns what is closed at the next change of a node.
+func nodesOf(book *ledger.Ledger) func() <-chan struct{} {
+	return func() <-chan struct{} {
+		_, changed := book.Watch(ledger.Nodes)
+		return changed
 	}
-	book, err := openLedger(cfg)
-	if err != nil {
-		return err
-	}
-	defer book.Close()
-	raft, err := replica.Open(replica.Config{ID: fleet.CollectorID(cfg.ID), Dir: cfg.raftDir(), Bind: cfg.Listen.Raft, Ledger: book, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return fmt.Errorf("open replica: %w", err)
-	}
-	defer raft.Close()
-	var list []replica.Member
-	for id, address := range members {
-		list = append(list, replica.Member{ID: id, Address: address, Voter: true})
-	}
-	if err := raft.Bootstrap(list); err != nil {
-		return fmt.Errorf("init: %w", err)
-	}
-	_, err = gossip.MakeRing(cfg.keyFile())
-	if errors.Is(err, os.ErrExist) {
-		return nil // the keyring of an earlier cluster, or one that was brought along
-	}
-	return err
 }
 
-// openLedger opens the ledger and makes the data directory where it is missing.
-func openLedger(cfg Config) (*ledger.Ledger, error) {
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("data_dir: %w", err)
+// listenWeb opens the web page's port: with TLS, but on loopback.
+func listenWeb(cfg *Config, me self) (net.Listener, error) {
+	listener, err := net.Listen("tcp", cfg.Listen.Web)
+	if err != nil || cfg.plainWeb() {
+		return listener, err
 	}
+	return tls.NewListener(listener, me.credentials.ServerTLS(nil, pki.PlaneOperator)), nil
+}
+
+// joinMesh joins gossip as this collector. A member needs a ticket, and that
+// its node is not suspended or revoked.
+func joinMesh(cfg *Config, me self, ring *gossip.Ring, admit func(kind fleet.PrincipalKind, id, serial string) error, log *slog.Logger) (*gossip.Mesh, error) {
+	cluster := me.authority.Cluster()
+	ticket, err := me.authority.Ticket(me.credentials.ID(), me.authority.Expires())
+	if err != nil {
+		return nil, err
+	}
+	tickets := gossip.NewTickets(cluster, me.credentials.Root())
+	join := gossip.Config{
+		Name: cfg.ID, Role: string(pki.RoleCollector), Ticket: ticket, Bind: cfg.Listen.Gossip, Label: "fc-" + cluster, Ring: ring,
+		Tags: map[string]string{"api": cfg.apiURL()}, Seeds: cfg.Gossip.Seeds, Logger: log,
+		Admit: func(name, role, ticket string) error {
+			if err := tickets.Admit(name, role, ticket); err != nil {
+				return err
+			}
+			return inForce(admit(kinds[pki.Role(role)], name, ""))
+		},
+	}
+	if cfg.Advertise != "" {
+		join.Advertise = cfg.reached(cfg.Listen.Gossip)
+	}
+	return gossip.Join(join)
+}
+
+// replica returns what the raft group needs to know.
+func (c *Config) replica(me self, book *ledger.Ledger, log *slog.Logger) replica.Config {
+	return replica.Config{
+		ID: fleet.CollectorID(c.ID), Dir: filepath.Join(c.DataDir, "raft"), Bind: c.Listen.Raft, Advertise: c.reached(c.Listen.Raft),
+		Ledger: book, Logger: log, Credentials: me.credentials, Judge: welcome(book.AdmitNode),
+	}
+}
+
+// openLedger opens the ledger in a data directory that is locked.
+func openLedger(cfg Config) (*ledger.Ledger, error) {
 	book, err := ledger.Open(filepath.Join(cfg.DataDir, "ledger.db"))
 	if err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
 	return book, nil
 }
-
-func (c *Config) raftDir() string { return filepath.Join(c.DataDir, "raft") }
 
 // stopIn is how long requests under way may take when the collector stops.
 const stopIn = 5 * time.Second

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,8 @@ type Config struct {
 	Store     string         `yaml:"store" help:"disk, or memory: a trial collector alone in its cluster, whose state is gone when it ends"`
 	DataDir   string         `yaml:"data_dir" help:"directory of ledger, raft log and snapshots"`
 	Listen    Listen         `yaml:"listen"`
-	Join      []string       `yaml:"join" help:"API addresses of members, for a collector that has no state yet"`
+	Advertise string         `yaml:"advertise" help:"IP address that the others reach this collector at; empty: where it listens"`
+	Join      []string       `yaml:"join" help:"API addresses of members, for a collector that has no state yet; empty: those that enroll was told"`
 	Gossip    Gossip         `yaml:"gossip"`
 	Hosts     []string       `yaml:"allowed_hosts" help:"names under which the API and the web page may be called, besides the loopback ones"`
 	Retention Retention      `yaml:"retention"`
@@ -39,8 +41,7 @@ type Listen struct {
 // Gossip configures who is here.
 type Gossip struct {
 	Seeds   []string `yaml:"seeds" help:"gossip addresses to meet the others at"`
-	KeyFile string   `yaml:"key_file" help:"keyring that init made, the same on every collector and agent; empty: gossip.key in the data directory"`
-	Label   string   `yaml:"label" help:"members with another label are strangers"`
+	KeyFile string   `yaml:"key_file" help:"keyring that init or enroll made; empty: gossip.key in the data directory"`
 }
 
 // Retention bounds the history of runs and of found jobs.
@@ -57,7 +58,6 @@ func DefaultConfig() Config {
 		Store:     StoreDisk,
 		DataDir:   "/var/lib/fleetcron-collector",
 		Listen:    Listen{API: "127.0.0.1:7770", Raft: "127.0.0.1:7771", Gossip: "127.0.0.1:7772", Web: "127.0.0.1:7780"},
-		Gossip:    Gossip{Label: "fleetcron"},
 		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000, Changes: fleet.Duration(400 * 24 * time.Hour)},
 	}
 }
@@ -80,18 +80,20 @@ func (c *Config) Validate() error {
 	if !filepath.IsAbs(c.DataDir) {
 		add("data_dir", c.DataDir, "want an absolute path")
 	}
-	for _, listener := range []struct{ field, address string }{
-		{"listen.api", c.Listen.API}, {"listen.raft", c.Listen.Raft},
-		{"listen.gossip", c.Listen.Gossip}, {"listen.web", c.Listen.Web},
-	} {
-		if reason := loopbackOnly(listener.address); reason != "" {
+	for _, listener := range c.Listen.table() {
+		if reason := c.wrongListener(listener.address); reason != "" {
 			add(listener.field, listener.address, reason)
+		}
+	}
+	if c.Advertise != "" {
+		if at, err := netip.ParseAddr(c.Advertise); err != nil || at.IsUnspecified() || at.IsMulticast() {
+			add("advertise", c.Advertise, "want one IP address that others reach, such as 10.0.0.1")
 		}
 	}
 	for _, address := range c.Join {
 		u, err := url.Parse(address)
-		if err != nil || u.Scheme != "http" || u.Host == "" {
-			add("join", address, "want an address such as http://127.0.0.1:7770")
+		if err != nil || u.Scheme != "https" || u.Host == "" {
+			add("join", address, "want an address such as https://10.0.0.1:7770")
 		}
 	}
 	if c.Retention.Age < fleet.Duration(time.Hour) {
@@ -109,21 +111,33 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// loopbackOnly returns what is wrong with a listener's address, or nothing.
-// Until identities and TLS exist, nobody beyond this machine may ask.
-func loopbackOnly(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || port == "" {
-		return "want IP:port such as 127.0.0.1:7770"
+// table is every listener with the name of its setting.
+func (l *Listen) table() []struct{ field, address string } {
+	return []struct{ field, address string }{
+		{"listen.api", l.API}, {"listen.raft", l.Raft}, {"listen.gossip", l.Gossip}, {"listen.web", l.Web},
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return "want an IP address and a port, such as 127.0.0.1:7770"
-	}
-	if !ip.IsLoopback() {
-		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version has no identities yet, and an open port would be open to everyone"
+}
+
+// wrongListener returns what is wrong with a listener's address, or nothing.
+// Every address will do: nobody is let in who is not known, on loopback either.
+func (c *Config) wrongListener(address string) string {
+	at, err := netip.ParseAddrPort(address)
+	switch {
+	case err != nil:
+		return "want IP:port such as 127.0.0.1:7770 or 0.0.0.0:7770"
+	case at.Addr().IsUnspecified() && c.Advertise == "" && address != c.Listen.Web:
+		return "set advertise to the IP address that the others reach this collector at"
 	}
 	return ""
+}
+
+// reached returns the address that others use for a listener.
+func (c *Config) reached(listener string) string {
+	at, err := netip.ParseAddrPort(listener)
+	if err != nil || !at.Addr().IsUnspecified() {
+		return listener
+	}
+	return net.JoinHostPort(c.Advertise, strconv.Itoa(int(at.Port())))
 }
 
 // keyFile is where the gossip keyring stands.
@@ -135,24 +149,19 @@ func (c *Config) keyFile() string {
 }
 
 // apiURL is the address that other collectors and agents find the API at.
-func (c *Config) apiURL() string { return "http://" + c.Listen.API }
+func (c *Config) apiURL() string { return "https://" + c.reached(c.Listen.API) }
 
-// ParseMembers reads "c1=127.0.0.1:7771,c2=…", the explicit list that a new
-// cluster begins with.
-func ParseMembers(text string) (map[fleet.CollectorID]string, error) {
-	members := map[fleet.CollectorID]string{}
-	for pair := range strings.SplitSeq(text, ",") {
-		id, address, found := strings.Cut(strings.TrimSpace(pair), "=")
-		if !found || !fleet.ValidName(id) {
-			return nil, &fleet.Error{Kind: fleet.Usage, Fields: []fleet.FieldError{{Field: "members", Value: pair, Reason: "want ID=IP:port, such as c1=127.0.0.1:7771"}}}
-		}
-		if reason := loopbackOnly(address); reason != "" {
-			return nil, &fleet.Error{Kind: fleet.Usage, Fields: []fleet.FieldError{{Field: "members", Value: address, Reason: reason}}}
-		}
-		if _, twice := members[fleet.CollectorID(id)]; twice {
-			return nil, &fleet.Error{Kind: fleet.Usage, Fields: []fleet.FieldError{{Field: "members", Value: id, Reason: "is named twice"}}}
-		}
-		members[fleet.CollectorID(id)] = address
+// webURL is the address of the web page; beyond loopback it speaks TLS alone.
+func (c *Config) webURL() string {
+	if c.plainWeb() {
+		return "http://" + c.Listen.Web
 	}
-	return members, nil
+	return "https://" + c.reached(c.Listen.Web)
+}
+
+// plainWeb reports whether the web page does without TLS: on loopback, where a
+// browser would ask about a certificate that nobody else can see.
+func (c *Config) plainWeb() bool {
+	at, err := netip.ParseAddrPort(c.Listen.Web)
+	return err == nil && at.Addr().IsLoopback()
 }

@@ -23,13 +23,18 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 		{"relative directory", func(c *Config) { c.DataDir = "data" }, "data_dir"},
 		{"store", func(c *Config) { c.Store = "redis" }, "store"},
 		{"memory", func(c *Config) { c.Store = StoreMemory }, ""},
-		{"memory in a group", func(c *Config) { c.Store = StoreMemory; c.Join = []string{"http://127.0.0.1:7770"} }, "join"},
-		{"every interface", func(c *Config) { c.Listen.API = "0.0.0.0:7770" }, "listen.api"},
+		{"memory in a group", func(c *Config) { c.Store = StoreMemory; c.Join = []string{"https://127.0.0.1:7770"} }, "join"},
+		{"every interface", func(c *Config) { c.Listen.API = "0.0.0.0:7770"; c.Listen.Raft = "[::]:7771" }, "listen.api listen.raft"},
+		{"every interface, and where", func(c *Config) { c.Listen.API = "0.0.0.0:7770"; c.Advertise = "10.0.0.1" }, ""},
+		{"web on every interface", func(c *Config) { c.Listen.Web = "0.0.0.0:7780" }, ""},
+		{"advertise nowhere", func(c *Config) { c.Advertise = "0.0.0.0" }, "advertise"},
+		{"advertise a name", func(c *Config) { c.Advertise = "c1.example" }, "advertise"},
 		{"no host", func(c *Config) { c.Listen.Raft = ":7771" }, "listen.raft"},
 		{"a name", func(c *Config) { c.Listen.Gossip = "localhost:7772" }, "listen.gossip"},
 		{"no port", func(c *Config) { c.Listen.Web = "127.0.0.1" }, "listen.web"},
-		{"private network", func(c *Config) { c.Listen.Web = "10.0.0.1:7780" }, "listen.web"},
+		{"private network", func(c *Config) { c.Listen.API = "10.0.0.1:7770"; c.Listen.Web = "10.0.0.1:7780" }, ""},
 		{"join", func(c *Config) { c.Join = []string{"127.0.0.1:7770"} }, "join"},
+		{"join without TLS", func(c *Config) { c.Join = []string{"http://10.0.0.1:7770"} }, "join"},
 		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task retention.changes"},
 		{"several", func(c *Config) { c.ID = ""; c.DataDir = ""; c.Listen = Listen{} }, "id data_dir listen.api listen.raft listen.gossip listen.web"},
 	} {
@@ -53,15 +58,19 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 	}
 }
 
-func TestParseMembers(t *testing.T) {
-	got, err := ParseMembers("c1=127.0.0.1:7771, c2=127.0.0.2:7771")
-	want := map[fleet.CollectorID]string{"c1": "127.0.0.1:7771", "c2": "127.0.0.2:7771"}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("%v\n%s", err, diff)
+func TestWhereOthersReachACollector(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Listen = Listen{API: "0.0.0.0:7770", Raft: "10.0.0.1:7771", Gossip: "[::]:7772", Web: "0.0.0.0:7780"}
+	cfg.Advertise = "10.0.0.9"
+	cfg.Hosts = []string{"fleet.example"}
+	if api, web, raft := cfg.apiURL(), cfg.webURL(), cfg.reached(cfg.Listen.Raft); api != "https://10.0.0.9:7770" || web != "https://10.0.0.9:7780" || raft != "10.0.0.1:7771" {
+		t.Errorf("API %s, web %s, raft %s", api, web, raft)
 	}
-	for _, bad := range []string{"", "c1", "c1=", "c1=10.0.0.1:7771", "C1=127.0.0.1:1", "c1=127.0.0.1:1,c1=127.0.0.2:1"} {
-		if got, err := ParseMembers(bad); err == nil {
-			t.Errorf("%q: %v", bad, got)
-		}
+	want := []string{"10.0.0.9", "127.0.0.1", "::1", "fleet.example", "localhost"}
+	if diff := cmp.Diff(want, cfg.hosts()); diff != "" {
+		t.Error(diff)
+	}
+	if local := DefaultConfig(); local.webURL() != "http://127.0.0.1:7780" {
+		t.Errorf("web on loopback is %s", local.webURL())
 	}
 }

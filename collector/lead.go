@@ -21,6 +21,7 @@ type lead struct {
 	propose   func(context.Context, ledger.Command) (replica.Result, error)
 	watch     func(ledger.Topic) (uint64, <-chan struct{})
 	ring      func()
+	step      func(time.Time) (time.Duration, error) // of a rotation of the gossip key
 	log       *slog.Logger
 }
 
@@ -31,6 +32,7 @@ func (l *lead) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.prune(ctx) })
 	g.Go(func() error { return l.doorbell(ctx) })
+	g.Go(func() error { return stepRing(ctx, l.step, l.log) })
 	return g.Wait()
 }
 

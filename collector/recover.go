@@ -33,7 +33,13 @@ func Restore(cfg Config, file io.ReadSeeker) (header backup.Header, err error) {
 	if err != nil {
 		return header, err
 	}
-	_, err = whileStopped(cfg, func(r replica.Config) (Remains, error) { return replica.Restore(r, content) })
+	_, err = whileStopped(cfg, func(r replica.Config) (Remains, error) {
+		if cluster := r.Credentials.ID().Cluster; header.Cluster != cluster {
+			return Remains{}, fleet.Errorf(fleet.Conflict, "snapshot cluster mismatch: the backup is of cluster %s, this collector belongs to %s; nothing was changed", header.Cluster, cluster).
+				WithCode("other_cluster").WithHint("restore it on a collector that has an identity of %s: a copy of a collector's identity directory, or one made with the root key (fleetcron-collector enroll --write-request)", header.Cluster)
+		}
+		return replica.Restore(r, content)
+	})
 	if err != nil {
 		return header, err
 	}
@@ -49,12 +55,19 @@ func whileStopped(cfg Config, do func(replica.Config) (Remains, error)) (remains
 	if cfg.Store == StoreMemory {
 		return remains, &fleet.Error{Kind: fleet.Usage, Message: "store: memory leaves nothing behind"}
 	}
+	lock, err := lockDir(cfg.DataDir)
+	if err != nil {
+		return remains, err
+	}
+	defer lock.Close()
+	me, err := loadSelf(&cfg)
+	if err != nil {
+		return remains, err
+	}
 	book, err := openLedger(cfg)
 	if err != nil {
 		return remains, err
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
-	return do(replica.Config{
-		ID: fleet.CollectorID(cfg.ID), Dir: cfg.raftDir(), Bind: cfg.Listen.Raft, Ledger: book, Logger: slog.New(slog.DiscardHandler),
-	})
+	return do(cfg.replica(me, book, slog.New(slog.DiscardHandler)))
 }

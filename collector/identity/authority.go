@@ -4,11 +4,15 @@ import (
 	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
+	"regexp"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
+
+// hostPattern is a DNS name, perhaps with a wildcard, or an address.
+var hostPattern = regexp.MustCompile(`^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$|^[0-9a-fA-F:]{2,45}$`)
 
 // How long certificates count.
 const (
@@ -74,16 +78,35 @@ func (a *Authority) IssueAgent(request Request, host fleet.HostID, now time.Time
 // call it. Without the root key it is refused: root_key_offline.
 func (a *Authority) IssueCollector(request, issuer Request, id fleet.CollectorID, hosts []string, now time.Time) (Issued, error) {
 	if a.root.Key == nil {
-		return Issued{}, fleet.Errorf(fleet.Unavailable, "collector %s has no root key, and a collector's certificate is signed by the root", a.collector).
-			WithCode("root_key_offline").WithHint("fleetcron-collector issue --root-key FILE signs the request by hand")
+		return Issued{}, a.noRootKey()
 	}
-	return issueCollector(a.root, request.public, issuer.public, pki.ID{Cluster: a.cluster, Role: pki.RoleCollector, Name: string(id)}, hosts, now)
+	return issueCollector(a.root, request.public, issuer.public, id, hosts, now)
 }
 
-func issueCollector(root *pki.Authority, key, issuerKey *ecdsa.PublicKey, id pki.ID, hosts []string, now time.Time) (Issued, error) {
+func (a *Authority) noRootKey() error {
+	return fleet.Errorf(fleet.Unavailable, "collector %s has no root key, and a collector's certificate is signed by the root", a.collector).
+		WithCode("root_key_offline").WithHint("fleetcron-collector enroll --write-request FILE, then fleetcron-collector issue where the root key is")
+}
+
+// IssueByHand is IssueCollector where the root key is and no collector runs.
+func IssueByHand(root *pki.Authority, request, issuer Request, id fleet.CollectorID, hosts []string, now time.Time) (Issued, error) {
+	return issueCollector(root, request.public, issuer.public, id, hosts, now)
+}
+
+func issueCollector(root *pki.Authority, key, issuerKey *ecdsa.PublicKey, collector fleet.CollectorID, hosts []string, now time.Time) (Issued, error) {
 	if key.Equal(issuerKey) {
 		return Issued{}, refused("csr_key_type", "the collector and its issuer want a key each")
 	}
+	for _, host := range hosts {
+		if !hostPattern.MatchString(host) {
+			return Issued{}, fleet.Invalidf("hosts", host, "want a name or an address under which browsers call the collector").WithCode("csr_hosts")
+		}
+	}
+	cluster, err := root.Cluster()
+	if err != nil {
+		return Issued{}, err
+	}
+	id := pki.ID{Cluster: cluster, Role: pki.RoleCollector, Name: string(collector)}
 	leaf, err := root.Leaf(key, id, pki.SpanOf(now, collectorLife), hosts...)
 	if err != nil {
 		return Issued{}, err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -34,12 +35,25 @@ func Make(collector fleet.CollectorID, hosts []string, now time.Time) (*Authorit
 	if err != nil {
 		return nil, nil, err
 	}
+	return makeUnder(root, collector, hosts, now)
+}
+
+// Renew makes this collector's certificates anew, with new keys. It needs the
+// root key: root_key_offline.
+func (a *Authority) Renew(hosts []string, now time.Time) (*Authority, *pki.Credentials, error) {
+	if a.root.Key == nil {
+		return nil, nil, a.noRootKey()
+	}
+	return makeUnder(a.root, a.collector, hosts, now)
+}
+
+// makeUnder makes what a collector needs that has the root key itself.
+func makeUnder(root *pki.Authority, collector fleet.CollectorID, hosts []string, now time.Time) (*Authority, *pki.Credentials, error) {
 	keys, err := NewKeys()
 	if err != nil {
 		return nil, nil, err
 	}
-	who := pki.ID{Cluster: hex.EncodeToString(id), Role: pki.RoleCollector, Name: string(collector)}
-	made, err := issueCollector(root, &keys.Own.PublicKey, &keys.Issuer.PublicKey, who, hosts, now)
+	made, err := issueCollector(root, &keys.Own.PublicKey, &keys.Issuer.PublicKey, collector, hosts, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -132,7 +146,7 @@ func Load(dir string, credentials *pki.Credentials) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	rootKey, err := LoadRootKey(filepath.Join(dir, RootKeyFile))
+	rootKey, err := loadKey(filepath.Join(dir, RootKeyFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -163,8 +177,7 @@ func loadIssuer(path string) (*pki.Authority, error) {
 	return &pki.Authority{Key: key, Certificate: certs[0]}, nil
 }
 
-// LoadRootKey reads the cluster's root key.
-func LoadRootKey(path string) (*ecdsa.PrivateKey, error) {
+func loadKey(path string) (*ecdsa.PrivateKey, error) {
 	text, err := pki.ReadPrivate(path)
 	if err != nil {
 		return nil, err
@@ -174,4 +187,54 @@ func LoadRootKey(path string) (*ecdsa.PrivateKey, error) {
 		return nil, fleet.Invalidf("file", path, "%v", err)
 	}
 	return key, nil
+}
+
+// LoadRoot reads the cluster's root: the key, and the certificate beside it.
+func LoadRoot(keyPath, certPath string) (*pki.Authority, error) {
+	key, err := loadKey(keyPath)
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(certPath)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := pki.ParseCertificates(text)
+	if err != nil {
+		return nil, fleet.Invalidf("file", certPath, "%v", err)
+	}
+	root := &pki.Authority{Certificate: certs[0], Key: key}
+	if _, err := root.Cluster(); err != nil || !key.PublicKey.Equal(certs[0].PublicKey) {
+		return nil, fleet.Invalidf("file", certPath, "is not the certificate of the root key in %s", keyPath)
+	}
+	return root, nil
+}
+
+// The files of keys that wait for their certificates.
+const (
+	ownKeyFile    = "own.key"
+	issuerKeyFile = "issuer.key"
+)
+
+// Save writes the keys until what they are for was issued.
+func (k Keys) Save(dir string) error {
+	for name, key := range map[string]*ecdsa.PrivateKey{ownKeyFile: k.Own, issuerKeyFile: k.Issuer} {
+		text, err := pki.EncodeKey(key)
+		if err != nil {
+			return err
+		}
+		if err := pki.WritePrivate(filepath.Join(dir, name), text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadKeys reads what Save wrote.
+func LoadKeys(dir string) (keys Keys, err error) {
+	if keys.Own, err = loadKey(filepath.Join(dir, ownKeyFile)); err != nil {
+		return keys, err
+	}
+	keys.Issuer, err = loadKey(filepath.Join(dir, issuerKeyFile))
+	return keys, err
 }

@@ -49,13 +49,17 @@ var arrows = map[string][]string{
 	"agent/filewatch": {"shared/fleet"},
 	"agent/journal":   {"shared/compact", "shared/fleet"},
 	"agent/link":      {"shared/fleet"},
-	"agent/mask":      {"shared/fleet"},
+	"agent/durable":   {},
+	"agent/mask":      {"agent/durable", "shared/fleet"},
 	"agent/policy":    {"shared/fleet", "shared/seal"},
 	"agent/runner":    {"shared/fleet"},
 	"agent/scheduler": {"shared/blackout", "shared/cron", "shared/fleet"},
 	"agent/turn":      {"shared/fleet"},
 	"agent/uplink":    {"shared/api", "shared/fleet"},
 	"agent/vitals":    {"shared/fleet"},
+	// its parts, and what each is made of
+	"agent/outside": {"agent/link", "agent/uplink", "shared/api", "shared/fleet", "shared/gossip", "shared/takeover"},
+	"agent/read":    {"agent/discover", "agent/evidence", "agent/link", "agent/mask", "shared/fleet"},
 	// its wiring and its program
 	"agent": {
 		"agent/adopt", "agent/discover", "agent/evidence", "agent/filewatch", "agent/journal", "agent/mask", "agent/policy", "agent/runner", "agent/scheduler", "agent/turn", "agent/uplink", "agent/vitals",
@@ -73,10 +77,10 @@ var arrows = map[string][]string{
 	"collector/httpd":    {"collector/account", "collector/findings", "collector/ledger", "shared/api", "shared/backup", "shared/blackout", "shared/calendar", "shared/compact", "shared/cron", "shared/fleet", "shared/logging", "shared/pki", "shared/takeover"},
 	// its wiring and its programs
 	"collector": {
-		"collector/httpd", "collector/ledger", "collector/replica", "collector/search",
-		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/pki", "shared/taskfile", "web",
+		"collector/httpd", "collector/identity", "collector/ledger", "collector/replica", "collector/search",
+		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/pki", "shared/seal", "shared/taskfile", "web",
 	},
-	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/program"},
+	"collector/cmd/fleetcron-collector": {"collector", "shared/api", "shared/fleet", "shared/logging", "shared/pki", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/chain", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},

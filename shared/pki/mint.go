@@ -49,6 +49,9 @@ func NewRoot(cluster string, span Span) (*Authority, error) {
 	return self, err
 }
 
+// Cluster returns the cluster that the authority was made for.
+func (a *Authority) Cluster() (string, error) { return clusterOf(a.Certificate) }
+
 // Issuer signs the certificate of a collector's own authority. Below it only
 // agents can be: it has no purpose but that of a client, and every verifier of
 // ours refuses another role below it.

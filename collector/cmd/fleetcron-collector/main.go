@@ -3,13 +3,11 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/collector"
-	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
 	"github.com/fleetcron/fleetcron/shared/program"
 )
@@ -29,7 +27,7 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-collector",
 		Short: "keep the inventory of a fleet",
 	}
-	root.AddCommand(newRun(), newInit(), newRecover(), newRestore())
+	root.AddCommand(newRun(), newInit(), newEnroll(), newIssue(), newRecover(), newRestore())
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 
@@ -68,42 +66,6 @@ the file changes, or at SIGHUP, it is checked and what is wrong with it is logge
 			}
 		}()
 		return collector.Run(command.Context(), cfg, log)
-	}
-	return command
-}
-
-func newInit() *cobra.Command {
-	command := &cobra.Command{
-		Use:   "init",
-		Short: "make a new cluster, once, on its first collector",
-		Long: `Makes a new cluster with this collector in it. The other members named in
---members need no init: they are started empty and are found by their address.
-A collector that is added later is started with join: in its configuration.`,
-		Example: "  fleetcron-collector init --members c1=127.0.0.1:7771,c2=127.0.0.2:7771,c3=127.0.0.3:7771",
-		Args:    cobra.NoArgs,
-	}
-	members := command.Flags().String("members", "", "every member as ID=IP:port of its raft listener, joined by commas (default: this one alone)")
-	load := configure(command)
-	command.RunE = func(command *cobra.Command, _ []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		if cfg.Store == collector.StoreMemory {
-			return &fleet.Error{Kind: fleet.Usage, Message: "store: memory needs no init: each start makes a new cluster", Hint: "fleetcron-collector run --store memory"}
-		}
-		if *members == "" {
-			*members = cfg.ID + "=" + cfg.Listen.Raft
-		}
-		list, err := collector.ParseMembers(*members)
-		if err != nil {
-			return err
-		}
-		if err := collector.Init(cfg, list); err != nil {
-			return err
-		}
-		fmt.Fprintf(command.OutOrStdout(), "made a new cluster of %d in %s\n", len(list), cfg.DataDir)
-		return nil
 	}
 	return command
 }
