@@ -113,7 +113,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	doorbell := newDoorbell(cfg, id, collectors, log)
 	up := uplink.New(uplink.Config{
-		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{work.runs}.Output, Live: work.watch.Live,
+		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{work.runs}.Output, Live: func(context.Context) (api.Live, error) { return work.watch.Live(), nil },
 		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
 		Take: kept.Take,
 	})

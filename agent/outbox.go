@@ -1,11 +1,12 @@
 package agent
 
 import (
+	"context"
 	"strings"
+	"time"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/agent/mask"
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -17,15 +18,45 @@ type outbox struct {
 	masker *mask.Masker
 }
 
-// Outbox returns records to be delivered.
-func (o outbox) Outbox(after uint64, limit int) ([]api.RunRecord, error) {
-	records, err := o.Journal.Outbox(after, limit)
+// linger lets the begin and the end of a short run travel as one.
+const linger = 50 * time.Millisecond
+
+// Outbox waits for records to be delivered, and returns at most limit of those
+// after a sequence.
+func (o outbox) Outbox(ctx context.Context, after uint64, limit int) (fleet.RunBatch, error) {
+	for waited := false; ; waited = true {
+		records, err := o.Journal.Outbox(after, limit)
+		if err == nil && len(records) > 0 && waited {
+			select {
+			case <-time.After(linger):
+				records, err = o.Journal.Outbox(after, limit)
+			case <-ctx.Done():
+			}
+		}
+		if err != nil || len(records) > 0 {
+			return fleet.RunBatch{Journal: o.ID(), Records: o.masked(records)}, err
+		}
+		select {
+		case <-o.Changed():
+		case <-ctx.Done():
+			return fleet.RunBatch{}, ctx.Err()
+		}
+	}
+}
+
+// Acknowledge says that the collectors have all records up to a sequence.
+func (o outbox) Acknowledge(_ context.Context, sequence uint64) error {
+	o.Journal.Acknowledge(sequence)
+	return nil
+}
+
+func (o outbox) masked(records []fleet.RunRecord) []fleet.RunRecord {
 	for i := range records {
 		run := &records[i].Run
 		run.Tail = o.mask(run.Tail, maxTail)
 		run.Detail = o.mask(run.Detail, maxDetail)
 	}
-	return records, err
+	return records
 }
 
 // What a record of a run may hold.

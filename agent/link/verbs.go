@@ -64,8 +64,10 @@ var (
 	// GetState says which plan is in force.
 	GetState = Verb[Nothing, State]{Name: "state", From: fromNet, Most: small, Answer: small, AtOnce: 4}
 	// Offer brings a plan. Work opens every seal in it, and takes what its policy
-	// allows; the answer says what that is.
-	Offer = Verb[fleet.Plan, fleet.Applied]{Name: "offer", From: fromNet, Most: large, Answer: medium, AtOnce: 1}
+	// allows.
+	Offer = Verb[fleet.Plan, Nothing]{Name: "offer", From: fromNet, Most: large, Answer: small, AtOnce: 1}
+	// Applied tells what of the plan in force this host carries out.
+	Applied = Verb[uint64, Word[fleet.Applied]]{Name: "applied", From: fromNet, Most: small, Answer: large, AtOnce: 4}
 	// Outbox waits for records that no collector has acknowledged, masked.
 	Outbox = Verb[Page, fleet.RunBatch]{Name: "outbox", From: fromNet, Most: small, Answer: large, AtOnce: 2}
 	// Acknowledge says that the collectors have all records up to a sequence.
@@ -80,8 +82,8 @@ var (
 	Stands = Verb[uint64, Word[fleet.Stands]]{Name: "stands", From: fromNet, Most: small, Answer: large, AtOnce: 4}
 	// Adoptions tells where this host is further with them than its plan.
 	Adoptions = Verb[uint64, Word[[]fleet.Adoption]]{Name: "adoptions", From: fromNet, Most: small, Answer: large, AtOnce: 4}
-	// Held tells which tasks run in place of a job.
-	Held = Verb[uint64, Word[[]fleet.TaskID]]{Name: "held", From: fromNet, Most: small, Answer: large, AtOnce: 4}
+	// Held says which of these tasks run in place of a job, or may yet.
+	Held = Verb[[]fleet.TaskID, []fleet.TaskID]{Name: "held", From: fromNet, Most: large, Answer: large, AtOnce: 1}
 	// Policy tells what this host's policy says, and refuses.
 	Policy = Verb[uint64, Word[fleet.PolicyReport]]{Name: "policy", From: fromNet, Most: small, Answer: large, AtOnce: 4}
 	// Labels tells the labels that the policy gives this host.

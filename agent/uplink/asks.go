@@ -70,7 +70,7 @@ func (u *Uplink) answer(ctx context.Context, ask api.Ask, crowded bool) {
 	if ask.Adopt != nil {
 		output = u.rehearse(ctx, ask.Adopt)
 	} else if ask.Live {
-		output = u.live()
+		output = u.live(ctx)
 	} else if output, dropped, err = u.config.Output(ctx, ask); err != nil {
 		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
 	}
@@ -94,10 +94,15 @@ type ended struct {
 }
 
 // live answers what goes on at this moment.
-func (u *Uplink) live() io.ReadCloser {
+func (u *Uplink) live(ctx context.Context) io.ReadCloser {
 	answer := api.Live{At: time.Now().UTC(), Runs: []api.LiveRun{}, Waiting: []api.LiveWaiting{}}
 	if u.config.Live != nil {
-		answer = u.config.Live()
+		now, err := u.config.Live(ctx)
+		if err == nil {
+			answer = now
+		} else if ctx.Err() == nil {
+			u.log.Warn("what goes on is not known", "error", err)
+		}
 	}
 	text, err := json.Marshal(answer)
 	if err != nil { // a number that JSON does not have

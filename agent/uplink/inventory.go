@@ -102,6 +102,9 @@ func (u *Uplink) sendNews(ctx context.Context) error {
 	host, version, sent := v.host, v.version, v.sent
 	report, hash, hashSent := v.report, v.hash, v.hashSent
 	v.mu.Unlock()
+	if version == 0 { // nobody said yet who this host is
+		return errNothing
+	}
 	if version != sent {
 		if err := u.config.Collectors.Register(ctx, host); err != nil {
 			return err

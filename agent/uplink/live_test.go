@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"context"
 	"encoding/json"
 	"math"
 	"strings"
@@ -26,7 +27,9 @@ func TestWhatGoesOnIsAnswered(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.config.Live = test.live
+				if test.live != nil {
+					w.config.Live = func(context.Context) (api.Live, error) { return test.live(), nil }
+				}
 				time.Sleep(time.Second)
 				w.c.asks <- api.Ask{ID: "x", Live: true}
 				answer, is := strings.CutPrefix(<-w.c.answers, "x 0 ")

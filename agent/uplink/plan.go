@@ -72,6 +72,15 @@ func (a *applied) get() fleet.Applied {
 	return a.current
 }
 
+// SetApplied says which generation of each task this host carries out.
+func (u *Uplink) SetApplied(applied fleet.Applied) {
+	a := &u.applied
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.current = applied
+	poke(a.news)
+}
+
 func (u *Uplink) sendApplied(ctx context.Context) {
 	for {
 		select {

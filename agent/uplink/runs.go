@@ -3,7 +3,6 @@ package uplink
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -14,8 +13,6 @@ const (
 	// 2 KiB, and 500 bytes as a rule.
 	batchRecords = 1000
 	batchBytes   = 768 << 10
-	// linger lets the begin and the end of a short run travel as one.
-	linger = 50 * time.Millisecond
 )
 
 // sendRuns empties the outbox, batch by batch, each until it is acknowledged.
@@ -23,36 +20,40 @@ func (u *Uplink) sendRuns(ctx context.Context) {
 	var after uint64
 	limit := batchRecords
 	for ctx.Err() == nil {
-		records, err := u.config.Outbox.Outbox(after, limit)
+		batch, err := u.config.Outbox.Outbox(ctx, after, limit)
 		if err != nil {
-			u.log.Error("outbox cannot be read", "error", err)
-			u.wait(ctx, longestWait, nil, nil)
+			u.outboxAway(ctx, err)
 			continue
 		}
-		if len(records) == 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-u.config.Outbox.Changed():
-			}
-			u.wait(ctx, linger, nil, nil)
-			continue
-		}
-		if fit := within(records, batchBytes); len(fit) < len(records) {
+		if fit := within(batch.Records, batchBytes); len(fit) < len(batch.Records) {
 			limit = len(fit) // asked again: cut here, it might lack what the rest of it says
+			continue
+		}
+		if len(batch.Records) == 0 {
 			continue
 		}
 		fits := true
 		u.persist(ctx, nil, func(ctx context.Context) error {
-			after, fits, err = u.deliver(ctx, records)
+			after, fits, err = u.deliver(ctx, batch)
 			return err
 		})
 		if fits {
 			limit = min(batchRecords, 2*limit)
 		} else {
-			limit = max(1, len(records)/2)
+			limit = max(1, len(batch.Records)/2)
 		}
 	}
+}
+
+// outboxAway waits until it is worth asking again: long where the records cannot
+// be read, and not where the part that has them is being replaced.
+func (u *Uplink) outboxAway(ctx context.Context, err error) {
+	wait := firstWait
+	if ctx.Err() == nil && fleet.KindOf(err) != fleet.Unavailable {
+		u.log.Error("outbox cannot be read", "error", err)
+		wait = longestWait
+	}
+	u.wait(ctx, wait, nil, nil)
 }
 
 // within returns as many records as fit into the bytes, and at least one.
@@ -71,9 +72,10 @@ func within(records []api.RunRecord, bytes int) []api.RunRecord {
 // batch that is too large does not fit and is to be sent in halves. A single
 // record that no collector accepts must not hold up all others: it is passed
 // over, and the log keeps it.
-func (u *Uplink) deliver(ctx context.Context, records []api.RunRecord) (after uint64, fits bool, err error) {
+func (u *Uplink) deliver(ctx context.Context, batch api.RunBatch) (after uint64, fits bool, err error) {
+	records := batch.Records
 	first, last := records[0].Sequence, records[len(records)-1].Sequence
-	receipt, err := u.config.Collectors.Deliver(ctx, u.id, api.RunBatch{Journal: u.config.Outbox.ID(), Records: records})
+	receipt, err := u.config.Collectors.Deliver(ctx, u.id, batch)
 	switch kind := fleet.KindOf(err); {
 	case err == nil && receipt.Acknowledged < first:
 		return first - 1, true, fleet.Errorf(fleet.Unavailable, "collector acknowledged %d of a batch from %d to %d", receipt.Acknowledged, first, last)
@@ -81,7 +83,7 @@ func (u *Uplink) deliver(ctx context.Context, records []api.RunRecord) (after ui
 		// A collector may have more than this batch from an earlier delivery;
 		// only what was in it is certain.
 		acknowledged := min(receipt.Acknowledged, last)
-		u.config.Outbox.Acknowledge(acknowledged)
+		u.acknowledge(ctx, acknowledged)
 		return acknowledged, true, nil
 	case kind != fleet.TooLarge && kind != fleet.Invalid:
 		return first - 1, true, err
@@ -89,6 +91,14 @@ func (u *Uplink) deliver(ctx context.Context, records []api.RunRecord) (after ui
 		return first - 1, false, nil
 	}
 	u.log.Error("no collector accepts this record, passed over", "record", fmt.Sprintf("%+v", records[0]), "error", err)
-	u.config.Outbox.Acknowledge(last)
+	u.acknowledge(ctx, last)
 	return last, true, nil
+}
+
+// acknowledge frees the outbox of what was delivered. Where that fails it is
+// delivered again some day, and changes nothing then.
+func (u *Uplink) acknowledge(ctx context.Context, sequence uint64) {
+	if err := u.config.Outbox.Acknowledge(ctx, sequence); err != nil && ctx.Err() == nil {
+		u.log.Warn("the outbox keeps what was delivered", "sequence", sequence, "error", err)
+	}
 }

@@ -35,10 +35,9 @@ type Desk interface {
 
 // Outbox holds the records that no collector has acknowledged.
 type Outbox interface {
-	ID() fleet.JournalID
-	Outbox(after uint64, limit int) ([]api.RunRecord, error)
-	Acknowledge(sequence uint64)
-	Changed() <-chan struct{}
+	// Outbox waits for records after a sequence, and returns at most limit.
+	Outbox(ctx context.Context, after uint64, limit int) (api.RunBatch, error)
+	Acknowledge(ctx context.Context, sequence uint64) error
 }
 
 // Config is what an Uplink connects; all but Knocks and Logger are required.
@@ -57,9 +56,10 @@ type Config struct {
 	// and says how many bytes of it were dropped.
 	Output func(ctx context.Context, ask api.Ask) (io.ReadCloser, int64, error)
 	// Live says what goes on at this moment; nil: nothing does.
-	Live func() api.Live
+	Live func(ctx context.Context) (api.Live, error)
 	// Diff says what an adoption would change on this host; nil: nobody knows.
-	Diff   func(ctx context.Context, wish *fleet.Adoption) (string, error)
+	Diff func(ctx context.Context, wish *fleet.Adoption) (string, error)
+	// Host is who this host is. Without a name it is made known by SetHost.
 	Host   fleet.Host
 	Knocks <-chan struct{} // somebody says that there is news; nil: nobody does
 	Logger *slog.Logger    // nil: slog.Default
@@ -93,7 +93,9 @@ func New(config Config) *Uplink {
 	u.inventory.registered = make(chan struct{})
 	u.sightings.news, u.sightings.anew = make(chan struct{}, 1), make(chan struct{}, 1)
 	u.settled.news, u.stands.news, u.policy.news = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-	u.SetHost(config.Host)
+	if config.Host.Name != "" {
+		u.SetHost(config.Host)
+	}
 	return u
 }
 

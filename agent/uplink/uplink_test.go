@@ -254,27 +254,33 @@ type box struct {
 	changed      chan struct{}
 }
 
-func (b *box) ID() fleet.JournalID { return "journal" }
-
-func (b *box) Outbox(after uint64, limit int) ([]api.RunRecord, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var found []api.RunRecord
-	for _, r := range b.records {
-		if r.Sequence > after && len(found) < limit {
-			found = append(found, r)
+func (b *box) Outbox(ctx context.Context, after uint64, limit int) (api.RunBatch, error) {
+	for {
+		b.mu.Lock()
+		var found []api.RunRecord
+		for _, r := range b.records {
+			if r.Sequence > after && len(found) < limit {
+				found = append(found, r)
+			}
+		}
+		b.mu.Unlock()
+		if len(found) > 0 {
+			return api.RunBatch{Journal: "journal", Records: found}, nil
+		}
+		select {
+		case <-b.changed:
+		case <-ctx.Done():
+			return api.RunBatch{}, ctx.Err()
 		}
 	}
-	return found, nil
 }
 
-func (b *box) Acknowledge(sequence uint64) {
+func (b *box) Acknowledge(_ context.Context, sequence uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.acknowledged = max(b.acknowledged, sequence)
+	return nil
 }
-
-func (b *box) Changed() <-chan struct{} { return b.changed }
 
 func (b *box) add(details ...string) {
 	b.mu.Lock()

@@ -26,6 +26,9 @@ type HostView struct {
 	// Skew is how far the host's clock is ahead of the collector's, where it
 	// was heard of lately. It is observed, never stored.
 	Skew *fleet.Offset `json:"skew,omitempty"`
+	// Namespaces is whose tasks it takes, of those that the caller sees;
+	// fleet.Everywhere: all.
+	Namespaces []string `json:"namespaces,omitempty"`
 }
 
 // HostDetail is everything about one host: found and given.
@@ -312,7 +315,7 @@ type Overview struct {
 // Limits of requests, in bytes or items.
 const (
 	MaxBody       = 1 << 20
-	MaxReportBody = 8 << 20
+	MaxReportBody = fleet.MaxReportBody
 	MaxBatch      = 2000 // records a RunBatch
 	MaxPage       = fleet.MaxPage
 	DefaultPage   = 100

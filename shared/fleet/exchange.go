@@ -8,6 +8,9 @@ import "time"
 // MaxPage is how many of one kind are listed at once.
 const MaxPage = 1000
 
+// MaxReportBody is how many bytes a report may have as it is sent.
+const MaxReportBody = 8 << 20
+
 // CodeNoPlace is the code of a Conflict that waiting may solve: all places of
 // the task in the fleet are taken.
 const CodeNoPlace = "no_place"
