@@ -262,7 +262,7 @@ func (l *Ledger) Nodes(scope fleet.Scope) []fleet.Node {
 	nodes := []fleet.Node{}
 	for _, node := range sorted(l.memory.nodes) {
 		if sees(scope, node) {
-			nodes = append(nodes, *node)
+			nodes = append(nodes, shownNode(scope, node))
 		}
 	}
 	return nodes
@@ -276,7 +276,14 @@ func (l *Ledger) Node(scope fleet.Scope, id string) (fleet.Node, error) {
 	if node == nil || !sees(scope, node) {
 		return fleet.Node{}, noNode(id)
 	}
-	return *node, nil
+	return shownNode(scope, node), nil
+}
+
+// shownNode returns the node without namespaces that the scope does not see.
+func shownNode(scope fleet.Scope, node *fleet.Node) fleet.Node {
+	shown := *node
+	shown.Namespaces = namesWithin(scope, node.Namespaces)
+	return shown
 }
 
 // Enrolled returns a node and, until it renews it, its first certificate, for

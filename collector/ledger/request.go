@@ -309,7 +309,7 @@ func (l *Ledger) Requests(scope fleet.Scope) []fleet.Request {
 	requests := []fleet.Request{}
 	for _, request := range sorted(l.memory.requests) {
 		if scope.Holds(request.Namespace) {
-			requests = append(requests, *request)
+			requests = append(requests, shownRequest(scope, request))
 		}
 	}
 	return requests
@@ -323,5 +323,20 @@ func (l *Ledger) Request(scope fleet.Scope, id string) (fleet.Request, error) {
 	if request == nil || !scope.Holds(request.Namespace) {
 		return fleet.Request{}, noRequest(id)
 	}
-	return *request, nil
+	return shownRequest(scope, request), nil
+}
+
+// shownRequest returns the request without what else its people may see.
+func shownRequest(scope fleet.Scope, request *fleet.Request) fleet.Request {
+	shown := *request
+	if scope.All() {
+		return shown
+	}
+	shown.By.Scope = namesWithin(scope, shown.By.Scope)
+	shown.Approved = slices.Clone(shown.Approved)
+	for i := range shown.Approved {
+		by := &shown.Approved[i].By
+		by.Scope = namesWithin(scope, by.Scope)
+	}
+	return shown
 }

@@ -13,6 +13,17 @@ var everywhere = fleet.ScopeOf(fleet.Everywhere)
 // visible reports whether the scope sees the host.
 func (h *Host) visible(scope fleet.Scope) bool { return scope.Meets(h.Namespaces) }
 
+// NamespacesWithin returns whose tasks the host takes, as far as the scope sees.
+func (h *Host) NamespacesWithin(scope fleet.Scope) []string { return namesWithin(scope, h.Namespaces) }
+
+// namesWithin returns the names that the scope holds, and Everywhere.
+func namesWithin(scope fleet.Scope, names []string) []string {
+	if scope.All() {
+		return names
+	}
+	return filter(names, func(name string) bool { return name == fleet.Everywhere || scope.Holds(name) })
+}
+
 // bounded is a command about what lies in namespaces.
 type bounded interface {
 	// foreign returns the refusal that the command has where what it is about is
