@@ -110,7 +110,7 @@ func (c *comparison) lack(s share, number int32, hosts []*Host) {
 	view := c.prints.of(number)[0].row.view()
 	view.ID, view.Source, view.Line = "", "", 0
 	one := about(fleet.FindOutlier, hosts[0], view, fmt.Sprintf("%d of %d hosts of %s have it, %s %s not", s.have, len(s.hosts), s.label, listed(names(hosts)), does(len(hosts))))
-	one.ID = identity(string(fleet.FindOutlier), s.label, view.Fingerprint)
+	one.ID = c.identity(string(fleet.FindOutlier), s.label, view.Fingerprint)
 	if len(hosts) > 1 {
 		c.list = append(c.list, several(one, hosts))
 		return

@@ -13,6 +13,7 @@ import (
 
 // comparison looks over all surveys of a fleet at one instant.
 type comparison struct {
+	scope     fleet.Scope // whose fleet it is; zero: the whole
 	hosts     []Host
 	surveys   map[fleet.HostID]*survey
 	pins      []fleet.Pin
@@ -63,6 +64,15 @@ func (c *comparison) compare() result {
 	}
 	slices.SortFunc(c.list, compareFindings)
 	return result{c.list, c.late}
+}
+
+// identity names a finding about several hosts. Within a scope it is another one,
+// about other hosts, and has acknowledgements of its own.
+func (c *comparison) identity(parts ...string) string {
+	if key := keyOf(c.scope); key != "" && !c.scope.All() {
+		parts = append(parts, "within", key)
+	}
+	return identity(parts...)
 }
 
 func compareFindings(a, b found) int {

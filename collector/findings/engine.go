@@ -51,10 +51,10 @@ type Engine struct {
 
 	waiting atomic.Int32 // how many wait for the first look
 
-	mu        sync.RWMutex // guards what follows
-	result    result
-	byID      map[string]int // place in the result's list
-	evaluated time.Time      // zero: not yet
+	inputs comparison // of the last look; guarded by looking
+
+	mu    sync.RWMutex     // guards what follows
+	views map[string]*view // what there is for each scope that asked since the last look, by its key
 }
 
 // observed is when the engine saw a host fall silent and come back.
@@ -177,7 +177,11 @@ func (e *Engine) look(ctx context.Context, marked map[fleet.HostID]bool, now tim
 		return fmt.Errorf("read adoptions: %w", err)
 	}
 	c.owners = e.source.Owners()
-	e.publish(c.compare(), now)
+	e.inputs = c
+	fresh := newView(c.compare(), now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.views = map[string]*view{keyOf(everywhere): fresh}
 	return nil
 }
 
@@ -213,20 +217,12 @@ func (e *Engine) observe(host *Host, now time.Time) {
 	host.Quiet, host.Back = seen.quiet, seen.back
 }
 
-func (e *Engine) publish(fresh result, now time.Time) {
-	byID := make(map[string]int, len(fresh.list))
-	for i := range fresh.list {
-		byID[fresh.list[i].ID] = i
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.result, e.byID, e.evaluated = fresh, byID, now
-}
-
 // Overdue returns the instant at which a job should have started and did not.
 func (e *Engine) Overdue(host fleet.HostID, job fleet.JobID) (time.Time, bool) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	at, late := e.result.late[jobAt{host, job}]
+	whole := e.known(everywhere)
+	if whole == nil {
+		return time.Time{}, false
+	}
+	at, late := whole.late[jobAt{host, job}]
 	return at, late
 }

@@ -77,7 +77,7 @@ func inBubble(t *testing.T, f Fleet, fn func(*shelf, *Engine, func(api.FindingQu
 		synctest.Wait()
 		fn(source, engine, func(q api.FindingQuery) []string {
 			t.Helper()
-			list, err := engine.List(t.Context(), q)
+			list, err := engine.List(t.Context(), everywhere, q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,11 +147,11 @@ func TestEngineTriesAgain(t *testing.T) {
 	source := newShelf(one(newJob("/bin/a", broken(fleet.BadMode))))
 	engine := New(source)
 	source.broken = errors.New("disk")
-	if _, err := engine.List(t.Context(), api.FindingQuery{}); err == nil || err.Error() != "findings: read hosts: disk" {
+	if _, err := engine.List(t.Context(), everywhere, api.FindingQuery{}); err == nil || err.Error() != "findings: read hosts: disk" {
 		t.Error(err)
 	}
 	source.broken = nil
-	list, err := engine.List(t.Context(), api.FindingQuery{})
+	list, err := engine.List(t.Context(), everywhere, api.FindingQuery{})
 	if err != nil || len(list.Items) != 1 {
 		t.Errorf("%v, %v", list.Items, err)
 	}
@@ -200,7 +200,7 @@ func TestPagesAreTheWhole(t *testing.T) {
 	var paged []fleet.Finding
 	q := api.FindingQuery{Page: api.Page{Limit: 7}}
 	for {
-		list, err := engine.List(t.Context(), q)
+		list, err := engine.List(t.Context(), everywhere, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,10 +219,10 @@ func TestPagesAreTheWhole(t *testing.T) {
 	if err := again.Look(t.Context(), noon); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(engine.result.list, again.result.list, cmp.AllowUnexported(found{})); diff != "" {
+	if diff := cmp.Diff(engine.known(everywhere).list, again.known(everywhere).list, cmp.AllowUnexported(found{})); diff != "" {
 		t.Errorf("another order: %s", diff)
 	}
-	got, err := engine.Finding(t.Context(), whole[3].ID)
+	got, err := engine.Finding(t.Context(), everywhere, whole[3].ID)
 	if err != nil || !cmp.Equal(got, whole[3]) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -249,7 +249,7 @@ func TestAJobHasItsFindingsAloneAndWithOthers(t *testing.T) {
 		{"/bin/b", f.Found[newHost(1).ID].Jobs[5].ID, []string{"ignored"}}, // told of the file
 		{"gone", "ffffffffffffffff", nil},
 	} {
-		list, err := engine.List(t.Context(), api.FindingQuery{Host: "web-1", Job: c.job})
+		list, err := engine.List(t.Context(), everywhere, api.FindingQuery{Host: "web-1", Job: c.job})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +275,7 @@ func TestFindingsAreFiltered(t *testing.T) {
 	engine := New(source)
 	kinds := func(q api.FindingQuery) (kinds []fleet.FindingKind) {
 		t.Helper()
-		list, err := engine.List(t.Context(), q)
+		list, err := engine.List(t.Context(), everywhere, q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -305,7 +305,7 @@ func TestFindingsAreFiltered(t *testing.T) {
 			t.Errorf("%d: %s", i, diff)
 		}
 	}
-	list, err := engine.List(t.Context(), api.FindingQuery{Kind: noOwner})
+	list, err := engine.List(t.Context(), everywhere, api.FindingQuery{Kind: noOwner})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,14 +323,14 @@ func TestFindingsAreFiltered(t *testing.T) {
 		"kind": {Kind: "odd"}, "severity": {Severity: "loud"}, "acked": {Acked: "yes"}, "after": {Page: api.Page{After: "x"}}, "labels": {Label: "=="},
 	} {
 		var refused *fleet.Error
-		if _, err := engine.List(t.Context(), q); !errors.As(err, &refused) || refused.Kind != fleet.Invalid || refused.Fields[0].Field != field {
+		if _, err := engine.List(t.Context(), everywhere, q); !errors.As(err, &refused) || refused.Kind != fleet.Invalid || refused.Fields[0].Field != field {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	if _, err := engine.List(t.Context(), api.FindingQuery{Host: "none"}); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := engine.List(t.Context(), everywhere, api.FindingQuery{Host: "none"}); fleet.KindOf(err) != fleet.NotFound {
 		t.Error(err)
 	}
-	if _, err := engine.Finding(t.Context(), "none"); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := engine.Finding(t.Context(), everywhere, "none"); fleet.KindOf(err) != fleet.NotFound {
 		t.Error(err)
 	}
 }

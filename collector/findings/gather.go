@@ -177,7 +177,7 @@ func (c *comparison) command(kind fleet.FindingKind, own []holder, hosts []*Host
 		where = fmt.Sprintf(" on %d hosts", len(hosts))
 	}
 	one := about(kind, first.host, first.row.view(), summary(first, where))
-	one.ID = identity(append([]string{string(kind), first.row.print.Value()}, parts...)...) // the same on however many hosts
+	one.ID = c.identity(append([]string{string(kind), first.row.print.Value()}, parts...)...) // the same on however many hosts
 	if kind == fleet.FindNewcomer {
 		one.Since = time.Unix(first.row.since, 0).UTC()
 	}

@@ -11,23 +11,23 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// List returns a page of the findings, the most severe first, and what there
+// List returns a page of the findings within a scope, the most severe first, and what there
 // is of each severity among all that the query asks for. Its cursor is the id
 // of the last finding of a page, good while that finding stands.
-func (e *Engine) List(ctx context.Context, q api.FindingQuery) (api.FindingList, error) {
+func (e *Engine) List(ctx context.Context, scope fleet.Scope, q api.FindingQuery) (api.FindingList, error) {
 	list := api.FindingList{List: api.List[fleet.Finding]{Items: []fleet.Finding{}}, Counts: map[fleet.Severity]int{}}
 	if err := checkQuery(q); err != nil {
 		return list, err
 	}
-	var err error
-	if err = e.first(ctx); err != nil {
+	seen, err := e.view(ctx, scope)
+	if err != nil {
 		return list, err
 	}
 	acks, err := e.source.Acks()
 	if err != nil {
 		return list, err
 	}
-	hosts, err := e.hosts(q)
+	hosts, err := e.hosts(scope, q)
 	if err != nil {
 		return list, err
 	}
@@ -35,23 +35,21 @@ func (e *Engine) List(ctx context.Context, q api.FindingQuery) (api.FindingList,
 	if err != nil {
 		return list, err
 	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
 	after := -1
 	if q.After != "" {
 		known := false
-		if after, known = e.byID[q.After]; !known {
+		if after, known = seen.byID[q.After]; !known {
 			return list, fleet.Invalidf("after", q.After, "that finding is no longer there: begin again")
 		}
 	}
-	list.Evaluated = e.evaluated
+	list.Evaluated = seen.evaluated
 	limit := q.Limit
 	if limit <= 0 {
 		limit = api.DefaultPage
 	}
 	now := time.Now()
-	for i := range e.result.list {
-		one := &e.result.list[i]
+	for i := range seen.list {
+		one := &seen.list[i]
 		if !asked(one, &q, hosts) || q.Job != "" && !slices.ContainsFunc(jobs, one.concerns) {
 			continue
 		}
@@ -72,22 +70,21 @@ func (e *Engine) List(ctx context.Context, q api.FindingQuery) (api.FindingList,
 	return list, nil
 }
 
-// Finding returns one finding, acknowledged or not.
-func (e *Engine) Finding(ctx context.Context, id string) (fleet.Finding, error) {
-	if err := e.first(ctx); err != nil {
+// Finding returns one finding within a scope, acknowledged or not.
+func (e *Engine) Finding(ctx context.Context, scope fleet.Scope, id string) (fleet.Finding, error) {
+	seen, err := e.view(ctx, scope)
+	if err != nil {
 		return fleet.Finding{}, err
 	}
 	acks, err := e.source.Acks()
 	if err != nil {
 		return fleet.Finding{}, err
 	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	at, known := e.byID[id]
+	at, known := seen.byID[id]
 	if !known {
 		return fleet.Finding{}, fleet.Errorf(fleet.NotFound, "no finding %q", id).WithCode("unknown_finding").WithHint("fleetctl findings")
 	}
-	return e.result.list[at].acked(acks, time.Now()), nil
+	return seen.list[at].acked(acks, time.Now()), nil
 }
 
 // first looks, unless the engine has done so already.
@@ -106,9 +103,7 @@ func (e *Engine) first(ctx context.Context) error {
 }
 
 func (e *Engine) looked() bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return !e.evaluated.IsZero()
+	return e.known(everywhere) != nil
 }
 
 func checkQuery(q api.FindingQuery) error {
@@ -131,8 +126,8 @@ func checkQuery(q api.FindingQuery) error {
 	return nil
 }
 
-// hosts returns the hosts that the query asks about, nil for all.
-func (e *Engine) hosts(q api.FindingQuery) (map[fleet.HostID]bool, error) {
+// hosts returns the hosts within the scope that the query asks about, nil for all.
+func (e *Engine) hosts(scope fleet.Scope, q api.FindingQuery) (map[fleet.HostID]bool, error) {
 	if q.Host == "" && q.Label == "" {
 		return nil, nil
 	}
@@ -150,6 +145,9 @@ func (e *Engine) hosts(q api.FindingQuery) (map[fleet.HostID]bool, error) {
 	hosts := map[fleet.HostID]bool{}
 	known := q.Host == ""
 	for i := range all {
+		if !scope.Meets(all[i].Namespaces) {
+			continue
+		}
 		named := q.Host == "" || all[i].Name == q.Host || string(all[i].ID) == q.Host
 		known = known || named
 		if named && (q.Label == "" || selector.Matches(all[i].Labels)) {

@@ -47,6 +47,7 @@ func (l lookout) Hosts() ([]findings.Host, error) {
 	hosts := make([]findings.Host, len(all))
 	for i, host := range all {
 		hosts[i] = findings.Host{HostView: l.hostView(host), Since: host.Since}
+		hosts[i].Namespaces = host.Namespaces
 	}
 	return hosts, nil
 }
@@ -88,18 +89,18 @@ func (s *Server) Findings(ctx context.Context, q api.FindingQuery) (api.FindingL
 	if q.Page, err = openPage(q.Page); err != nil {
 		return api.FindingList{}, err
 	}
-	list, err := s.findings.List(ctx, q)
+	list, err := s.findings.List(ctx, everywhere, q)
 	list.Next, list.Index = sealCursor(list.Next), index
 	return list, err
 }
 
 // Finding returns one finding.
 func (s *Server) Finding(ctx context.Context, id string) (fleet.Finding, error) {
-	return s.findings.Finding(ctx, id)
+	return s.findings.Finding(ctx, everywhere, id)
 }
 
 func (s *Server) hasFinding(ctx context.Context, id string) (bool, error) {
-	_, err := s.findings.Finding(ctx, id)
+	_, err := s.findings.Finding(ctx, everywhere, id)
 	if fleet.KindOf(err) == fleet.NotFound {
 		return false, nil
 	}
