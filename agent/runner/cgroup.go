@@ -24,6 +24,7 @@ type cgroups struct {
 	base string // the one that was delegated, above dir
 
 	mkdir func(dir string, mode os.FileMode) error
+	stock groupStock
 
 	mu      sync.Mutex
 	enabled map[string]error // controllers that were asked for, and why one cannot be had
@@ -168,7 +169,7 @@ func (g *cgroups) make(dir string, limits []kernelLimit) error {
 			return fmt.Errorf("%s: %w", limit.field, err)
 		}
 	}
-	if err := g.mkdir(dir, 0o755); err != nil {
+	if err := g.mkdirReady(dir); err != nil {
 		return fmt.Errorf("make a cgroup: %w", err)
 	}
 	for _, limit := range limits {
@@ -293,6 +294,7 @@ func removeGroup(dir string) bool {
 // close removes the directory when nobody lives there.
 func (g *cgroups) close() {
 	if g.dir != "" {
+		g.stock.close()
 		_ = unix.Rmdir(g.dir) // runs go on there
 	}
 }
@@ -342,7 +344,7 @@ func (r *Runner) sweepGroups() {
 		_, running := r.running[fleet.RunID(entry.Name())]
 		r.mu.Unlock()
 		dir := filepath.Join(r.cgroups.dir, entry.Name())
-		if entry.IsDir() && !running && !populated(dir) {
+		if entry.IsDir() && !running && !r.cgroups.stock.holds(entry.Name()) && !populated(dir) {
 			removeGroup(dir)
 		}
 	}

@@ -36,7 +36,7 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 	}
 	defer reader.Close()
 	pidfd := -1
-	pid, _, err := order.fork([]*os.File{r.null, writer, writer}, &pidfd)
+	pid, _, err := order.fork(fdsOf(r.null, writer, writer), &pidfd)
 	writer.Close()
 	if err != nil {
 		return "", errors.New(explain(err, order).detail)

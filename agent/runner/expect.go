@@ -34,13 +34,14 @@ const (
 )
 
 // Expect lets what the first runs of these tasks need be made before they are
-// due, while nothing starts: their directories, and files for as many runs as
-// the host has tasks in all. Run does it.
+// due, while nothing starts: their directories, and files and cgroups for as
+// many runs as the host has tasks in all. Run does it.
 func (r *Runner) Expect(fresh []Expected, all int) {
 	r.expects.mu.Lock()
 	r.expects.tasks = append(r.expects.tasks, fresh...)
 	r.expects.mu.Unlock()
 	r.spares.keep(filesPerRun * all)
+	r.cgroups.stock.keep(all)
 	select {
 	case r.expects.news <- struct{}{}:
 	default:
@@ -88,14 +89,20 @@ func (r *Runner) makeOne() bool {
 		return true
 	}
 	r.expects.tasks = nil
-	made, err := r.spares.add()
-	return made && err == nil
+	for _, add := range []func() (bool, error){r.spares.add, func() (bool, error) { return r.cgroups.stock.add(r.cgroups.dir) }} {
+		if made, err := add(); made && err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // makeDirs makes the directories of a task where there are none. What is there
 // may be in use: whose it is to be is looked at when a run begins.
 func (r *Runner) makeDirs(next *Expected) {
 	_ = os.Mkdir(taskDir(r.config.Dir, next.Task), 0o700)
+	r.keeps.of(taskDir(r.config.Dir, next.Task), fleet.Keep{})
+	r.states.recall(next.Task)
 	dir, _, err := r.states.place(next.Task)
 	if err != nil {
 		return

@@ -76,7 +76,13 @@ func Guard() error {
 	go g.reap()
 	go g.alarm.run()
 	g.notices.tell(notice{Ready: true})
-	served := g.serve(newArrivals(conn))
+	from, err := newArrivals(conn)
+	if err != nil {
+		return fmt.Errorf("guardian: %w", err)
+	}
+	from.idle = func(is bool) { g.notices.hold(!is) }
+	stayPrompt()
+	served := g.serve(from)
 	conn.Close() // an agent that lives takes another guardian
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -140,12 +146,12 @@ func (g *guard) serve(from *arrivals) error {
 }
 
 // launch starts one process and notes it down.
-func (g *guard) launch(l *launch, files []*os.File) {
+func (g *guard) launch(l *launch, files []int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	pid, waits, err := l.fork(files, nil)
 	// The agent lends these files to others again as soon as it hears of an end.
-	closeAll(files...)
+	closeFiles(files)
 	if err != nil {
 		g.notices.tell(notice{Failed: refusalOf(l.Run, err)})
 		return

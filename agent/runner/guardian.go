@@ -175,7 +175,7 @@ func (g *guardian) launch(l *launch, files ...*os.File) (begun, <-chan status) {
 	g.mu.Lock()
 	g.wards[l.Run] = w
 	g.mu.Unlock()
-	if err := g.orders.send(order{Launch: l}, files...); err != nil {
+	if err := g.orders.send(order{Launch: l}, fdsOf(files...)...); err != nil {
 		return begun{err: errGuardian}, nil
 	}
 	return g.hurry(w, cmp.Or(l.Birth, birthMost)), w.ended

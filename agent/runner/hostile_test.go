@@ -65,11 +65,14 @@ func TestFilesStayWithTheirOrders(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := to.send(order{Launch: &launch{Run: fleet.RunID(fmt.Sprint(n)), Env: []string{strings.Repeat("x", length)}}}, files...); err != nil {
+				if err := to.send(order{Launch: &launch{Run: fleet.RunID(fmt.Sprint(n)), Env: []string{strings.Repeat("x", length)}}}, fdsOf(files...)...); err != nil {
 					t.Fatal(err)
 				}
 			}
-			from := newArrivals(guardian)
+			from, err := newArrivals(guardian)
+			if err != nil {
+				t.Fatal(err)
+			}
 			decode := gob.NewDecoder(from)
 			for n := 0; n < many; {
 				var next order
@@ -84,12 +87,12 @@ func TestFilesStayWithTheirOrders(t *testing.T) {
 					t.Fatalf("order %d: %v", n, err)
 				}
 				for _, file := range files {
-					where, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+					where, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", file))
 					if err != nil || filepath.Base(where) != fmt.Sprint(n) {
 						t.Errorf("order %d got %s, %v", n, where, err)
 					}
 				}
-				closeAll(files...)
+				closeFiles(files)
 				n++
 			}
 		})

@@ -216,7 +216,7 @@ func TestAStepHasNoRightsOfItsOwn(t *testing.T) {
 		Run: "step-test", Argv: []string{"/bin/true"}, Dir: "/", Credential: credential, user: user.name,
 		Step: steppedBy, Rlimits: []rlimit{{"core", 0}},
 	}
-	pid, waits, err := order.fork([]*os.File{b.null, b.null, b.null, b.null}, nil)
+	pid, waits, err := order.fork(fdsOf(b.null, b.null, b.null, b.null), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,12 +2,13 @@ package runner
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/gob"
 	"errors"
 	"net"
-	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -60,20 +61,23 @@ func refusalOf(run fleet.RunID, err error) *refusal {
 // arrivals reads what comes over a connection, and keeps the files that come
 // along until they are asked for.
 type arrivals struct {
-	conn  *net.UnixConn
-	files [][]*os.File // of the orders that have begun to arrive, each for itself
+	raw   syscall.RawConn
+	idle  func(is bool) // told whether nothing has come yet; nil: nobody is
+	files [][]int       // of the orders that have begun to arrive, each for itself
 	oob   []byte
 }
 
-func newArrivals(conn *net.UnixConn) *arrivals {
-	return &arrivals{conn: conn, oob: make([]byte, syscall.CmsgSpace(ownFiles*4))}
+func newArrivals(conn *net.UnixConn) (*arrivals, error) {
+	raw, err := conn.SyscallConn()
+	return &arrivals{raw: raw, oob: make([]byte, syscall.CmsgSpace(ownFiles*4))}, err
 }
 
 // Read is one read. Files that come along are closed on exec from the start.
 // It may end one order and begin the next, but the kernel gives the files of
-// one order to each read at most.
+// one order to each read at most. Where nothing has come yet, it says so before
+// it waits.
 func (a *arrivals) Read(into []byte) (int, error) {
-	n, oobn, flags, _, err := a.conn.ReadMsgUnix(into, a.oob)
+	n, oobn, flags, err := a.receive(into)
 	if oobn > 0 || flags&unix.MSG_CTRUNC != 0 {
 		files, parsed := filesOf(a.oob[:oobn])
 		a.files = append(a.files, files)
@@ -85,13 +89,28 @@ func (a *arrivals) Read(into []byte) (int, error) {
 	return max(0, n), err
 }
 
-func filesOf(oob []byte) (files []*os.File, err error) {
+// receive is one recvmsg(2).
+func (a *arrivals) receive(into []byte) (n, oobn, flags int, err error) {
+	waited := a.raw.Read(func(fd uintptr) bool {
+		for {
+			n, oobn, flags, _, err = syscall.Recvmsg(int(fd), into, a.oob, unix.MSG_CMSG_CLOEXEC)
+			if err != syscall.EINTR {
+				break
+			}
+		}
+		if a.idle != nil {
+			a.idle(err == syscall.EAGAIN)
+		}
+		return err != syscall.EAGAIN
+	})
+	return n, oobn, flags, cmp.Or(waited, err)
+}
+
+func filesOf(oob []byte) (files []int, err error) {
 	messages, err := syscall.ParseSocketControlMessage(oob)
 	for i := range messages {
 		fds, bad := syscall.ParseUnixRights(&messages[i])
-		for _, fd := range fds {
-			files = append(files, os.NewFile(uintptr(fd), "stream"))
-		}
+		files = append(files, fds...)
 		err = errors.Join(err, bad)
 	}
 	return files, err
@@ -99,17 +118,24 @@ func filesOf(oob []byte) (files []*os.File, err error) {
 
 // own returns the files that belong to the order just read. All of them came
 // with it, or those for which there was no descriptor are missing.
-func (a *arrivals) own() ([]*os.File, error) {
+func (a *arrivals) own() ([]int, error) {
 	if len(a.files) == 0 {
 		return nil, syscall.EMFILE
 	}
 	files := a.files[0]
 	a.files = a.files[1:]
 	if len(files) != ownFiles {
-		closeAll(files...)
+		closeFiles(files)
 		return nil, syscall.EMFILE
 	}
 	return files, nil
+}
+
+// closeFiles closes descriptors that nothing else stands for.
+func closeFiles(files []int) {
+	for _, fd := range files {
+		unix.Close(fd)
+	}
 }
 
 // orders is the agent's way to its guardian; methods may be called from any
@@ -137,7 +163,7 @@ func newOrders(conn *net.UnixConn) *orders {
 }
 
 // send sends an order, and files with its first bytes.
-func (o *orders) send(what order, files ...*os.File) error {
+func (o *orders) send(what order, files ...int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	*o.buffer = (*o.buffer)[:0]
@@ -146,11 +172,7 @@ func (o *orders) send(what order, files ...*os.File) error {
 	}
 	var rights []byte
 	if len(files) > 0 {
-		fds := make([]int, len(files))
-		for i, file := range files {
-			fds[i] = int(file.Fd())
-		}
-		rights = syscall.UnixRights(fds...)
+		rights = syscall.UnixRights(files...)
 	}
 	n, _, err := o.conn.WriteMsgUnix(*o.buffer, rights, nil)
 	if err == nil && n < len(*o.buffer) { // more than the socket holds at once
@@ -166,17 +188,51 @@ type notices struct {
 
 	mu      sync.Mutex
 	waiting []notice
+	busy    bool          // more will be told at once
+	late    *time.Timer   // for what was told meanwhile
 	wake    chan struct{} // holds one while something waits
 }
 
+const (
+	// together is how many notices a busy guardian sends at once: each time that
+	// its agent is woken costs the start of another command.
+	together = 16
+	// toldWithin is how long the first of them waits at most.
+	toldWithin = 5 * time.Millisecond
+)
+
 func newNotices(conn *net.UnixConn) *notices {
-	return &notices{conn: conn, wake: make(chan struct{}, 1)}
+	n := &notices{conn: conn, wake: make(chan struct{}, 1)}
+	n.late = time.AfterFunc(time.Hour, n.rouse)
+	n.late.Stop()
+	return n
 }
 
 func (n *notices) tell(what notice) {
 	n.mu.Lock()
 	n.waiting = append(n.waiting, what)
+	first, send := len(n.waiting) == 1, !n.busy || len(n.waiting) >= together
 	n.mu.Unlock()
+	switch {
+	case send:
+		n.rouse()
+	case first:
+		n.late.Reset(toldWithin)
+	}
+}
+
+// hold says whether more will be told at once.
+func (n *notices) hold(busy bool) {
+	n.mu.Lock()
+	n.busy = busy
+	send := !busy && len(n.waiting) > 0
+	n.mu.Unlock()
+	if send {
+		n.rouse()
+	}
+}
+
+func (n *notices) rouse() {
 	select {
 	case n.wake <- struct{}{}:
 	default:

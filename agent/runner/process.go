@@ -1,8 +1,8 @@
 package runner
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -161,44 +161,70 @@ type stat struct {
 
 func (s stat) dead() bool { return s.state == 'Z' || s.state == 'X' }
 
+// readStat is called for each start, so it asks the kernel for no more than the
+// text: it is far shorter than what there is room for here.
 func readStat(pid int) (stat, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	fd, err := openPlain(path)
 	if err != nil {
-		return stat{}, err
+		return stat{}, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return parseStat(string(text))
+	defer unix.Close(fd)
+	var text [1024]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
+		return stat{}, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return parseStat(text[:n])
 }
+
+// openPlain opens a file that never lets a reader wait.
+func openPlain(path string) (fd int, err error) {
+	for {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// errNoStat says that a text is no entry of a process.
+var errNoStat = errors.New("unreadable process entry")
 
 // parseStat reads "pid (name) state ppid pgrp session … starttime(22) …". The
 // name may hold anything, so the fields count from its last parenthesis.
-func parseStat(text string) (stat, error) {
-	head, tail, found := cutLast(text, ") ")
-	fields := strings.Fields(tail)
-	if !found || len(fields) < 20 || len(fields[0]) != 1 {
-		return stat{}, fmt.Errorf("unreadable process entry %.80q", text)
+func parseStat(text []byte) (s stat, err error) {
+	number, _, _ := bytes.Cut(text, []byte(" "))
+	last := bytes.LastIndex(text, []byte(") "))
+	if s.pid, err = strconv.Atoi(string(number)); err != nil || last < 0 {
+		return stat{}, errNoStat
 	}
-	number, _, _ := strings.Cut(head, " ")
-	s := stat{state: fields[0][0]}
-	for _, field := range []struct {
-		text string
-		to   *int
-	}{{number, &s.pid}, {fields[1], &s.parent}, {fields[2], &s.group}, {fields[3], &s.session}} {
-		n, err := strconv.Atoi(field.text)
-		if err != nil {
-			return stat{}, err
+	nth, whole := 0, false
+	for field := range bytes.FieldsSeq(text[last+1:]) {
+		switch nth {
+		case 0:
+			if s.state = field[0]; len(field) != 1 {
+				err = errNoStat
+			}
+		case 1:
+			s.parent, err = strconv.Atoi(string(field))
+		case 2:
+			s.group, err = strconv.Atoi(string(field))
+		case 3:
+			s.session, err = strconv.Atoi(string(field))
+		case 19:
+			s.start, err = strconv.ParseUint(string(field), 10, 64)
+			whole = true
 		}
-		*field.to = n
+		if err != nil || whole {
+			break
+		}
+		nth++
 	}
-	start, err := strconv.ParseUint(fields[19], 10, 64)
-	s.start = start
-	return s, err
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
+	if err != nil || !whole {
+		return stat{}, errNoStat
 	}
-	return s, "", false
+	return s, nil
 }
 
 // processes lists every process that wanted accepts.

@@ -260,8 +260,9 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
-		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Group: r.cgroups.place(spec.Run.ID), Limited: len(kernelLimits(&spec.Limits)) > 0, Retry: spec.Retry, First: spec.First.UTC(),
+		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Limited: len(kernelLimits(&spec.Limits)) > 0, Retry: spec.Retry, First: spec.First.UTC(),
 	}
+	c.handle.Group = r.cgroups.lend(spec.Run.ID, !c.handle.Limited && !spec.Whole)
 	if spec.Retry.Attempts > 1 {
 		c.handle.Facts = spec.Facts
 	}
@@ -409,6 +410,7 @@ func (r *Runner) settle(c *companion) (durable bool) {
 		r.mu.Unlock()
 	}
 	r.doneTmp(c)
+	r.cgroups.stock.over(c.handle.Group)
 	removeGroup(c.handle.Group) // or it goes when what was left behind has ended
 	r.logOutcome(run)
 	return err == nil

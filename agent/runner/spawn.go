@@ -56,7 +56,7 @@ var errLate = errors.New("too late to begin")
 // fork starts the process in a session of its own, with the files as its first
 // descriptors. Where it returns a gate, a step waits there in the command's
 // place.
-func (l *launch) fork(files []*os.File, pidfd *int) (pid int, waits *gate, err error) {
+func (l *launch) fork(files []int, pidfd *int) (pid int, waits *gate, err error) {
 	if l.Begin > 0 && sinceBoot() > l.Begin {
 		return 0, nil, errLate
 	}
@@ -66,17 +66,15 @@ func (l *launch) fork(files []*os.File, pidfd *int) (pid int, waits *gate, err e
 		if waits, step, err = newGate(); err != nil {
 			return 0, nil, err
 		}
-		for _, file := range step {
-			defer file.Close()
-		}
-		program, argv, files = l.Step[0], l.stepWords(), append(files[:len(files):len(files)], step...)
+		defer closeAll(step...)
+		program, argv, files = l.Step[0], l.stepWords(), append(files[:len(files):len(files)], fdsOf(step...)...)
 	}
 	attr := &syscall.ProcAttr{
 		Dir: l.Dir, Env: l.Env, Files: make([]uintptr, len(files)),
 		Sys: &syscall.SysProcAttr{Setsid: true, Credential: l.Credential, PidFD: pidfd},
 	}
-	for i, file := range files {
-		attr.Files[i] = file.Fd()
+	for i, fd := range files {
+		attr.Files[i] = uintptr(fd)
 	}
 	if l.Group != "" {
 		group, err := unix.Open(l.Group, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -98,6 +96,15 @@ func (l *launch) fork(files []*os.File, pidfd *int) (pid int, waits *gate, err e
 		waits.close()
 	}
 	return pid, waits, err
+}
+
+// fdsOf lists the descriptors of files; they hold as long as the files are used.
+func fdsOf(files ...*os.File) []int {
+	fds := make([]int, len(files))
+	for i, file := range files {
+		fds[i] = int(file.Fd())
+	}
+	return fds
 }
 
 // forkWith forks on a thread that has the settings. A process inherits them

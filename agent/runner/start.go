@@ -119,7 +119,7 @@ func startedNow(run fleet.RunID) (status, bool) {
 // startChild makes the process a child of the agent.
 func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (time.Time, error) {
 	pidfd := -1
-	pid, waits, err := order.fork(files, &pidfd)
+	pid, waits, err := order.fork(fdsOf(files...), &pidfd)
 	started := time.Now().UTC()
 	if err != nil {
 		return started, err

@@ -227,13 +227,13 @@ func TestKernelsWithoutPidfd(t *testing.T) {
 func TestProcessEntriesWithHostileNames(t *testing.T) {
 	tail := " S 1 42 43 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0"
 	for _, name := range []string{"sh", "a b", "a) S 1 2 3", ")", "((", "\n"} {
-		got, err := parseStat("41 (" + name + ")" + tail)
+		got, err := parseStat([]byte("41 (" + name + ")" + tail))
 		if err != nil || got != (stat{pid: 41, state: 'S', parent: 1, group: 42, session: 43, start: 987654}) {
 			t.Errorf("%q: %+v %v", name, got, err)
 		}
 	}
 	for _, text := range []string{"", "41", "41 (sh) S 1 2", "x (sh)" + tail} {
-		if _, err := parseStat(text); err == nil {
+		if _, err := parseStat([]byte(text)); err == nil {
 			t.Errorf("%q was read", text)
 		}
 	}
@@ -241,5 +241,5 @@ func TestProcessEntriesWithHostileNames(t *testing.T) {
 
 func FuzzStat(f *testing.F) {
 	f.Add("41 (sh) S 1 42 43 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0")
-	f.Fuzz(func(t *testing.T, text string) { _, _ = parseStat(text) })
+	f.Fuzz(func(t *testing.T, text string) { _, _ = parseStat([]byte(text)) })
 }
