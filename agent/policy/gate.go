@@ -76,15 +76,7 @@ type acceptance struct {
 // New returns a gate that has read the host's policy, or knows why it counts for
 // nothing, and what it took before.
 func New(config Config) (*Gate, error) {
-	if config.Log == nil {
-		config.Log = slog.Default()
-	}
-	if config.Accounts == "" {
-		config.Accounts = "/etc"
-	}
-	if config.Silent == nil {
-		config.Silent = func(fleet.TaskID) bool { return false }
-	}
+	config = config.complete()
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open policy: %w", err)
 	}
@@ -115,6 +107,20 @@ func New(config Config) (*Gate, error) {
 	}
 	g.read()
 	return g, nil
+}
+
+// complete fills in what was left out.
+func (c Config) complete() Config {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Accounts == "" {
+		c.Accounts = "/etc"
+	}
+	if c.Silent == nil {
+		c.Silent = func(fleet.TaskID) bool { return false }
+	}
+	return c
 }
 
 func (g *Gate) file(name string) string { return filepath.Join(g.config.Dir, name) }

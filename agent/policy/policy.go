@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/ed25519"
+	"fmt"
 	"path"
 	"regexp"
 	"slices"
@@ -174,4 +175,32 @@ func (k *Key) String() string {
 		return seal.KeyID(k.Public)
 	}
 	return k.Name + " (" + seal.KeyID(k.Public) + ")"
+}
+
+// Doubts lists what a person may not have meant.
+func (p *Policy) Doubts() (list []string) {
+	doubt := func(key, text string) {
+		if line := p.line(key); line > 0 {
+			text = fmt.Sprintf("line %d: %s", line, text)
+		}
+		list = append(list, text)
+	}
+	for i := range p.Commands {
+		if p.Commands[i].Path == "*" && !p.Shell {
+			doubt(fmt.Sprintf("commands[%d]", i), "every program may run, and some of them (env, find, python, …) run others and shells")
+		}
+	}
+	if len(p.Users.Allow) == 0 {
+		doubt("users.allow", "no user is allowed, so nothing runs")
+	}
+	if len(p.Commands) == 0 && !p.Shell {
+		doubt("commands", "no command is allowed, so nothing runs")
+	}
+	if slices.Contains(p.Users.Allow, "root") && slices.Contains(p.Users.Deny, "root") {
+		doubt("users.deny", "root is allowed and denied, and deny goes before allow")
+	}
+	if len(p.TwoPerson) > 0 && len(p.Keys) < 2 {
+		doubt("two_person", "needs the keys of two people, and there is one")
+	}
+	return list
 }
