@@ -131,10 +131,12 @@ func (t *tally) unclocked(c *change, run *fleet.Run) bool {
 
 // recordStint takes in from when on a task is due on a host. It says why that
 // cannot be true, if so.
-func recordStint(c *change, host fleet.HostID, stint *fleet.Stint, tally *tally) (why string) {
+func recordStint(c *change, host fleet.HostID, stint *fleet.Stint, serves func(fleet.TaskID) bool, tally *tally) (why string) {
 	switch {
 	case !keyable(string(stint.Task)):
 		return "a stint needs its task"
+	case !serves(stint.Task):
+		return notServed(stint.Task)
 	case !compact.Plausible(&stint.After), !stint.Last.IsZero() && !compact.Plausible(&stint.Last):
 		return "a stint needs an instant between 1970 and 2200"
 	}

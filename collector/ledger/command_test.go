@@ -122,7 +122,7 @@ func wholePrincipal(name string) fleet.Principal {
 // wholeNode has every field set.
 func wholeNode() fleet.Node {
 	return fleet.Node{
-		ID: string(hostID(1)), Role: fleet.AgentKind, State: fleet.NodeActive, Namespaces: []string{"data"}, Labels: map[string]string{"role": "db"},
+		ID: string(hostID(1)), Name: "db-1", Role: fleet.AgentKind, State: fleet.NodeActive, Namespaces: []string{"data"}, Labels: map[string]string{"role": "db"},
 		Serial: "01", Before: "00", Fingerprint: "ff", Expires: noon, Enrolled: noon, Changed: noon, By: "ann", Why: "w", Request: []byte("der"),
 	}
 }

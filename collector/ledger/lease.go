@@ -34,6 +34,8 @@ func (cmd *TakeLease) apply(c *change) any {
 		return fleet.Invalidf("task", string(cmd.Task), "has no limits.fleet, so its runs need no lease")
 	case c.get(inHosts, key(string(cmd.Host))) == nil:
 		return unknownHost(cmd.Host)
+	case !c.serves(cmd.Host)(cmd.Task):
+		return noTask(cmd.Task)
 	case !keyable(string(cmd.Run)) || len(cmd.Run) > 36:
 		return fleet.Invalidf("run", string(cmd.Run), "want an id of 1–36 bytes")
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -231,6 +232,28 @@ func (h *Host) enrolled(node *fleet.Node) {
 // Serves reports whether the host takes tasks of the namespace.
 func (h *Host) Serves(namespace string) bool {
 	return !h.Revoked && (!h.Enrolled || slices.Contains(h.Namespaces, fleet.Everywhere) || slices.Contains(h.Namespaces, namespace))
+}
+
+// serving is what of a node decides whose tasks its host takes; nothing else of
+// the row is read.
+type serving struct {
+	State      fleet.NodeState `json:"state"`
+	Namespaces []string        `json:"namespaces"`
+}
+
+// serves returns what says whether a host takes tasks of a namespace, so that no
+// host speaks about tasks of those that it is not for.
+func (c *change) serves(host fleet.HostID) func(fleet.TaskID) bool {
+	data := c.get(inNodes, key(string(host)))
+	if data == nil {
+		return func(fleet.TaskID) bool { return true }
+	}
+	var node serving
+	if err := glancing.Unmarshal(data, &node); err != nil {
+		panic(unwritten{fmt.Errorf("read %s: %w", bucketNames[inNodes], err)})
+	}
+	all := slices.Contains(node.Namespaces, fleet.Everywhere)
+	return func(task fleet.TaskID) bool { return all || slices.Contains(node.Namespaces, task.Namespace()) }
 }
 
 // AdmitNode says whether a machine with a certificate of this role, id and

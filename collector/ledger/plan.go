@@ -19,6 +19,8 @@ func (cmd *RecordApplied) apply(c *change) any {
 	if c.get(inHosts, host) == nil {
 		return unknownHost(cmd.Applied.Host)
 	}
+	serves := c.serves(cmd.Applied.Host)
+	maps.DeleteFunc(cmd.Applied.Generations, func(task fleet.TaskID, _ uint64) bool { return !serves(task) })
 	old, found := stored[fleet.Applied](c, inApplied, host)
 	if found && cmd.Applied.At.Before(old.At) {
 		return fleet.Errorf(fleet.Conflict, "host %s said something newer at %s", cmd.Applied.Host, old.At.UTC().Format(time.RFC3339Nano)).WithCode("stale")

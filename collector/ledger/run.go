@@ -61,6 +61,7 @@ func (b *HostBatch) record(c *change, tally *tally) Receipt {
 	}
 	journal := key(string(b.Host), string(b.Journal))
 	last := number(c.get(inJournals, journal))
+	serves := c.serves(b.Host)
 	receipt.Acknowledged = last
 	for i := range b.Records {
 		if b.Records[i].Sequence <= last {
@@ -69,9 +70,9 @@ func (b *HostBatch) record(c *change, tally *tally) Receipt {
 		receipt.Acknowledged = b.Records[i].Sequence
 		changed, why := b.Records[i].Stint != nil, ""
 		if changed {
-			why = recordStint(c, b.Host, b.Records[i].Stint, tally)
+			why = recordStint(c, b.Host, b.Records[i].Stint, serves, tally)
 		} else {
-			changed, why = recordRun(c, b.Host, &b.Records[i].Run, tally)
+			changed, why = recordRun(c, b.Host, &b.Records[i].Run, serves, tally)
 		}
 		switch {
 		case why != "":
@@ -105,7 +106,7 @@ func (b *HostBatch) check(c *change) *fleet.Error {
 }
 
 // recordRun takes one record in. It says why it cannot be true, if so.
-func recordRun(c *change, host fleet.HostID, run *fleet.Run, tally *tally) (changed bool, why string) {
+func recordRun(c *change, host fleet.HostID, run *fleet.Run, serves func(fleet.TaskID) bool, tally *tally) (changed bool, why string) {
 	if why := untrue(host, run); why != "" {
 		return false, why
 	}
@@ -124,11 +125,18 @@ func recordRun(c *change, host fleet.HostID, run *fleet.Run, tally *tally) (chan
 			return false, "a run that is " + string(old.State) + " cannot become " + string(run.State)
 		}
 		keepKnown(&next, &old)
+	} else if !serves(run.Task) {
+		return false, notServed(run.Task)
 	}
 	writeRun(c, &old, &next, found, tally)
 	settleOrders(c, &next)
 	settleLease(c, &next)
 	return true, ""
+}
+
+// notServed says why a host cannot speak of a task.
+func notServed(task fleet.TaskID) string {
+	return "the host takes no tasks of namespace " + task.Namespace()
 }
 
 // untrue says why a record cannot be kept, or nothing.

@@ -449,7 +449,11 @@ func TestPagesWithinAScope(t *testing.T) {
 	want := 0
 	for n := range 60 {
 		host := 1 + n%3
-		task := fleet.NewTaskID([]string{"mine", "theirs"}[n%2], []string{"a", "b"}[n/2%2])
+		namespace := []string{"mine", "theirs"}[n%2]
+		if host < 3 { // the third takes both
+			namespace = []string{"mine", "theirs"}[host-1]
+		}
+		task := fleet.NewTaskID(namespace, []string{"a", "b"}[n/2%2])
 		run := testRun(n, task, []fleet.RunState{fleet.RunRan, fleet.RunMissed}[n/3%2])
 		run.ID, run.Host = runID(n/4*60_000, n), hostID(host)
 		batch := recordRun1(uint64(n+1), run)

@@ -42,6 +42,8 @@ func (cmd *RecordStandings) apply(c *change) any {
 			c.notify(Standings)
 		}
 	}
+	serves := c.serves(cmd.Host)
+	cmd.Standings = slices.DeleteFunc(slices.Clone(cmd.Standings), func(s fleet.Standing) bool { return !serves(s.Task) })
 	old, _ := stored[standingRow](c, inStandings, host)
 	if sameStandings(old.Standings, cmd.Standings) {
 		return nil

@@ -54,6 +54,7 @@ type Node struct {
 	ID          string            `json:"id"`   // HostID or CollectorID
 	Role        PrincipalKind     `json:"role"` // AgentKind or CollectorKind
 	State       NodeState         `json:"state"`
+	Name        string            `json:"name,omitempty"`       // that it called itself at enrolment; for people, proves nothing
 	Namespaces  []string          `json:"namespaces,omitempty"` // whose tasks the host takes; Everywhere: all
 	Labels      map[string]string `json:"labels,omitempty"`     // given at enrolment
 	Serial      string            `json:"serial,omitempty"`     // of the certificate in force, hex
