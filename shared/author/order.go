@@ -2,7 +2,9 @@ package author
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -131,20 +133,45 @@ type Adoption struct {
 	Force    bool         // even where configuration management will undo it
 }
 
-// Plan returns the task that an adoption makes, and its document.
-func (n *Adoption) Plan() (fleet.Task, []byte, error) {
+// Plan returns the task that an adoption makes, and its document. One that is
+// named after its command gets a name that is free.
+func (a *Author) Plan(ctx context.Context, n *Adoption) (fleet.Task, []byte, error) {
 	task, err := takeover.Adopt(&n.Job, &n.Host, n.Task, n.Schedule)
 	if err != nil {
 		return task, nil, err
+	}
+	where := n.Job.Source
+	if n.Job.Line > 0 {
+		where = fmt.Sprintf("%s line %d", n.Job.Source, n.Job.Line)
+	}
+	task.Description = strings.Map(harmless, fmt.Sprintf("adopted from %s:%s", n.Host.Name, where))
+	base := task.Name
+	for copy := 2; n.Task == ""; copy++ {
+		stands, err := a.record(ctx, task.ID())
+		if err != nil {
+			return task, nil, err
+		}
+		if stands.State == "" || stands.State == fleet.TaskRetired {
+			break
+		}
+		task.Name = fmt.Sprintf("%s-%d", base, copy)
 	}
 	document, err := taskfile.Format(task)
 	return task, document, err
 }
 
+// harmless replaces what no description may hold.
+func harmless(r rune) rune {
+	if r < ' ' || r == 0x7f || r == 0xfffd {
+		return '?'
+	}
+	return r
+}
+
 // Adopt makes a task of a found job. The host hands over only the line with the
 // fingerprint that the person saw.
 func (a *Author) Adopt(ctx context.Context, n *Adoption, o Options) (api.Sealed, error) {
-	task, document, err := n.Plan()
+	task, document, err := a.Plan(ctx, n)
 	if err != nil {
 		return api.Sealed{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/visible"
 )
@@ -22,7 +23,7 @@ The line becomes a comment that says so and still holds it; release puts it back
 byte. A script of run-parts moves aside, a timer is masked. A run of the job that goes on
 while it is handed over goes on; the task does not know of it.
 
-The host must allow it, with adoption: allowed in its agent.yaml.`
+The host must allow it, with adoption: allowed in its policy.yaml.`
 
 type adoptOptions struct {
 	task, schedule, reason string
@@ -50,28 +51,32 @@ func newAdoptCommand(p *program) *cobra.Command {
 	f.StringVar(&options.reason, "reason", "", "why, in your words; kept with the adoption")
 	f.Var(&options.wait, "wait", "wait until the host has handed over, at most this `duration`")
 	f.Lookup("wait").NoOptDefVal = "3m"
-	c.RunE = p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+	c.RunE = p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
 		options.waits = f.Changed("wait")
-		return runAdopt(ctx, p, client, args[0], options)
+		return runAdopt(ctx, p, client, by, args[0], options)
 	})
 	return c
 }
 
-func runAdopt(ctx context.Context, p *program, client *api.Client, ref string, options adoptOptions) error {
-	request := api.AdoptRequest{Schedule: options.schedule, Force: options.force, DryRun: options.dryRun, Reason: options.reason}
+func runAdopt(ctx context.Context, p *program, client *api.Client, by *author.Author, ref string, options adoptOptions) error {
+	wish := author.Adoption{Schedule: options.schedule, Force: options.force}
 	if options.task != "" {
 		id, err := fleet.ParseTaskID(options.task)
 		if err != nil {
 			return err
 		}
-		request.Task = id
+		wish.Task = id
 	}
 	job, err := findJob(ctx, client, ref)
 	if err != nil {
 		return err
 	}
-	request.Host, request.Job = string(job.Host), job.ID
-	answer, err := client.Adopt(ctx, request)
+	host, err := client.Host(ctx, string(job.Host))
+	if err != nil {
+		return err
+	}
+	wish.Job, wish.Host = job.Job, host.Host
+	answer, err := adopt(ctx, client, by, &wish, options)
 	if err != nil {
 		return err
 	}
@@ -80,6 +85,39 @@ func runAdopt(ctx context.Context, p *program, client *api.Client, ref string, o
 		answer.Adoption, waited = waitAdoption(ctx, client, answer.Adoption, fleet.AdoptionAdopted, time.Duration(options.wait))
 	}
 	return errors.Join(p.show(answer, func() error { return drawAdopt(p, job.HostName, &answer, options) }), waited)
+}
+
+// adopt makes the wish known, or with --dry-run asks the host what it would do.
+func adopt(ctx context.Context, client *api.Client, by *author.Author, wish *author.Adoption, options adoptOptions) (api.AdoptAnswer, error) {
+	task, document, err := by.Plan(ctx, wish)
+	if err != nil {
+		return api.AdoptAnswer{}, err
+	}
+	wish.Task = task.ID()
+	answer := api.AdoptAnswer{
+		Adoption: fleet.Adoption{Task: wish.Task, Host: wish.Host.ID, Job: wish.Job, State: fleet.AdoptionWanted, Force: wish.Force, Reason: options.reason},
+		Document: string(document),
+	}
+	if !options.dryRun {
+		sealed, err := done(by.Adopt(ctx, wish, author.Options{Reason: options.reason}))
+		if err == nil && sealed.Adoption != nil {
+			answer.Adoption, answer.Index = *sealed.Adoption, sealed.Index
+		}
+		return answer, err
+	}
+	current, err := currentTask(ctx, client, wish.Task)
+	switch {
+	case err != nil:
+		return answer, err
+	case current != nil:
+		return answer, fleet.Errorf(fleet.Conflict, "task %s exists", wish.Task).WithCode(api.CodeExists).WithHint("name another one with --task")
+	}
+	change, err := client.JobDiff(ctx, string(wish.Host.ID), wish.Job.ID, wish.Task, wish.Force)
+	if err == nil && change.Why != "" {
+		err = fleet.Errorf(fleet.Refused, "the host would refuse: %s", change.Why).WithCode("not_adoptable")
+	}
+	answer.Diff = change.Diff
+	return answer, err
 }
 
 func drawAdopt(p *program, host string, answer *api.AdoptAnswer, options adoptOptions) error {
@@ -118,20 +156,24 @@ func newReleaseCommand(p *program) *cobra.Command {
 	f.StringVar(&reason, "reason", "", "why, in your words; kept with the adoption")
 	f.Var(&most, "wait", "wait until the job is back, at most this `duration`")
 	f.Lookup("wait").NoOptDefVal = "3m"
-	c.RunE = p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+	c.RunE = p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
 		id, err := fleet.ParseTaskID(args[0])
 		if err != nil {
 			return err
 		}
-		return runRelease(ctx, p, client, id, reason, f.Changed("wait"), time.Duration(most))
+		return runRelease(ctx, p, client, by, id, reason, f.Changed("wait"), time.Duration(most))
 	})
 	return c
 }
 
-func runRelease(ctx context.Context, p *program, client *api.Client, id fleet.TaskID, reason string, waits bool, most time.Duration) error {
-	answer, err := client.Release(ctx, id, reason)
+func runRelease(ctx context.Context, p *program, client *api.Client, by *author.Author, id fleet.TaskID, reason string, waits bool, most time.Duration) error {
+	sealed, err := done(by.Release(ctx, id, author.Options{Reason: reason}))
 	if err != nil {
 		return err
+	}
+	answer := api.AdoptAnswer{Index: sealed.Index}
+	if sealed.Adoption != nil {
+		answer.Adoption = *sealed.Adoption
 	}
 	var waited error
 	if waits {

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/visible"
 )
@@ -79,7 +81,8 @@ type step struct {
 	Task       fleet.TaskID `json:"task"`
 	Action     action       `json:"action"`
 	Generation uint64       `json:"generation,omitempty"`
-	Hosts      int          `json:"hosts"` // that it resolves to; of created and changed tasks
+	Hosts      int          `json:"hosts"`             // that it resolves to; of created and changed tasks
+	Request    string       `json:"request,omitempty"` // that waits for approval; nothing has changed yet
 
 	input   *input
 	current *fleet.TaskRecord
@@ -94,6 +97,7 @@ const (
 	changed   action = "changed"
 	unchanged action = "unchanged"
 	deleted   action = "deleted"
+	waits     action = "waits" // for other people
 )
 
 // runApply plans every step, checks all of them with the collectors, and only
@@ -103,9 +107,13 @@ func runApply(ctx context.Context, p *program, client *api.Client, inputs []inpu
 	if err != nil {
 		return err
 	}
-	if !options.dryRun {
+	if !options.dryRun && slices.ContainsFunc(steps, func(s step) bool { return s.Action != unchanged }) {
+		by, err := p.access().Author(client)
+		if err != nil {
+			return err
+		}
 		for i := range steps {
-			if err := steps[i].make(ctx, client, options); err != nil {
+			if err := steps[i].make(ctx, client, by, options); err != nil {
 				return fmt.Errorf("%s (%d of %d tasks were written before; apply again once it is put right): %w", steps[i].Task, i, len(steps), err)
 			}
 		}
@@ -122,6 +130,9 @@ func runApply(ctx context.Context, p *program, client *api.Client, inputs []inpu
 		if options.prune {
 			text += fmt.Sprintf(", %d deleted", counts[deleted])
 		}
+		if counts[waits] > 0 {
+			text += fmt.Sprintf(", %d waiting: another person must approve them", counts[waits])
+		}
 		if options.dryRun {
 			text += "; nothing was changed, this is what would be"
 		}
@@ -133,6 +144,9 @@ func runApply(ctx context.Context, p *program, client *api.Client, inputs []inpu
 func onHosts(s step) string {
 	if s.Action == created || s.Action == changed {
 		return " on " + count(s.Hosts, "host")
+	}
+	if s.Action == waits {
+		return " for approval: fleetctl approve " + s.Request
 	}
 	return ""
 }
@@ -204,17 +218,20 @@ func prune(ctx context.Context, client *api.Client, steps []step, namespace stri
 }
 
 // make does the step.
-func (s *step) make(ctx context.Context, client *api.Client, options applyOptions) error {
+func (s *step) make(ctx context.Context, client *api.Client, by *author.Author, options applyOptions) error {
+	var err error
 	switch s.Action {
 	case created, changed:
-		record, err := putTask(ctx, client, s.input.Bytes, s.input.media, s.current, options.reason, options.accepts)
+		var record fleet.TaskRecord
+		record, err = putTask(ctx, by, s.input.Bytes, s.input.media, s.current, options.reason, options.accepts)
 		s.Generation = record.Generation
-		return err
 	case deleted:
-		_, err := client.DeleteTask(ctx, s.Task, &s.current.Index, options.stop, options.reason)
-		return err
+		_, err = retire(ctx, client, by, s.Task, &s.current.Index, options.stop, options.reason)
 	}
-	return nil
+	if wait, ok := errors.AsType[waiting](err); ok {
+		s.Action, s.Request, err = waits, wait.requests[0].ID, nil
+	}
+	return err
 }
 
 func newDiffCommand(p *program) *cobra.Command {

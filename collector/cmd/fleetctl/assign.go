@@ -149,6 +149,11 @@ func runAssign(ctx context.Context, p *program, client *api.Client, c *cobra.Com
 			return fleet.Errorf(fleet.Usage, "--%s belongs to a new task, which needs its command after --", flag).
 				WithHint("fleetctl assign %s … -- /path/to/command; or edit the task's file and fleetctl apply it", args[0])
 		}
+		if change.current != nil && !change.dryRun {
+			if err := verified(p, client, change.current); err != nil {
+				return err
+			}
+		}
 		change.task, err = options.widened(ctx, client, change.current, id)
 	} else {
 		change.task, err = options.task(p, id, args[1:])

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/blackout"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/visible"
@@ -93,14 +94,18 @@ func newCalendarPut(p *program) *cobra.Command {
 		Short:             "Make or replace a calendar",
 		Example:           "  fleetctl calendar put year-end -f year-end.yaml",
 		ValidArgsFunction: p.calendarArgument,
-		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-			calendar, err := p.readCalendar(args[0], file)
+		RunE: p.signing(func(ctx context.Context, _ *api.Client, by *author.Author, args []string) error {
+			calendar, document, media, err := p.readCalendar(args[0], file)
 			if err != nil {
 				return err
 			}
-			record, err := client.PutCalendar(ctx, calendar, nil, reason)
+			answer, err := done(by.Calendar(ctx, calendar, document, media, author.Options{Reason: reason}))
 			if err != nil {
 				return err
+			}
+			record := fleet.CalendarRecord{Calendar: calendar, Index: answer.Index}
+			if answer.Calendar != nil {
+				record = *answer.Calendar
 			}
 			return p.show(record, func() error {
 				now, next := covered(p, &record.Calendar)
@@ -121,21 +126,21 @@ var calendarMedia = map[string]string{".ics": api.MediaCalendar, ".json": api.Me
 const maxCalendarFile = 1 << 20
 
 // readCalendar reads a calendar's file; the name on the command line counts.
-func (p *program) readCalendar(name, file string) (fleet.Calendar, error) {
+func (p *program) readCalendar(name, file string) (calendar fleet.Calendar, document []byte, media string, err error) {
 	if !fleet.ValidName(name) {
-		return fleet.Calendar{}, fleet.Errorf(fleet.Usage, "calendar %q: want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit", name)
+		return calendar, nil, "", fleet.Errorf(fleet.Usage, "calendar %q: want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit", name)
 	}
 	var source io.Reader
-	media := api.MediaYAML // which JSON is, too
+	media = api.MediaYAML // which JSON is, too
 	switch file {
 	case "":
-		return fleet.Calendar{}, fleet.Errorf(fleet.Usage, "-f is missing: which file says when %s has windows?", name).WithHint("fleetctl calendar put %s -f FILE", name)
+		return calendar, nil, "", fleet.Errorf(fleet.Usage, "-f is missing: which file says when %s has windows?", name).WithHint("fleetctl calendar put %s -f FILE", name)
 	case "-":
 		source = p.stdin
 	default:
 		opened, err := os.Open(file)
 		if err != nil {
-			return fleet.Calendar{}, fleet.Errorf(fleet.Usage, "%v", err)
+			return calendar, nil, "", fleet.Errorf(fleet.Usage, "%v", err)
 		}
 		defer opened.Close()
 		source = opened
@@ -143,23 +148,23 @@ func (p *program) readCalendar(name, file string) (fleet.Calendar, error) {
 			media = known
 		}
 	}
-	document, err := io.ReadAll(io.LimitReader(source, maxCalendarFile+1))
+	document, err = io.ReadAll(io.LimitReader(source, maxCalendarFile+1))
 	if err != nil {
-		return fleet.Calendar{}, fleet.Errorf(fleet.Usage, "%v", err)
+		return calendar, nil, "", fleet.Errorf(fleet.Usage, "%v", err)
 	}
 	if strings.HasPrefix(string(document), "BEGIN:VCALENDAR") {
 		media = api.MediaCalendar
 	}
-	calendar, err := blackout.Parse(document, media)
+	calendar, err = blackout.Parse(document, media)
 	if err != nil {
-		return calendar, err
+		return calendar, nil, "", err
 	}
 	if calendar.Name != "" && calendar.Name != name {
-		return calendar, fleet.Errorf(fleet.Usage, "the file is about calendar %s, not %s", calendar.Name, name).WithHint("fleetctl calendar put %s -f %s", calendar.Name, shellWord(file))
+		return calendar, nil, "", fleet.Errorf(fleet.Usage, "the file is about calendar %s, not %s", calendar.Name, name).WithHint("fleetctl calendar put %s -f %s", calendar.Name, shellWord(file))
 	}
 	calendar.Name = name
 	_, err = blackout.New(calendar)
-	return calendar, err
+	return calendar, document, media, err
 }
 
 func newCalendarShow(p *program) *cobra.Command {
@@ -210,10 +215,10 @@ func newCalendarDrop(p *program) *cobra.Command {
 		Short:             "Remove a calendar that no task names",
 		Example:           "  fleetctl calendar drop year-end",
 		ValidArgsFunction: p.calendarArgument,
-		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
+		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
 			record, err := client.Calendar(ctx, args[0])
 			if err == nil {
-				err = client.DropCalendar(ctx, args[0], &record.Index, reason)
+				_, err = done(by.DropCalendar(ctx, args[0], author.Options{IfIndex: &record.Index, Reason: reason}))
 			}
 			if err != nil {
 				return err

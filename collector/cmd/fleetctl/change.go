@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
 	"github.com/fleetcron/fleetcron/shared/visible"
@@ -79,7 +80,11 @@ func (c *taskChange) make(ctx context.Context, p *program, client *api.Client, v
 		answer.Generation = c.current.Generation
 	}
 	if answer.Changed && !c.dryRun {
-		record, err := putTask(ctx, client, doc, api.MediaYAML, c.current, c.reason, c.unmatched)
+		by, err := p.access().Author(client)
+		if err != nil {
+			return err
+		}
+		record, err := putTask(ctx, by, doc, api.MediaYAML, c.current, c.reason, c.unmatched)
 		if err != nil {
 			return err
 		}
@@ -118,18 +123,35 @@ func noteNever(p *program, task *fleet.Task, hosts []api.Resolved) {
 	p.note("this task is never due: %s", triggerText(p, on))
 }
 
-// putTask writes a document over the version that was read, or where there
+// putTask gives a document over the version that was read, or where there
 // was none.
-func putTask(ctx context.Context, client *api.Client, doc []byte, media string, current *fleet.TaskRecord, reason string, unmatched bool) (fleet.TaskRecord, error) {
+func putTask(ctx context.Context, by *author.Author, doc []byte, media string, current *fleet.TaskRecord, reason string, unmatched bool) (fleet.TaskRecord, error) {
 	index := uint64(0)
 	if current != nil {
 		index = current.Index
 	}
-	var options []api.PutOption
-	if unmatched {
-		options = append(options, api.AllowUnmatched)
+	answer, err := done(by.Task(ctx, doc, media, "", author.Options{IfIndex: &index, Reason: reason, Unmatched: unmatched}))
+	if err != nil || answer.Task == nil {
+		return fleet.TaskRecord{}, err
 	}
-	return client.PutTask(ctx, doc, media, &index, reason, options...)
+	return *answer.Task, nil
+}
+
+// verified replaces what a collector says of a task by what somebody signed whom
+// the person trusts: it is signed anew, with other hosts.
+func verified(p *program, client *api.Client, record *fleet.TaskRecord) error {
+	by, err := p.access().Author(client)
+	if err != nil {
+		return err
+	}
+	said, err := by.Verified(record)
+	if err != nil {
+		return err
+	}
+	if said.Definition != nil {
+		record.Task = *said.Definition
+	}
+	return nil
 }
 
 func unmatchedTask(id fleet.TaskID, task *fleet.Task) error {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -68,8 +69,8 @@ func newControlCommands(p *program) []*cobra.Command {
 			Use: string(control.kind) + " TASK", GroupID: groupRuns, Args: arguments(1, 1),
 			Short: control.short, Example: control.example, ValidArgsFunction: p.taskArgument,
 			Long: control.long + " Without --no-wait, fleetctl\nends when every host that is alive did it: with 0 where all is as it was asked, else with 1.",
-			RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-				return runControl(ctx, p, client, control.kind, args[0], options)
+			RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
+				return runControl(ctx, p, client, by, control.kind, args[0], options)
 			}),
 		}
 		options.addFlags(p, c)
@@ -78,7 +79,7 @@ func newControlCommands(p *program) []*cobra.Command {
 	return commands
 }
 
-func runControl(ctx context.Context, p *program, client *api.Client, kind fleet.OrderKind, name string, options controlOptions) error {
+func runControl(ctx context.Context, p *program, client *api.Client, by *author.Author, kind fleet.OrderKind, name string, options controlOptions) error {
 	id, err := fleet.ParseTaskID(name)
 	if err != nil {
 		return err
@@ -88,12 +89,16 @@ func runControl(ctx context.Context, p *program, client *api.Client, kind fleet.
 	if err != nil {
 		return err
 	}
-	ordered, err := client.Control(ctx, id, kind, api.RunRequest{
-		Hosts: options.hosts, Expiry: fleet.Duration(options.expiry), Queue: options.queue, Reason: options.reason,
-	})
+	hosts, err := by.Hosts(ctx, id, options.hosts)
 	if err != nil {
 		return err
 	}
+	answer, err := done(by.Order(ctx, author.Order{Kind: kind, Task: id, Hosts: hosts},
+		author.Options{Life: time.Duration(options.expiry), Queue: options.queue, Reason: options.reason}))
+	if err != nil {
+		return err
+	}
+	ordered := api.Ordered{Orders: answer.Orders, Index: answer.Index}
 	if options.noWait || !options.wait {
 		return p.show(ordered, func() error { return drawOrders(ctx, p, client, id, ordered.Orders) })
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
@@ -9,35 +8,27 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 // control gives the order to start, stop, restart or reset. Hosts that are alive
 // carry it out once they were asked how they stand.
-func (f *collectorFake) control(kind fleet.OrderKind) func(*http.Request) (any, error) {
-	return func(r *http.Request) (any, error) {
-		view, err := f.task(taskOf(r))
-		if err != nil {
-			return nil, err
-		}
-		if kind != fleet.OrderReset && !view.Task.Supervised() {
-			return nil, fleet.Invalidf("task", string(view.Task.ID()), "is not kept up, so there is nothing to %s", kind).WithHint("fleetctl run %s", view.Task.ID())
-		}
-		return f.change(func(r *http.Request) (any, error) { return f.controlled(kind, &view, r) })(r)
+func (f *collectorFake) control(s *seal.Statement, queue bool) (api.Sealed, error) {
+	kind := s.Order.Kind
+	view, err := f.task(fleet.NewTaskID(s.Namespace, s.Name))
+	if err != nil {
+		return api.Sealed{}, err
 	}
-}
-
-func (f *collectorFake) controlled(kind fleet.OrderKind, view *api.TaskView, r *http.Request) (any, error) {
-	var request api.RunRequest
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		return nil, err
+	if kind != fleet.OrderReset && !view.Task.Supervised() {
+		return api.Sealed{}, fleet.Invalidf("task", string(view.Task.ID()), "is not kept up, so there is nothing to %s", kind).WithHint("fleetctl run %s", view.Task.ID())
 	}
-	ordered := api.Ordered{Orders: []fleet.Order{}, Index: f.index}
+	ordered := api.Sealed{Orders: []fleet.Order{}, Index: f.index}
 	for _, host := range f.resolved(&view.Task) {
-		if len(request.Hosts) > 0 && !slices.Contains(request.Hosts, host.Name) {
+		if !slices.Contains(s.Hosts, host.Host) {
 			continue
 		}
-		if host.Presence != fleet.Alive && !request.Queue {
-			return nil, fleet.Errorf(fleet.Conflict, "host %s is silent", host.Name).WithCode(api.CodeSilent).WithHint("fleetctl %s --queue waits for it", kind)
+		if host.Presence != fleet.Alive && !queue {
+			return api.Sealed{}, fleet.Errorf(fleet.Conflict, "host %s is silent", host.Name).WithCode(api.CodeSilent).WithHint("fleetctl %s --queue waits for it", kind)
 		}
 		order := fleet.Order{ID: fleet.OrderID("o-" + host.Name), Kind: kind, Host: host.Host, Task: view.Task.ID(), Due: noon, Expires: time.Now().Add(time.Hour)}
 		ordered.Orders = append(ordered.Orders, order)
@@ -144,20 +135,22 @@ func (f *collectorFake) calendar(name string) (fleet.CalendarRecord, error) {
 	return fleet.CalendarRecord{}, fleet.Errorf(fleet.NotFound, "there is no calendar %q", name).WithHint("fleetctl calendars")
 }
 
-func (f *collectorFake) putCalendar(r *http.Request) (any, error) {
-	record := fleet.CalendarRecord{Changed: noon, ChangedBy: "ops@desk", Index: f.index}
-	err := json.NewDecoder(r.Body).Decode(&record.Calendar)
+func (f *collectorFake) putCalendar(s *seal.Statement) (api.Sealed, error) {
+	if s.Calendar.Definition == nil {
+		return f.dropCalendar(s.Name)
+	}
+	record := fleet.CalendarRecord{Calendar: *s.Calendar.Definition, Changed: noon, ChangedBy: "ops@desk", Index: f.index, Serial: s.Serial}
 	f.calendars[record.Name] = record
-	return record, err
+	return api.Sealed{Calendar: &record, Index: f.index}, nil
 }
 
-func (f *collectorFake) dropCalendar(r *http.Request) (any, error) {
-	record, err := f.calendar(r.PathValue("calendar"))
+func (f *collectorFake) dropCalendar(name string) (api.Sealed, error) {
+	record, err := f.calendar(name)
 	for id, task := range f.tasks {
 		if err == nil && slices.Contains(task.Task.On.Blackout, record.Name) {
-			return nil, fleet.Errorf(fleet.Conflict, "calendar %s is named by %s", record.Name, id).WithHint("take it out of their on.blackout first")
+			return api.Sealed{}, fleet.Errorf(fleet.Conflict, "calendar %s is named by %s", record.Name, id).WithHint("take it out of their on.blackout first")
 		}
 	}
 	delete(f.calendars, record.Name)
-	return map[string]uint64{"index": f.index}, err
+	return api.Sealed{Index: f.index}, err
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
 )
 
@@ -46,6 +47,8 @@ type collectorFake struct {
 
 	standings []api.StandingView
 	calendars map[string]fleet.CalendarRecord
+
+	trustFake
 }
 
 func hostID(n int) fleet.HostID { return fleet.HostID(fmt.Sprintf("%032x", n)) }
@@ -91,40 +94,28 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (any, error){
-		"GET " + api.PathHosts:       f.listHosts,
-		"GET " + api.PathHost:        func(r *http.Request) (any, error) { return f.host(r.PathValue("host")) },
-		"GET " + api.PathJobs:        f.listJobs,
-		"GET " + api.PathJobGroups:   f.listGroups,
-		"GET " + api.PathTasks:       f.listTasks,
-		"GET " + api.PathTask:        func(r *http.Request) (any, error) { return f.task(taskOf(r)) },
-		"GET " + api.PathTaskHosts:   f.taskHosts,
-		"GET " + api.PathRuns:        f.listRuns,
-		"GET " + api.PathRun:         func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
-		"GET " + api.PathUpcoming:    f.upcoming,
-		"GET " + api.PathAccount:     f.account,
-		"GET " + api.PathProof:       f.proof,
-		"GET " + api.PathCollectors:  f.cluster,
-		"POST " + api.PathResolve:    f.resolve,
-		"POST " + api.PathTasks:      f.change(f.putTask),
-		"PATCH " + api.PathTask:      f.change(f.patchTask),
-		"DELETE " + api.PathTask:     f.change(f.deleteTask),
-		"POST " + api.PathTaskRun:    f.change(f.order),
-		"POST " + api.PathEvent:      f.change(f.raise),
-		"POST " + api.PathAdoptions:  f.change(f.adopt),
-		"GET " + api.PathAdoption:    f.adoption,
-		"DELETE " + api.PathAdoption: f.change(f.release),
-		"DELETE " + api.PathRun:      f.change(f.cancel),
+		"GET " + api.PathHosts:      f.listHosts,
+		"GET " + api.PathHost:       func(r *http.Request) (any, error) { return f.host(r.PathValue("host")) },
+		"GET " + api.PathJobs:       f.listJobs,
+		"GET " + api.PathJobGroups:  f.listGroups,
+		"GET " + api.PathTasks:      f.listTasks,
+		"GET " + api.PathTask:       func(r *http.Request) (any, error) { return f.task(taskOf(r)) },
+		"GET " + api.PathTaskHosts:  f.taskHosts,
+		"GET " + api.PathRuns:       f.listRuns,
+		"GET " + api.PathRun:        func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
+		"GET " + api.PathUpcoming:   f.upcoming,
+		"GET " + api.PathAccount:    f.account,
+		"GET " + api.PathProof:      f.proof,
+		"GET " + api.PathCollectors: f.cluster,
+		"POST " + api.PathResolve:   f.resolve,
+		"POST " + api.PathSealed:    f.change(f.sealed),
+		"GET " + api.PathAdoption:   func(r *http.Request) (any, error) { return f.adoption(taskOf(r)) },
+		"GET " + api.PathJobDiff:    f.jobDiff,
 
 		"GET " + api.PathStandings:     f.listStandings,
 		"GET " + api.PathHostLive:      f.live,
-		"POST " + api.PathTaskStart:    f.control(fleet.OrderStart),
-		"POST " + api.PathTaskStop:     f.control(fleet.OrderStop),
-		"POST " + api.PathTaskRestart:  f.control(fleet.OrderRestart),
-		"POST " + api.PathTaskReset:    f.control(fleet.OrderReset),
 		"GET " + api.PathCalendars:     f.listCalendars,
 		"GET " + api.PathCalendar:      func(r *http.Request) (any, error) { return f.calendar(r.PathValue("calendar")) },
-		"PUT " + api.PathCalendar:      f.change(f.putCalendar),
-		"DELETE " + api.PathCalendar:   f.change(f.dropCalendar),
 		"GET " + api.PathChanges:       f.listChanges,
 		"GET " + api.PathFindings:      f.listFindings,
 		"GET " + api.PathFinding:       func(r *http.Request) (any, error) { return f.finding(r.PathValue("finding")) },
@@ -174,9 +165,12 @@ func (f *collectorFake) change(do func(*http.Request) (any, error)) func(*http.R
 		if r.Header.Get(api.HeaderIdempotency) == "" {
 			return nil, fleet.Errorf(fleet.Invalid, "a change without key or actor")
 		}
-		f.writes++
 		f.index++
-		return do(r)
+		value, err := do(r)
+		if err == nil {
+			f.writes++
+		}
+		return value, err
 	}
 }
 
@@ -365,69 +359,53 @@ func (f *collectorFake) resolve(r *http.Request) (any, error) {
 	return api.Resolution{Task: task, Hosts: f.resolved(&task)}, err
 }
 
-func (f *collectorFake) putTask(r *http.Request) (any, error) {
-	task, doc, err := bodyTask(r)
-	if err != nil {
-		return nil, err
-	}
+func (f *collectorFake) putTask(s *seal.Statement, envelope []byte, r *http.Request) (api.Sealed, error) {
+	task := *s.Task.Definition
 	record := f.tasks[task.ID()]
-	switch match := r.Header.Get("If-Match"); {
+	match, absent := r.Header.Get("If-Match"), r.Header.Get("If-None-Match") == "*"
+	switch {
 	case record == nil && match != "":
-		return nil, fleet.Errorf(fleet.Conflict, "there is no task %s to replace", task.ID()).WithCode(api.CodeStale)
-	case record != nil && r.URL.Query().Get("replace") == "":
-		return nil, fleet.Errorf(fleet.Conflict, "task %s exists", task.ID()).WithCode(api.CodeExists)
+		return api.Sealed{}, fleet.Errorf(fleet.Conflict, "there is no task %s to replace", task.ID()).WithCode(api.CodeStale)
+	case record != nil && absent:
+		return api.Sealed{}, fleet.Errorf(fleet.Conflict, "task %s exists", task.ID()).WithCode(api.CodeExists)
 	case record != nil && match != "" && match != api.ETag(record.Index):
-		return nil, fleet.Errorf(fleet.Conflict, "task %s has changed since it was read", task.ID()).WithCode(api.CodeStale)
+		return api.Sealed{}, fleet.Errorf(fleet.Conflict, "task %s has changed since it was read", task.ID()).WithCode(api.CodeStale)
 	case record == nil:
-		record = &fleet.TaskRecord{State: fleet.TaskEnabled, Created: noon}
+		record = &fleet.TaskRecord{Created: noon}
 		f.tasks[task.ID()] = record
 	}
-	record.Task, record.Document, record.MediaType = task, doc, r.Header.Get("Content-Type")
 	reason, err := url.QueryUnescape(r.Header.Get(api.HeaderReason))
 	if err != nil {
-		return nil, err
+		return api.Sealed{}, err
 	}
-	record.Generation++
-	record.Index, record.Changed, record.ChangedBy, record.Reason = f.index, noon, "ops@desk", reason
-	return record, nil
+	if !sameTask(record.Task, task) {
+		record.Generation++
+		record.Index, record.Changed, record.ChangedBy, record.Reason = f.index, noon, "ops@desk", reason
+	}
+	record.Task, record.Document, record.MediaType, record.State = task, []byte(s.Task.Document), s.Task.MediaType, s.Task.State
+	record.Envelope, record.Serial = envelope, s.Serial
+	return api.Sealed{Task: record, Index: f.index}, nil
 }
 
-func (f *collectorFake) patchTask(r *http.Request) (any, error) {
-	view, err := f.task(taskOf(r))
-	if err != nil {
-		return nil, err
-	}
-	var patch api.TaskPatch
-	if err := json.NewDecoder(r.Body).Decode(&patch); err != nil {
-		return nil, err
-	}
-	record := f.tasks[view.Task.ID()]
-	record.State = patch.State
-	return record, nil
-}
-
-func (f *collectorFake) deleteTask(r *http.Request) (any, error) {
-	view, err := f.task(taskOf(r))
+func (f *collectorFake) deleteTask(id fleet.TaskID) (api.Sealed, error) {
+	view, err := f.task(id)
 	delete(f.tasks, view.Task.ID())
-	return api.Deleted{Orders: []fleet.Order{}, Index: f.index}, err
+	return api.Sealed{Index: f.index}, err
 }
 
-func (f *collectorFake) order(r *http.Request) (any, error) {
-	view, err := f.task(taskOf(r))
+// order runs a task; of one with retries the first attempt fails.
+func (f *collectorFake) order(s *seal.Statement, queue bool) (api.Sealed, error) {
+	view, err := f.task(fleet.NewTaskID(s.Namespace, s.Name))
 	if err != nil {
-		return nil, err
+		return api.Sealed{}, err
 	}
-	var request api.RunRequest
-	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
-		return nil, err
-	}
-	ordered := api.Ordered{Orders: []fleet.Order{}, Index: f.index}
-	for _, host := range f.resolved(&view.Task) { // of a task with retries the first attempt fails
-		if len(request.Hosts) > 0 && !slices.Contains(request.Hosts, host.Name) {
+	ordered := api.Sealed{Orders: []fleet.Order{}, Index: f.index}
+	for _, host := range f.resolved(&view.Task) {
+		if !slices.Contains(s.Hosts, host.Host) {
 			continue
 		}
-		if host.Presence != fleet.Alive && !request.Queue {
-			return nil, fleet.Errorf(fleet.Conflict, "host %s is silent", host.Name).WithCode(api.CodeSilent).WithHint("--queue lets it run when it is back")
+		if host.Presence != fleet.Alive && !queue {
+			return api.Sealed{}, fleet.Errorf(fleet.Conflict, "host %s is silent", host.Name).WithCode(api.CodeSilent).WithHint("--queue lets it run when it is back")
 		}
 		id := fmt.Sprintf("01890000-0000-7000-8000-%012x", len(f.runs)+1)
 		ordered.Orders = append(ordered.Orders, fleet.Order{ID: fleet.OrderID(id), Kind: fleet.OrderRun, Host: host.Host, Task: view.Task.ID(), Run: fleet.RunID(id), Due: noon, Expires: noon.Add(time.Hour)})
@@ -453,21 +431,17 @@ func (f *collectorFake) again(host string) {
 }
 
 // raise runs the tasks that wait for the event.
-func (f *collectorFake) raise(r *http.Request) (any, error) {
-	ordered := api.Ordered{Orders: []fleet.Order{}, Index: f.index}
-	payload, err := io.ReadAll(r.Body)
-	if err != nil {
-		return nil, err
-	}
+func (f *collectorFake) raise(s *seal.Statement) (api.Sealed, error) {
+	ordered := api.Sealed{Orders: []fleet.Order{}, Index: f.index}
 	for _, record := range f.tasks {
-		if record.Task.On.Event != r.PathValue("event") {
+		if record.Task.On.Event != s.Name {
 			continue
 		}
 		for _, host := range f.resolved(&record.Task) {
 			id := fmt.Sprintf("01890000-0000-7000-8000-%012x", len(f.runs)+1)
 			ordered.Orders = append(ordered.Orders, fleet.Order{
 				ID: fleet.OrderID(id), Kind: fleet.OrderRun, Host: host.Host, Task: record.Task.ID(), Run: fleet.RunID(id),
-				Due: noon, Expires: noon.Add(time.Hour), Payload: string(payload),
+				Due: noon, Expires: noon.Add(time.Hour), Payload: s.Event.Payload,
 			})
 			run := f.ends
 			run.ID, run.Task, run.Host, run.Due = fleet.RunID(id), record.Task.ID(), host.Host, noon
@@ -475,7 +449,7 @@ func (f *collectorFake) raise(r *http.Request) (any, error) {
 		}
 	}
 	if len(ordered.Orders) == 0 {
-		return nil, fleet.Errorf(fleet.NotFound, "no enabled task waits for the event %q", r.PathValue("event"))
+		return ordered, fleet.Errorf(fleet.NotFound, "no enabled task waits for the event %q", s.Name)
 	}
 	return ordered, nil
 }
@@ -503,19 +477,18 @@ func (f *collectorFake) run(id string) (api.RunView, error) {
 	return api.RunView{}, fleet.Errorf(fleet.NotFound, "there is no run %s", id).WithHint("fleetctl runs")
 }
 
-func (f *collectorFake) cancel(r *http.Request) (any, error) {
-	run, err := f.run(r.PathValue("run"))
+func (f *collectorFake) cancel(s *seal.Statement) (api.Sealed, error) {
+	run, err := f.run(string(s.Order.Run))
 	if err == nil && run.State.Terminal() {
 		err = fleet.Errorf(fleet.Conflict, "run %s has ended: %s", run.ID, run.State)
 	}
-	cancelled := api.Cancelled{Dropped: run.State == fleet.RunPending, Index: f.index}
-	cancelled.Order = &fleet.Order{ID: "c", Kind: fleet.OrderCancel, Host: run.Host, Task: run.Task, Run: run.ID, Due: noon, Expires: noon.Add(time.Hour)}
+	order := fleet.Order{ID: "c", Kind: fleet.OrderCancel, Host: run.Host, Task: run.Task, Run: run.ID, Due: noon, Expires: noon.Add(time.Hour)}
 	for i := range f.runs {
 		if f.runs[i].ID == run.ID && f.hosts[0].Presence == fleet.Alive && run.State == fleet.RunRunning {
 			f.runs[i].State, f.runs[i].Cancelled, f.runs[i].Signal = fleet.RunRan, true, "SIGTERM"
 		}
 	}
-	return cancelled, err
+	return api.Sealed{Orders: []fleet.Order{order}, Dropped: run.State == fleet.RunPending, Index: f.index}, err
 }
 
 func (f *collectorFake) output(w http.ResponseWriter, r *http.Request) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,9 +33,9 @@ type session struct {
 func newSession(t *testing.T) *session {
 	t.Helper()
 	fake := newFake()
-	server := httptest.NewServer(fake)
-	t.Cleanup(server.Close)
-	return &session{t: t, fake: fake, address: server.URL, env: map[string]string{"FLEETCRON_ADDRESS": server.URL, "HOME": t.TempDir()}}
+	env, stop := serve(t, fake, t.TempDir())
+	t.Cleanup(stop)
+	return &session{t: t, fake: fake, address: env["FLEETCRON_ADDRESS"], env: env}
 }
 
 // run returns what one command line writes, and its exit code.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -29,8 +30,8 @@ JSON of at most 16 KiB, in FLEETCRON_PAYLOAD. Hosts that are silent have an hour
 come back. A task with on: {webhook: true} has an address of its own instead,
 POST /v1/hooks/NAMESPACE/TASK, for systems that call one.`,
 		Example: "  fleetctl raise deploy.finished --data '{\"version\": \"1.2\"}' --wait\n  fleetctl raise invoices.ready --data @invoice.json",
-		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-			return runRaise(ctx, p, client, args[0], options)
+		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
+			return runRaise(ctx, p, client, by, args[0], options)
 		}),
 	}
 	c.Flags().StringVar(&options.data, "data", "{}", "what the event brings along: `JSON`, or @FILE, or @- for standard input")
@@ -39,7 +40,7 @@ POST /v1/hooks/NAMESPACE/TASK, for systems that call one.`,
 	return c
 }
 
-func runRaise(ctx context.Context, p *program, client *api.Client, event string, options raiseOptions) error {
+func runRaise(ctx context.Context, p *program, client *api.Client, by *author.Author, event string, options raiseOptions) error {
 	if !fleet.ValidName(event) {
 		return fleet.Errorf(fleet.Usage, "event %q: want 1–63 of a-z 0-9 . _ - beginning and ending with a letter or digit", event).
 			WithHint("fleetctl raise --help")
@@ -48,10 +49,11 @@ func runRaise(ctx context.Context, p *program, client *api.Client, event string,
 	if err != nil {
 		return err
 	}
-	ordered, err := client.Raise(ctx, event, payload, options.reason)
+	answer, err := done(by.Event(ctx, event, string(payload), author.Options{Reason: options.reason}))
 	if err != nil {
 		return err
 	}
+	ordered := api.Ordered{Orders: answer.Orders, Index: answer.Index}
 	if !options.wait {
 		return p.show(ordered, func() error { return drawRaised(ctx, p, client, ordered.Orders) })
 	}

@@ -14,11 +14,22 @@ import (
 const rootHelp = `fleetctl asks the collectors of a fleet which host runs what, and gives them
 tasks to run. Jobs are found on hosts; tasks are given to hosts.
 
-Settings come from flags, then FLEETCRON_ADDRESS, FLEETCRON_OUTPUT,
-FLEETCRON_TIMEOUT, FLEETCRON_TOKEN and FLEETCRON_TASKS_DIR, then the file
-$XDG_CONFIG_HOME/fleetcron/config.yaml (or FLEETCRON_CONFIG) with the keys
-address, output, timeout, token and tasks_dir, then the defaults. What tasks_dir
-names is read by apply, diff and validate where no -f is given.
+Settings come from flags, then from the environment (FLEETCRON_ADDRESS,
+FLEETCRON_CA_FILE and so on), then from the file
+$XDG_CONFIG_HOME/fleetcron/config.yaml (or FLEETCRON_CONFIG), then the defaults:
+
+  address       URLs of collectors, https://…
+  ca_file       the certificate of the fleet's root, by which collectors are known
+  token_file    the file of your token, mode 0600; FLEETCRON_TOKEN holds it instead
+  key_file      the file of the key that signs what you give, mode 0600; or
+  key           ssh-agent, or ssh-agent: and the id of one of its Ed25519 keys
+  trusted_keys  keys of other people, whose tasks you may pause and assign
+  web           address of the web page
+  output, timeout, tasks_dir
+
+Paths in the file are relative to it; the directory that fleetcron-collector init
+makes is such a file with all that it names. What tasks_dir names is read by apply,
+diff and validate where no -f is given. Tokens and keys never stand in a command.
 
 Exit status: 0 done, 1 failed, 2 wrong usage or input, 3 not found, 4 refused,
 5 conflict, 6 unavailable. run --wait ends with the task's own exit code, 124
@@ -34,6 +45,7 @@ const (
 	groupFound = "found"
 	groupGiven = "given"
 	groupRuns  = "runs"
+	groupTrust = "trust"
 )
 
 // newRoot returns the whole command tree.
@@ -57,11 +69,14 @@ func newRoot(p *program) *cobra.Command {
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if refusal := secretInCommand(err); refusal != nil {
+			return refusal
+		}
 		return fleet.Errorf(fleet.Usage, "%s", err).WithHint("%s --help", c.CommandPath())
 	})
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.flags.config, "config", "", "read settings from this `file`")
-	flags.String("address", "", "`URL` of a collector; several joined by commas, any of them will do (default http://127.0.0.1:7770)")
+	flags.String("address", "", "`URL` of a collector; several joined by commas, any of them will do (default https://127.0.0.1:7770)")
 	flags.StringP("output", "o", "", "`format` of the answer: table, wide, json or yaml (default table)")
 	flags.String("timeout", "", "give up on one attempt to ask a collector after this `duration` (default 10s)")
 	flags.StringVar(&p.flags.color, "color", "auto", "colour: auto, always or never; NO_COLOR is respected")
@@ -72,6 +87,7 @@ func newRoot(p *program) *cobra.Command {
 		&cobra.Group{ID: groupFound, Title: "What is there:"},
 		&cobra.Group{ID: groupGiven, Title: "What is given:"},
 		&cobra.Group{ID: groupRuns, Title: "What happens:"},
+		&cobra.Group{ID: groupTrust, Title: "Who may:"},
 	)
 	root.AddCommand(
 		newHostsCommand(p), newJobsCommand(p), newFindCommand(p), newWhenCommand(p), newHistoryCommand(p), newFindingsCommand(p),
@@ -82,8 +98,22 @@ func newRoot(p *program) *cobra.Command {
 		newNextCommand(p), newVersionCommand(p), newManCommand(p),
 	)
 	root.AddCommand(newControlCommands(p)...)
+	root.AddCommand(newTrustCommands(p)...)
 	root.InitDefaultHelpCmd()
 	return root
+}
+
+// secretInCommand says where a secret belongs that somebody wrote as a flag.
+func secretInCommand(err error) error {
+	for flag, hint := range map[string]string{
+		"--token": "token_file in the configuration, or FLEETCRON_TOKEN or FLEETCRON_TOKEN_FILE in the environment",
+		"--key":   "key_file or key: ssh-agent in the configuration, or FLEETCRON_KEY_FILE in the environment",
+	} {
+		if err.Error() == "unknown flag: "+flag {
+			return fleet.Errorf(fleet.Usage, "%s is no flag: everybody on this machine can read a command line", flag).WithCode("secret_in_command").WithHint("%s", hint)
+		}
+	}
+	return nil
 }
 
 // knownCommand refuses a command that is not there.
@@ -134,6 +164,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	}
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		return int(status)
+	}
+	if waits, ok := errors.AsType[waiting](err); ok {
+		err = waits.tell(p)
 	}
 	if err == nil {
 		return 0

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,11 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 type runOptions struct {
 	hosts  []string
+	label  string
+	all    bool
 	wait   bool
 	queue  bool
 	expiry durationFlag
@@ -24,6 +28,8 @@ type runOptions struct {
 
 func (o *runOptions) addFlags(p *program, c *cobra.Command) {
 	c.Flags().StringSliceVar(&o.hosts, "host", nil, "run on this `host` of the task only; may be repeated")
+	c.Flags().StringVar(&o.label, "label", "", "run on those of the task's hosts that this label `selector` matches")
+	c.Flags().BoolVar(&o.all, "all", false, "run on all hosts of the task")
 	c.Flags().BoolVar(&o.wait, "wait", false, "wait for the end, and end with the exit code of the task")
 	c.Flags().BoolVar(&o.queue, "queue", false, "accept hosts that are silent now: they run it when they are back, until it expires")
 	c.Flags().Var(&o.expiry, "expiry", "not begun within this `duration` is missed (default 1h)")
@@ -36,33 +42,65 @@ func newRunCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run TASK", GroupID: groupRuns, Args: arguments(1, 1),
 		Short:             "Run a task now",
-		Long:              "Run a task now, on all its hosts or on those named. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 124 where what it waits for (wait_for) was not there in time,\n1 where it did not run for another reason. A run that is attempted again is\nfollowed to its last attempt.",
+		Long:              "Run a task now, on those of its hosts that are named, or on all of them with --all. A task\nof one host needs neither. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 124 where what it waits for (wait_for) was not there in time,\n1 where it did not run for another reason. A run that is attempted again is\nfollowed to its last attempt.",
 		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait",
 		ValidArgsFunction: p.taskArgument,
-		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-			return runRun(ctx, p, client, args[0], options)
+		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
+			return runRun(ctx, p, client, by, args[0], options)
 		}),
 	}
 	options.addFlags(p, c)
 	return c
 }
 
-func runRun(ctx context.Context, p *program, client *api.Client, name string, options runOptions) error {
+func runRun(ctx context.Context, p *program, client *api.Client, by *author.Author, name string, options runOptions) error {
 	id, err := fleet.ParseTaskID(name)
 	if err != nil {
 		return err
 	}
-	ordered, err := client.RunTask(ctx, id, api.RunRequest{
-		Hosts: options.hosts, Expiry: fleet.Duration(options.expiry), Queue: options.queue, Reason: options.reason,
-		Parent: fleet.RunID(os.Getenv("FLEETCRON_RUN")), // set where a run's command calls us
-	})
+	hosts, err := options.targets(ctx, client, by, id)
 	if err != nil {
 		return err
 	}
+	answer, err := done(by.Order(ctx, author.Order{
+		Kind: fleet.OrderRun, Task: id, Hosts: hosts, Parent: fleet.RunID(os.Getenv("FLEETCRON_RUN")), // set where a run's command calls us
+	}, author.Options{Life: time.Duration(options.expiry), Queue: options.queue, Reason: options.reason}))
+	if err != nil {
+		return err
+	}
+	ordered := api.Ordered{Orders: answer.Orders, Index: answer.Index}
 	if !options.wait {
 		return p.show(ordered, func() error { return drawOrders(ctx, p, client, id, ordered.Orders) })
 	}
 	return p.showEnds(ctx, client, ordered.Orders)
+}
+
+// targets returns the hosts that are meant. Nobody runs a task on many hosts by
+// leaving something out.
+func (o *runOptions) targets(ctx context.Context, client *api.Client, by *author.Author, id fleet.TaskID) ([]fleet.HostID, error) {
+	if o.all && (len(o.hosts) > 0 || o.label != "") {
+		return nil, fleet.Errorf(fleet.Usage, "--all goes with neither --host nor --label")
+	}
+	hosts, err := by.Hosts(ctx, id, o.hosts)
+	if err != nil {
+		return nil, err
+	}
+	if o.label != "" {
+		labelled, err := hostsWith(ctx, client, o.label)
+		if err != nil {
+			return nil, err
+		}
+		hosts = slices.DeleteFunc(hosts, func(id fleet.HostID) bool {
+			return !slices.ContainsFunc(labelled, func(h api.HostView) bool { return h.ID == id })
+		})
+		if len(hosts) == 0 {
+			return nil, fleet.Errorf(fleet.Invalid, "no host of task %s has the labels %s", id, o.label).WithCode(api.CodeUnmatched).WithHint("fleetctl tasks %s", id)
+		}
+	}
+	if len(hosts) > 1 && len(o.hosts) == 0 && o.label == "" && !o.all {
+		return nil, fleet.Errorf(fleet.Usage, "no targets: task %s runs on %d hosts; use --host, --label or --all", id, len(hosts)).WithHint("fleetctl tasks %s lists them", id)
+	}
+	return hosts, nil
 }
 
 // showEnds waits for the runs of orders, shows what became of them, and ends
@@ -175,8 +213,8 @@ func newCancelCommand(p *program) *cobra.Command {
 		Short:   "Stop a run, or drop one that has not begun",
 		Long:    "Stop a run, or drop one that has not begun. Everything that it started is told to end (TERM), and after\nthe grace that its task allows killed. Without --no-wait, fleetctl ends when the host has said that it\nis over. Of an attempt that another one follows, that one is meant.",
 		Example: "  fleetctl cancel 01890000-0000-7000-8000-000000000000 --reason \"wrong host\"",
-		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-			return runCancel(ctx, p, client, fleet.RunID(args[0]), reason, !noWait)
+		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
+			return runCancel(ctx, p, client, by, fleet.RunID(args[0]), reason, !noWait)
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, in your words; kept with the order")
@@ -184,12 +222,14 @@ func newCancelCommand(p *program) *cobra.Command {
 	return c
 }
 
-func runCancel(ctx context.Context, p *program, client *api.Client, id fleet.RunID, reason string, waits bool) error {
-	cancelled, err := client.CancelRun(ctx, id, reason)
+func runCancel(ctx context.Context, p *program, client *api.Client, by *author.Author, id fleet.RunID, reason string, waits bool) error {
+	answer, err := done(by.Cancel(ctx, id, author.Options{Reason: reason}))
 	if err != nil {
 		return err
 	}
-	if cancelled.Order != nil {
+	cancelled := api.Cancelled{Dropped: answer.Dropped, Index: answer.Index}
+	if len(answer.Orders) > 0 {
+		cancelled.Order = &answer.Orders[0]
 		id = cancelled.Order.Run
 	}
 	if waits && !cancelled.Dropped && cancelled.Order != nil {

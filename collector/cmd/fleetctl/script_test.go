@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http/httptest"
 	"strconv"
 	"testing"
 	"time"
@@ -24,11 +23,13 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			fake := newFake()
-			server := httptest.NewServer(fake)
-			env.Defer(server.Close)
+			access, stop := serve(t, fake, t.TempDir())
+			env.Defer(stop)
 			env.Values[fakeKey{}] = fake
-			env.Setenv("FLEETCRON_ADDRESS", server.URL)
-			env.Setenv("COLLECTOR", server.URL) // to go back to
+			for name, value := range access {
+				env.Setenv(name, value)
+			}
+			env.Setenv("COLLECTOR", access["FLEETCRON_ADDRESS"]) // to go back to
 			env.Setenv("TZ", "Europe/Berlin")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else every fleetctl ends a second late

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/cron"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
@@ -229,15 +230,15 @@ func newStateCommand(p *program, verb, short string, state fleet.TaskState) *cob
 	c := &cobra.Command{
 		Use: verb + " TASK…", GroupID: groupGiven, Args: arguments(1, -1), Short: short,
 		ValidArgsFunction: p.taskArgument,
-		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
-			return runState(ctx, p, client, args, state, reason)
+		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
+			return runState(ctx, p, client, by, args, state, reason)
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, in your words; kept with the change")
 	return c
 }
 
-func runState(ctx context.Context, p *program, client *api.Client, names []string, state fleet.TaskState, reason string) error {
+func runState(ctx context.Context, p *program, client *api.Client, by *author.Author, names []string, state fleet.TaskState, reason string) error {
 	ids := make([]fleet.TaskID, len(names))
 	for i, name := range names {
 		id, err := fleet.ParseTaskID(name)
@@ -249,18 +250,26 @@ func runState(ctx context.Context, p *program, client *api.Client, names []strin
 		}
 		ids[i] = id
 	}
-	records := make([]fleet.TaskRecord, len(ids))
-	for i, id := range ids {
-		record, err := client.PatchTask(ctx, id, nil, api.TaskPatch{State: state}, reason)
-		if err != nil {
+	records := make([]fleet.TaskRecord, 0, len(ids))
+	var waits waiting
+	for _, id := range ids {
+		answer, err := done(by.State(ctx, id, state, author.Options{Reason: reason}))
+		switch {
+		case waits.take(err):
+		case err != nil:
 			return err
+		case answer.Task != nil:
+			records = append(records, *answer.Task)
 		}
-		records[i] = record
+	}
+	if len(records) == 0 && len(waits.requests) > 0 {
+		return waits
 	}
 	return p.show(records, func() error {
 		for _, record := range records {
 			p.say("%s is %s", record.Task.ID(), record.State)
 		}
+		waits.note(p)
 		return nil
 	})
 }

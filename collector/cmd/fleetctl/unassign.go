@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -65,6 +66,9 @@ func runUnassign(ctx context.Context, p *program, client *api.Client, name strin
 		return runDelete(ctx, p, client, view.TaskRecord, options)
 	}
 	less, err := parseTargets("from", options.from)
+	if err == nil && !options.dryRun {
+		err = verified(p, client, &view.TaskRecord)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,11 @@ func runDelete(ctx context.Context, p *program, client *api.Client, record fleet
 			return nil
 		})
 	}
-	deleted, err := client.DeleteTask(ctx, id, &record.Index, options.stop, options.reason)
+	by, err := p.access().Author(client)
+	if err != nil {
+		return err
+	}
+	deleted, err := retire(ctx, client, by, id, &record.Index, options.stop, options.reason)
 	if err != nil {
 		return err
 	}
@@ -111,4 +119,28 @@ func runDelete(ctx context.Context, p *program, client *api.Client, record fleet
 		}
 		return nil
 	})
+}
+
+// retire takes a task back; with stop its runs that go on are cancelled too.
+func retire(ctx context.Context, client *api.Client, by *author.Author, id fleet.TaskID, ifIndex *uint64, stop bool, reason string) (api.Deleted, error) {
+	deleted := api.Deleted{Orders: []fleet.Order{}}
+	answer, err := done(by.State(ctx, id, fleet.TaskRetired, author.Options{IfIndex: ifIndex, Reason: reason}))
+	deleted.Index = answer.Index
+	if err != nil || !stop {
+		return deleted, err
+	}
+	for _, state := range []fleet.RunState{fleet.RunPending, fleet.RunBegun, fleet.RunRunning} {
+		runs, err := client.Runs(ctx, api.RunQuery{Page: api.Page{Limit: api.MaxPage}, Task: id, State: state})
+		if err != nil {
+			return deleted, err
+		}
+		for i := range runs.Items {
+			cancelled, err := done(by.Cancel(ctx, runs.Items[i].ID, author.Options{Reason: reason}))
+			if err != nil && fleet.KindOf(err) != fleet.Conflict { // it has ended meanwhile
+				return deleted, err
+			}
+			deleted.Orders = append(deleted.Orders, cancelled.Orders...)
+		}
+	}
+	return deleted, nil
 }
