@@ -1,172 +1,56 @@
 // Package agent provides an agent: it tells the collectors what is scheduled on
 // its host, and runs on it what it was given, whether they answer or not.
 //
-//	/etc/cron* …  ──► discover ─┐ reports, masked     ┌─► plan on disk
-//	logs, journal ──► evidence ─┤ sightings           │      │
-//	                            ▼                     │      ▼
-//	collectors ◄── HTTPS ──► uplink ──── plan ────────┘  scheduler ◄─────────┐
-//	                          ▲  ▲  policy: the gate ────┤       │ due       │
-//	      knock ─► gossip ────┘  │ outbox          settled       ▼           │ ended
-//	                             │                       │      turn         │ probed
-//	                          journal ◄──────────────────┘       │ begins    │ condemned
-//	                             ▲                               ▼           │
-//	                             └─── waits, begins, ends ──── runner ──► vitals
-//	                                                             │
-//	                                                             └──► processes
+//	collectors ◄─ HTTPS ─► outside ◄── link ──► work ──► processes
+//	gossip ──── knocks ──►    ▲                   │
+//	                          │ link              │ link
+//	                          └────── read ◄──────┘
+//	/etc/cron*, logs, journal ─────────►
 //
-// What is found goes up the left side; what is given comes down the right one.
-// Only the line to the left of uplink needs anybody else: the plan is taken
-// from disk at start, before any collector was asked, and outcomes wait in the
-// journal. When the agent ends, its commands go on, and the next agent finds
-// them. What begins, and who goes along with it, is put together in work.
+// It has three parts. What talks to the network (outside; the command calls it
+// net) cannot run anything, what runs things (work) cannot be reached from the
+// network, and what reads the host (read) can do neither. Each is a process of
+// its own, as a user of its own, or all three are one process: they say the same
+// to each other then, over the same links.
 package agent
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fleetcron/fleetcron/agent/filewatch"
-	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/link"
+	"github.com/fleetcron/fleetcron/agent/outside"
+	"github.com/fleetcron/fleetcron/agent/read"
 	"github.com/fleetcron/fleetcron/agent/runner"
-	"github.com/fleetcron/fleetcron/agent/uplink"
-	"github.com/fleetcron/fleetcron/shared/api"
-	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/agent/work"
 )
 
-// Run runs an agent until ctx ends. Commands that run then go on running; what
+// Run plays all parts until ctx ends. Commands that run then go on running; what
 // is known about them is on disk before Run returns.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	id, err := hostID(cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	masker, err := newMasker(cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	host, err := describe(ctx, cfg, id)
-	if err != nil {
-		return err
-	}
-	broken := make(chan error, 1)
-	book, err := journal.Open(cfg.journalDir(), journal.Options{Logger: log, Fatal: func(err error) { broken <- err }})
-	if err != nil {
-		return err
-	}
-	defer book.Close()
-	pid, err := takePIDFile(cfg.pidPath())
-	if err != nil {
-		return err
-	}
-	defer pid.Close()
-
-	collectors, err := newClients(cfg.Collectors, cfg.Version)
-	if err != nil {
-		return err
-	}
-	defer collectors.Close()
-	last, err := book.LoadPlan()
-	if err != nil {
-		return fmt.Errorf("load plan: %w", err)
-	}
-	var taken *adoptions
-	gate, err := newGate(cfg, host, book, last != nil, func(task fleet.TaskID) bool { return taken.adopter.Silent(task) }, log)
-	if err != nil {
-		return err
-	}
-	defer gate.Close()
-	host.Labels = gate.Labels()
-	if taken, err = newAdoptions(ctx, cfg, id, masker, gate, log); err != nil {
-		return err
-	}
-	kept := &keeper{gate: gate, id: id, save: book.SavePlan, given: last, log: log}
-	var saved *fleet.Plan // as far as it is to be carried out
-	if last != nil {
-		saved = kept.open(last)
-	}
-	work, err := newWork(cfg, id, book, saved, masker, taken, collectors.work, log)
-	if err != nil {
-		return err
-	}
-	defer work.runs.Close()
-	defer work.turns.Close()
-	files, err := filewatch.Open(filepath.Join(cfg.StateDir, "files.json"), id, log)
-	if err != nil {
-		return err
-	}
-	given := &planner{files: files, decided: book.OrderDecided, armed: taken.adopter.Armed, give: work.plans.Plan}
-	taken.given, taken.plans = given, work.plans
-	work.takeUp()
-	var index uint64
-	if saved != nil {
-		taken.adopter.Take(saved, true)
-		given.Plan(saved, true)
-		work.board.Plan(saved)
-		index = saved.Index
-	}
-
-	doorbell := newDoorbell(cfg, id, collectors, log)
-	up := uplink.New(uplink.Config{
-		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{book, masker}, Output: logs{work.runs}.Output, Live: func(context.Context) (api.Live, error) { return work.watch.Live(), nil },
-		Index: index, Host: host, Knocks: doorbell.knocks, Diff: taken.adopter.Diff, Logger: log,
-		Take: kept.Take,
-	})
-	taken.up = up
-	kept.carry = func(plan *fleet.Plan, stored bool) {
-		taken.adopter.Take(plan, stored)
-		given.Plan(plan, stored)
-		work.take(ctx, plan)
-		taken.tell()
-	}
-	kept.tell = func(plan *fleet.Plan, report fleet.PolicyReport) {
-		up.SetPlan(plan)
-		up.SetPolicy(report)
-	}
-	up.SetPolicy(gate.Report())
-	seen := newWitness(cfg, up, masker, log)
-	found := &inventory{cfg: cfg, host: host, up: up, seen: seen, masker: masker, holds: taken.adopter.Holds, gate: gate, log: log, changed: make(chan Config)}
-
-	steps := log.With("component", "agent", "pid", os.Getpid())
-	steps.Info("agent started", "action", "start", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(work.left.found), "saved_plan", saved != nil)
-	// What begins runs ends with ctx; all else goes on until they are drained.
+	me := link.Peers{uint32(os.Geteuid())}
+	toWork, toRead := link.NewInside(), link.NewInside()
+	// The others go on until work has ended: it has words for them yet.
 	whole, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	g, whole := errgroup.WithContext(whole)
-	ending, begins := context.WithCancel(whole)
-	defer begins()
-	defer context.AfterFunc(ctx, begins)()
-	g.Go(func() error { return work.Run(whole, ending, up.SetStands) })
-	g.Go(func() error { return files.Run(whole) })
-	g.Go(func() error { return given.Run(whole) })
-	g.Go(func() error { return gate.Run(whole) })
-	g.Go(func() error { return kept.Run(whole) })
-	g.Go(func() error { return taken.adopter.Run(whole) })
-	g.Go(func() error { return up.Run(whole) })
-	g.Go(func() error { return found.Run(whole) })
-	g.Go(func() error { return seen.Run(whole) })
-	g.Go(func() error { return doorbell.Run(whole) })
-	g.Go(func() error { return reload(whole, cfg, collectors, work.turns.Bound, found.changed, log) })
-	g.Go(func() error { return brokenJournal(whole, broken) })
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(whole, stop)()
+	news := news{make(chan work.Config), make(chan outside.Config), make(chan string)}
+	g.Go(func() error { return reload(whole, cfg, news, log) })
 	g.Go(func() error {
 		defer end()
-		<-ending.Done()
-		leave, wished := wishOf(cfg)
-		if !wished {
-			leave.Drain = time.Duration(cfg.Drain)
-		}
-		steps.Info("nothing begins any more", "action", "stop", "drain", leave.Drain.String(), "kill", leave.Kill, "running", len(work.runs.Running()))
-		steps.Info("agent ending", "action", "stop", "running", work.drain(whole, leave))
-		return nil
+		return work.Run(ctx, cfg.work(toRead.Dial, me, news.work), toWork, log)
 	})
-	if cfg.Ready != nil {
-		cfg.Ready()
-	}
+	g.Go(func() error { return outside.Run(whole, cfg.outside(toWork.Dial, toRead.Dial, news.outside), log) })
+	g.Go(func() error { return read.Run(whole, cfg.read(me, me, news.names), toRead, log) })
 	return g.Wait()
 }
 
@@ -179,18 +63,16 @@ func Guard() error { return runner.Guard() }
 // it was not called by an agent.
 func Step(words []string) error { return runner.Step(words) }
 
-// brokenJournal ends the agent when its journal can no longer be trusted.
-func brokenJournal(ctx context.Context, broken <-chan error) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-broken:
-		return fmt.Errorf("journal cannot be written, ending without trying again: %w", err)
-	}
+// news are the configurations that the parts are to take in; nil: of one that is
+// not played here.
+type news struct {
+	work    chan work.Config
+	outside chan outside.Config
+	names   chan string
 }
 
-// reload takes in new configurations until ctx ends.
-func reload(ctx context.Context, cfg Config, collectors *clients, bound func(slots, rate int), changed chan<- Config, log *slog.Logger) error {
+// reload passes on what changes while the agent runs, until ctx ends.
+func reload(ctx context.Context, cfg Config, to news, log *slog.Logger) error {
 	for {
 		var next Config
 		select {
@@ -201,46 +83,78 @@ func reload(ctx context.Context, cfg Config, collectors *clients, bound func(slo
 		if cold := cfg.coldChanges(&next); len(cold) > 0 {
 			log.Warn("some changes need a restart of the agent", "keys", cold)
 		}
-		if err := collectors.configure(next.Collectors); err != nil {
-			log.Error("collectors not changed", "error", err)
-			continue
-		}
-		bound(next.Slots, next.StartRate)
 		cfg.Slots, cfg.StartRate = next.Slots, next.StartRate
 		cfg.Collectors, cfg.Name, cfg.Labels = next.Collectors, next.Name, next.Labels
-		select {
-		case changed <- cfg:
-		case <-ctx.Done():
-			return nil
-		}
-		log.Info("configuration taken in", "collectors", cfg.Collectors, "labels", cfg.Labels)
+		pass(ctx, to.work, cfg.work(nil, nil, nil))
+		pass(ctx, to.outside, cfg.outside(nil, nil, nil))
+		pass(ctx, to.names, cfg.Name)
 	}
 }
 
-// clients speak to the collectors. The desk has a client of its own, because
-// an answer must go to the very collector that asked.
-type clients struct {
-	work, desk *api.Client
-	known      addresses
+// passTime is how long a part may take to hear of a new configuration: one that
+// waits for another part is not there yet.
+const passTime = 5 * time.Second
+
+func pass[T any](ctx context.Context, to chan<- T, value T) {
+	if to == nil { // it is not played here
+		return
+	}
+	select {
+	case to <- value:
+	case <-time.After(passTime):
+	case <-ctx.Done():
+	}
 }
 
-func newClients(configured []string, version string) (*clients, error) {
-	c := &clients{known: addresses{configured: configured}}
-	// One round a call: how failures are waited out is the uplink's business.
-	config := api.Config{Addresses: configured, UserAgent: "fleetcron-agent/" + version, Rounds: 1}
-	var err error
-	if c.work, err = api.NewClient(config); err != nil {
-		return nil, fmt.Errorf("collectors: %w", err)
+// work is the configuration of the part that runs things.
+func (c *Config) work(read func(context.Context) (net.Conn, error), net link.Peers, reloads <-chan work.Config) work.Config {
+	return work.Config{
+		StateDir: c.StateDir, PIDFile: c.PIDFile, Root: c.Root, Policy: c.Policy, Name: c.Name, Labels: c.Labels,
+		Slots: c.Slots, StartRate: c.StartRate, Drain: time.Duration(c.Drain),
+		Output:  work.Output{Runs: c.Output.Runs, Age: time.Duration(c.Output.Age), Size: int64(c.Output.Size)},
+		Version: c.Version, Guardian: c.Guardian, Step: c.Step, Ready: c.Ready, Reloads: reloads, Net: net, Read: read,
 	}
-	if c.desk, err = api.NewClient(config); err != nil {
-		return nil, fmt.Errorf("collectors: %w", err)
-	}
-	return c, nil
 }
 
-// Close ends the connections.
-func (c *clients) Close() error {
-	c.work.Close()
-	c.desk.Close()
-	return nil
+// outside is the configuration of the part that talks to the network.
+func (c *Config) outside(work, read func(context.Context) (net.Conn, error), reloads <-chan outside.Config) outside.Config {
+	return outside.Config{
+		Collectors: c.Collectors, Name: c.Name, Dir: filepath.Join(c.StateDir, "net"), Version: c.Version,
+		Gossip:  outside.Gossip{Bind: c.Gossip.Bind, Seeds: c.Gossip.Seeds, KeyFile: c.Gossip.KeyFile, Label: c.Gossip.Label},
+		Reloads: reloads, Work: work, Read: read,
+	}
+}
+
+// read is the configuration of the part that reads the host.
+func (c *Config) read(net, work link.Peers, names <-chan string) read.Config {
+	return read.Config{
+		Root: c.Root, Name: c.Name, StateDir: c.StateDir, Dir: filepath.Join(c.StateDir, "read"), Version: c.Version,
+		Net: net, Work: work, Names: names,
+	}
+}
+
+// Leave says how an agent ends.
+type Leave = work.Leave
+
+// Reload lets the running agent read its configuration anew. It returns the
+// agent's pid when it has been told.
+func Reload(cfg Config) (pid int, err error) { return work.Reload(cfg.work(nil, nil, nil)) }
+
+// Stop ends the running agent and returns its pid when it is gone. What it runs
+// goes on, unless leave says otherwise.
+func Stop(ctx context.Context, cfg Config, leave Leave) (pid int, err error) {
+	return work.Stop(ctx, cfg.work(nil, nil, nil), leave)
+}
+
+// Restarts names who would start the running agent again; empty: nobody known.
+func Restarts(cfg Config) string { return work.Restarts(cfg.work(nil, nil, nil)) }
+
+// Status is what the state directory says about an agent, running or not.
+type Status = work.Status
+
+// ReadStatus looks at the state directory. It takes no lock and changes nothing.
+func ReadStatus(cfg Config) (Status, error) {
+	status, err := work.ReadStatus(cfg.work(nil, nil, nil))
+	status.Collectors = cfg.Collectors
+	return status, err
 }

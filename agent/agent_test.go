@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -133,7 +134,7 @@ func (c *collector) getPlan(w http.ResponseWriter, r *http.Request) {
 func (c *collector) publish(plan fleet.Plan) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.plan = sealed(plan)
+	c.plan = policytest.Sealed(plan)
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
@@ -258,7 +259,7 @@ func hostTree(t *testing.T) string {
 // startAgent runs an agent; the function it returns ends it and waits.
 func startAgent(t *testing.T, cfg Config) (stop func()) {
 	t.Helper()
-	if trusting(t, &cfg); cfg.Validate() != nil {
+	if cfg.Policy = policytest.Trust(t, cfg.StateDir); cfg.Validate() != nil {
 		t.Fatal(cfg.Validate())
 	}
 	ctx, cancel := context.WithCancel(t.Context())

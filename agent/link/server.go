@@ -138,8 +138,11 @@ func (s *Server) calls(ctx context.Context, c *conn, from Part, called func()) {
 		default:
 			err = s.call(ctx, c, a)
 		}
+		if ctx.Err() != nil { // whoever waits for an answer asks the one who comes after
+			return
+		}
 		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, io.EOF) {
+			if !errors.Is(err, io.EOF) {
 				s.log.Warn("call broken off", "part", s.self.Part, "from", from, "verb", fmt.Sprintf("%.40q", name), "error", err)
 			}
 			_ = writeFrame(c, kindError, writeFault(err)) // to whoever still listens
@@ -179,6 +182,9 @@ func (s *Server) call(ctx context.Context, c *conn, a *answerer) error {
 	if output != nil {
 		defer context.AfterFunc(ctx, func() { output.Close() })()
 		defer output.Close()
+	}
+	if ctx.Err() != nil {
+		return io.EOF // nobody waits for it any more
 	}
 	if err != nil {
 		return writeFrame(c, kindError, writeFault(err))

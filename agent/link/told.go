@@ -64,12 +64,14 @@ func HandleTold[T any](s *Server, v Verb[uint64, Word[T]], told *Told[T]) {
 // How long it is waited before a part that does not answer is asked again.
 const (
 	followFirst = 250 * time.Millisecond
-	followMost  = 10 * time.Second
+	followMost  = 8 * time.Second
+	// A part that is replaced comes back before that.
+	followLost = 4 * time.Second
 )
 
 // Follow hears what a value is, and each time when it is another, until ctx ends.
-// Lost is called when it begins not to be heard, with the reason; nil: nobody
-// listens.
+// Lost is called when it is not heard for some seconds, with the reason; nil:
+// nobody listens.
 func Follow[T any](ctx context.Context, to Caller, v Verb[uint64, Word[T]], hear func(T), lost func(error)) error {
 	var version uint64
 	for wait := followFirst; ctx.Err() == nil; {
@@ -79,7 +81,7 @@ func Follow[T any](ctx context.Context, to Caller, v Verb[uint64, Word[T]], hear
 			hear(word.Value)
 			continue
 		}
-		if ctx.Err() == nil && wait == followFirst && lost != nil {
+		if ctx.Err() == nil && wait == followLost && lost != nil {
 			lost(err)
 		}
 		pause(ctx, wait)

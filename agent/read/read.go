@@ -84,26 +84,41 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	return g.Wait()
 }
 
-// keyEvery is how often is looked for the key of masks, which work draws.
-const keyEvery = time.Second
+// How often is looked for the key of masks, which work draws.
+const (
+	keyFirst = 20 * time.Millisecond
+	keyMost  = 2 * time.Second
+)
 
 // awaitMasker waits until there is a key: nothing is told that is not masked. It
 // returns nil when ctx ends before.
 func awaitMasker(ctx context.Context, stateDir string, log *slog.Logger) (*mask.Masker, error) {
-	for waited := false; ; waited = true {
+	said := false
+	for wait := keyFirst; ; wait = min(2*wait, keyMost) {
 		masker, err := mask.OpenKey(filepath.Join(stateDir, mask.KeyFile))
 		if err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return masker, err
 		}
-		if !waited {
+		if !said && wait == keyMost {
+			said = true
 			log.Info("the reader waits for the key of masks, which the work part draws when it first starts", "dir", stateDir)
 		}
 		select {
-		case <-time.After(keyEvery):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return nil, nil
 		}
 	}
+}
+
+// Masker returns the masker of a host on which an agent has run. Where none has,
+// its key is one that nobody keeps.
+func Masker(stateDir string) (*mask.Masker, error) {
+	masker, err := mask.OpenKey(filepath.Join(stateDir, mask.KeyFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return mask.Passing(), nil
+	}
+	return masker, err
 }
 
 // describe says what this machine is, and tells it.

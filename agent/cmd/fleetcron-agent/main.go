@@ -13,6 +13,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/agent"
 	"github.com/fleetcron/fleetcron/agent/discover"
+	"github.com/fleetcron/fleetcron/agent/read"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/program"
 )
@@ -95,11 +96,11 @@ func newScan() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := agent.FillEvidence(command.Context(), *root, &report); err != nil {
+		if err := read.FillEvidence(command.Context(), *root, &report); err != nil {
 			fmt.Fprintf(command.ErrOrStderr(), "fleetcron-agent: when jobs last ran is not known: %v\n", err)
 		}
 		if *masked {
-			masker, err := agent.ReadMasker(*stateDir)
+			masker, err := read.Masker(*stateDir)
 			if err != nil {
 				return err
 			}

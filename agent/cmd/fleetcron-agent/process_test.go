@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -52,18 +53,20 @@ type host struct {
 
 func newHost(t *testing.T, tasks ...fleet.Task) *host {
 	h := &host{t: t, dir: filepath.Join(t.TempDir(), "state"), log: filepath.Join(t.TempDir(), "log")}
-	plan := &fleet.Plan{Index: 1}
+	plan := fleet.Plan{Index: 1}
 	for _, task := range tasks {
 		task.Where = fleet.Where{Labels: "*"}
 		plan.Assignments = append(plan.Assignments, fleet.Assignment{Task: task, State: fleet.TaskEnabled, Generation: 1, Since: time.Now().UTC()})
 	}
+	plan = policytest.Sealed(plan)
 	book, err := journal.Open(filepath.Join(h.dir, "journal"), journal.Options{Fatal: func(err error) { t.Error(err) }})
 	if err == nil {
-		err = errors.Join(book.SavePlan(plan), book.Close())
+		err = errors.Join(book.SavePlan(&plan), book.Close())
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	policytest.Trust(t, h.dir)
 	t.Cleanup(func() { h.program("stop", "--kill", "--drain", "0s") })
 	return h
 }
@@ -73,7 +76,7 @@ func newHost(t *testing.T, tasks ...fleet.Task) *host {
 func (h *host) program(args ...string) (said string, code int) {
 	h.t.Helper()
 	if args[0] == "run" {
-		args = append(args, "--log-file", h.log, "--root", h.t.TempDir(), "--collectors", "http://127.0.0.1:1")
+		args = append(args, "--log-file", h.log, "--root", h.t.TempDir(), "--collectors", "http://127.0.0.1:1", "--policy", filepath.Join(h.dir, "policy.yaml"))
 	}
 	path, err := built()
 	if err != nil {
