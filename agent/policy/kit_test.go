@@ -22,7 +22,7 @@ const (
 
 // bed is a host with a gate, and the people who sign for it.
 type bed struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	gate   *Gate
 	anna   seal.Key
@@ -32,7 +32,7 @@ type bed struct {
 	serial uint64
 }
 
-func newKey(t *testing.T) seal.Key {
+func newKey(t testing.TB) seal.Key {
 	t.Helper()
 	key, err := seal.NewKey()
 	if err != nil {
@@ -42,7 +42,7 @@ func newKey(t *testing.T) seal.Key {
 }
 
 // newBed makes a host with the policy; ANNA and BERT in it are keys.
-func newBed(t *testing.T, policy string) *bed {
+func newBed(t testing.TB, policy string) *bed {
 	t.Helper()
 	b := &bed{t: t, dir: t.TempDir(), anna: newKey(t), bert: newKey(t), silent: map[fleet.TaskID]bool{}, serial: uint64(time.Now().UnixMilli())}
 	if err := os.Chmod(b.dir, 0o755); err != nil {
@@ -80,9 +80,11 @@ func (b *bed) file(name, text string, mode os.FileMode) string {
 }
 
 // policy writes the policy file.
-func (b *bed) policy(text string) {
-	text = strings.ReplaceAll(strings.ReplaceAll(text, "ANNA", seal.PublicText(b.anna.Public())), "BERT", seal.PublicText(b.bert.Public()))
-	b.file("policy.yaml", text, 0o644)
+func (b *bed) policy(text string) { b.file("policy.yaml", b.named(text), 0o644) }
+
+// named puts the keys in the place of ANNA and BERT.
+func (b *bed) named(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, "ANNA", seal.PublicText(b.anna.Public())), "BERT", seal.PublicText(b.bert.Public()))
 }
 
 // open begins the gate, again.
