@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -54,12 +55,6 @@ type example struct {
 func newExample(t *testing.T) *example {
 	t.Helper()
 	c := newCluster(t, 1, 1)
-	config := filepath.Join(c.dir, "a1.yaml")
-	text, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.write("a1.yaml", string(text)+"adoption: allowed\n")
 	e := &example{cluster: c, table: filepath.Join(c.dir, "root1/etc/cron.d/backup"), probe: filepath.Join(c.dir, "probe")}
 	line := fmt.Sprintf("30 2 * * * root cat >> %s%%one%%two\n", e.probe)
 	table := "# ours \xff\nLEVEL=\"full\"\n0 1 * * * root /opt/a\n" + line + "0 3 * * * root /opt/b\n"
@@ -188,6 +183,16 @@ func (e *example) refusals() {
 	}
 }
 
+// adopt signs that the job is taken over.
+func (e *example) adopt(ctx context.Context) error {
+	host, err := e.client.Host(ctx, "host-1")
+	if err != nil {
+		return err
+	}
+	_, err = e.author.Adopt(ctx, &author.Adoption{Job: e.job.Job, Host: host.Host, Task: "data/nightly"}, author.Options{})
+	return err
+}
+
 // TestAgentKilledWhileItHandsOver kills the agent at random moments of adopting
 // and releasing. Whenever it dies the table is whole, one or the other; the next
 // agent goes on, and in the end nothing but the job's hands has changed.
@@ -219,14 +224,13 @@ func TestAgentKilledWhileItHandsOver(t *testing.T) {
 	}
 	for n := range adoptKills / 2 {
 		e.eventually("the host, alive", func(ctx context.Context) error {
-			_, err := e.client.Adopt(ctx, api.AdoptRequest{Host: "host-1", Job: e.job.ID, Task: "data/nightly"})
-			return err
+			return e.adopt(ctx)
 		})
 		killed(fleet.AdoptionAdopted)
 		if now := factsOf(t, e.table); now.content != e.silent {
 			t.Fatalf("round %d: adopted, the table is\n%q", n, now.content)
 		}
-		if _, err := e.client.Release(t.Context(), "data/nightly", ""); err != nil {
+		if _, err := e.author.Release(t.Context(), "data/nightly", author.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		killed(fleet.AdoptionReleased)

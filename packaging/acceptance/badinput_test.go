@@ -56,7 +56,7 @@ func TestProgramsRefuseBadInput(t *testing.T) {
 	refused(t, "a second collector on one data directory", out, code, "c1", "another process")
 	out, code = c.run("fleetcron-agent", "run", "--config", c.dir+"/a1.yaml", "--gossip-bind", address("9.2", 7772))
 	refused(t, "a second agent on one state directory", out, code, "a1", "in use by process")
-	out, code = c.run("fleetcron-collector", "init", "--config", c.dir+"/c1.yaml", "--members", "c1="+address("0.1", 7771))
+	out, code = c.run("fleetcron-collector", "init", "--config", c.dir+"/c1.yaml")
 	refused(t, "init where a cluster is", out, code, "another process")
 
 	c.write("other.yaml", fmt.Sprintf("id: c9\ndata_dir: %s/other\nlisten: {api: '%s', raft: '%s', gossip: '%s', web: '%s'}\n", c.dir,
@@ -117,7 +117,7 @@ func TestFleetctlRefusesBadInput(t *testing.T) {
 		{"unknown run", "", []string{"logs", "01890000-0000-7000-8000-000000000000"}, 3, []string{"01890000"}},
 		{"unknown flag", "", []string{"hosts", "--colour"}, 2, []string{"--colour"}},
 		{"unknown command", "", []string{"host"}, 2, []string{"host"}},
-		{"unreachable", "", []string{"hosts", "--address", "http://127.0.0.1:9"}, 6, []string{"127.0.0.1:9"}},
+		{"unreachable", "", []string{"hosts", "--address", "https://127.0.0.1:9"}, 6, []string{"127.0.0.1:9"}},
 		{"no host beyond loopback reachable", "", []string{"hosts", "--address", "ftp://x"}, 2, []string{"ftp://x"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestFollowersAnswerAndNobodyLeads(t *testing.T) {
 			p.kill(syscall.SIGKILL)
 		}
 	}
-	survivor := fmt.Sprintf("http://127.%d.0.%s:7770", c.net, strings.TrimPrefix(last.name, "c"))
+	survivor := fmt.Sprintf("https://127.%d.0.%s:7770", c.net, strings.TrimPrefix(last.name, "c"))
 	if out, code := c.fleetctl("hosts", "--address", survivor); code != 0 || !strings.Contains(out, "host-1") {
 		t.Errorf("a follower without a leader does not answer reads: exit %d\n%s", code, out)
 	}
@@ -193,7 +193,7 @@ func TestFollowersAnswerAndNobodyLeads(t *testing.T) {
 	if code != 6 {
 		t.Errorf("exit code %d, want 6", code)
 	}
-	if conn, err := net.DialTimeout("tcp", strings.TrimPrefix(survivor, "http://"), time.Second); err != nil {
+	if conn, err := net.DialTimeout("tcp", strings.TrimPrefix(survivor, "https://"), time.Second); err != nil {
 		t.Errorf("the survivor is gone: %v", err)
 	} else {
 		conn.Close()

@@ -19,6 +19,7 @@ import (
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/packaging/acceptance/checker"
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -131,10 +132,11 @@ func (s *scene) give() {
 		s.hosts[n-1] = host.ID
 	}
 	for _, text := range checkedTasks {
-		record, err := s.client.PutTask(s.t.Context(), fmt.Appendf(nil, text, s.probe, s.lines), api.MediaYAML, nil, "")
+		given, err := s.author.Task(s.t.Context(), fmt.Appendf(nil, text, s.probe, s.lines), api.MediaYAML, "", author.Options{})
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		record := given.Task
 		id := record.Task.ID()
 		s.history.Given = append(s.history.Given, checker.Given{Task: record.Task, Generation: record.Generation, Since: record.Changed})
 		s.applied(id)
@@ -337,7 +339,7 @@ func (s *scene) spoil(n int, r *rand.Rand) {
 func (s *scene) pause() time.Time {
 	at := time.Now()
 	for i := range s.history.Given {
-		if _, err := s.client.PatchTask(s.t.Context(), s.history.Given[i].Task.ID(), nil, api.TaskPatch{State: fleet.TaskPaused}, ""); err != nil {
+		if _, err := s.author.State(s.t.Context(), s.history.Given[i].Task.ID(), fleet.TaskPaused, author.Options{}); err != nil {
 			s.t.Fatal(err)
 		}
 	}

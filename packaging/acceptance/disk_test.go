@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -42,7 +43,7 @@ func TestFullDiskOfACollector(t *testing.T) {
 	put := func(ctx context.Context, name string) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		_, err := c.client.PutTask(ctx, document(name), api.MediaYAML, nil, "", api.AllowUnmatched)
+		_, err := c.author.Task(ctx, document(name), api.MediaYAML, "", author.Options{Unmatched: true})
 		return err
 	}
 	var acknowledged []fleet.TaskID

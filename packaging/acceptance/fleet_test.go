@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -22,11 +24,13 @@ import (
 type cluster struct {
 	t          testing.TB
 	dir        string
+	kit        string   // directory of what its first person holds
 	net        int      // the second octet of its addresses: 127.net.x.y
 	addresses  []string // of the collectors' APIs
 	collectors []*program
 	agents     []*program
-	client     *api.Client
+	client     *api.Client    // of the cluster's first person, as is
+	author     *author.Author // who signs
 }
 
 // program is one running process that can be killed and started again.
@@ -60,13 +64,11 @@ func newCluster(t testing.TB, collectors, agents int) *cluster {
 	return c
 }
 
-// begin starts the collectors and waits until one leads.
+// begin makes the cluster with its first collector and lets the others join,
+// one after the other, as a person would.
 func (c *cluster) begin(collectors int) {
-	t := c.t
-	t.Helper()
-	var members []string
+	c.t.Helper()
 	for n := 1; n <= collectors; n++ {
-		members = append(members, fmt.Sprintf("c%d=127.%d.0.%d:7771", n, c.net, n))
 		c.write(fmt.Sprintf("c%d.yaml", n), fmt.Sprintf(`id: c%[1]d
 data_dir: %[2]s/c%[1]d
 listen:
@@ -75,33 +77,78 @@ listen:
   gossip: 127.%[3]d.0.%[1]d:7772
   web: 127.%[3]d.0.%[1]d:7780
 gossip:
-  key_file: %[2]s/gossip.key
   seeds: [%[4]s]
 log: {level: warn}
 `, n, c.dir, c.net, c.seeds()))
+		c.addresses = append(c.addresses, fmt.Sprintf("https://127.%d.0.%d:7770", c.net, n))
 	}
-	c.must(binary(t, "fleetcron-collector"), "init", "--config", c.dir+"/c1.yaml", "--members", strings.Join(members, ","))
-	for n := 1; n <= collectors; n++ {
-		c.addresses = append(c.addresses, fmt.Sprintf("http://127.%d.0.%d:7770", c.net, n))
-		c.collectors = append(c.collectors, c.start("fleetcron-collector", fmt.Sprintf("c%d", n)))
+	c.must(binary(c.t, "fleetcron-collector"), "init", "--config", c.dir+"/c1.yaml")
+	c.enter(filepath.Join(c.dir, "c1", "admin"))
+	c.collectors = append(c.collectors, c.start("fleetcron-collector", "c1"))
+	c.leads()
+	for n := 2; n <= collectors; n++ {
+		c.join(n)
 	}
-	client, err := api.NewClient(api.Config{Addresses: c.addresses, UserAgent: "acceptance"})
-	if err != nil {
-		t.Fatal(err)
+	c.members(collectors)
+}
+
+// enter makes what the kit of a cluster gives the person who runs the test.
+func (c *cluster) enter(kit string) {
+	c.t.Helper()
+	var err error
+	if c.client, c.author, err = author.Kit(kit); err != nil {
+		c.t.Fatal(err)
 	}
-	c.client = client
-	c.eventually("a leader", func(ctx context.Context) error {
-		view, err := client.Cluster(ctx)
-		if err == nil && view.Leader == "" {
-			return fmt.Errorf("none yet")
+	if err := c.client.SetAddresses(c.addresses); err != nil {
+		c.t.Fatal(err)
+	}
+	c.kit = kit
+}
+
+// join enrols collector n, of which a configuration is there, and starts it.
+func (c *cluster) join(n int) {
+	c.t.Helper()
+	id := fmt.Sprintf("c%d", n)
+	c.enrol("fleetcron-collector", id, "--collector", id)
+	started := c.start("fleetcron-collector", id)
+	if n <= len(c.collectors) {
+		c.collectors[n-1] = started
+	} else {
+		c.collectors = append(c.collectors, started)
+	}
+}
+
+// members waits until the group has so many.
+func (c *cluster) members(want int) {
+	c.t.Helper()
+	c.eventually(fmt.Sprintf("%d members", want), func(ctx context.Context) error {
+		view, err := c.client.Cluster(ctx)
+		if err == nil && (len(view.Collectors) != want || view.Leader == "") {
+			err = fmt.Errorf("%d, led by %q", len(view.Collectors), view.Leader)
 		}
 		return err
 	})
 }
 
+// enrol lets a program with the configuration id.yaml in, by a join token.
+func (c *cluster) enrol(name, id string, token ...string) {
+	c.t.Helper()
+	text, code := c.fleetctl(append([]string{"enroll-token"}, token...)...)
+	if code != 0 {
+		c.t.Fatalf("enroll-token: %d %s", code, text)
+	}
+	secret := regexp.MustCompile(`fcj1\.[^\s]+`).FindString(text)
+	file := filepath.Join(c.dir, id+".token")
+	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	c.must(binary(c.t, name), "enroll", "--config", filepath.Join(c.dir, id+".yaml"), "--token-file", file, "--address", c.addresses[0])
+}
+
 // addAgents starts the agents and waits until all are alive and have reported.
 func (c *cluster) addAgents(agents int) {
 	c.t.Helper()
+	c.trust()
 	for n := 1; n <= agents; n++ {
 		c.write(fmt.Sprintf("root%d/etc/crontab", n), "5 4 * * * root /opt/job --host "+fmt.Sprint(n)+"\n")
 		c.write(fmt.Sprintf("root%d/etc/os-release", n), "ID=debian\nPRETTY_NAME=Debian\n")
@@ -111,12 +158,13 @@ state_dir: %[2]s/a%[1]d
 name: host-%[1]d
 root: %[2]s/root%[1]d
 labels: {role: test}
+policy: %[2]s/policy.yaml
 gossip:
   bind: 127.%[3]d.1.%[1]d:7772
-  key_file: %[2]s/gossip.key
   seeds: [%[5]s]
 log: {level: warn}
 `, n, c.dir, c.net, strings.Join(c.addresses, ", "), c.seeds()))
+		c.enrol("fleetcron-agent", fmt.Sprintf("a%d", n))
 		c.agents = append(c.agents, c.start("fleetcron-agent", fmt.Sprintf("a%d", n)))
 	}
 	c.eventually("every agent alive and reported", func(ctx context.Context) error {
@@ -134,6 +182,29 @@ log: {level: warn}
 		}
 		return nil
 	})
+}
+
+// trust writes a policy for hosts that take whatever the cluster's first person
+// signs.
+func (c *cluster) trust() {
+	c.t.Helper()
+	key, err := os.ReadFile(filepath.Join(c.kit, "operator.pub"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.write("policy.yaml", fmt.Sprintf(`execute: on
+keys:
+  - key: %s
+    namespaces: ["*"]
+users: {allow: ["*", root], deny: [], min_uid: 0}
+commands: [{path: "*", rest: "(?s).*"}]
+shell: allowed
+login: allowed
+env: ["*", PATH, SHELL, HOME]
+probes: {files: [/], tcp: ["*"]}
+adoption: allowed
+unsigned_triggers: [webhook]
+`, strings.Fields(string(key))[0]))
 }
 
 func (c *cluster) seeds() string {
@@ -244,11 +315,16 @@ func (c *cluster) leader() *program {
 	return leads
 }
 
+// environ is that of the cluster's first person.
+func (c *cluster) environ() []string {
+	return append(os.Environ(), "FLEETCRON_CONFIG="+filepath.Join(c.kit, "config.yaml"), "FLEETCRON_ADDRESS="+c.addresses[0])
+}
+
 // fleetctl runs fleetctl against the cluster and returns its output and exit code.
 func (c *cluster) fleetctl(args ...string) (string, int) {
 	c.t.Helper()
 	cmd := exec.CommandContext(c.t.Context(), binary(c.t, "fleetctl"), args...)
-	cmd.Env = append(os.Environ(), "FLEETCRON_ADDRESS=http://127."+fmt.Sprint(c.net)+".0.1:7770", "XDG_CONFIG_HOME="+c.dir)
+	cmd.Env = c.environ()
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
 		c.t.Fatal(err)

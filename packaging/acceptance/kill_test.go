@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -45,10 +46,10 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 		writers.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				name := fmt.Sprintf("w%d-%d", w, n)
-				record, err := c.client.PutTask(ctx, []byte(fmt.Sprintf("task: %s\non: {manual: true}\nrun: {command: [/bin/true]}\nwhere: {labels: role=test}\n", name)), api.MediaYAML, nil, "load")
+				given, err := c.author.Task(ctx, fmt.Appendf(nil, "task: %s\non: {manual: true}\nrun: {command: [/bin/true]}\nwhere: {labels: role=test}\n", name), api.MediaYAML, "", author.Options{Reason: "load"})
 				if err == nil {
 					mu.Lock()
-					acknowledged[record.Task.ID()] = record.Generation
+					acknowledged[given.Task.Task.ID()] = given.Task.Generation
 					mu.Unlock()
 				}
 			}
@@ -83,7 +84,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 // checkBeats stops the beating and compares the probe with the ledger.
 func (c *cluster) checkBeats(probe string) {
 	t := c.t
-	if _, err := c.client.PatchTask(t.Context(), "default/beat", nil, api.TaskPatch{State: fleet.TaskPaused}, ""); err != nil {
+	if _, err := c.author.State(t.Context(), "default/beat", fleet.TaskPaused, author.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	hosts, err := c.client.Hosts(t.Context(), api.HostQuery{})
@@ -183,7 +184,7 @@ func (c *cluster) compare(ctx context.Context, host fleet.HostID, started map[st
 func (c *cluster) put(ctx context.Context, name, document string) {
 	c.t.Helper()
 	c.eventually("task "+name+" to be accepted", func(context.Context) error {
-		_, err := c.client.PutTask(ctx, []byte(document), api.MediaYAML, nil, "")
+		_, err := c.author.Task(ctx, []byte(document), api.MediaYAML, "", author.Options{})
 		return err
 	})
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -80,7 +81,7 @@ func (c *cluster) begun(name, script string) fleet.RunID {
 	id := fleet.TaskID("default/" + name)
 	c.put(c.t.Context(), string(id), fmt.Sprintf("task: %s\non: {manual: true}\nrun: {command: 'exec sh %s/%s.sh'}\nwhere: {labels: role=test}\nlimits: {output: 1MiB}\n", name, c.dir, name))
 	c.applied(id)
-	if _, err := c.client.RunTask(c.t.Context(), id, api.RunRequest{}); err != nil {
+	if _, err := c.author.Run(c.t.Context(), id, nil, author.Options{}); err != nil {
 		c.t.Fatal(err)
 	}
 	var run fleet.RunID
@@ -102,7 +103,7 @@ func (c *cluster) follow(args ...string) (*bufio.Scanner, func()) {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	cmd := exec.CommandContext(ctx, binary(c.t, "fleetctl"), args...)
-	cmd.Env = append(os.Environ(), "FLEETCRON_ADDRESS=http://127."+fmt.Sprint(c.net)+".0.1:7770", "XDG_CONFIG_HOME="+c.dir)
+	cmd.Env = c.environ()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		c.t.Fatal(err)
@@ -142,7 +143,7 @@ func BenchmarkLogsFollow(b *testing.B) {
 	c := newCluster(b, 1, 1)
 	run := c.begun("ticking", "while :; do date +%s%N; sleep 0.05; done")
 	defer func() {
-		if _, err := c.client.CancelRun(context.Background(), run, "measured"); err != nil {
+		if _, err := c.author.Cancel(context.Background(), run, author.Options{Reason: "measured"}); err != nil {
 			b.Error(err)
 		}
 	}()

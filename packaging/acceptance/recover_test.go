@@ -10,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/fleetcron/fleetcron/shared/api"
 )
 
 // TestGoingOnAfterAMajorityIsLost loses two of three collectors with their
@@ -71,7 +69,8 @@ func TestGoingOnAfterAMajorityIsLost(t *testing.T) {
 		return err
 	})
 
-	// Another cluster, of one collector, begins with the backup.
+	// The memory of the cluster begins anew on another machine, with the backup.
+	c.enrol("fleetcron-collector", "c3", "--collector", "c3")
 	for _, p := range c.collectors[:2] {
 		p.kill(syscall.SIGTERM)
 	}
@@ -103,23 +102,7 @@ func TestGoingOnAfterAMajorityIsLost(t *testing.T) {
 // alone makes the test ask one collector only.
 func (c *cluster) alone(address string) {
 	c.t.Helper()
-	client, err := api.NewClient(api.Config{Addresses: []string{address}, UserAgent: "acceptance"})
-	if err != nil {
+	if err := c.client.SetAddresses([]string{address}); err != nil {
 		c.t.Fatal(err)
 	}
-	c.client = client
-}
-
-// join starts a collector with an empty directory that asks to be taken in.
-func (c *cluster) join(n int) {
-	c.t.Helper()
-	path := filepath.Join(c.dir, fmt.Sprintf("c%d.yaml", n))
-	text, err := os.ReadFile(path)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if err := os.WriteFile(path, append(text, fmt.Sprintf("join: [%s]\n", c.addresses[0])...), 0o644); err != nil {
-		c.t.Fatal(err)
-	}
-	c.collectors[n-1].start()
 }

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -37,15 +37,16 @@ log: {level: warn}
 				out, code := c.run("fleetcron-collector", "init", "--config", c.dir+"/c1.yaml")
 				refused(t, "init of a store in memory", out, code, "memory", "no init")
 			}
-			client, err := api.NewClient(api.Config{Addresses: []string{fmt.Sprintf("http://127.%d.0.1:7770", c.net)}, UserAgent: "acceptance"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.client = client
+			c.addresses = []string{fmt.Sprintf("https://127.%d.0.1:7770", c.net)}
 			collector := c.start("fleetcron-collector", "c1")
+			kit := filepath.Join(c.dir, "data", "admin")
+			if !test.kept {
+				kit = fmt.Sprintf("/dev/shm/fleetcron-%s-%d/admin", id, os.Getuid())
+			}
+			c.enter(kit)
 			c.leads()
 			c.put(t.Context(), "kept", "task: kept\non: {manual: true}\nrun: {command: 'true'}\nwhere: {pick: none}\n")
-			before, err := client.Cluster(t.Context())
+			before, err := c.client.Cluster(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,11 +54,11 @@ log: {level: warn}
 			collector.kill(syscall.SIGKILL)
 			collector.start()
 			c.leads()
-			_, err = client.Task(t.Context(), "default/kept")
+			_, err = c.client.Task(t.Context(), "default/kept")
 			if found := err == nil; found != test.kept || (err != nil && fleet.KindOf(err) != fleet.NotFound) {
 				t.Errorf("after a restart the task is found: %v (%v), want %v", found, err, test.kept)
 			}
-			after, err := client.Cluster(t.Context())
+			after, err := c.client.Cluster(t.Context())
 			if err != nil || (after.ID == before.ID) != test.kept {
 				t.Errorf("cluster %s became %s (%v)", before.ID, after.ID, err)
 			}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -34,7 +35,7 @@ func TestWhatEndsWithoutItsAgentIsKnown(t *testing.T) {
 	for id, document := range tasks {
 		c.put(t.Context(), string(id), document)
 		c.applied(id)
-		if _, err := c.client.RunTask(t.Context(), id, api.RunRequest{}); err != nil {
+		if _, err := c.author.Run(t.Context(), id, nil, author.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if text, err := os.ReadFile(path("up")); err != nil || string(text) != "up\n" {

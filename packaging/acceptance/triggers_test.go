@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -72,7 +73,7 @@ func TestTasksRunWhenSomethingHappens(t *testing.T) {
 	for _, task := range []fleet.TaskID{"default/on-event", "default/on-hook", "default/on-file"} {
 		c.applied(task)
 	}
-	ordered, err := c.client.Raise(t.Context(), "deployed", []byte(`{"version": "1.2"}`), "release")
+	ordered, err := c.author.Event(t.Context(), "deployed", `{"version":"1.2"}`, author.Options{Reason: "release"})
 	if err != nil || len(ordered.Orders) != 2 {
 		t.Fatalf("%+v, %v", ordered, err)
 	}
@@ -92,7 +93,7 @@ func TestTasksRunWhenSomethingHappens(t *testing.T) {
 	if got != want {
 		t.Errorf("the commands saw\n%s\nwant\n%s", got, want)
 	}
-	if _, err := c.client.Raise(t.Context(), "nobody-waits", nil, ""); fleet.KindOf(err) != fleet.NotFound {
+	if _, err := c.author.Event(t.Context(), "nobody-waits", "", author.Options{}); fleet.KindOf(err) != fleet.NotFound {
 		t.Errorf("an event that nobody waits for: %v", err)
 	}
 	c.proveAccount()
@@ -110,7 +111,7 @@ where: {labels: role=test}
 limits: {fleet: 2, timeout: 10s, overlap: queue}
 `, probe))
 	c.applied("default/narrow")
-	if _, err := c.client.Raise(t.Context(), "go", nil, ""); err != nil {
+	if _, err := c.author.Event(t.Context(), "go", "", author.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	leader := c.leader()

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 )
 
 // TestWhatACommandSaysIsSeenAndKept lets a command say how far it is, with the
@@ -33,7 +33,7 @@ retry: {attempts: 2, base: 1ms}
 limits: {stall: 5m}
 `, notify, sign, c.dir))
 	c.applied("default/import")
-	if _, err := c.client.RunTask(t.Context(), "default/import", api.RunRequest{}); err != nil {
+	if _, err := c.author.Run(t.Context(), "default/import", nil, author.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	shown := func(ctx context.Context) error {
