@@ -79,6 +79,9 @@ func introduce(ctx context.Context, cfg Config, raft *replica.Replica, others *p
 	if err != nil {
 		return err
 	}
-	_, err = client.JoinCluster(ctx, api.Join{Cluster: raft.Cluster(), ID: others.self, Raft: cfg.reached(cfg.Listen.Raft), API: cfg.apiURL(), Version: cfg.Version})
+	_, err = client.JoinCluster(ctx, api.Join{
+		Cluster: raft.Cluster(), ID: others.self, Raft: cfg.reached(cfg.Listen.Raft), API: cfg.apiURL(), Version: cfg.Version,
+		Serial: others.credentials.Serial(), Fingerprint: others.credentials.Fingerprint(), Expires: others.credentials.NotAfter(),
+	})
 	return err
 }

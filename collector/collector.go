@@ -88,7 +88,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 		return fmt.Errorf("open replica: %w", err)
 	}
 	defer raft.Close()
-	others := &peers{self: fleet.CollectorID(cfg.ID), version: cfg.Version, transport: peerTransport(me.credentials), known: book.Collectors, leader: group{raft}.Leader}
+	others := &peers{
+		self: fleet.CollectorID(cfg.ID), version: cfg.Version, credentials: me.credentials, transport: peerTransport(me.credentials),
+		known: book.Collectors, leader: group{raft}.Leader,
+	}
 	defer others.transport.CloseIdleConnections()
 
 	ring, err := others.openRing(ctx, &cfg)
@@ -105,7 +108,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
-		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport,
+		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport, Authority: me.authority, Ring: ring, Seeds: seeds(mesh.Members),
 		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.hosts(), Logger: log, Version: cfg.Version,
 	})
 	if err != nil {
@@ -135,6 +138,18 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), webListener, nil) })
 	return g.Wait()
+}
+
+// seeds returns where the collectors can be met in gossip.
+func seeds(members func() []gossip.Member) func() []string {
+	return func() (addresses []string) {
+		for _, member := range members() {
+			if member.Role == string(pki.RoleCollector) && member.Status == gossip.StatusAlive {
+				addresses = append(addresses, member.Addr.String())
+			}
+		}
+		return addresses
+	}
 }
 
 // planes are those of the API's port.

@@ -17,11 +17,12 @@ import (
 
 // peers speaks to the other collectors, as this one.
 type peers struct {
-	self      fleet.CollectorID
-	version   string
-	transport *http.Transport
-	known     func() ([]ledger.Collector, error)
-	leader    func() fleet.CollectorID
+	self        fleet.CollectorID
+	version     string
+	credentials *pki.Credentials
+	transport   *http.Transport
+	known       func() ([]ledger.Collector, error)
+	leader      func() fleet.CollectorID
 }
 
 // peerTransport carries requests to other collectors.

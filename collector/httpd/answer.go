@@ -48,6 +48,10 @@ func writeReply(w http.ResponseWriter, r *request, out any) error {
 	status := http.StatusOK
 	header := w.Header()
 	switch value := out.(type) {
+	case api.Enrolled:
+		if r.Method == http.MethodPost && value.State == fleet.NodeActive {
+			status = http.StatusCreated
+		}
 	case api.TaskView:
 		header.Set("ETag", api.ETag(value.Index))
 	case fleet.CalendarRecord:

@@ -167,7 +167,7 @@ var bad = []struct {
 	{"calendar_not_there", "PUT", api.PathCalendars + "/x", "windows: [{from: 2026-12-24T00:00:00Z, for: 1d}]\n", []string{"Content-Type", api.MediaYAML, "If-Match", "*"}, 412},
 	{"calendar_unconditional", "DELETE", api.PathCalendars + "/x", "", nil, 428},
 	{"task_no_calendar", "PUT", "/v1/tasks/data/backup", strings.Replace(backup, `"on":{`, `"on":{"blackout":["year-end"],`, 1), []string{"Content-Type", api.MediaJSON, "If-Match", "*"}, 422},
-	{"join_faults", "POST", api.PathCollectors, `{"id":"c2","raft":"here","api":"there"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"join_faults", "POST", api.PathCollectors, `{"id":"c2","raft":"here","api":"there"}`, []string{"Content-Type", api.MediaJSON, headerPeer, "c2"}, 422},
 }
 
 func TestBadInputIsToldClearly(t *testing.T) {
@@ -236,7 +236,9 @@ func TestEveryRouteRefusesWhatItIsNot(t *testing.T) {
 	h := newHouse(t)
 	methods := map[string][]string{}
 	for _, route := range h.Routes() {
-		methods[route.Path] = append(methods[route.Path], route.Method)
+		if route.On(pki.PlaneOperator) || strings.HasPrefix(route.Path, api.PathAgent) {
+			methods[route.Path] = append(methods[route.Path], route.Method)
+		}
 	}
 	for path, has := range methods {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} {
@@ -254,7 +256,11 @@ func TestEveryRouteRefusesWhatItIsNot(t *testing.T) {
 		if route.Body == "" {
 			continue
 		}
-		p := decoded[api.Problem](t, h.do(t, route.Method, filled(route.Path), "{}", "Content-Type", "text/plain"), http.StatusUnsupportedMediaType)
+		said := []string{"Content-Type", "text/plain"}
+		if !route.On(pki.PlaneOperator) && !route.On(pki.PlaneAgent) {
+			said = append(said, headerPeer, "c2")
+		}
+		p := decoded[api.Problem](t, h.do(t, route.Method, filled(route.Path), "{}", said...), http.StatusUnsupportedMediaType)
 		if p.Hint == "" {
 			t.Errorf("%s %s: %+v", route.Method, route.Path, p)
 		}
@@ -264,7 +270,7 @@ func TestEveryRouteRefusesWhatItIsNot(t *testing.T) {
 // filled puts something into each parameter of a path.
 func filled(path string) string {
 	return strings.NewReplacer("{host}", string(hostID(1)), "{namespace}", "data", "{name}", "backup", "{run}", "0197", "{collector}", "c1", "{ask}", "a", "{pin}", "db",
-		"{fingerprint}", "0123456789abcdef", "{finding}", "0123456789abcdef").Replace(path)
+		"{fingerprint}", "0123456789abcdef", "{finding}", "0123456789abcdef", "{token}", "abcd2345", "{node}", string(hostID(1))).Replace(path)
 }
 
 // TestEveryRouteAsksForItsPermission walks the map with people of each role, and

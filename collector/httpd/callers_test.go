@@ -85,6 +85,8 @@ func planesOf(server *httpd.Server) planes {
 
 func (p planes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case strings.HasPrefix(r.URL.Path, api.PathEnroll) && r.Header.Get(headerPeer) == "":
+		p[pki.PlaneEnroll].ServeHTTP(w, r)
 	case r.Header.Get(headerPeer) != "":
 		p[pki.PlanePeer].ServeHTTP(w, r)
 	case r.Header.Get(headerAgent) != "":

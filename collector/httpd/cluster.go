@@ -9,6 +9,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // Cluster returns the raft group as this collector sees it.
@@ -75,8 +76,8 @@ func checkJoin(join api.Join) error {
 	if _, err := netip.ParseAddrPort(join.Raft); err != nil {
 		return fleet.Invalidf("raft", clip(join.Raft), "want IP:port such as 127.0.0.1:7771")
 	}
-	if target, err := url.Parse(join.API); err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return fleet.Invalidf("api", clip(join.API), "want an address such as http://127.0.0.1:7770")
+	if target, err := url.Parse(join.API); err != nil || target.Host == "" || target.Scheme != "https" {
+		return fleet.Invalidf("api", clip(join.API), "want an address such as https://10.0.0.1:7770")
 	}
 	return nil
 }
@@ -84,6 +85,10 @@ func checkJoin(join api.Join) error {
 // join takes a collector in and records where its API is, so that every
 // collector can pass requests on to it.
 func (s *Server) join(ctx context.Context, in api.Join) (api.Cluster, error) {
+	caller := callerOf(ctx)
+	if caller.Name != string(in.ID) {
+		return api.Cluster{}, fleet.Errorf(fleet.Refused, "the certificate is that of collector %s, the request that of collector %s", caller.Name, in.ID).WithCode(pki.CodeIdentity)
+	}
 	identity, _, err := s.Ledger.Cluster()
 	if err != nil {
 		return api.Cluster{}, err
@@ -95,10 +100,33 @@ func (s *Server) join(ctx context.Context, in api.Join) (api.Cluster, error) {
 	if err := s.Replica.Join(ctx, in); err != nil {
 		return api.Cluster{}, err
 	}
-	if _, err := s.Replica.Propose(ctx, &ledger.PutCollector{ID: in.ID, API: in.API, Version: clip(in.Version), At: time.Now().UTC()}); err != nil {
+	now := time.Now().UTC()
+	if err := s.noteByHand(ctx, caller, in, now); err != nil {
+		return api.Cluster{}, err
+	}
+	_, err = s.Replica.Propose(ctx, &ledger.Audited{
+		At: now, By: *caller, Action: "collector.put", Object: "collector " + string(in.ID),
+		Command: &ledger.PutCollector{ID: in.ID, API: in.API, Version: clip(in.Version), At: now},
+	})
+	if err != nil {
 		return api.Cluster{}, err
 	}
 	return s.Cluster(ctx)
+}
+
+// noteByHand makes a node of a collector that was signed by hand, so that it
+// can be seen and revoked as the others can.
+func (s *Server) noteByHand(ctx context.Context, caller *fleet.Principal, in api.Join, now time.Time) error {
+	if _, err := s.Ledger.Node(everywhere, string(in.ID)); fleet.KindOf(err) != fleet.NotFound || in.Serial == "" {
+		return err
+	}
+	_, err := s.Replica.Propose(ctx, &ledger.Audited{
+		At: now, By: *caller, Action: "node.put", Object: "collector " + string(in.ID), Why: "signed by hand",
+		Command: &ledger.PutNode{At: now, Actor: caller.String(), Node: fleet.Node{
+			ID: string(in.ID), Role: fleet.CollectorKind, Serial: in.Serial, Fingerprint: in.Fingerprint, Expires: in.Expires,
+		}},
+	})
+	return err
 }
 
 func parseLeave(r *request) (fleet.CollectorID, error) {

@@ -150,10 +150,8 @@ func (s *Server) proxy(target *url.URL, ex *exchange) *httputil.ReverseProxy {
 func (s *Server) markForwarded(ctx context.Context, header http.Header) {
 	header.Set(api.HeaderForwarded, string(s.Replica.Status().ID))
 	header.Del(api.HeaderPrincipal)
-	if caller := callerOf(ctx); caller.Kind != fleet.CollectorKind {
-		said, _ := json.Marshal(caller) // strings and an address cannot fail
-		header.Set(api.HeaderPrincipal, string(said))
-	}
+	said, _ := json.Marshal(callerOf(ctx)) // strings and an address cannot fail
+	header.Set(api.HeaderPrincipal, string(said))
 	if ex := exchangeOf(ctx); ex != nil {
 		header.Set(api.HeaderRequestID, ex.id)
 		header.Set("Traceparent", "00-"+ex.trace+"-0000000000000001-01")

@@ -73,10 +73,18 @@ func (g *Gate) machine(r *http.Request, role pki.Role, kind fleet.PrincipalKind,
 	if id.Role != role {
 		return nobody, fleet.Errorf(fleet.Refused, "the certificate is that of a %s", id.Role).WithCode(pki.CodeIdentity)
 	}
-	if err := g.Register.AdmitNode(kind, id.Name, serial); err != nil {
+	if err := g.Register.AdmitNode(kind, id.Name, serial); err != nil && !vouchedFor(kind, err) {
 		return nobody, err
 	}
 	return fleet.Principal{Kind: kind, Name: id.Name, Via: via, Address: nobody.Address}, nil
+}
+
+// vouchedFor reports whether a collector is welcome all the same: the root has
+// signed it, so that the ledger does not know it yet, or knows an earlier
+// certificate, is no refusal.
+func vouchedFor(kind fleet.PrincipalKind, err error) bool {
+	refusal, is := errors.AsType[*fleet.Error](err)
+	return is && kind == fleet.CollectorKind && (refusal.Code == "node_unknown" || refusal.Code == "node_serial")
 }
 
 // peer is a collector, or who asked the collector that passes the request on:
@@ -88,7 +96,7 @@ func (g *Gate) peer(r *http.Request) (fleet.Principal, error) {
 		return collector, err
 	}
 	var caller fleet.Principal
-	if err := json.Unmarshal([]byte(said), &caller); err != nil || caller.Kind == fleet.CollectorKind || caller.Kind == fleet.SystemKind {
+	if err := json.Unmarshal([]byte(said), &caller); err != nil || caller.Kind == fleet.SystemKind {
 		return collector, fleet.Errorf(fleet.Refused, "collector %s passes on a request of nobody who could be", collector.Name).WithCode(api.CodePermission)
 	}
 	return caller, nil

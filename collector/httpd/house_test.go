@@ -21,6 +21,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/gossip"
 	"github.com/fleetcron/fleetcron/shared/logging"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
 )
@@ -178,7 +179,7 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 		}
 		deps := httpd.Deps{
 			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format, Version: "1.2.3", Logger: logger,
-			Authenticator: callers{}, Peers: peers{transport},
+			Authenticator: callers{}, Peers: peers{transport}, Authority: authority(t), Ring: gossip.NewRing(gossip.NewKey()), Seeds: func() []string { return nil },
 		}
 		for _, f := range change {
 			f(&deps)

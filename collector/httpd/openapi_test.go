@@ -238,8 +238,9 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	do("DELETE", api.PathRun, api.RunPath(ordered.Orders[0].Run), "")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup?stop=true", "", "If-Match", "*")
 	do("DELETE", api.PathTask, "/v1/tasks/data/backup", "", "If-Match", "*")
-	do("POST", api.PathCollectors, api.PathCollectors, `{"id":"c2","raft":"127.0.0.1:7781","api":"http://127.0.0.1:7780"}`)
+	do("POST", api.PathCollectors, api.PathCollectors, `{"id":"c2","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780","serial":"1f","fingerprint":"ab","expires":"2100-01-01T00:00:00Z"}`, headerPeer, "c2")
 	do("DELETE", api.PathCollector, api.PathCollectors+"/c2", "")
+	enrolInRound(t, do)
 	seen["output"], seen["answer"] = true, true                                      // TestOutput… does these
 	for _, id := range []string{"adopt", "adoption", "release", "jobDiff", "live"} { // TestAdoption… and TestLive… do these
 		seen[id] = true

@@ -27,6 +27,7 @@ const (
 	BackUp        Permission = "cluster:backup" // take all that there is away
 	BeAgent       Permission = "agent"          // speak for the host in the path
 	BeCollector   Permission = "collector"      // speak as a collector of the group
+	BeMember      Permission = "member"         // be any machine of the fleet
 )
 
 // roles says which roles hold a permission. What is not in it nobody holds: a
@@ -47,14 +48,15 @@ var roles = map[Permission][]fleet.Role{
 }
 
 // kindsFor names the permissions that a certificate gives, and to whom.
-var kindsFor = map[Permission]fleet.PrincipalKind{
-	BeAgent:     fleet.AgentKind,
-	BeCollector: fleet.CollectorKind,
+var kindsFor = map[Permission][]fleet.PrincipalKind{
+	BeAgent:     {fleet.AgentKind},
+	BeCollector: {fleet.CollectorKind},
+	BeMember:    {fleet.AgentKind, fleet.CollectorKind},
 }
 
 // known reports whether there is such a permission.
 func (p Permission) known() bool {
-	return p == Public || roles[p] != nil || kindsFor[p] != ""
+	return p == Public || roles[p] != nil || kindsFor[p] != nil
 }
 
 // permits reports whether the caller may do what the permission names.
@@ -62,8 +64,8 @@ func permits(caller *fleet.Principal, permission Permission) bool {
 	if permission == Public {
 		return true
 	}
-	if kind := kindsFor[permission]; kind != "" {
-		return caller.Kind == kind
+	if kinds := kindsFor[permission]; kinds != nil {
+		return slices.Contains(kinds, caller.Kind)
 	}
 	return caller.Kind == fleet.PersonKind && slices.ContainsFunc(roles[permission], caller.Has)
 }

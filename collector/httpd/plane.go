@@ -21,6 +21,7 @@ const (
 	forAgents    = toAgents | toPeers
 	forNewcomers = toNewcomers | toPeers
 	forPeers     = toPeers
+	forMembers   = toAgents | toPeers
 	forAnybody   = toPeople | toNewcomers | toPeers
 )
 

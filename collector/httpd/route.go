@@ -66,7 +66,7 @@ func checkRoutes(routes []Route) error {
 			return fmt.Errorf("httpd: route %s names no permission that there is", name)
 		case route.planes == 0:
 			return fmt.Errorf("httpd: route %s stands on no plane", name)
-		case route.Permission == BeAgent && route.planes&toPeople != 0, route.Permission == BeCollector && route.planes != toPeers:
+		case (route.Permission == BeAgent || route.Permission == BeMember) && route.planes&toPeople != 0, route.Permission == BeCollector && route.planes != toPeers:
 			return fmt.Errorf("httpd: route %s stands on a plane where nobody can hold %s", name, route.Permission)
 		case route.handle == nil:
 			return fmt.Errorf("httpd: route %s has no handler", name)

@@ -79,9 +79,23 @@ func (s *Server) routes() []Route {
 
 		// who the collectors are
 		{get, api.PathCollectors, forPeople, ReadFleet, here, none, "", "Cluster", answer(nothing, s.cluster)},
-		{post, api.PathCollectors, forPeople, ManageCluster, leader, jsonBody, "Join", "Cluster", answer(parseJoin(), s.join)},
+		{post, api.PathCollectors, forPeers, BeCollector, leader, jsonBody, "Join", "Cluster", answer(parseJoin(), s.join)},
 		{get, api.PathBackup, forPeople, BackUp, here, none, "", "", s.serveBackup},
 		{del, api.PathCollector, forPeople, ManageCluster, leader, none, "", "Cluster", answer(parseLeave, s.leave)},
+
+		// which machines belong to the fleet
+		{get, api.PathTrust, forAnybody, Public, here, none, "", "Trust", answer(nothing, s.trust)},
+		{post, api.PathEnroll, forNewcomers, Public, leader, jsonBody, "Enroll", "Enrolled", answer(parseEnroll(), s.enroll)},
+		{get, api.PathEnrolled, forNewcomers, Public, here, none, "", "Enrolled", answer(parseNode, s.enrolled)},
+		{post, api.PathAgentRenew, forAgents, BeAgent, leader, jsonBody, "Renew", "Enrolled", answer(parseRenew(), s.renew)},
+		{get, api.PathGossipKey, forMembers, BeMember, here, none, "", "GossipTicket", answer(nothing, s.gossipTicket)},
+		{post, api.PathGossipKey, forPeople, ManageNodes, leader, none, "", "Rotated", answer(parseRotate, s.rotate)},
+		{get, api.PathJoinTokens, forPeople, ManageNodes, here, none, "", "JoinTokenList", answer(nothing, s.joinTokens)},
+		{post, api.PathJoinTokens, forPeople, ManageNodes, leader, jsonBody, "NewJoinToken", "MadeJoinToken", answer(parseNewJoinToken(), s.makeJoinToken)},
+		{del, api.PathJoinToken, forPeople, ManageNodes, leader, none, "", "Receipt", answer(parseDropJoinToken, s.dropJoinToken)},
+		{get, api.PathNodes, forPeople, ReadFleet, here, none, "", "NodeList", answer(query, s.nodes)},
+		{get, api.PathNode, forPeople, ReadFleet, here, none, "", "Node", answer(parseNode, s.node)},
+		{patch, api.PathNode, forPeople, ManageNodes, leader, jsonBody, "NodeChange", "Node", answer(parseNodeChange(), s.changeNode)},
 
 		// what agents say and ask
 		{put, api.PathAgent, forAgents, BeAgent, leader, jsonBody, "Host", "Registered", answer(parseRegister(), s.register)},

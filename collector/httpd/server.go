@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/collector/account"
 	"github.com/fleetcron/fleetcron/collector/findings"
+	"github.com/fleetcron/fleetcron/collector/identity"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -73,6 +74,13 @@ type Presence interface {
 	Presence(host fleet.HostID) fleet.Presence
 }
 
+// Ring is the gossip keys, of which members have copies.
+type Ring interface {
+	Texts() []string
+	Digest() string
+	Rotate(now time.Time) error // begins a rotation
+}
+
 // Check is one more component of /health. It returns what is worth knowing and
 // an error while the component is down.
 type Check struct {
@@ -101,6 +109,11 @@ type Deps struct {
 	// Peers carries requests to other collectors, over the plane of peers;
 	// required where there are others.
 	Peers http.RoundTripper
+
+	// Authority makes certificates and gossip tickets; nil: nobody can enrol.
+	Authority *identity.Authority
+	Ring      Ring            // the gossip keys; nil: there is no gossip
+	Seeds     func() []string // gossip addresses of collectors; nil: none
 
 	Presence     Presence // nil: only calls count
 	Checks       []Check

@@ -452,11 +452,11 @@ func TestOverviewAndCluster(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	cluster := decoded[api.Cluster](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"cluster-1","id":"c2","raft":"127.0.0.1:7781","api":"http://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON), http.StatusOK)
+	cluster := decoded[api.Cluster](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"cluster-1","id":"c2","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON, headerPeer, "c2"), http.StatusOK)
 	if cluster.ID != "cluster-1" || len(cluster.Collectors) != 2 || cluster.Collectors[1].API != "http://127.0.0.1:7780" {
 		t.Errorf("cluster %+v", cluster)
 	}
-	p := decoded[api.Problem](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"other","id":"c3","raft":"127.0.0.1:7781","api":"http://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON), http.StatusConflict)
+	p := decoded[api.Problem](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"other","id":"c3","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON, headerPeer, "c3"), http.StatusConflict)
 	if p.Code != "other_cluster" {
 		t.Errorf("problem %+v", p)
 	}

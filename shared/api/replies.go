@@ -295,6 +295,11 @@ type Join struct {
 	Raft    string            `json:"raft"`
 	API     string            `json:"api"`
 	Version string            `json:"version,omitempty"` // of its program
+
+	// Of its certificate, for one that the root signed by hand and nobody enrolled.
+	Serial      string    `json:"serial,omitempty"`
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Expires     time.Time `json:"expires,omitzero"`
 }
 
 // Overview sums up the fleet.
