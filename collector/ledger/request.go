@@ -103,6 +103,9 @@ func decodeHeld(entry []byte) (held, error) {
 
 func (cmd *PutRequest) apply(c *change) any {
 	request := cmd.Request
+	if c.auditor != nil {
+		request.By = c.auditor.By // who asks is known, whatever the request says
+	}
 	switch {
 	case !keyable(request.ID):
 		return fleet.Invalidf("request", request.ID, "want 1–%d bytes", maxKeyPart)
@@ -164,7 +167,11 @@ func (cmd *Approve) apply(c *change) any {
 		return fleet.Errorf(fleet.Conflict, "request %s expired at %s", cmd.ID, row.Expires.UTC().Format(time.RFC3339)).WithCode("request_expired").
 			WithHint("who asked for it asks again")
 	}
-	again, refusal := row.another(&cmd.Approval)
+	approval := cmd.Approval
+	if c.auditor != nil {
+		approval.By = c.auditor.By
+	}
+	again, refusal := row.another(&approval)
 	switch {
 	case refusal != nil:
 		return refusal
@@ -174,7 +181,7 @@ func (cmd *Approve) apply(c *change) any {
 		return fleet.Errorf(fleet.Conflict, "request %s was changed since it was read", cmd.ID).WithCode("stale").WithHint("read it again and repeat the approval")
 	}
 	row.Envelope, row.Index = cmd.Envelope, c.index
-	row.Approved = append(slices.Clip(row.Approved), cmd.Approval)
+	row.Approved = append(slices.Clip(row.Approved), approval)
 	if len(row.Approved) < row.Needs {
 		putRequest(c, row)
 		return Approved{Request: row.Request}
