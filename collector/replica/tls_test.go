@@ -79,7 +79,7 @@ func listened(t *testing.T) (*node, *records) {
 	return n, &lines
 }
 
-func TestAttack007AgentAtTheRaftPort(t *testing.T) {
+func TestAttack7_AgentAtTheRaftPort(t *testing.T) {
 	t.Parallel()
 	n, lines := listened(t)
 	agent := n.fleet.Agent(pkitest.HostID())
@@ -130,7 +130,7 @@ func answerPlain(conn net.Conn) error {
 	return err
 }
 
-func TestAttack008CollectorThatIsNoMember(t *testing.T) {
+func TestAttack8_CollectorThatIsNoMember(t *testing.T) {
 	t.Parallel()
 	n, lines := listened(t)
 	mine := hello{Version: streamVersion, From: "c7", To: "c1", Lineage: n.identity.hello().Lineage}
@@ -244,8 +244,8 @@ func TestRevokedMemberIsCutOff(t *testing.T) {
 	}
 }
 
-// TestAttack110GarbageFromAMember closes that connection and nothing else.
-func TestAttack110GarbageFromAMember(t *testing.T) {
+// TestAttack110_GarbageFromAMember closes that connection and nothing else.
+func TestAttack110_GarbageFromAMember(t *testing.T) {
 	t.Parallel()
 	nodes := cluster(t, 3, LogLimits{})
 	lead := leader(t, nodes...)

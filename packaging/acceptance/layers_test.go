@@ -45,6 +45,7 @@ var arrows = map[string][]string{
 	"agent/crontab":           {"shared/cron"},
 	"agent/discover":          {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet", "shared/takeover", "shared/visible"},
 	"agent/rpmdb":             {},
+	"agent/enroll":            {"agent/durable", "shared/api", "shared/fleet", "shared/gossip", "shared/pki"},
 	"agent/evidence":          {"shared/cron", "shared/fleet"},
 	"agent/filewatch":         {"shared/fleet"},
 	"agent/journal":           {"shared/compact", "shared/fleet"},
@@ -67,7 +68,7 @@ var arrows = map[string][]string{
 	"agent/read": {"agent/discover", "agent/evidence", "agent/link", "agent/mask", "shared/fleet"},
 	// its wiring and its program
 	"agent":                     {"agent/link", "agent/outside", "agent/policy", "agent/read", "agent/runner", "agent/turn", "agent/work", "shared/fleet", "shared/logging"},
-	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/read", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},
+	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/policy", "agent/read", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},
 
 	// the collector's rooms
 	"collector/identity": {"shared/fleet", "shared/pki"},

@@ -142,6 +142,9 @@ func (c *Client) attempt(ctx context.Context, address string, call call) (*http.
 		}
 		return nil, &fleet.Error{Kind: fleet.Unavailable, Message: "collector " + address, Err: unreachable{err}}
 	}
+	if digest := reply.Header.Get(HeaderRing); digest != "" && c.config.Ring != nil {
+		c.config.Ring(digest)
+	}
 	if call.open {
 		limit.Stop()
 	}

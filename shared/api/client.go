@@ -17,13 +17,14 @@ import (
 
 // Config says whom a Client speaks to and how. Only Addresses must be set.
 type Config struct {
-	Addresses []string          // of collectors: "https://192.0.2.7:7770" or "192.0.2.7:7770"; any of them will do
-	TLS       *tls.Config       // whom to believe and whom to show, of package pki; nil: only http:// on this machine can be spoken
-	Token     string            // sent as a bearer token; empty: none
-	UserAgent string            // empty: "fleetcron"
-	Timeout   time.Duration     // of one attempt, beside the time a blocking query waits; zero: 10s
-	Rounds    int               // how often all addresses are tried; zero: 4, long enough for an election
-	Transport http.RoundTripper // instead of one made of TLS
+	Addresses []string            // of collectors: "https://192.0.2.7:7770" or "192.0.2.7:7770"; any of them will do
+	TLS       *tls.Config         // whom to believe and whom to show, of package pki; nil: only http:// on this machine can be spoken
+	Token     string              // sent as a bearer token; empty: none
+	UserAgent string              // empty: "fleetcron"
+	Timeout   time.Duration       // of one attempt, beside the time a blocking query waits; zero: 10s
+	Rounds    int                 // how often all addresses are tried; zero: 4, long enough for an election
+	Transport http.RoundTripper   // instead of one made of TLS
+	Ring      func(digest string) // told of HeaderRing in each answer that has it; must return at once; nil: nobody is
 
 	// Consistent has the leader answer what is read, so that a change is seen
 	// whichever collector took it. While nobody leads any collector answers,

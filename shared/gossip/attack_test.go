@@ -100,7 +100,7 @@ func settle(t *testing.T, from, to *Mesh) {
 	await(t, to, map[string]EventKind{"": Knock})
 }
 
-func TestAttack105StrangersPacketsAreDroppedAndCounted(t *testing.T) {
+func TestAttack105_StrangersPacketsAreDroppedAndCounted(t *testing.T) {
 	var lines records
 	here := join(t, "here", func(cfg *Config) { cfg.Logger = lines.logger() })
 	socket, err := net.Dial("udp", here.Addr().String())
@@ -123,7 +123,7 @@ func TestAttack105StrangersPacketsAreDroppedAndCounted(t *testing.T) {
 	}
 }
 
-func TestAttack106NoTicketNoMember(t *testing.T) {
+func TestAttack106_NoTicketNoMember(t *testing.T) {
 	var lines records
 	first := join(t, "first", func(cfg *Config) { guarded("collector")(cfg); cfg.Logger = lines.logger() })
 	second := join(t, "second", func(cfg *Config) {
@@ -218,7 +218,7 @@ func message(t *testing.T, kind byte, body map[string]any) []byte {
 	return packet.Bytes()
 }
 
-func TestAttack108ForgedWordsHarmNobody(t *testing.T) {
+func TestAttack108_ForgedWordsHarmNobody(t *testing.T) {
 	members := mesh(t, 3, guarded("agent"))
 	liar := rogue(t, "liar", map[string]string{"role": "agent", "t": pass("liar", "agent")}, members[0])
 	for _, m := range members {
@@ -311,7 +311,7 @@ func TestSieveLetsThroughWhatIsNeededOnly(t *testing.T) {
 	}
 }
 
-func TestAttack109BombsAreSmall(t *testing.T) {
+func TestAttack109_BombsAreSmall(t *testing.T) {
 	var lines records
 	here := join(t, "here", func(cfg *Config) { cfg.Logger = lines.logger() })
 	before := heap()

@@ -86,3 +86,35 @@ func BenchmarkAdmit(b *testing.B) {
 		}
 	})
 }
+
+// TestAttack107_AgentThatCallsItselfACollector: the tag alone makes nobody a
+// collector, so no agent asks there; and raft takes nobody's word from here.
+func TestAttack107_AgentThatCallsItselfACollector(t *testing.T) {
+	fleet := pkitest.New(t)
+	admit := NewTickets(fleet.Cluster, fleet.Root.Certificate).Admit
+	here := join(t, "c1", func(cfg *Config) {
+		cfg.Role, cfg.Ticket, cfg.Admit = "collector", fleet.Ticket(pki.RoleCollector, "c1"), admit
+	})
+	host := pkitest.HostID()
+	liar := join(t, host, func(cfg *Config) {
+		cfg.Role, cfg.Ticket, cfg.Admit, cfg.Seeds = "agent", fleet.Ticket(pki.RoleAgent, host), admit, []string{here.Addr().String()}
+	})
+	await(t, here, map[string]EventKind{host: Joined})
+	if err := liar.SetTags(map[string]string{"api": "https://192.0.2.66:7770"}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, here, map[string]EventKind{host: Updated})
+	liar.tagging.Lock()
+	liar.role = "collector"
+	err := liar.retag()
+	liar.tagging.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	untilTrue(t, "the lie is refused", func() bool { return here.Counts().Refused > 0 })
+	for _, member := range here.Members() {
+		if member.Name == host && member.Role != "agent" {
+			t.Errorf("it plays %s", member.Role)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package enroll
+
+import (
+	"crypto/ecdsa"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/fleetcron/fleetcron/agent/durable"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/gossip"
+	"github.com/fleetcron/fleetcron/shared/pki"
+)
+
+// Home is where a host's identity lies.
+type Home struct {
+	StateDir string
+	// Owner is the uid of the part of the agent that talks to the network, whose
+	// files these are when root writes them. Zero: root's.
+	Owner int
+}
+
+// Identity returns the directory of key, chain and root.
+func (h Home) Identity() string { return filepath.Join(h.StateDir, "identity") }
+
+// Net returns the directory of what gossip needs.
+func (h Home) Net() string { return filepath.Join(h.StateDir, "net") }
+
+func (h Home) keyOf(purpose string) string { return filepath.Join(h.Identity(), purpose+".pem") }
+func (h Home) pending() string             { return filepath.Join(h.Identity(), "pending.json") }
+func (h Home) ringFile() string            { return filepath.Join(h.Net(), "ring") }
+func (h Home) ticketFile() string          { return filepath.Join(h.Net(), "ticket") }
+func (h Home) collectorsFile() string      { return filepath.Join(h.Net(), "collectors") }
+
+// The purposes of keys that nobody has signed yet.
+const (
+	forEnrolment = "enroll"
+	forRenewal   = "renewal"
+)
+
+// Load returns this host's credentials. Where it was never enrolled the error
+// says how it is.
+func (h Home) Load() (*pki.Credentials, error) {
+	credentials, err := pki.LoadCredentials(h.Identity())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fleet.Errorf(fleet.Unauthenticated, "this host is not enrolled: there is no identity in %s", h.Identity()).WithCode("not_enrolled").
+			WithHint("fleetctl enroll-token, and then here: fleetcron-agent enroll --token-file FILE --address https://COLLECTOR:7770")
+	}
+	if err == nil && credentials.ID().Role != pki.RoleAgent {
+		return nil, fleet.Errorf(fleet.Invalid, "the identity in %s is of %s, not of an agent", h.Identity(), credentials.ID())
+	}
+	return credentials, err
+}
+
+// Gossip is what a member of gossip needs.
+type Gossip struct {
+	Ring   *gossip.Ring
+	Ticket string
+}
+
+// LoadGossip returns what is there of it; false: not all.
+func (h Home) LoadGossip() (Gossip, bool, error) {
+	ring, err := gossip.OpenRing(h.ringFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Gossip{}, false, nil
+	}
+	if err != nil {
+		return Gossip{}, false, err
+	}
+	text, err := os.ReadFile(h.ticketFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return Gossip{}, false, nil
+	}
+	return Gossip{Ring: ring, Ticket: strings.TrimSpace(string(text))}, err == nil, err
+}
+
+// saveGossip keeps a ring and a ticket.
+func (h Home) saveGossip(keys []string, ticket string) (Gossip, error) {
+	if err := h.prepare(h.Net()); err != nil {
+		return Gossip{}, err
+	}
+	ring, err := gossip.OpenRing(h.ringFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		ring, err = gossip.MakeRing(h.ringFile(), keys...)
+	} else if err == nil {
+		err = ring.Take(keys)
+	}
+	if err != nil {
+		return Gossip{}, err
+	}
+	err = durable.Replace(h.ticketFile(), []byte(ticket+"\n"))
+	return Gossip{Ring: ring, Ticket: ticket}, errors.Join(err, h.give(h.ringFile(), h.ticketFile()))
+}
+
+// Collectors returns where collectors were when they were last heard of.
+func (h Home) Collectors() ([]string, error) {
+	text, err := os.ReadFile(h.collectorsFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var addresses []string
+	if err := json.Unmarshal(text, &addresses); err != nil {
+		return nil, fleet.Invalidf("file", h.collectorsFile(), "want a JSON list of addresses")
+	}
+	return addresses, nil
+}
+
+func (h Home) saveCollectors(addresses []string) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(addresses)
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.prepare(h.Net()), durable.Replace(h.collectorsFile(), append(text, '\n')), h.give(h.collectorsFile()))
+}
+
+// saveIdentity keeps credentials and who they make this host. Root's own files
+// come last: what runs commands believes them, and a cut in between leaves an
+// identity that says more than they do, which is noticed.
+func (h Home) saveIdentity(credentials *pki.Credentials) error {
+	if err := h.prepare(h.Identity()); err != nil {
+		return err
+	}
+	if err := credentials.Save(h.Identity()); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(h.Identity())
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if err := h.give(filepath.Join(h.Identity(), entry.Name())); err != nil {
+			return err
+		}
+	}
+	for name, text := range map[string]string{"cluster": credentials.ID().Cluster, "host-id": credentials.ID().Name} {
+		path := filepath.Join(h.StateDir, name)
+		if err := durable.Replace(path, []byte(text+"\n")); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // who this host is, is no secret
+			return err
+		}
+	}
+	return nil
+}
+
+// key returns the key that is kept for a purpose, and makes it where there is
+// none yet.
+func (h Home) key(purpose string) (*ecdsa.PrivateKey, error) {
+	if err := h.prepare(h.Identity()); err != nil {
+		return nil, err
+	}
+	text, err := pki.ReadPrivate(h.keyOf(purpose))
+	if err == nil {
+		key, err := pki.ParseKey(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h.keyOf(purpose), err)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	key, err := pki.NewKey()
+	if err != nil {
+		return nil, err
+	}
+	if text, err = pki.EncodeKey(key); err != nil {
+		return nil, err
+	}
+	if err := pki.WritePrivate(h.keyOf(purpose), text); err != nil {
+		return nil, err
+	}
+	return key, h.give(h.keyOf(purpose))
+}
+
+// forget removes what is needed no more.
+func (h Home) forget(paths ...string) error {
+	var errs []error
+	for _, path := range paths {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (h Home) prepare(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return h.give(dir)
+}
+
+// give hands files that root has written to who needs them.
+func (h Home) give(paths ...string) error {
+	if h.Owner == 0 || os.Geteuid() != 0 {
+		return nil
+	}
+	for _, path := range paths {
+		if err := os.Lchown(path, h.Owner, -1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
