@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -206,8 +205,7 @@ func (m measured) report(b *testing.B) {
 	for name, figure := range m {
 		b.ReportMetric(figure, name)
 	}
-	load, _ := os.ReadFile("/proc/loadavg")
-	b.Logf("load %s, %d cores", strings.Join(strings.Fields(string(load))[:2], " "), runtime.GOMAXPROCS(0))
+	load(b)
 	for _, target := range targets {
 		verdict := "met"
 		if m[target.name] > target.most {
