@@ -14,6 +14,10 @@ import (
 // pruneEvery is how often the leader looks for what is old.
 const pruneEvery = 10 * time.Minute
 
+// trustKept is how long it can be seen who had a token, or enrolled what, after
+// that ended. The audit chain tells of it for ever.
+const trustKept = 90 * 24 * time.Hour
+
 // lead is what only a leader does: it keeps the history bounded, and rings the
 // agents when plans changed.
 type lead struct {
@@ -59,6 +63,7 @@ func (l *lead) pruneOnce(ctx context.Context, now time.Time) (more bool) {
 		RunsBefore:    now.Add(-time.Duration(l.retention.Age)).UTC(),
 		RunsOfTask:    l.retention.PerTask,
 		ChangesBefore: now.Add(-time.Duration(l.retention.Changes)).UTC(),
+		TrustBefore:   now.Add(-trustKept).UTC(),
 	})
 	if err != nil {
 		l.log.Warn("old records stay until the next try", "error", err)
