@@ -354,6 +354,9 @@ func (g *Gate) remember() {
 // Confirm is a person's word, for the gate of that directory, that what is
 // ordered once may be done again.
 func Confirm(dir string) error {
+	if _, err := os.Stat(dir); os.IsNotExist(err) {
+		return fleet.Errorf(fleet.NotFound, "no agent has run with %s", dir).WithHint("start it with fleetcron-agent run, or name its configuration with --config")
+	}
 	return replace(filepath.Join(dir, confirmName), []byte(time.Now().UTC().Format(time.RFC3339Nano)+"\n"))
 }
 

@@ -89,6 +89,9 @@ type reader struct {
 }
 
 func (r *reader) fail(n *yaml.Node, field, value, reason string) {
+	if field == "" {
+		field = "policy"
+	}
 	if len(r.wrong) < 100 {
 		r.wrong = append(r.wrong, fleet.FieldError{Field: field, Value: value, Reason: reason, Line: max(n.Line, 1), Column: max(n.Column, 1)})
 	}

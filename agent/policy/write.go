@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -92,7 +93,11 @@ func (d *Draft) Text() []byte {
 	for i := range d.Keys {
 		say("%s", d.Keys[i].item("  "))
 	}
-	say("\n# As whom commands run. Deny goes before allow, and means every name of that\n# number. \"*\" allows whoever has at least min_uid.\nusers:\n  allow: %s\n  deny: [root]\n  # min_uid: 1000\n", list(d.Users))
+	deny := "[root]"
+	if slices.Contains(d.Users, "root") {
+		deny = "[]"
+	}
+	say("\n# As whom commands run. Deny goes before allow, and means every name of that\n# number. \"*\" allows whoever has at least min_uid.\nusers:\n  allow: %s\n  deny: %s\n  # min_uid: 1000\n", list(d.Users), deny)
 	say("\n# What may be run, by its absolute path; \"*\" is every program. args holds a\n# regular expression for each argument, which must match all of it; rest is for\n# all further ones. The program and its directories must be safe from others.\n")
 	if len(d.Commands) == 0 {
 		say("commands: []\n  # - path: /usr/local/bin/backup\n  #   args: [\"--(full|diff)\"]\n")
