@@ -134,9 +134,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return door.Run(ctx) })
 	g.Go(func() error { return door.Watch(ctx, nodesOf(book)) })
 	for _, plane := range planes {
-		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release) })
+		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release, log) })
 	}
-	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), webListener, nil) })
+	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), webListener, nil, log) })
 	return g.Wait()
 }
 
@@ -218,14 +218,15 @@ func openLedger(cfg Config) (*ledger.Ledger, error) {
 const stopIn = 5 * time.Second
 
 // serveHall answers on one plane of a door.
-func serveHall(ctx context.Context, h *hall, handler http.Handler, release func() error) error {
+func serveHall(ctx context.Context, h *hall, handler http.Handler, release func() error, log *slog.Logger) error {
 	server := httpd.NewHTTPServer(h.Addr().String(), handler)
 	introduceTLS(server)
-	return serve(ctx, server, h, release)
+	return serve(ctx, server, h, release, log)
 }
 
 // serve answers on the listener until ctx ends, and lets requests under way end.
-func serve(ctx context.Context, server *http.Server, listener net.Listener, release func() error) error {
+func serve(ctx context.Context, server *http.Server, listener net.Listener, release func() error, log *slog.Logger) error {
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // such as of browsers that speak no TLS
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
