@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type collector struct {
 	pending  bool       // a person must approve
 	requests map[string]string
 	refusal  *fleet.Error
+	renews   string // serial that the connection of a renewal must show
 }
 
 func newCollector(t *testing.T) *collector {
@@ -54,7 +56,7 @@ func (c *collector) listen() {
 		c.t.Fatal(err)
 	}
 	c.url = "https://" + inner.Addr().String()
-	server := &http.Server{Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: time.Minute, ErrorLog: quiet()}
+	server := &http.Server{ConnContext: remember, Handler: http.HandlerFunc(c.serve), ReadHeaderTimeout: time.Minute, ErrorLog: quiet()}
 	outer := &door{tls.NewListener(inner, c.shows.ServerTLS(nil, pki.PlaneEnroll, pki.PlaneAgent))}
 	done := make(chan struct{})
 	go func() {
@@ -76,6 +78,21 @@ func (d *door) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return struct{ net.Conn }{conn}, nil
+}
+
+// connection is the TLS connection of a request, in its context.
+type connection struct{}
+
+func remember(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connection{}, conn.(struct{ net.Conn }).Conn)
+}
+
+func serialOf(ctx context.Context) string {
+	_, serial, err := pki.PeerOf(ctx.Value(connection{}).(*tls.Conn).ConnectionState())
+	if err != nil {
+		return err.Error()
+	}
+	return serial
 }
 
 func (c *collector) heard() []string {
@@ -106,6 +123,14 @@ func (c *collector) serve(w http.ResponseWriter, r *http.Request) {
 		answer = c.enrolled(c.node, !c.pending)
 	case r.URL.Path == api.PathGossipKey:
 		answer = api.GossipTicket{Keys: c.ring.Texts(), Ticket: c.fleet.Ticket(pki.RoleAgent, c.node)}
+	case strings.HasSuffix(r.URL.Path, "/certificate"):
+		var request api.Renew
+		json.NewDecoder(r.Body).Decode(&request)
+		if shown := serialOf(r.Context()); request.Serial != c.renews || shown != c.renews {
+			c.t.Errorf("renews %s over a connection of %s, want %s", request.Serial, shown, c.renews)
+		}
+		c.requests[c.node] = request.Request
+		answer = c.enrolled(c.node, true)
 	default:
 		answer = c.enrolled(filepath.Base(r.URL.Path), !c.pending)
 	}

@@ -208,12 +208,7 @@ func (r *Request) take(ctx context.Context, wait *waiting, had *pki.Credentials,
 // that it is now. That it gets none is no failure: the agent asks again.
 func (r *Request) gossip(ctx context.Context, credentials *pki.Credentials, addresses []string, ticket *api.GossipTicket) error {
 	if ticket == nil {
-		client, err := api.NewClient(api.Config{Addresses: addresses, TLS: credentials.ClientTLS(pki.PlaneAgent, pki.RoleCollector), Rounds: 1})
-		if err != nil {
-			return err
-		}
-		defer client.Close()
-		asked, err := client.GossipTicket(ctx)
+		asked, err := (Calls{Credentials: credentials, Addresses: func() []string { return addresses }}).GossipTicket(ctx)
 		if err != nil {
 			return nil
 		}

@@ -428,3 +428,27 @@ func TestSleeperLearnsTheRing(t *testing.T) {
 		}
 	})
 }
+
+// TestRenewalOverRealConnections: each over one of its own, which shows the
+// certificate that is renewed.
+func TestRenewalOverRealConnections(t *testing.T) {
+	c := newCollector(t)
+	home := Home{StateDir: t.TempDir()}
+	credentials := c.enroll(home)
+	r := NewRenewal(home, credentials, Calls{Credentials: credentials, Addresses: func() []string { return []string{c.url} }}, slog.New(slog.DiscardHandler))
+	for range 3 {
+		before := r.Credentials.Serial()
+		c.mu.Lock()
+		c.renews = before
+		c.mu.Unlock()
+		if err := r.once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if now := mustLoad(t, home); now.Serial() == before || now.Serial() != r.Credentials.Serial() {
+			t.Errorf("in force %s, before %s, on disk %s", r.Credentials.Serial(), before, now.Serial())
+		}
+	}
+	if _, err := r.fetch(t.Context(), Gossip{}); err != nil {
+		t.Error(err)
+	}
+}
