@@ -19,14 +19,10 @@ import (
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
-// approvalPoll is how often one who waits for a person asks.
-const approvalPoll = 2 * time.Second
-
 // Enroll gives this collector an identity in the cluster that the token is of.
 // The token's secret is sent only to a collector below the root that the token
-// names. Where a person must approve, waiting hears of the fingerprint once,
-// and Enroll goes on when it is done.
-func Enroll(ctx context.Context, cfg Config, token pki.JoinSecret, addresses []string, waiting func(api.Enrolled)) (api.Enrolled, error) {
+// names.
+func Enroll(ctx context.Context, cfg Config, token pki.JoinSecret, addresses []string) (api.Enrolled, error) {
 	lock, err := lockDir(cfg.DataDir)
 	if err != nil {
 		return api.Enrolled{}, err
@@ -59,12 +55,6 @@ func Enroll(ctx context.Context, cfg Config, token pki.JoinSecret, addresses []s
 	if err != nil {
 		return got, err
 	}
-	if got.State == fleet.NodePending {
-		waiting(got)
-		if got, err = approved(ctx, client, got); err != nil {
-			return got, err
-		}
-	}
 	return got, settle(&cfg, keys, got, pki.EncodeCertificates(root), addresses)
 }
 
@@ -86,26 +76,6 @@ func requests(keys identity.Keys) (own, issuer string, err error) {
 	}
 	second, err := pki.Request(keys.Issuer)
 	return string(first), string(second), err
-}
-
-// approved waits until a person has looked at the fingerprint.
-func approved(ctx context.Context, client *api.Client, got api.Enrolled) (api.Enrolled, error) {
-	tick := time.NewTicker(approvalPoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return got, fmt.Errorf("nobody approved %s: %w", got.Fingerprint, context.Cause(ctx))
-		case <-tick.C:
-		}
-		next, err := client.Enrolled(ctx, got.Node)
-		switch {
-		case err != nil && fleet.KindOf(err) != fleet.Unavailable:
-			return got, err
-		case err == nil && next.State != fleet.NodePending:
-			return next, nil
-		}
-	}
 }
 
 // settle keeps what was issued: the gossip keys, where the others are, and

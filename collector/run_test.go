@@ -44,13 +44,19 @@ func founded(t *testing.T) (Config, Kit) {
 }
 
 // start runs a collector until the test ends.
-func start(t *testing.T, cfg Config) *lines {
+func start(t *testing.T, cfg Config) {
+	t.Helper()
+	t.Cleanup(begin(t, cfg))
+}
+
+// begin runs a collector until stop is called.
+func begin(t *testing.T, cfg Config) (stop func()) {
 	t.Helper()
 	logged := &lines{}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Run(ctx, cfg, slog.New(slog.NewTextHandler(logged, nil))) }()
-	t.Cleanup(func() {
+	return func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("collector %s: %v", cfg.ID, err)
@@ -58,8 +64,7 @@ func start(t *testing.T, cfg Config) *lines {
 		if t.Failed() {
 			t.Logf("collector %s:\n%s", cfg.ID, logged)
 		}
-	})
-	return logged
+	}
 }
 
 // admin returns a client with what the kit holds.

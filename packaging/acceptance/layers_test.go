@@ -68,7 +68,7 @@ var arrows = map[string][]string{
 	"agent/read": {"agent/discover", "agent/evidence", "agent/link", "agent/mask", "shared/fleet"},
 	// its wiring and its program
 	"agent":                     {"agent/link", "agent/outside", "agent/policy", "agent/read", "agent/runner", "agent/turn", "agent/work", "shared/fleet", "shared/logging"},
-	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/policy", "agent/read", "agent/vitals", "shared/fleet", "shared/logging", "shared/program"},
+	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/enroll", "agent/outside", "agent/policy", "agent/read", "agent/vitals", "shared/fleet", "shared/logging", "shared/pki", "shared/program"},
 
 	// the collector's rooms
 	"collector/identity": {"shared/fleet", "shared/pki"},
@@ -83,7 +83,7 @@ var arrows = map[string][]string{
 		"collector/httpd", "collector/identity", "collector/ledger", "collector/replica", "collector/search",
 		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/pki", "shared/seal", "shared/taskfile", "web",
 	},
-	"collector/cmd/fleetcron-collector": {"collector", "shared/api", "shared/fleet", "shared/logging", "shared/pki", "shared/program"},
+	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/pki", "shared/program"},
 	"collector/cmd/fleetctl":            {"shared/api", "shared/chain", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},

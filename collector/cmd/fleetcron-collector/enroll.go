@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/collector"
-	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
@@ -74,14 +73,11 @@ func enroll(command *cobra.Command, cfg collector.Config, path string, addresses
 	if len(addresses) == 0 {
 		return &fleet.Error{Kind: fleet.Usage, Message: "no address of a collector", Hint: "--address https://10.0.0.1:7770, or join in the configuration"}
 	}
-	out := command.OutOrStdout()
-	got, err := collector.Enroll(command.Context(), cfg, secret, addresses, func(got api.Enrolled) {
-		fmt.Fprintf(out, "waits for approval; the key's fingerprint is\n  %s\ncompare it, then: fleetctl node approve %s\n", got.Fingerprint, got.Node)
-	})
+	got, err := collector.Enroll(command.Context(), cfg, secret, addresses)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "enrolled as collector %s of cluster %s\nnext: systemctl start fleetcron-collector\n", got.Node, got.Cluster)
+	fmt.Fprintf(command.OutOrStdout(), "enrolled as collector %s of cluster %s\nnext: systemctl start fleetcron-collector\n", got.Node, got.Cluster)
 	return nil
 }
 
