@@ -13,7 +13,13 @@ import (
 )
 
 // accounts are the users of a host, as its own files name them.
-type accounts struct{ dir string } // /etc
+type accounts struct {
+	dir  string                // /etc
+	read map[string][][]string // what was read of each file; nil: nothing is kept
+}
+
+// once returns the accounts as they are now, each file read once.
+func (a accounts) once() accounts { return accounts{a.dir, map[string][][]string{}} }
 
 // account is one of them.
 type account struct {
@@ -92,6 +98,23 @@ func (a accounts) groupsOf(user account) (names []string, err error) {
 }
 
 func (a accounts) lines(file string, visit func(fields []string)) error {
+	lines, known := a.read[file]
+	if !known {
+		err := a.scan(file, func(fields []string) { lines = append(lines, fields) })
+		if err != nil {
+			return err
+		}
+		if a.read != nil {
+			a.read[file] = lines
+		}
+	}
+	for _, fields := range lines {
+		visit(fields)
+	}
+	return nil
+}
+
+func (a accounts) scan(file string, visit func(fields []string)) error {
 	f, err := os.Open(filepath.Join(a.dir, file))
 	if os.IsNotExist(err) {
 		return nil

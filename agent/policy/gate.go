@@ -81,7 +81,7 @@ func New(config Config) (*Gate, error) {
 		return nil, fmt.Errorf("open policy: %w", err)
 	}
 	g := &Gate{
-		config: config, etc: accounts{config.Accounts}, log: config.Log, news: make(chan struct{}, 1),
+		config: config, etc: accounts{dir: config.Accounts}, log: config.Log, news: make(chan struct{}, 1),
 		host: config.Host, own: config.Host.Labels, settled: map[fleet.TaskID]fleet.AdoptionState{},
 		cache: map[[sha256.Size]byte]*opened{},
 	}

@@ -29,6 +29,26 @@ type bench struct {
 	now     time.Time
 	user    account
 	dangers []fleet.Danger
+	found   map[string]found // programs that were looked for
+}
+
+// found is the file that a program's path leads to.
+type found struct {
+	path string
+	err  error
+}
+
+// resolve looks for each program once.
+func (b *bench) resolve(program string) (string, error) {
+	f, known := b.found[program]
+	if !known {
+		f.path, f.err = resolve(program, b.user.uid)
+		if b.found == nil {
+			b.found = map[string]found{}
+		}
+		b.found[program] = f
+	}
+	return f.path, f.err
 }
 
 // objection is why a task is refused; nil: it is not.
@@ -177,7 +197,7 @@ func (b *bench) judgeShell() *objection {
 	run := &b.task.Run
 	shell := run.Command.Shell != ""
 	for _, argv := range b.commands() {
-		resolved, _ := resolve(argv[0], b.user.uid) // what is wrong with it says judgeCommand
+		resolved, _ := b.resolve(argv[0]) // what is wrong with it says judgeCommand
 		shell = shell || isShell(argv[0], resolved)
 	}
 	if !shell {
@@ -215,7 +235,7 @@ func (b *bench) judgeProgram(argv []string) *objection {
 	if !path.IsAbs(program) || path.Clean(program) != program {
 		return b.object("command", "commands", "%q is no absolute path without . and ..", program)
 	}
-	resolved, err := resolve(program, b.user.uid)
+	resolved, err := b.resolve(program)
 	if err != nil && !errors.Is(err, errMissing) { // what is not there, nobody runs
 		return b.object("command", "commands", "%s is not safe to run: %v", program, err)
 	}

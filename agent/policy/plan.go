@@ -2,6 +2,8 @@ package policy
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +26,7 @@ const maxRefused = 500
 func (g *Gate) Open(plan *fleet.Plan) (*fleet.Plan, []fleet.Refusal) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.now, g.used = time.Now(), map[[32]byte]bool{}
+	g.now, g.used, g.etc = time.Now(), map[[32]byte]bool{}, g.etc.once()
 	first := g.pass(plan)
 	if g.changed {
 		if err := g.keep(); err != nil { // then nothing new is taken
@@ -240,13 +242,18 @@ func (p *passage) assignment(a *fleet.Assignment) {
 		p.took("task "+string(out.Task.ID()), h, known())
 		p.accepted[out.Task.ID()] = &acceptance{expires: h.expires(), persons: persons(h.signers)}
 	}
-	if out.Task.Validate() != nil && out.Unread == "" || p.tasks[out.Task.ID()] != nil {
+	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[out.Task.ID()] != nil {
 		return // nobody could tell when it is due, or it is given twice
 	}
 	p.plan.Assignments = append(p.plan.Assignments, out)
 	if no == nil {
 		p.tasks[out.Task.ID()] = &out
 	}
+}
+
+// valid reports whether there is a statement whose task can be carried out.
+func (h *hearing) valid() bool {
+	return h.sealed != nil && h.sealed.statement != nil && h.sealed.statement.Task != nil && h.sealed.statement.Task.Definition != nil && h.sealed.wrong == nil
 }
 
 // expires is when the task may no longer begin; zero: never.
@@ -477,7 +484,7 @@ func (g *Gate) publish(p *passage) {
 func (g *Gate) May(task *fleet.Task) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.now = time.Now()
+	g.now, g.etc = time.Now(), g.etc.once()
 	a := g.accepted[task.ID()]
 	switch {
 	case g.policy == nil:
@@ -506,7 +513,7 @@ func (g *Gate) May(task *fleet.Task) error {
 func (g *Gate) MayAdopt(wish *fleet.Adoption, run *fleet.Execute) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.now = time.Now()
+	g.now, g.etc = time.Now(), g.etc.once()
 	no, judged := g.wishes[wish.Task]
 	switch {
 	case g.policy == nil || !judged:
@@ -531,6 +538,12 @@ func refusal(no *objection) error {
 // know is read as far as it goes, to be shown: it is not begun.
 func (o *opened) readStatement() {
 	o.statement, o.problem = o.envelope.Statement()
+	if o.statement != nil && o.statement.Task != nil && o.statement.Task.Definition != nil {
+		o.wrong = o.statement.Task.Definition.Validate()
+		text, _ := json.Marshal(o.statement.Task.Definition) // it came from JSON
+		sum := sha256.Sum256(text)
+		o.definition = hex.EncodeToString(sum[:])
+	}
 	e, ok := errors.AsType[*fleet.Error](o.problem)
 	if !ok || e.Code != "unknown_field" {
 		return

@@ -2,8 +2,6 @@ package policy
 
 import (
 	"crypto/ed25519"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -76,12 +74,14 @@ type hearing struct {
 
 // opened is an envelope that was read, whoever signed it.
 type opened struct {
-	envelope  *seal.Envelope
-	signed    []ed25519.PublicKey // of the policy's keys
-	digest    string
-	statement *seal.Statement // nil: it is none, or not of this version
-	problem   error           // why statement is nil
-	unread    string          // what of it this version does not know; statement is then read as far as it goes
+	envelope   *seal.Envelope
+	signed     []ed25519.PublicKey // of the policy's keys
+	digest     string
+	statement  *seal.Statement // nil: it is none, or not of this version
+	problem    error           // why statement is nil
+	wrong      error           // what no task may say, and this one does
+	definition string          // SHA-256 of what the task says
+	unread     string          // what of it this version does not know; statement is then read as far as it goes
 }
 
 // rules is the way of an envelope through the gate. The first that objects
@@ -196,10 +196,8 @@ func (h *hearing) checkStatement() *objection {
 	if !slices.Contains(claims[h.claim], s.Kind) {
 		return &objection{codeParse, fmt.Sprintf("it is a statement of the kind %s, and stands where none belongs", s.Kind), 0}
 	}
-	if s.Task != nil && s.Task.Definition != nil && h.sealed.unread == "" {
-		if err := s.Task.Definition.Validate(); err != nil {
-			return unreadable(err)
-		}
+	if h.sealed.wrong != nil {
+		return unreadable(h.sealed.wrong)
 	}
 	return nil
 }
@@ -420,9 +418,7 @@ func (h *hearing) note() {
 // noteTask keeps of a task what may not change without another statement.
 func (h *hearing) noteTask(now, was *noted) {
 	s := h.sealed.statement
-	text, _ := json.Marshal(s.Task.Definition) // it came from JSON
-	sum := sha256.Sum256(text)
-	now.Definition, now.Floor = hex.EncodeToString(sum[:]), s.Issued.UTC()
+	now.Definition, now.Floor = h.sealed.definition, s.Issued.UTC()
 	if was.Definition == now.Definition && !was.Floor.IsZero() {
 		now.Floor = was.Floor // a pause does not make it begin anew
 	}
