@@ -40,3 +40,35 @@ func TestThePolicysWordIsTakenInWithoutAnotherGeneration(t *testing.T) {
 		}
 	}
 }
+
+// TestADaemonThatWasRefusedStartsWhenItIsAllowed, whatever its restart policy
+// made of the starts that came to nothing.
+func TestADaemonThatWasRefusedStartsWhenItIsAllowed(t *testing.T) {
+	a := daemon(func(t *fleet.Task) { t.Restart.GiveUp = fleet.Frequency{Times: 1, Per: fleet.Duration(time.Hour)} })
+	refused := a
+	refused.Refused = &fleet.Refusal{Code: "policy:user"}
+	s := tell(t, "11:59:30")
+	s.state.memory = s.memory
+	step := func(now string, e Event) (begun, crashed bool) {
+		for _, action := range s.state.Step(clock(t, now), e) {
+			switch action := action.(type) {
+			case Begin:
+				s.begun, begun = append(s.begun, action.Due.Run), true
+			case Stand:
+				crashed = action.Standing.Phase == fleet.PhaseCrashLoop
+			}
+		}
+		return begun, crashed
+	}
+	step("12:00:00", plan(refused))
+	run := fleet.Run{Task: "default/t", ID: s.begun[0], State: fleet.RunMissed, Reason: fleet.MissedRefused}
+	if _, crashed := step("12:00:01", RunEnded{run}); !crashed {
+		t.Fatal("it is not given up, so nothing is tried here")
+	}
+	if begun, _ := step("12:00:10", plan(refused)); begun {
+		t.Error("it begins though it is refused")
+	}
+	if begun, crashed := step("12:00:20", plan(a)); !begun || crashed {
+		t.Errorf("allowed: begun %v, in a crash loop %v", begun, crashed)
+	}
+}

@@ -277,6 +277,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		// policy may have changed its mind.
 		if t.assignment.Unread != a.Unread || (t.assignment.Refused == nil) != (a.Refused == nil) || a.Refused != nil && *t.assignment.Refused != *a.Refused {
 			t.assignment = a
+			s.allow(t)
 		}
 		return
 	}

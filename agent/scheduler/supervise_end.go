@@ -115,7 +115,7 @@ func ending(run *fleet.Run, condemned *sentence) string {
 	case run.State == fleet.RunUnknown:
 		return "an end that nobody saw (" + string(run.Reason) + ")"
 	case run.State == fleet.RunSkipped, run.State == fleet.RunMissed:
-		return detail("a start that came to nothing (" + string(run.Reason) + ")")
+		return detail(nothing(run.Reason))
 	case run.State != fleet.RunRan:
 		return "a start that could not be written down"
 	case run.Reason != "" && run.Reason != fleet.RanExhausted:
@@ -130,6 +130,11 @@ func ending(run *fleet.Run, condemned *sentence) string {
 		return "exit " + strconv.Itoa(*run.Exit)
 	}
 	return "its end"
+}
+
+// nothing says that an instance was not started.
+func nothing(reason fleet.Reason) string {
+	return "a start that came to nothing (" + string(reason) + ")"
 }
 
 // verdict says why an instance was stopped for what it did.

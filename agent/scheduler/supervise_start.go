@@ -178,6 +178,16 @@ func (u *upkeep) anew() {
 	u.Wait, u.Restart = 0, time.Time{}
 }
 
+// allow starts a command that only the host's policy kept from starting: what it
+// was refused before is no fault of its own.
+func (s *State) allow(t *task) {
+	if t.up == nil || t.assignment.Refused != nil || len(t.running) > 0 || !strings.HasPrefix(t.up.End, nothing(fleet.MissedRefused)) {
+		return
+	}
+	t.up.anew()
+	s.touch(t)
+}
+
 // unsupervise lets go of a task that is supervised no more; its instance goes.
 func (s *State) unsupervise(now time.Time, t *task) {
 	if s.adopt(t); t.up == nil {
