@@ -71,7 +71,8 @@ type ClockJumped struct{ By time.Duration } // how much further the wall clock w
 // Mark is a Tick that somebody waits for.
 type Mark struct{ reached chan struct{} }
 
-// Stopping tells that the agent ends: what was decided is settled now.
+// Stopping tells that the agent ends: what was decided is settled now. After it
+// only RunEnded means anything.
 type Stopping struct{}
 
 func (PlanChanged) event() {}

@@ -200,6 +200,26 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 }
 
+// Hear notes, after Run, which runs end until ctx does: the next agent takes up
+// from there. Nothing begins any more. What was told before it returns is on disk.
+func (s *Scheduler) Hear(ctx context.Context) error {
+	whole := context.WithoutCancel(ctx)
+	for over := false; !over; {
+		select {
+		case <-s.signal:
+		case <-ctx.Done():
+			over = true
+		}
+		for event, ok := s.get(); ok; event, ok = s.get() {
+			s.step(whole, time.Now(), event)
+			if mark, is := event.(Mark); is {
+				close(mark.reached)
+			}
+		}
+	}
+	return nil
+}
+
 // tick says whether the wall clock went its way since the step before.
 func (s *Scheduler) tick(before, now time.Time) Event {
 	ahead := stepped(now.Round(0).Sub(before.Round(0)), now.Sub(before))

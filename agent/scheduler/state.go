@@ -52,6 +52,7 @@ type State struct {
 	stopped map[fleet.OrderID]bool        // wishes to cancel, carried out
 	early   []RunEnded                    // before there was a plan to go by
 	ready   bool                          // there was one
+	ending  bool                          // nothing begins any more, only ends are noted
 
 	breakers  map[fleet.TaskID]*breaker
 	calendars map[string]calendar
@@ -88,6 +89,10 @@ func wall(t time.Time) time.Time {
 func (s *State) Step(now time.Time, event Event) []Action {
 	now = wall(now)
 	s.actions = s.actions[:0]
+	if s.ending {
+		s.afterwards(now, event)
+		return s.actions
+	}
 	s.settleFresh(now)
 	switch e := event.(type) {
 	case ClockJumped:
@@ -123,10 +128,27 @@ func (s *State) Step(now time.Time, event Event) []Action {
 	}
 	if _, stopping := event.(Stopping); stopping {
 		s.flushAll(now)
+		s.ending = true
 	}
 	s.last, s.jumped = now, time.Time{}
 	s.wake(now)
 	return s.actions
+}
+
+// afterwards notes, when nothing begins any more, what the next agent is to know
+// of a run that ends.
+func (s *State) afterwards(now time.Time, event Event) {
+	e, is := event.(RunEnded)
+	if !is {
+		return
+	}
+	s.ended(now, e)
+	for _, t := range s.touched {
+		if t.planned {
+			s.noteUpkeep(t)
+		}
+	}
+	clear(s.touched)
 }
 
 // advanceAll looks at every task, whatever it waits for.
@@ -456,7 +478,9 @@ func (s *State) ended(now time.Time, e RunEnded) {
 		return
 	default:
 		s.restAfter(now, t, &e.Run)
-		s.drain(now, t)
+		if !s.ending {
+			s.drain(now, t)
+		}
 	}
 	s.arm(now, t)
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -20,6 +21,9 @@ func (s *State) fell(now time.Time, t *task, over running, run *fleet.Run) {
 	leaving, condemned := u.Leaving, u.Condemned
 	if leaving == "" && run.Cancelled {
 		leaving = u.left
+		if s.ending && leaving == "" { // the agent stopped it, which is no failure of its own
+			leaving = cmp.Or(run.Detail, "the agent ended")
+		}
 	}
 	u.Leaving, u.left, u.waits, u.detail, u.healthy, u.answer = "", "", "", "", "", ""
 	u.Began = time.Time{}

@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -105,9 +106,9 @@ func (w *work) takeUp() {
 
 // ended lets everybody know of an outcome.
 func (w *work) ended(run *fleet.Run) {
-	w.tasks.over(run.ID)
 	w.turns.Ended(run.ID)
 	w.plans.Ended(run)
+	w.tasks.over(run.ID) // the last, for who drains leaves then
 }
 
 // over lets the last words of a run be read.
@@ -202,8 +203,9 @@ func (w *work) expect(before, plan *fleet.Plan) {
 func (w *work) Run(ctx, ending context.Context, tell func(fleet.Stands)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		defer close(w.still)
-		return w.plans.Run(ending)
+		err := w.plans.Run(ending)
+		close(w.still)
+		return errors.Join(err, w.plans.Hear(ctx))
 	})
 	g.Go(func() error { return w.runs.Run(ctx) })
 	g.Go(func() error { return w.watch.Run(ctx) })
