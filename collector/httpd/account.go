@@ -16,7 +16,7 @@ import (
 // Account tells what became of everything that was due.
 func (s *Server) Account(ctx context.Context, q api.AccountQuery) (api.List[api.AccountLine], error) {
 	list := api.List[api.AccountLine]{Items: []api.AccountLine{}}
-	query, err := s.accounts(&q)
+	query, err := s.accounts(scopeOf(ctx), &q)
 	if err != nil {
 		return list, err
 	}
@@ -26,11 +26,11 @@ func (s *Server) Account(ctx context.Context, q api.AccountQuery) (api.List[api.
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	lines, err := s.book.Lines(everywhere, query, time.Now())
+	lines, err := s.book.Lines(scopeOf(ctx), query, time.Now())
 	if err != nil {
 		return list, err
 	}
-	if err := s.knownTask(q.Task, len(lines)); err != nil {
+	if err := s.knownTask(scopeOf(ctx), q.Task, len(lines)); err != nil {
 		return list, err
 	}
 	if !q.Hosts {
@@ -58,7 +58,7 @@ func (s *Server) Account(ctx context.Context, q api.AccountQuery) (api.List[api.
 func lineKey(line *api.AccountLine) string { return string(line.Task) + "\x00" + string(line.Host) }
 
 // accounts reads what a query asks for.
-func (s *Server) accounts(q *api.AccountQuery) (account.Query, error) {
+func (s *Server) accounts(scope fleet.Scope, q *api.AccountQuery) (account.Query, error) {
 	query := account.Query{Since: q.Since, Until: q.Until}
 	if !q.Since.IsZero() && !q.Until.IsZero() && !q.Since.Before(q.Until) {
 		return query, fleet.Invalidf("until", q.Until.Format(time.RFC3339), "want an instant after since")
@@ -70,7 +70,7 @@ func (s *Server) accounts(q *api.AccountQuery) (account.Query, error) {
 		}
 		q.Task, query.Task = id, id
 	}
-	asked, err := s.choose(q.Host, q.Label, "")
+	asked, err := s.choose(scope, q.Host, q.Label, "")
 	if err != nil {
 		return query, err
 	}
@@ -81,7 +81,7 @@ func (s *Server) accounts(q *api.AccountQuery) (account.Query, error) {
 		if asked.everything() {
 			return true
 		}
-		known, found := s.Ledger.Host(everywhere, host)
+		known, found := s.Ledger.Host(scope, host)
 		return found && asked.takes(known)
 	}
 	return query, nil
@@ -89,11 +89,11 @@ func (s *Server) accounts(q *api.AccountQuery) (account.Query, error) {
 
 // knownTask refuses a task that nobody ever gave. One that was deleted has an
 // account.
-func (s *Server) knownTask(task fleet.TaskID, accounts int) error {
+func (s *Server) knownTask(scope fleet.Scope, task fleet.TaskID, accounts int) error {
 	if task == "" || accounts > 0 {
 		return nil
 	}
-	_, err := s.Ledger.Task(everywhere, task)
+	_, err := s.Ledger.Task(scope, task)
 	return err
 }
 
@@ -107,7 +107,7 @@ func (s *Server) nameOf(id fleet.HostID) string {
 // proof derives the account anew.
 func (s *Server) proof(ctx context.Context, q proofIn) (api.Proof, error) {
 	asked := api.AccountQuery{Task: q.Task, Host: q.Host, Namespace: q.Namespace, Label: q.Label}
-	query, err := s.accounts(&asked)
+	query, err := s.accounts(scopeOf(ctx), &asked)
 	if err != nil {
 		return api.Proof{}, err
 	}
@@ -115,7 +115,7 @@ func (s *Server) proof(ctx context.Context, q proofIn) (api.Proof, error) {
 	if err != nil {
 		return api.Proof{}, err
 	}
-	proof, err := s.book.Prove(everywhere, query, time.Now())
+	proof, err := s.book.Prove(scopeOf(ctx), query, time.Now())
 	if err != nil {
 		return proof, err
 	}
@@ -123,7 +123,7 @@ func (s *Server) proof(ctx context.Context, q proofIn) (api.Proof, error) {
 		proof.Faults[i].HostName = s.nameOf(proof.Faults[i].Host)
 	}
 	proof.Index = index
-	return proof, s.knownTask(asked.Task, proof.Accounts)
+	return proof, s.knownTask(scopeOf(ctx), asked.Task, proof.Accounts)
 }
 
 // proofIn is the part of an account's query that a proof has use for.

@@ -51,7 +51,7 @@ func TestAccount(t *testing.T) {
 	h, from := accountHouse(t)
 	ask := func(q api.AccountQuery) []api.AccountLine {
 		t.Helper()
-		list, err := h.Account(t.Context(), q)
+		list, err := h.Account(as(t, "admin"), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func TestAccount(t *testing.T) {
 	for name, q := range map[string]api.AccountQuery{
 		"no such task": {Task: "data/none"}, "no task's name": {Task: "a/b/c"}, "no such host": {Host: "none"}, "the wrong way round": {Since: from, Until: from.Add(-time.Hour)},
 	} {
-		if list, err := h.Account(t.Context(), q); err == nil {
+		if list, err := h.Account(as(t, "admin"), q); err == nil {
 			t.Errorf("%s: %+v", name, list)
 		}
 	}
@@ -91,7 +91,7 @@ func TestAccount(t *testing.T) {
 
 func cursorAfter(t *testing.T, h *house) string {
 	t.Helper()
-	list, err := h.Account(t.Context(), api.AccountQuery{Hosts: true, Page: api.Page{Limit: 1}})
+	list, err := h.Account(as(t, "admin"), api.AccountQuery{Hosts: true, Page: api.Page{Limit: 1}})
 	if err != nil || len(list.Items) != 1 || list.Total != 2 {
 		t.Fatal(list, err)
 	}

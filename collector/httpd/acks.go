@@ -51,7 +51,7 @@ func (s *Server) ack(ctx context.Context, in ackIn) (fleet.Ack, error) {
 			return ack, fleet.Errorf(fleet.NotFound, "no finding %s", ack.Finding).WithHint("fleetctl findings")
 		}
 	}
-	result, err := s.propose(ctx, in.change, &ledger.PutAck{Ack: ack})
+	result, err := s.propose(ctx, in.change, act{"ack.put", "finding " + in.finding, ack.Reason}, &ledger.PutAck{Ack: ack})
 	if err != nil {
 		return ack, err
 	}
@@ -63,6 +63,6 @@ func (s *Server) ack(ctx context.Context, in ackIn) (fleet.Ack, error) {
 }
 
 func (s *Server) dropAck(ctx context.Context, in ackIn) (receipt, error) {
-	_, err := s.propose(ctx, in.change, &ledger.DropAck{Finding: in.finding})
+	_, err := s.propose(ctx, in.change, act{"ack.drop", "finding " + in.finding, ""}, &ledger.DropAck{Finding: in.finding})
 	return s.done(err)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -67,7 +68,7 @@ func allow(r *request, route *Route, caller *fleet.Principal) error {
 	if err := refuseUnpermitted(caller, route.Permission); err != nil {
 		return err
 	}
-	if route.Permission != BeAgent {
+	if route.Permission != BeAgent || !strings.Contains(route.Path, "{host}") {
 		return nil
 	}
 	host, err := r.agent()
@@ -86,6 +87,3 @@ func challenge(header http.Header, err error) {
 		header.Set("Retry-After", strconv.Itoa(slow.seconds()))
 	}
 }
-
-// refused notes that somebody was refused.
-func (s *Server) refused(r *request, route *Route, err error) {}

@@ -26,7 +26,7 @@ func (s *Server) Adoptions(ctx context.Context, page api.Page) (api.List[fleet.A
 	if page, err = openPage(page); err != nil {
 		return list, err
 	}
-	all, err := s.Ledger.Adoptions(everywhere)
+	all, err := s.Ledger.Adoptions(scopeOf(ctx))
 	if err != nil {
 		return list, err
 	}
@@ -46,15 +46,15 @@ func (s *Server) Adoptions(ctx context.Context, page api.Page) (api.List[fleet.A
 }
 
 // Adoption returns the adoption that made a task.
-func (s *Server) Adoption(_ context.Context, task fleet.TaskID) (fleet.Adoption, error) {
-	return s.Ledger.Adoption(everywhere, task)
+func (s *Server) Adoption(ctx context.Context, task fleet.TaskID) (fleet.Adoption, error) {
+	return s.Ledger.Adoption(scopeOf(ctx), task)
 }
 
 func (s *Server) adoption(ctx context.Context, in oneTask) (fleet.Adoption, error) {
 	if _, err := s.newer(ctx, in.waiting, ledger.Adoptions); err != nil {
 		return fleet.Adoption{}, err
 	}
-	return s.Ledger.Adoption(everywhere, in.id)
+	return s.Ledger.Adoption(scopeOf(ctx), in.id)
 }
 
 // adoptIn asks for a found job to become a task.
@@ -81,13 +81,14 @@ func parseAdopt() func(*request) (adoptIn, error) {
 	}
 }
 
-// adopt makes the task of a job and asks the host to hand the job over, or with
-// DryRun says what that would do.
+// adopt says what taking a job over would do: the task that it becomes, and
+// what would change on its host. It changes nothing; that takes a statement
+// which a person has signed.
 func (s *Server) adopt(ctx context.Context, in adoptIn) (api.AdoptAnswer, error) {
-	if result, found, err := s.remembered(in.change); found || err != nil {
-		return s.adoptAnswer(result, nil, err)
+	if !in.request.DryRun {
+		return api.AdoptAnswer{}, fleet.Invalidf("dry_run", "false", "jobs are adopted by a signed statement").WithHint("fleetctl adopt signs one and sends it to POST %s", api.PathSealed)
 	}
-	host, job, err := s.adoptable(&in.request)
+	host, job, err := s.adoptable(ctx, &in.request)
 	if err != nil {
 		return api.AdoptAnswer{}, err
 	}
@@ -108,18 +109,14 @@ func (s *Server) adopt(ctx context.Context, in adoptIn) (api.AdoptAnswer, error)
 	found := job.Job
 	found.Next, found.Evidence = nil, nil // they follow from the rest, or change while it does not
 	wish := fleet.Adoption{Task: task.ID(), Host: host.ID, Job: found, Force: in.request.Force, By: in.Actor, Reason: in.Reason, At: time.Now().UTC()}
-	if in.request.DryRun {
-		return s.rehearse(ctx, wish, document)
-	}
-	result, err := s.propose(ctx, in.change, &ledger.Adopt{Task: task, Document: document, MediaType: api.MediaYAML, Adoption: wish})
-	return s.adoptAnswer(result, document, err)
+	return s.rehearse(ctx, wish, document)
 }
 
 // rehearse asks the host what it would change.
 func (s *Server) rehearse(ctx context.Context, wish fleet.Adoption, document []byte) (api.AdoptAnswer, error) {
 	wish.State = fleet.AdoptionWanted
 	answer := api.AdoptAnswer{Adoption: wish, Document: string(document), Index: s.ledgerIndex()}
-	if _, err := s.Ledger.Task(everywhere, wish.Task); err == nil {
+	if _, err := s.Ledger.Task(scopeOf(ctx), wish.Task); err == nil {
 		return answer, fleet.Errorf(fleet.Conflict, "task %s exists", wish.Task).WithCode(api.CodeExists).WithHint("name another one with --task")
 	}
 	diff, err := s.diff(ctx, &wish, false)
@@ -133,36 +130,19 @@ func (s *Server) rehearse(ctx context.Context, wish fleet.Adoption, document []b
 	return answer, nil
 }
 
-// adoptAnswer reads back what was recorded.
-func (s *Server) adoptAnswer(result any, document []byte, err error) (api.AdoptAnswer, error) {
-	if err != nil {
-		return api.AdoptAnswer{}, err
-	}
-	adoption, ok := result.(fleet.Adoption)
-	if !ok {
-		return api.AdoptAnswer{}, fleet.Errorf(fleet.Internal, "the ledger answered %T", result)
-	}
-	if document == nil {
-		if record, err := s.Ledger.Task(everywhere, adoption.Task); err == nil {
-			document = record.Document
-		}
-	}
-	return api.AdoptAnswer{Adoption: adoption, Document: string(document), Index: s.ledgerIndex()}, nil
-}
-
 // leastPrefix is how much of a job's id must be given.
 const leastPrefix = 4
 
 // adoptable finds the job, and what speaks against it before its host is asked.
-func (s *Server) adoptable(request *api.AdoptRequest) (*ledger.Host, *api.JobView, error) {
+func (s *Server) adoptable(ctx context.Context, request *api.AdoptRequest) (*ledger.Host, *api.JobView, error) {
 	if request.Host == "" {
 		return nil, nil, fleet.Invalidf("host", "", "is missing")
 	}
-	host, err := s.Ledger.FindHost(everywhere, request.Host)
+	host, err := s.Ledger.FindHost(scopeOf(ctx), request.Host)
 	if err != nil {
 		return nil, nil, err
 	}
-	job, err := s.findJob(host, request.Job)
+	job, err := s.findJob(scopeOf(ctx), host, request.Job)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -186,11 +166,11 @@ func (s *Server) adoptable(request *api.AdoptRequest) (*ledger.Host, *api.JobVie
 }
 
 // findJob returns the job of an id, or of the beginning of one.
-func (s *Server) findJob(host *ledger.Host, id fleet.JobID) (*api.JobView, error) {
+func (s *Server) findJob(scope fleet.Scope, host *ledger.Host, id fleet.JobID) (*api.JobView, error) {
 	if len(id) < leastPrefix {
 		return nil, fleet.Invalidf("job", clip(string(id)), "want the id of a job, or at least its first %d digits", leastPrefix)
 	}
-	jobs, err := s.Ledger.Jobs(everywhere, host.ID)
+	jobs, err := s.Ledger.Jobs(scope, host.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +211,7 @@ func (s *Server) takeOver(job *fleet.Job, host *ledger.Host, request *api.AdoptR
 	}
 	task.Description = strings.Map(harmless, fmt.Sprintf("adopted from %s:%s", host.Name, where))
 	base := task.Name
-	for n := 2; request.Task == "" && s.isGiven(task.ID()); n++ {
+	for n := 2; request.Task == "" && s.isGiven(everywhere, task.ID()); n++ {
 		task.Name = fmt.Sprintf("%s-%d", base, n)
 	}
 	return task, nil
@@ -244,33 +224,9 @@ func harmless(r rune) rune {
 	return r
 }
 
-func (s *Server) isGiven(id fleet.TaskID) bool {
-	_, err := s.Ledger.Task(everywhere, id)
+func (s *Server) isGiven(scope fleet.Scope, id fleet.TaskID) bool {
+	_, err := s.Ledger.Task(scope, id)
 	return err == nil
-}
-
-// releaseIn asks for an adopted job to go back to its host.
-type releaseIn struct {
-	change
-	task fleet.TaskID
-}
-
-func parseRelease(r *request) (in releaseIn, err error) {
-	if in.task, err = r.taskID(); err != nil {
-		return in, err
-	}
-	if err = r.query(&struct{}{}); err != nil {
-		return in, err
-	}
-	in.change, err = r.plainChange()
-	return in, err
-}
-
-// release asks the host to put the job back. A silent host does it when it is
-// there again; until then the task runs on there.
-func (s *Server) release(ctx context.Context, in releaseIn) (api.AdoptAnswer, error) {
-	result, err := s.propose(ctx, in.change, &ledger.Release{Task: in.task, At: time.Now().UTC(), Actor: in.Actor, Reason: in.Reason})
-	return s.adoptAnswer(result, nil, err)
 }
 
 // settleIn is how far a host is with its adoptions.
@@ -339,11 +295,11 @@ func parseDiff(r *request) (in diffIn, err error) {
 
 // jobDiff answers what adopting a job would change on its host.
 func (s *Server) jobDiff(ctx context.Context, in diffIn) (api.JobDiff, error) {
-	host, err := s.Ledger.FindHost(everywhere, in.host)
+	host, err := s.Ledger.FindHost(scopeOf(ctx), in.host)
 	if err != nil {
 		return api.JobDiff{}, err
 	}
-	job, err := s.findJob(host, in.job)
+	job, err := s.findJob(scopeOf(ctx), host, in.job)
 	if err != nil {
 		return api.JobDiff{}, err
 	}

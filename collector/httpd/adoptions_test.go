@@ -51,14 +51,16 @@ func (h *house) settle(t *testing.T, state fleet.AdoptionState, why string) {
 func TestAdoptionOverTheAPI(t *testing.T) {
 	document := openDocument(t)
 	h, job := adoptable(t, nil)
-	reply := h.adopt(t, api.AdoptRequest{Host: "host-1", Job: job.ID[:6], Task: "data/dump"})
-	conforms(t, "adopt", document.Paths.Find(api.PathAdoptions).Post, reply)
-	answer := decoded[api.AdoptAnswer](t, reply, http.StatusOK)
-	if a := answer.Adoption; a.State != fleet.AdoptionWanted || a.Task != "data/dump" || a.By != "anna" || a.Reason != "central" || a.Job.ID != job.ID {
-		t.Errorf("%+v", a)
+	host := fleet.Host{ID: hostID(1), Name: "host-1", Cron: "debian", Timezone: "Europe/Berlin"}
+	reply := h.submit(t, adopted(t, host, job, "data/dump", false), "", "Authorization", "Bearer anna", api.HeaderReason, "central")
+	conforms(t, "adopt", document.Paths.Find(api.PathSealed).Post, reply)
+	sealed := decoded[api.Sealed](t, reply, http.StatusOK)
+	if a := sealed.Adoption; a == nil || a.State != fleet.AdoptionWanted || a.Task != "data/dump" || a.By != "anna" || a.Reason != "central" || a.Job.ID != job.ID || len(a.Envelope) == 0 {
+		t.Fatalf("%+v", a)
 	}
-	for _, part := range []string{"cron: 30 2 * * *", "timezone: Europe/Berlin", "user: root", "command: /usr/bin/dump --all", "PATH: /usr/bin:/bin", "adopted from host-1:/etc/cron.d/x line 1", string(hostID(1))} {
-		if !strings.Contains(answer.Document, part) {
+	answer := decoded[api.TaskView](t, h.do(t, http.MethodGet, "/v1/tasks/data/dump", ""), http.StatusOK)
+	for _, part := range []string{"cron: 30 2 * * *", "timezone: Europe/Berlin", "user: root", "command: /usr/bin/dump --all", "PATH: /usr/bin:/bin", string(hostID(1))} {
+		if !strings.Contains(string(answer.Document), part) {
 			t.Errorf("the document lacks %q:\n%s", part, answer.Document)
 		}
 	}
@@ -66,7 +68,7 @@ func TestAdoptionOverTheAPI(t *testing.T) {
 	if len(plan.Assignments) != 1 || len(plan.Adoptions) != 1 {
 		t.Errorf("plan %+v", plan)
 	}
-	if p := decoded[api.Problem](t, h.adopt(t, api.AdoptRequest{Host: "host-1", Job: job.ID, Task: "data/again"}), http.StatusConflict); p.Code != api.CodeExists {
+	if p := decoded[api.Problem](t, h.submit(t, adopted(t, host, job, "data/again", false), ""), http.StatusConflict); p.Code != api.CodeExists {
 		t.Errorf("%+v", p)
 	}
 	h.settle(t, fleet.AdoptionAdopted, "")
@@ -75,12 +77,13 @@ func TestAdoptionOverTheAPI(t *testing.T) {
 	if a := decoded[fleet.Adoption](t, got, http.StatusOK); a.State != fleet.AdoptionAdopted || a.Handed.IsZero() {
 		t.Errorf("%+v", a)
 	}
-	if p := decoded[api.Problem](t, h.do(t, http.MethodDelete, "/v1/tasks/data/dump", "", "If-Match", "*"), http.StatusConflict); p.Code != "adopted" || !strings.Contains(p.Hint, "fleetctl release data/dump") {
+	if p := decoded[api.Problem](t, h.submit(t, retired("data/dump"), ""), http.StatusConflict); p.Code != "adopted" || !strings.Contains(p.Hint, "fleetctl release data/dump") {
 		t.Errorf("%+v", p)
 	}
-	reply = h.do(t, http.MethodDelete, "/v1/adoptions/data/dump", "")
-	conforms(t, "release", document.Paths.Find(api.PathAdoption).Delete, reply)
-	if a := decoded[api.AdoptAnswer](t, reply, http.StatusOK); a.Adoption.State != fleet.AdoptionReleasing || a.Document == "" {
+	if p := decoded[api.Problem](t, h.submit(t, released("data/dump", hostID(2)), ""), http.StatusUnprocessableEntity); p.Field != "hosts" {
+		t.Errorf("%+v", p)
+	}
+	if a := decoded[api.Sealed](t, h.submit(t, released("data/dump", hostID(1)), ""), http.StatusOK).Adoption; a == nil || a.State != fleet.AdoptionReleasing {
 		t.Errorf("%+v", a)
 	}
 	h.settle(t, fleet.AdoptionReleased, "")
@@ -117,6 +120,7 @@ func TestAdoptionIsRefused(t *testing.T) {
 			if c.request.Job == "" {
 				c.request.Job = job.ID
 			}
+			c.request.DryRun = true
 			reply := h.adopt(t, c.request)
 			if body := text(t, reply); reply.StatusCode != c.status || !strings.Contains(body, c.says) {
 				t.Errorf("status %d: %s", reply.StatusCode, body)
@@ -124,12 +128,18 @@ func TestAdoptionIsRefused(t *testing.T) {
 		})
 	}
 	h, job := adoptable(t, func(j *fleet.Job) { j.ManagedBy = "Puppet" })
-	decoded[api.AdoptAnswer](t, h.adopt(t, api.AdoptRequest{Host: "host-1", Job: job.ID, Force: true}), http.StatusOK)
+	host := fleet.Host{ID: hostID(1), Name: "host-1", Cron: "debian", Timezone: "Europe/Berlin"}
+	decoded[api.Sealed](t, h.submit(t, adopted(t, host, job, "data/x", true), ""), http.StatusOK)
+	moved := job
+	moved.Line++
+	if p := decoded[api.Problem](t, h.submit(t, adopted(t, host, moved, "data/y", true), ""), http.StatusPreconditionFailed); p.Code != api.CodeStale {
+		t.Errorf("%+v", p)
+	}
 
 	silent := newHouse(t)
 	silent.addHost(t, 1, nil)
 	r := silent.addReport(t, 1, "/bin/x")
-	if p := decoded[api.Problem](t, silent.adopt(t, api.AdoptRequest{Host: "host-1", Job: r.Jobs[0].ID}), http.StatusServiceUnavailable); p.Code != api.CodeSilent {
+	if p := decoded[api.Problem](t, silent.adopt(t, api.AdoptRequest{Host: "host-1", Job: r.Jobs[0].ID, DryRun: true}), http.StatusServiceUnavailable); p.Code != api.CodeSilent {
 		t.Errorf("%+v", p)
 	}
 }

@@ -192,8 +192,10 @@ func (a *agenda) forget(host *agendaHost) {
 	}
 }
 
-// choice is which hosts and jobs a question is about. Its zero value is all.
+// choice is which hosts and jobs a question is about, of those that whoever
+// asks may see.
 type choice struct {
+	scope    fleet.Scope
 	host     *ledger.Host // nil: every one
 	labelled bool
 	label    fleet.Selector
@@ -203,25 +205,25 @@ type choice struct {
 }
 
 // choose reads what a question is about.
-func (s *Server) choose(host, label, text string) (c choice, err error) {
-	c = choice{text: strings.ToLower(text), labelled: label != "", commands: map[unique.Handle[string]]bool{}}
+func (s *Server) choose(scope fleet.Scope, host, label, text string) (c choice, err error) {
+	c = choice{scope: scope, text: strings.ToLower(text), labelled: label != "", commands: map[unique.Handle[string]]bool{}}
 	if label != "" {
 		if c.label, err = fleet.ParseSelector(label); err != nil {
 			return c, err
 		}
 	}
 	if host != "" {
-		c.host, err = s.Ledger.FindHost(everywhere, host)
+		c.host, err = s.Ledger.FindHost(scope, host)
 	}
 	return c, err
 }
 
-// everything reports whether nothing is left out.
+// everything reports whether nothing is left out of what may be seen.
 func (c *choice) everything() bool { return c.host == nil && !c.labelled && c.text == "" }
 
 // takes reports whether the host is asked about.
 func (c *choice) takes(host *ledger.Host) bool {
-	return (c.host == nil || c.host.ID == host.ID) && (!c.labelled || c.label.Matches(host.Labels))
+	return c.scope.Meets(host.Namespaces) && (c.host == nil || c.host.ID == host.ID) && (!c.labelled || c.label.Matches(host.Labels))
 }
 
 // mentions reports whether a command has the text.
@@ -255,7 +257,7 @@ func (c *choice) each(clock *jobClock, visit func(*agendaHost, *agendaJob)) {
 
 // count returns how many jobs of a schedule are asked about.
 func (c *choice) count(clock *jobClock) (n int) {
-	if c.everything() {
+	if c.everything() && c.scope.All() {
 		return clock.all
 	}
 	c.each(clock, func(*agendaHost, *agendaJob) { n++ })

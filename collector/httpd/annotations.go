@@ -24,14 +24,14 @@ func (s *Server) Annotations(ctx context.Context, page api.Page) (api.List[fleet
 	if page, err = openPage(page); err != nil {
 		return list, err
 	}
-	list = s.Ledger.Annotations(everywhere, page)
+	list = s.Ledger.Annotations(scopeOf(ctx), page)
 	list.Next, list.Index = sealCursor(list.Next), index
 	return list, nil
 }
 
 // Annotation returns what people say about one command.
-func (s *Server) Annotation(_ context.Context, fingerprint string) (fleet.Annotation, error) {
-	said, found := s.Ledger.Annotation(everywhere, fingerprint)
+func (s *Server) Annotation(ctx context.Context, fingerprint string) (fleet.Annotation, error) {
+	said, found := s.Ledger.Annotation(scopeOf(ctx), fingerprint)
 	if !found {
 		return said, fleet.Errorf(fleet.NotFound, "nothing is said about the command %s", fingerprint).WithHint("fleetctl annotate")
 	}
@@ -75,7 +75,7 @@ func (s *Server) annotate(ctx context.Context, in annotateIn) (fleet.Annotation,
 	if err := said.Validate(); err != nil {
 		return said, err
 	}
-	result, err := s.propose(ctx, in.change, &ledger.PutAnnotation{Annotation: said})
+	result, err := s.propose(ctx, in.change, act{"annotation.put", "command " + in.fingerprint, ""}, &ledger.PutAnnotation{Annotation: said})
 	if err != nil {
 		return said, err
 	}

@@ -56,12 +56,16 @@ func writeReply(w http.ResponseWriter, r *request, out any) error {
 		header.Set("ETag", api.ETag(value.Index))
 	case fleet.CalendarRecord:
 		header.Set("ETag", api.ETag(value.Index))
+	case fleet.Rules:
+		header.Set("ETag", api.ETag(value.Index))
+	case fleet.Request:
+		header.Set("ETag", api.ETag(value.Index))
+	case api.Sealed:
+		if value.Request != nil {
+			status = http.StatusAccepted
+		}
 	case fleet.TaskRecord:
 		header.Set("ETag", api.ETag(value.Index))
-		if r.Method != http.MethodPatch && value.Changed.Equal(value.Created) {
-			status = http.StatusCreated
-			header.Set("Location", api.TaskPath(value.Task.ID()))
-		}
 	}
 	if r.exchange.applied != nil {
 		note(r.Context(), r.exchange.applied())

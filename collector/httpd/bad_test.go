@@ -72,54 +72,38 @@ var bad = []struct {
 	{"jobs_unknown_term", "GET", api.PathJobs + "?q=usr:root", "", nil, 422},
 	{"jobs_is", "GET", api.PathJobs + "?q=is:late", "", nil, 422},
 	{"bad_stream", "GET", "/v1/runs/0197/output?stream=stdin", "", nil, 422},
-	{"event_name", "POST", "/v1/events/UPPER", `{}`, []string{"Content-Type", api.MediaJSON}, 404},
-	{"event_nobody_waits", "POST", "/v1/events/none", `{}`, []string{"Content-Type", api.MediaJSON}, 404},
-	{"event_of_a_form", "POST", "/v1/events/none", `a=b`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415},
-	{"event_broken", "POST", "/v1/events/none", `{"a":`, []string{"Content-Type", api.MediaJSON}, 400},
-	{"event_too_large", "POST", "/v1/events/none", `"` + strings.Repeat("x", 17<<10) + `"`, []string{"Content-Type", api.MediaJSON}, 413},
+	{"hook_of_a_form", "POST", "/v1/hooks/data/backup", `a=b`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415},
+	{"hook_broken", "POST", "/v1/hooks/data/backup", `{"a":`, []string{"Content-Type", api.MediaJSON}, 400},
+	{"hook_too_large", "POST", "/v1/hooks/data/backup", `"` + strings.Repeat("x", 17<<10) + `"`, []string{"Content-Type", api.MediaJSON}, 413},
 	{"hook_of_no_task", "POST", "/v1/hooks/data/none", `{}`, []string{"Content-Type", api.MediaJSON}, 404},
 	{"hook_of_another_trigger", "POST", "/v1/hooks/data/backup", `{}`, []string{"Content-Type", api.MediaJSON}, 409},
 	{"lease_of_no_task", "POST", "/v1/agents/00000000000000000000000000000001/leases", `{"task":"data/none","run":"r"}`, []string{"Content-Type", api.MediaJSON}, 404},
 	{"lease_without_need", "POST", "/v1/agents/00000000000000000000000000000001/leases", `{"task":"data/backup","run":"r"}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"lease_returned_nowhere", "DELETE", "/v1/agents/00000000000000000000000000000001/leases/r", "", nil, 422},
-	{"no_content_type", "POST", api.PathTasks, backup, nil, 415},
-	{"wrong_content_type", "POST", api.PathTasks, backup, []string{"Content-Type", "text/html"}, 415},
-	{"content_encoding", "POST", api.PathTasks, backup, []string{"Content-Type", api.MediaJSON, "Content-Encoding", "gzip"}, 415},
-	{"task_too_large", "POST", api.PathTasks, strings.Repeat("x", 300<<10), []string{"Content-Type", api.MediaYAML}, 413},
-	{"task_broken", "POST", api.PathTasks, `{"task":`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"task_unknown_field", "POST", api.PathTasks, "task: x\ncolour: red\n", []string{"Content-Type", api.MediaYAML}, 422},
-	{"task_many_faults", "POST", api.PathTasks, `{"task":"UPPER","on":{"cron":"61 * * * *"},"run":{},"where":{}}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"task_two", "POST", api.PathTasks, "task: a\non: {manual: true}\nrun: {command: date}\nwhere: {labels: \"*\"}\n---\ntask: b\non: {manual: true}\nrun: {command: date}\nwhere: {labels: \"*\"}\n", []string{"Content-Type", api.MediaYAML}, 422},
-	{"task_unmatched", "POST", api.PathTasks, strings.Replace(backup, "role=db", "role=none", 1), []string{"Content-Type", api.MediaJSON}, 422},
-	{"task_exists", "POST", api.PathTasks, backup, []string{"Content-Type", api.MediaJSON}, 409},
-	{"put_unconditional", "PUT", "/v1/tasks/data/backup", backup, []string{"Content-Type", api.MediaJSON}, 428},
-	{"put_stale", "PUT", "/v1/tasks/data/backup", strings.Replace(backup, "30 2", "31 2", 1), []string{"Content-Type", api.MediaJSON, "If-Match", `"1"`}, 412},
-	{"put_other_name", "PUT", "/v1/tasks/data/other", backup, []string{"Content-Type", api.MediaJSON, "If-Match", "*"}, 422},
-	{"put_absent", "PUT", "/v1/tasks/data/other", strings.Replace(backup, `"backup"`, `"other"`, 1), []string{"Content-Type", api.MediaJSON, "If-Match", "*"}, 412},
-	{"put_must_not_exist", "PUT", "/v1/tasks/data/backup", backup, []string{"Content-Type", api.MediaJSON, "If-None-Match", "*"}, 412},
-	{"weak_etag", "PUT", "/v1/tasks/data/backup", backup, []string{"Content-Type", api.MediaJSON, "If-Match", `W/"3"`}, 422},
+	{"no_content_type", "POST", api.PathResolve, backup, nil, 415},
+	{"wrong_content_type", "POST", api.PathResolve, backup, []string{"Content-Type", "text/html"}, 415},
+	{"content_encoding", "POST", api.PathResolve, backup, []string{"Content-Type", api.MediaJSON, "Content-Encoding", "gzip"}, 415},
+	{"task_too_large", "POST", api.PathResolve, strings.Repeat("x", 300<<10), []string{"Content-Type", api.MediaYAML}, 413},
+	{"task_broken", "POST", api.PathResolve, `{"task":`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"task_unknown_field", "POST", api.PathResolve, "task: x\ncolour: red\n", []string{"Content-Type", api.MediaYAML}, 422},
+	{"task_many_faults", "POST", api.PathResolve, `{"task":"UPPER","on":{"cron":"61 * * * *"},"run":{},"where":{}}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"task_two", "POST", api.PathResolve, "task: a\non: {manual: true}\nrun: {command: date}\nwhere: {labels: \"*\"}\n---\ntask: b\non: {manual: true}\nrun: {command: date}\nwhere: {labels: \"*\"}\n", []string{"Content-Type", api.MediaYAML}, 422},
+	{"weak_etag", "PUT", "/v1/rules/data", `{}`, []string{"Content-Type", api.MediaJSON, "If-Match", `W/"3"`}, 422},
 	{"adopt_unknown_field", "POST", api.PathAdoptions, `{"host":"host-1","jobb":"1234"}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"adopt_no_job", "POST", api.PathAdoptions, `{"host":"host-1","job":""}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"adopt_versioned", "POST", api.PathAdoptions, `{"host":"host-1","job":"1234"}`, []string{"Content-Type", api.MediaJSON, "If-Match", `"3"`}, 422},
 	{"no_adoption", "GET", "/v1/adoptions/data/none", "", nil, 404},
-	{"release_none", "DELETE", "/v1/adoptions/data/none", "", nil, 404},
 	{"diff_bad_job", "GET", "/v1/hosts/host-1/jobs/..%2f..%2f/diff", "", nil, 404},
-	{"delete_unconditional", "DELETE", "/v1/tasks/data/backup", "", nil, 428},
-	{"patch_empty", "PATCH", "/v1/tasks/data/backup", "", []string{"Content-Type", api.MediaJSON}, 400},
-	{"patch_broken", "PATCH", "/v1/tasks/data/backup", "{\"state\":\n\"paused\",}", []string{"Content-Type", api.MediaJSON}, 400},
-	{"patch_trailing", "PATCH", "/v1/tasks/data/backup", `{"state":"paused"} {}`, []string{"Content-Type", api.MediaJSON}, 400},
-	{"patch_wrong_case", "PATCH", "/v1/tasks/data/backup", `{"STATE":"paused"}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"patch_twice", "PATCH", "/v1/tasks/data/backup", `{"state":"paused","state":"enabled"}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"patch_unknown_field", "PATCH", "/v1/tasks/data/backup", `{"pause":true}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"patch_wrong_type", "PATCH", "/v1/tasks/data/backup", `{"state":3}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"patch_retire", "PATCH", "/v1/tasks/data/backup", `{"state":"retired"}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"patch_utf8", "PATCH", "/v1/tasks/data/backup", "{\"state\":\"\xff\"}", []string{"Content-Type", api.MediaJSON}, 400},
-	{"patch_deep", "PATCH", "/v1/tasks/data/backup", `{"state":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"body_too_large", "POST", "/v1/tasks/data/backup/run", `{"reason":"` + strings.Repeat("x", api.MaxBody) + `"}`, []string{"Content-Type", api.MediaJSON}, 413},
-	{"run_no_parent", "POST", "/v1/tasks/data/backup/run", `{"queue":true,"parent":"../x"}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"run_long_expiry", "POST", "/v1/tasks/data/backup/run", `{"queue":true,"expiry":"40d"}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"run_bad_duration", "POST", "/v1/tasks/data/backup/run", `{"expiry":"soon"}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"run_silent", "POST", "/v1/tasks/data/backup/run", `{}`, []string{"Content-Type", api.MediaJSON}, 409},
+	{"body_empty", "POST", api.PathTokens, "", []string{"Content-Type", api.MediaJSON}, 400},
+	{"body_broken", "POST", api.PathTokens, "{\"name\":\n\"anna\",}", []string{"Content-Type", api.MediaJSON}, 400},
+	{"body_trailing", "POST", api.PathTokens, `{"name":"anna"} {}`, []string{"Content-Type", api.MediaJSON}, 400},
+	{"body_wrong_case", "POST", api.PathTokens, `{"NAME":"anna"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"body_twice", "POST", api.PathTokens, `{"name":"anna","name":"root"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"body_unknown_field", "POST", api.PathTokens, `{"uid":0}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"body_wrong_type", "POST", api.PathTokens, `{"name":3}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"body_utf8", "POST", api.PathTokens, "{\"name\":\"\xff\"}", []string{"Content-Type", api.MediaJSON}, 400},
+	{"body_deep", "POST", api.PathTokens, `{"name":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"body_too_large", "POST", api.PathTokens, `{"name":"` + strings.Repeat("x", api.MaxBody) + `"}`, []string{"Content-Type", api.MediaJSON}, 413},
 	{"agent_unknown", "GET", api.AgentPath(hostID(8)) + "/plan", "", nil, 404},
 	{"agent_id_form", "GET", "/v1/agents/host-1/plan", "", nil, 404},
 	{"register_faults", "PUT", api.AgentPath(hostID(1)), `{"id":"` + string(hostID(1)) + `","name":"","labels":{"A B":"c"}}`, []string{"Content-Type", api.MediaJSON}, 422},
@@ -156,18 +140,28 @@ var bad = []struct {
 	{"stands_faults", "PUT", api.AgentPath(hostID(1)) + "/standings", `{"standings":[{"task":"data/api","since":"2026-01-01T00:00:00Z","phase":"asleep"}]}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"stands_twice", "PUT", api.AgentPath(hostID(1)) + "/standings", `{"standings":[{"task":"data/api","since":"2026-01-01T00:00:00Z"},{"task":"data/api","since":"2026-01-01T00:00:00Z"}]}`, []string{"Content-Type", api.MediaJSON}, 422},
 	{"stands_unknown", "PUT", api.AgentPath(hostID(8)) + "/standings", `{"standings":[]}`, []string{"Content-Type", api.MediaJSON}, 404},
-	{"stop_what_ends", "POST", "/v1/tasks/data/backup/stop", `{"queue":true}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"reset_no_breaker", "POST", "/v1/tasks/data/backup/reset", `{"queue":true}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"start_nothing", "POST", "/v1/tasks/data/none/start", `{}`, []string{"Content-Type", api.MediaJSON}, 404},
 	{"live_stranger", "GET", "/v1/hosts/nobody/live", "", nil, 404},
 	{"occurrence_alone", "GET", api.PathRuns + "?occurrence=r1&failed", "", nil, 422},
 	{"no_calendar", "GET", api.PathCalendars + "/none", "", nil, 404},
-	{"calendar_faults", "PUT", api.PathCalendars + "/x", `{"calendar":"x","timezone":"Mars/Base","windows":[]}`, []string{"Content-Type", api.MediaJSON}, 422},
-	{"calendar_other_name", "PUT", api.PathCalendars + "/x", "calendar: y\nwindows: [{from: 2026-12-24T00:00:00Z, for: 1d}]\n", []string{"Content-Type", api.MediaYAML}, 422},
-	{"calendar_not_there", "PUT", api.PathCalendars + "/x", "windows: [{from: 2026-12-24T00:00:00Z, for: 1d}]\n", []string{"Content-Type", api.MediaYAML, "If-Match", "*"}, 412},
-	{"calendar_unconditional", "DELETE", api.PathCalendars + "/x", "", nil, 428},
-	{"task_no_calendar", "PUT", "/v1/tasks/data/backup", strings.Replace(backup, `"on":{`, `"on":{"blackout":["year-end"],`, 1), []string{"Content-Type", api.MediaJSON, "If-Match", "*"}, 422},
 	{"join_faults", "POST", api.PathCollectors, `{"id":"c2","raft":"here","api":"there"}`, []string{"Content-Type", api.MediaJSON, headerPeer, "c2"}, 422},
+	{"join_another", "POST", api.PathCollectors, `{"id":"c3","raft":"127.0.0.1:1","api":"https://127.0.0.1:2"}`, []string{"Content-Type", api.MediaJSON, headerPeer, "c2"}, 403},
+	{"no_token", "GET", api.PathHosts, "", []string{"Authorization", ""}, 401},
+	{"too_weak", "POST", api.PathTokens, `{}`, []string{"Content-Type", api.MediaJSON, "Authorization", "Bearer anna:viewer:*"}, 403},
+	{"too_narrow", "GET", api.PathMetrics, "", []string{"Authorization", "Bearer anna:admin:data"}, 403},
+	{"agent_for_another", "GET", api.AgentPath(hostID(1)) + "/plan", "", []string{headerAgent, string(hostID(2))}, 403},
+	{"agent_among_people", "GET", api.PathHosts, "", []string{headerAgent, string(hostID(1))}, 403},
+	{"token_faults", "POST", api.PathTokens, `{"name":"a b","roles":["viewer"],"namespaces":["data"]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"token_role", "POST", api.PathTokens, `{"name":"anna","roles":["root"],"namespaces":["data"]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"token_life", "POST", api.PathTokens, `{"name":"anna","roles":["viewer"],"namespaces":["data"],"life":"400d"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"token_nowhere", "POST", api.PathTokens, `{"name":"anna","roles":["viewer"],"namespaces":[]}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"token_of_others", "POST", api.PathTokens, `{"name":"anna","roles":["viewer"],"namespaces":["*"]}`, []string{"Content-Type", api.MediaJSON, "Authorization", "Bearer anna:admin:data"}, 403},
+	{"no_node", "PATCH", api.PathNodes + "/none", `{"state":"revoked"}`, []string{"Content-Type", api.MediaJSON}, 404},
+	{"node_state", "PATCH", api.PathNodes + "/none", `{"state":"gone"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"rules_of_another", "PUT", "/v1/rules/data", `{"namespace":"web"}`, []string{"Content-Type", api.MediaJSON}, 422},
+	{"no_request", "GET", api.PathRequests + "/0123456789abcdef", "", nil, 404},
+	{"sealed_json", "POST", api.PathSealed, `{}`, []string{"Content-Type", api.MediaJSON}, 415},
+	{"sealed_nothing", "POST", api.PathSealed, `{}`, []string{"Content-Type", api.MediaSealed}, 422},
+	{"sealed_type", "POST", api.PathSealed, `{"payloadType":"text/plain","payload":"","signatures":[{"keyid":"a","sig":""}]}`, []string{"Content-Type", api.MediaSealed}, 422},
 }
 
 func TestBadInputIsToldClearly(t *testing.T) {
@@ -230,47 +224,67 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestEveryRouteRefusesWhatItIsNot walks the map: each path with every method
-// that it does not have, and each route that reads a body with the wrong type.
+// TestEveryRouteRefusesWhatItIsNot walks the map of each plane: each path with
+// every method that it does not have, and each route that reads a body with the
+// wrong type.
 func TestEveryRouteRefusesWhatItIsNot(t *testing.T) {
 	h := newHouse(t)
-	methods := map[string][]string{}
-	for _, route := range h.Routes() {
-		if route.On(pki.PlaneOperator) || strings.HasPrefix(route.Path, api.PathAgent) {
-			methods[route.Path] = append(methods[route.Path], route.Method)
+	for plane, caller := range certified {
+		methods := map[string][]string{}
+		for _, route := range h.Routes() {
+			if route.On(plane) {
+				methods[route.Path] = append(methods[route.Path], route.Method)
+			}
 		}
-	}
-	for path, has := range methods {
-		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} {
-			if strings.Contains(strings.Join(has, " "), method) {
+		for path, has := range methods {
+			for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} {
+				if strings.Contains(strings.Join(has, " "), method) {
+					continue
+				}
+				reply := h.on(t, plane, method, filled(path), "", caller...)
+				p := decoded[api.Problem](t, reply, http.StatusMethodNotAllowed)
+				if p.Code != api.CodeMethod || !strings.Contains(reply.Header.Get("Allow"), has[0]) {
+					t.Errorf("%s %s: %+v, Allow %q", method, path, p, reply.Header.Get("Allow"))
+				}
+			}
+		}
+		for _, route := range h.Routes() {
+			if route.Body == "" || !route.On(plane) || plane == pki.PlanePeer && !route.Held(fleet.CollectorKind) {
 				continue
 			}
-			reply := h.do(t, method, filled(path), "")
-			p := decoded[api.Problem](t, reply, http.StatusMethodNotAllowed)
-			if p.Code != api.CodeMethod || !strings.Contains(reply.Header.Get("Allow"), has[0]) {
-				t.Errorf("%s %s: %+v, Allow %q", method, path, p, reply.Header.Get("Allow"))
+			p := decoded[api.Problem](t, h.on(t, plane, route.Method, filled(route.Path), "{}", append(caller, "Content-Type", "text/plain")...), http.StatusUnsupportedMediaType)
+			if p.Hint == "" {
+				t.Errorf("%s %s: %+v", route.Method, route.Path, p)
 			}
 		}
 	}
-	for _, route := range h.Routes() {
-		if route.Body == "" {
-			continue
-		}
-		said := []string{"Content-Type", "text/plain"}
-		if !route.On(pki.PlaneOperator) && !route.On(pki.PlaneAgent) {
-			said = append(said, headerPeer, "c2")
-		}
-		p := decoded[api.Problem](t, h.do(t, route.Method, filled(route.Path), "{}", said...), http.StatusUnsupportedMediaType)
-		if p.Hint == "" {
-			t.Errorf("%s %s: %+v", route.Method, route.Path, p)
-		}
+}
+
+// certified is who calls on each plane.
+var certified = map[pki.Plane][]string{
+	pki.PlaneOperator: {"Authorization", "Bearer admin"},
+	pki.PlaneAgent:    {headerAgent, string(hostID(1))},
+	pki.PlanePeer:     {headerPeer, "c2"},
+	pki.PlaneEnroll:   nil,
+}
+
+// on sends a request to one plane.
+func (h *house) on(t testing.TB, plane pki.Plane, method, target, body string, header ...string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+target, strings.NewReader(body))
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
 	}
+	w := httptest.NewRecorder()
+	h.planes[plane].ServeHTTP(w, r)
+	return w.Result()
 }
 
 // filled puts something into each parameter of a path.
 func filled(path string) string {
 	return strings.NewReplacer("{host}", string(hostID(1)), "{namespace}", "data", "{name}", "backup", "{run}", "0197", "{collector}", "c1", "{ask}", "a", "{pin}", "db",
-		"{fingerprint}", "0123456789abcdef", "{finding}", "0123456789abcdef", "{token}", "abcd2345", "{node}", string(hostID(1))).Replace(path)
+		"{fingerprint}", "0123456789abcdef", "{finding}", "0123456789abcdef", "{request}", "0123456789abcdef", "{token}", "abcdefgh", "{node}", string(hostID(1)),
+		"{job}", "0123456789abcdef", "{calendar}", "year-end").Replace(path)
 }
 
 // TestEveryRouteAsksForItsPermission walks the map with people of each role, and
@@ -341,7 +355,7 @@ func TestLogLinesHaveTheSameFieldsEverywhere(t *testing.T) {
 	for traceparent, taken := range map[string]bool{
 		parent: true, "ff" + parent[2:]: false, strings.ToUpper(parent): false, "00-" + strings.Repeat("0", 32) + parent[35:]: false, "nonsense": false,
 	} {
-		h.do(t, http.MethodPost, api.PathTasks, backup, "Traceparent", traceparent, "Authorization", "Bearer anna")
+		h.do(t, http.MethodPost, api.PathResolve, backup, "Traceparent", traceparent, "Authorization", "Bearer anna")
 		lines := strings.Split(strings.TrimSpace(h.logged.String()), "\n")
 		last := lines[len(lines)-1]
 		for _, field := range []string{`"timestamp":`, `"level":"info"`, `"message":"request"`, `"service":"collector"`, `"trace_id":"`, `"caller":"person anna"`, `"status":415`} {

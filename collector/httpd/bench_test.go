@@ -122,7 +122,7 @@ func BenchmarkFanOut(b *testing.B) {
 	var ours99, bare99, ratios []float64 // of each round
 	change := func(n int) {
 		document := strings.Replace(backup, "30 2", fmt.Sprintf("%d 2", n%60), 1)
-		reply := h.do(b, http.MethodPost, api.PathTasks+"?replace=true", document, "Content-Type", api.MediaJSON)
+		reply := h.give(b, document)
 		if reply.StatusCode != http.StatusOK {
 			b.Fatal(text(b, reply))
 		}

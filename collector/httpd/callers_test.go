@@ -1,10 +1,12 @@
 package httpd_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
+	"testing"
 
 	"github.com/fleetcron/fleetcron/collector/httpd"
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -71,6 +73,9 @@ func everyone(name string) fleet.Principal {
 	return caller
 }
 
+// as returns a context in which services are called by this person.
+func as(t testing.TB, token string) context.Context { return httpd.As(t.Context(), everyone(token)) }
+
 // planes is the API on all its planes, as a listener tells them apart: here by
 // what stands for the certificate.
 type planes map[pki.Plane]http.Handler
@@ -106,7 +111,7 @@ func asAgent(next http.Handler) http.Handler {
 		case own:
 			host, _, _ := strings.Cut(path, "/")
 			r.Header.Set(headerAgent, host)
-		case r.Header.Get("Authorization") == "":
+		case len(r.Header["Authorization"]) == 0:
 			r.Header.Set("Authorization", "Bearer admin")
 		}
 		next.ServeHTTP(w, r)

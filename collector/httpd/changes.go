@@ -22,7 +22,7 @@ func (s *Server) Changes(ctx context.Context, q api.ChangeQuery) (api.List[api.C
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	if list, err = s.Ledger.Changes(everywhere, q); err != nil {
+	if list, err = s.Ledger.Changes(scopeOf(ctx), q); err != nil {
 		return list, err
 	}
 	list.Next, list.Index = sealCursor(list.Next), index

@@ -19,7 +19,7 @@ func TestNothingIsUpcomingInABlackout(t *testing.T) {
 	}
 	put := func(name, windows string) {
 		t.Helper()
-		if reply := h.do(t, http.MethodPut, api.PathCalendars+"/"+name, `{"windows":[`+windows+`]}`, "Content-Type", api.MediaJSON); reply.StatusCode != http.StatusOK {
+		if reply := h.submit(t, closing(t, name, `{"windows":[`+windows+`]}`, api.MediaJSON), ""); reply.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s", name, reply.Status)
 		}
 	}

@@ -97,35 +97,31 @@ func (s *Server) join(ctx context.Context, in api.Join) (api.Cluster, error) {
 		return api.Cluster{}, fleet.Errorf(fleet.Conflict, "collector %s belongs to cluster %s, this is %s", in.ID, clip(in.Cluster), identity.ID).
 			WithCode("other_cluster").WithHint("give it an empty data directory, or ask a collector of its own cluster")
 	}
+	if err := s.noteByHand(ctx, caller, &in); err != nil {
+		return api.Cluster{}, err
+	}
 	if err := s.Replica.Join(ctx, in); err != nil {
 		return api.Cluster{}, err
 	}
-	now := time.Now().UTC()
-	if err := s.noteByHand(ctx, caller, in, now); err != nil {
-		return api.Cluster{}, err
-	}
-	_, err = s.Replica.Propose(ctx, &ledger.Audited{
-		At: now, By: *caller, Action: "collector.put", Object: "collector " + string(in.ID),
-		Command: &ledger.PutCollector{ID: in.ID, API: in.API, Version: clip(in.Version), At: now},
-	})
-	if err != nil {
+	about := act{"collector.join", "collector " + string(in.ID), "raft " + in.Raft + ", API " + in.API}
+	if _, err := s.record(ctx, *caller, about, &ledger.PutCollector{ID: in.ID, API: in.API, Version: clip(in.Version), At: time.Now().UTC()}); err != nil {
 		return api.Cluster{}, err
 	}
 	return s.Cluster(ctx)
 }
 
-// noteByHand makes a node of a collector that was signed by hand, so that it
-// can be seen and revoked as the others can.
-func (s *Server) noteByHand(ctx context.Context, caller *fleet.Principal, in api.Join, now time.Time) error {
-	if _, err := s.Ledger.Node(everywhere, string(in.ID)); fleet.KindOf(err) != fleet.NotFound || in.Serial == "" {
+// noteByHand makes a node of a collector that the root signed by hand, so that
+// it can be seen and revoked as the others can.
+func (s *Server) noteByHand(ctx context.Context, caller *fleet.Principal, in *api.Join) error {
+	if _, err := s.Ledger.Node(everywhere, caller.Name); err == nil || in.Serial == "" {
+		return nil
+	} else if fleet.KindOf(err) != fleet.NotFound {
 		return err
 	}
-	_, err := s.Replica.Propose(ctx, &ledger.Audited{
-		At: now, By: *caller, Action: "node.put", Object: "collector " + string(in.ID), Why: "signed by hand",
-		Command: &ledger.PutNode{At: now, Actor: caller.String(), Node: fleet.Node{
-			ID: string(in.ID), Role: fleet.CollectorKind, Serial: in.Serial, Fingerprint: in.Fingerprint, Expires: in.Expires,
-		}},
-	})
+	now := time.Now().UTC()
+	_, err := s.record(ctx, *caller, act{"node.put", "collector " + caller.Name, "signed by hand with the root's key"}, &ledger.PutNode{At: now, Actor: caller.Name, Node: fleet.Node{
+		ID: caller.Name, Role: fleet.CollectorKind, Serial: in.Serial, Fingerprint: in.Fingerprint, Expires: in.Expires.UTC(),
+	}})
 	return err
 }
 
@@ -143,7 +139,7 @@ func (s *Server) leave(ctx context.Context, id fleet.CollectorID) (api.Cluster, 
 	if err := s.Replica.Leave(ctx, id); err != nil {
 		return api.Cluster{}, err
 	}
-	_, err := s.Replica.Propose(ctx, &ledger.DropCollector{ID: id})
+	_, err := s.record(ctx, *callerOf(ctx), act{"collector.leave", "collector " + string(id), ""}, &ledger.DropCollector{ID: id})
 	if err != nil && fleet.KindOf(err) != fleet.NotFound && id != s.Replica.Status().ID {
 		return api.Cluster{}, err
 	}

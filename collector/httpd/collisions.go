@@ -31,7 +31,7 @@ func (s *Server) Collisions(ctx context.Context, q api.CollisionQuery) (api.List
 	if err != nil {
 		return list, err
 	}
-	asked, err := s.choose(q.Host, q.Label, "")
+	asked, err := s.choose(scopeOf(ctx), q.Host, q.Label, "")
 	if err != nil {
 		return list, err
 	}

@@ -2,38 +2,9 @@ package httpd
 
 import (
 	"context"
-	"time"
 
-	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
-
-// control returns the service that orders a task to be started, stopped,
-// restarted or reset on its hosts.
-func (s *Server) control(kind fleet.OrderKind) func(context.Context, runIn) (api.Ordered, error) {
-	return func(ctx context.Context, in runIn) (api.Ordered, error) {
-		if result, found, err := s.remembered(in.change); found || err != nil {
-			return s.ordered(result, err)
-		}
-		record, err := s.Ledger.Task(everywhere, in.id)
-		if err != nil {
-			return api.Ordered{}, err
-		}
-		hosts, err := s.targets(&record.Task, in.request, string(kind))
-		if err != nil {
-			return api.Ordered{}, err
-		}
-		orders, err := runOrders(record.Task.ID(), hosts, in)
-		if err != nil {
-			return api.Ordered{}, err
-		}
-		for i := range orders {
-			orders[i].Kind, orders[i].Run = kind, ""
-		}
-		return s.ordered(s.propose(ctx, in.change, &ledger.PutOrders{Orders: orders, At: time.Now().UTC()}))
-	}
-}
 
 // liveIn asks what goes on on a host.
 type liveIn struct {
@@ -55,7 +26,7 @@ func (s *Server) Live(ctx context.Context, nameOrID string) (api.Live, error) {
 }
 
 func (s *Server) live(ctx context.Context, in liveIn) (api.Live, error) {
-	host, err := s.Ledger.FindHost(everywhere, in.nameOrID)
+	host, err := s.Ledger.FindHost(scopeOf(ctx), in.nameOrID)
 	if err != nil {
 		return api.Live{}, err
 	}

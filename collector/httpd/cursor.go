@@ -2,6 +2,8 @@ package httpd
 
 import (
 	"encoding/base64"
+	"slices"
+	"strings"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -31,6 +33,24 @@ func openPage(page api.Page) (api.Page, error) {
 		page.Limit = api.DefaultPage
 	}
 	return page, nil
+}
+
+// paged returns the page of a list that is sorted by its keys.
+func paged[T any](whole []T, page api.Page, key func(T) string) (api.List[T], error) {
+	list := api.List[T]{Items: []T{}, Total: len(whole)}
+	page, err := openPage(page)
+	if err != nil {
+		return list, err
+	}
+	from, found := slices.BinarySearchFunc(whole, page.After, func(one T, after string) int { return strings.Compare(key(one), after) })
+	if found {
+		from++
+	}
+	end := min(from+page.Limit, len(whole))
+	if list.Items = append(list.Items, whole[from:end]...); end < len(whole) {
+		list.Next = sealCursor(key(whole[end-1]))
+	}
+	return list, nil
 }
 
 // oneOf checks a word of a query against the words there are.

@@ -21,12 +21,12 @@ type hourly struct {
 }
 
 // Density counts the starts in each hour of a week, found and given together.
-func (s *Server) Density(_ context.Context, q api.DensityQuery) (api.Density, error) {
+func (s *Server) Density(ctx context.Context, q api.DensityQuery) (api.Density, error) {
 	hours, err := hoursOf(q, time.Now())
 	if err != nil {
 		return api.Density{}, err
 	}
-	asked, err := s.choose(q.Host, q.Label, "")
+	asked, err := s.choose(scopeOf(ctx), q.Host, q.Label, "")
 	if err != nil {
 		return api.Density{}, err
 	}

@@ -93,6 +93,9 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 	}
 	if route.Permission == BeAgent {
 		defer s.noteCall(r)()
+		if s.Ring != nil {
+			w.Header().Set(api.HeaderRing, s.Ring.Digest())
+		}
 	}
 	deadline := http.NewResponseController(w)
 	if route.Body != none && route.Body != stream {
@@ -126,8 +129,8 @@ const (
 
 // noteCall notes that a known host's agent calls, and returns what notes the end.
 func (s *Server) noteCall(r *request) (end func()) {
-	host, err := r.agent()
-	if _, known := s.Ledger.Host(everywhere, host); err != nil || !known {
+	host := fleet.HostID(r.exchange.caller.Name)
+	if _, known := s.Ledger.Host(everywhere, host); !known {
 		return func() {}
 	}
 	end = s.calls.begin(host)

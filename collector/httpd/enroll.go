@@ -20,10 +20,17 @@ import (
 // trust says whom a client speaks to. It proves nothing: whoever has no pin
 // compares it with one that came another way.
 func (s *Server) trust(context.Context, struct{}) (api.Trust, error) {
+	if s.Authority == nil {
+		return api.Trust{}, noAuthority()
+	}
 	return api.Trust{Cluster: s.Authority.Cluster(), CA: s.rootPEM(), Pin: s.Authority.Pin()}, nil
 }
 
 func (s *Server) rootPEM() string { return string(pki.EncodeCertificates(s.Authority.Root())) }
+
+func noAuthority() error {
+	return fleet.Errorf(fleet.Unavailable, "this collector signs no certificates").WithCode("no_authority")
+}
 
 // enrolling is who wants to become a node, with what is left of the request
 // after it was read.
@@ -66,11 +73,14 @@ func joinTokenInvalid() error {
 // first and counts from the moment that the ledger has used the token up for
 // it: of many who bring one, one gets in.
 func (s *Server) enroll(ctx context.Context, in enrolling) (api.Enrolled, error) {
+	if s.Authority == nil {
+		return api.Enrolled{}, noAuthority()
+	}
 	now := time.Now().UTC()
 	caller := callerOf(ctx)
 	token, err := s.Ledger.CheckJoinToken(in.secret.ID, in.secret.Hash(), caller.Address, in.role, now)
 	if err != nil {
-		return api.Enrolled{}, err
+		return api.Enrolled{}, s.failedJoin(caller, err)
 	}
 	node, issued, err := s.candidate(&in, &token, now)
 	if err != nil {
@@ -89,7 +99,7 @@ func (s *Server) enroll(ctx context.Context, in enrolling) (api.Enrolled, error)
 		Command: &ledger.UseJoinToken{ID: in.secret.ID, Hash: in.secret.Hash(), From: caller.Address, Node: node, Chain: issued.Chain, At: now},
 	})
 	if err != nil {
-		return api.Enrolled{}, err
+		return api.Enrolled{}, s.failedJoin(caller, err)
 	}
 	made, is := result.(fleet.Node)
 	if !is {
@@ -99,6 +109,16 @@ func (s *Server) enroll(ctx context.Context, in enrolling) (api.Enrolled, error)
 	answer.Intermediate = string(issued.Intermediate)
 	answer.Gossip, err = s.gossipFor(&made)
 	return answer, err
+}
+
+// failedJoin counts a join token that does not count.
+func (s *Server) failedJoin(caller *fleet.Principal, err error) error {
+	if fleet.KindOf(err) == fleet.Unauthenticated {
+		if wait := s.limits.failedJoin(caller.Address); wait > 0 {
+			return tooOften(wait)
+		}
+	}
+	return err
 }
 
 // made is a certificate and what of its request was left aside.
@@ -202,6 +222,9 @@ func parseNode(r *request) (string, error) {
 // enrolled tells a machine that waits for a person whether it was approved, and
 // its certificate, which is no secret. The gossip keys it fetches with that.
 func (s *Server) enrolled(_ context.Context, id string) (api.Enrolled, error) {
+	if s.Authority == nil {
+		return api.Enrolled{}, noAuthority()
+	}
 	node, chain, found, err := s.Ledger.Enrolled(id)
 	if err != nil || !found {
 		return api.Enrolled{}, errors.Join(err, fleet.Errorf(fleet.NotFound, "no node %s", id))
@@ -235,6 +258,9 @@ func parseRenew() func(*request) (renewal, error) {
 // with different keys mean that two machines use one identity: the ledger then
 // suspends it.
 func (s *Server) renew(ctx context.Context, in renewal) (api.Enrolled, error) {
+	if s.Authority == nil {
+		return api.Enrolled{}, noAuthority()
+	}
 	now := time.Now().UTC()
 	request, err := identity.ParseRequest([]byte(in.Request))
 	if err != nil {

@@ -13,24 +13,30 @@ import (
 func TestAPausedTaskHearsNothing(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, nil)
-	h.giveTask(t, `{"task":"e","on":{"event":"e"},"run":{"command":"true"},"where":{"labels":"*"}}`)
-	h.giveTask(t, `{"task":"w","on":{"webhook":true},"run":{"command":"true"},"where":{"labels":"*"}}`)
-	json := []string{"Content-Type", api.MediaJSON}
+	documents := []string{
+		`{"task":"e","on":{"event":"e"},"run":{"command":"true"},"where":{"labels":"*"}}`,
+		`{"task":"w","on":{"webhook":true},"run":{"command":"true"},"where":{"labels":"*"}}`,
+	}
 	for _, step := range []struct {
 		state       fleet.TaskState
 		event, hook int
 	}{{fleet.TaskEnabled, 200, 200}, {fleet.TaskPaused, 404, 409}, {fleet.TaskEnabled, 200, 200}} {
-		for _, name := range []string{"e", "w"} {
-			h.do(t, "PATCH", "/v1/tasks/default/"+name, `{"state":"`+string(step.state)+`"}`, json...)
+		for _, document := range documents {
+			taskOf(t, h.submit(t, tasked(t, document, step.state), ""))
 		}
-		for target, want := range map[string]int{"/v1/events/e": step.event, "/v1/hooks/default/w": step.hook} {
-			reply := h.do(t, "POST", target, `{}`, json...)
+		for cause, want := range map[string]int{"event e": step.event, "webhook": step.hook} {
+			var reply *http.Response
+			if cause == "webhook" {
+				reply = h.do(t, "POST", "/v1/hooks/default/w", `{}`, "Content-Type", api.MediaJSON)
+			} else {
+				reply = h.submit(t, raised("e", "{}"), "")
+			}
 			if reply.StatusCode != want {
-				t.Errorf("%s while %s: %d, want %d: %s", target, step.state, reply.StatusCode, want, text(t, reply))
+				t.Errorf("%s while %s: %d, want %d: %s", cause, step.state, reply.StatusCode, want, text(t, reply))
 			}
 			if want == http.StatusOK {
-				if ordered := decoded[api.Ordered](t, reply, want); len(ordered.Orders) != 1 || ordered.Orders[0].Cause == "" {
-					t.Errorf("%s: %+v", target, ordered)
+				if orders := decoded[api.Sealed](t, reply, want).Orders; len(orders) != 1 || orders[0].Cause != cause {
+					t.Errorf("%s: %+v", cause, orders)
 				}
 			}
 		}

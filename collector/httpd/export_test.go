@@ -26,4 +26,11 @@ func (s *Server) InFlight() (n int) {
 func (s *Server) Remembered() int { return len(s.calls.hosts) + len(s.desk.hosts) }
 
 // Holds reports whether a role holds a permission.
-func Holds(role fleet.Role, permission Permission) bool { return slices.Contains(roles[permission], role) }
+func Holds(role fleet.Role, permission Permission) bool {
+	return permission == AnyPerson || slices.Contains(roles[permission], role)
+}
+
+// Held reports whether a caller of a kind may use the route.
+func (r Route) Held(kind fleet.PrincipalKind) bool {
+	return permits(&fleet.Principal{Kind: kind}, r.Permission)
+}

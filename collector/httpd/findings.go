@@ -11,14 +11,16 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Follow keeps what takes long to work out, the findings, fresh until ctx ends.
-// Without it they are worked out when somebody asks.
+// Follow keeps what takes long to work out, the findings, fresh until ctx ends,
+// and tells the audit chain whom this collector refused. Without it findings are
+// worked out when somebody asks.
 func (s *Server) Follow(ctx context.Context) error {
 	if err := s.Search.CatchUp(ctx); err != nil && ctx.Err() == nil { // first what everyone asks for
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.findings.Run(ctx) })
+	g.Go(func() error { return s.tellRemarked(ctx) })
 	g.Go(func() error {
 		for {
 			_, pins := s.Ledger.Watch(ledger.Pins)
@@ -46,8 +48,7 @@ func (l lookout) Hosts() ([]findings.Host, error) {
 	all := l.Ledger.AllHosts(everywhere)
 	hosts := make([]findings.Host, len(all))
 	for i, host := range all {
-		hosts[i] = findings.Host{HostView: l.hostView(host), Since: host.Since}
-		hosts[i].Namespaces = host.Namespaces
+		hosts[i] = findings.Host{HostView: l.hostView(everywhere, host), Since: host.Since}
 	}
 	return hosts, nil
 }
@@ -89,18 +90,18 @@ func (s *Server) Findings(ctx context.Context, q api.FindingQuery) (api.FindingL
 	if q.Page, err = openPage(q.Page); err != nil {
 		return api.FindingList{}, err
 	}
-	list, err := s.findings.List(ctx, everywhere, q)
+	list, err := s.findings.List(ctx, scopeOf(ctx), q)
 	list.Next, list.Index = sealCursor(list.Next), index
 	return list, err
 }
 
 // Finding returns one finding.
 func (s *Server) Finding(ctx context.Context, id string) (fleet.Finding, error) {
-	return s.findings.Finding(ctx, everywhere, id)
+	return s.findings.Finding(ctx, scopeOf(ctx), id)
 }
 
 func (s *Server) hasFinding(ctx context.Context, id string) (bool, error) {
-	_, err := s.findings.Finding(ctx, everywhere, id)
+	_, err := s.findings.Finding(ctx, scopeOf(ctx), id)
 	if fleet.KindOf(err) == fleet.NotFound {
 		return false, nil
 	}

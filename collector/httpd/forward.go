@@ -149,7 +149,6 @@ func (s *Server) proxy(target *url.URL, ex *exchange) *httputil.ReverseProxy {
 // found in both logs, and who asked it.
 func (s *Server) markForwarded(ctx context.Context, header http.Header) {
 	header.Set(api.HeaderForwarded, string(s.Replica.Status().ID))
-	header.Del(api.HeaderPrincipal)
 	said, _ := json.Marshal(callerOf(ctx)) // strings and an address cannot fail
 	header.Set(api.HeaderPrincipal, string(said))
 	if ex := exchangeOf(ctx); ex != nil {

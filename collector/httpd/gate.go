@@ -1,15 +1,14 @@
 package httpd
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
-	"regexp"
 	"strings"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/identity"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
@@ -76,7 +75,7 @@ func (g *Gate) machine(r *http.Request, role pki.Role, kind fleet.PrincipalKind,
 	if err := g.Register.AdmitNode(kind, id.Name, serial); err != nil && !vouchedFor(kind, err) {
 		return nobody, err
 	}
-	return fleet.Principal{Kind: kind, Name: id.Name, Via: via, Address: nobody.Address}, nil
+	return fleet.Principal{Kind: kind, Name: id.Name, Token: serial, Via: via, Address: nobody.Address}, nil
 }
 
 // vouchedFor reports whether a collector is welcome all the same: the root has
@@ -110,8 +109,11 @@ func (g *Gate) person(r *http.Request) (fleet.Principal, error) {
 	if !brought {
 		return nobody, nil
 	}
-	sum := sha256.Sum256([]byte(said))
-	token, err := g.Register.Admit(tokenID(said), sum[:], time.Now())
+	id, hash, err := identity.ParseToken(said)
+	if err != nil {
+		return nobody, badToken()
+	}
+	token, err := g.Register.Admit(id, hash, time.Now())
 	if e, ok := errors.AsType[*fleet.Error](err); ok && e.Code == api.CodeToken {
 		return nobody, badToken()
 	}
@@ -124,14 +126,10 @@ func (g *Gate) person(r *http.Request) (fleet.Principal, error) {
 	}, nil
 }
 
-var tokenForm = regexp.MustCompile(`^fct1_([a-z0-9]{8})_[A-Za-z0-9_-]{43}$`)
-
 // tokenID returns the id in a token's text; empty where it has no such form.
 func tokenID(text string) string {
-	if form := tokenForm.FindStringSubmatch(text); form != nil {
-		return form[1]
-	}
-	return ""
+	id, _, _ := identity.ParseToken(text)
+	return id
 }
 
 // bearer returns the token that a request brings.

@@ -38,7 +38,7 @@ func TestReadyOnceTheFleetIsRead(t *testing.T) {
 		t.Errorf("health %s", body)
 	}
 	from := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	if list, err := h.Upcoming(t.Context(), api.UpcomingQuery{From: from, Until: from.Add(24 * time.Hour)}); err != nil || len(list.Items) != 1 {
+	if list, err := h.Upcoming(as(t, "admin"), api.UpcomingQuery{From: from, Until: from.Add(24 * time.Hour)}); err != nil || len(list.Items) != 1 {
 		t.Errorf("when: %+v, %v", list, err)
 	}
 }

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
@@ -11,8 +12,8 @@ import (
 
 // Overview sums up the fleet.
 func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
-	totals := s.Ledger.Totals(everywhere)
-	runs, failed, err := s.Ledger.Activity(everywhere, time.Now().Add(-24*time.Hour))
+	totals := s.Ledger.Totals(scopeOf(ctx))
+	runs, failed, err := s.Ledger.Activity(scopeOf(ctx), time.Now().Add(-24*time.Hour))
 	if err != nil {
 		return api.Overview{}, err
 	}
@@ -20,7 +21,7 @@ func (s *Server) Overview(ctx context.Context) (api.Overview, error) {
 		Hosts: totals.Hosts, Jobs: totals.Jobs, Broken: totals.Broken, Problems: totals.Problems,
 		Tasks: totals.Tasks, Paused: totals.Paused, Running: totals.Open, Runs: runs, Failed: failed,
 	}
-	present := s.countPresence()
+	present := s.countPresence(scopeOf(ctx))
 	overview.Alive, overview.Silent = present[fleet.Alive], present[fleet.Silent]+present[fleet.Left]
 	return overview, nil
 }
@@ -29,9 +30,9 @@ func (s *Server) overview(ctx context.Context, _ struct{}) (api.Overview, error)
 	return s.Overview(ctx)
 }
 
-func (s *Server) countPresence() map[fleet.Presence]int {
+func (s *Server) countPresence(scope fleet.Scope) map[fleet.Presence]int {
 	present := map[fleet.Presence]int{fleet.Alive: 0, fleet.Silent: 0, fleet.Left: 0}
-	for _, host := range s.Ledger.AllHosts(everywhere) {
+	for _, host := range s.Ledger.AllHosts(scope) {
 		present[s.presence(host.ID)]++
 	}
 	return present
@@ -54,22 +55,27 @@ func (s *Server) Hosts(ctx context.Context, q api.HostQuery) (api.List[api.HostV
 	if q.Presence != "" {
 		keep = func(h *ledger.Host) bool { return s.presence(h.ID) == q.Presence }
 	}
-	page, err := s.Ledger.Hosts(everywhere, q, keep)
+	page, err := s.Ledger.Hosts(scopeOf(ctx), q, keep)
 	if err != nil {
 		return list, err
 	}
 	list = api.List[api.HostView]{Items: make([]api.HostView, len(page.Hosts)), Next: sealCursor(page.Next), Total: page.Total, Index: index}
 	for i, host := range page.Hosts {
-		list.Items[i] = s.hostView(host)
+		list.Items[i] = s.hostView(scopeOf(ctx), host)
 	}
 	return list, nil
 }
 
-func (s *Server) hostView(host *ledger.Host) api.HostView {
+func (s *Server) hostView(scope fleet.Scope, host *ledger.Host) api.HostView {
 	return api.HostView{
 		Host: host.Host, Presence: s.presence(host.ID), FirstSeen: host.FirstSeen, Reported: host.Reported,
-		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(everywhere, host.ID), Skew: s.calls.skew(host.ID),
+		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(scope, host.ID), Namespaces: seenOf(scope, host.Namespaces), Skew: s.calls.skew(host.ID),
 	}
+}
+
+// seenOf returns the namespaces that a scope sees.
+func seenOf(scope fleet.Scope, names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name != fleet.Everywhere && !scope.Holds(name) })
 }
 
 // Host returns everything about one host, by its name or id.
@@ -92,37 +98,37 @@ func parseHost(r *request) (oneHost, error) {
 }
 
 func (s *Server) host(ctx context.Context, in oneHost) (api.HostDetail, error) {
-	found, err := s.Ledger.FindHost(everywhere, in.nameOrID)
+	found, err := s.Ledger.FindHost(scopeOf(ctx), in.nameOrID)
 	if err != nil {
 		return api.HostDetail{}, err
 	}
 	if _, err := s.newer(ctx, in.waiting, ledger.Hosts, ledger.Jobs, ledger.PlanOf(found.ID), ledger.Generations, ledger.Standings); err != nil {
 		return api.HostDetail{}, err
 	}
-	if found, err = s.Ledger.FindHost(everywhere, in.nameOrID); err != nil {
+	if found, err = s.Ledger.FindHost(scopeOf(ctx), in.nameOrID); err != nil {
 		return api.HostDetail{}, err
 	}
-	detail := api.HostDetail{HostView: s.hostView(found)}
-	told, _ := s.Ledger.Stands(everywhere, found.ID)
+	detail := api.HostDetail{HostView: s.hostView(scopeOf(ctx), found)}
+	told, _ := s.Ledger.Stands(scopeOf(ctx), found.ID)
 	detail.Standings = append([]fleet.Standing{}, told...)
-	if detail.Inventory, err = s.Ledger.Report(everywhere, found.ID); err != nil {
+	if detail.Inventory, err = s.Ledger.Report(scopeOf(ctx), found.ID); err != nil {
 		return api.HostDetail{}, err
 	}
-	plan, err := s.Ledger.Plan(everywhere, found.ID)
+	plan, err := s.Ledger.Plan(scopeOf(ctx), found.ID)
 	if err != nil {
 		return api.HostDetail{}, err
 	}
 	detail.Assignments = plan.Assignments
-	detail.Applied, err = s.Ledger.AppliedBy(everywhere, found.ID)
+	detail.Applied, err = s.Ledger.AppliedBy(scopeOf(ctx), found.ID)
 	return detail, err
 }
 
 // Jobs lists found jobs, as they are or as they were.
 func (s *Server) Jobs(ctx context.Context, q api.JobQuery) (api.List[api.JobView], error) {
 	if !ofNow(q) {
-		return searched(ctx, s, everywhere, q, s.pastJobs)
+		return searched(ctx, s, scopeOf(ctx), q, s.pastJobs)
 	}
-	list, err := searched(ctx, s, everywhere, q, s.Search.Query)
+	list, err := searched(ctx, s, scopeOf(ctx), q, s.Search.Query)
 	s.late(list.Items)
 	return list, err
 }
@@ -132,7 +138,7 @@ func (s *Server) JobGroups(ctx context.Context, q api.JobQuery) (api.List[api.Jo
 	if !ofNow(q) {
 		return api.List[api.JobGroup]{}, fleet.Invalidf("at", "", "groups are of now; leave out at and changed_since").WithHint("fleetctl jobs --at lists the jobs")
 	}
-	return searched(ctx, s, everywhere, q, s.Search.Groups)
+	return searched(ctx, s, scopeOf(ctx), q, s.Search.Groups)
 }
 
 func searched[T any](ctx context.Context, s *Server, scope fleet.Scope, q api.JobQuery, find func(fleet.Scope, api.JobQuery) (api.List[T], error)) (api.List[T], error) {

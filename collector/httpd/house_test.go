@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/fleetcron/fleetcron/collector/httpd"
+	"github.com/fleetcron/fleetcron/collector/identity"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -179,7 +180,7 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 		}
 		deps := httpd.Deps{
 			Ledger: h.ledger, Search: search.New(h.ledger), Replica: h.member, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format, Version: "1.2.3", Logger: logger,
-			Authenticator: callers{}, Peers: peers{transport}, Authority: authority(t), Ring: gossip.NewRing(gossip.NewKey()), Seeds: func() []string { return nil },
+			Authenticator: callers{}, Sessions: identity.NewSessions(), Peers: peers{transport}, Authority: authority(t), Ring: gossip.NewRing(gossip.NewKey()), Seeds: func() []string { return nil },
 		}
 		for _, f := range change {
 			f(&deps)
@@ -195,7 +196,7 @@ func newHouses(t testing.TB, n int, change ...func(*httpd.Deps)) []*house {
 		h.Server, h.planes = server, planesOf(server)
 		h.handler = asAgent(h.planes)
 	}
-	houses[0].propose(t, &ledger.InitCluster{ID: "cluster-1", At: time.Unix(1_700_000_000, 0).UTC()})
+	houses[0].propose(t, &ledger.InitCluster{ID: clusterID, At: time.Unix(1_700_000_000, 0).UTC()})
 	return houses
 }
 
@@ -250,8 +251,7 @@ func (h *house) addTask(t testing.TB) fleet.TaskRecord {
 
 func (h *house) giveTask(t testing.TB, document string) fleet.TaskRecord {
 	t.Helper()
-	reply := h.do(t, http.MethodPost, api.PathTasks, document, "Content-Type", api.MediaJSON)
-	return decoded[fleet.TaskRecord](t, reply, http.StatusCreated)
+	return taskOf(t, h.submit(t, tasked(t, document, fleet.TaskEnabled), "?unmatched=allow"))
 }
 
 // newRun returns a run of the backup task on host n.

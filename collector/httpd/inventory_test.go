@@ -43,7 +43,7 @@ func TestWhatIsKnownCostsNoEntry(t *testing.T) {
 	if after, _ := h.ledger.Applied(); after != before {
 		t.Errorf("%d entries for what was known", after-before)
 	}
-	jobs, err := h.Jobs(t.Context(), api.JobQuery{})
+	jobs, err := h.Jobs(as(t, "admin"), api.JobQuery{})
 	if err != nil || jobs.Items[0].Evidence == nil || jobs.Items[0].Evidence.From != "journal" || jobs.Items[0].Dialect != "debian" {
 		t.Errorf("%+v, %v", jobs.Items, err)
 	}

@@ -20,13 +20,13 @@ func TestAPayloadForManyHostsIsSmall(t *testing.T) {
 	}
 	h.giveTask(t, `{"task":"w","on":{"event":"e"},"run":{"command":"true"},"where":{"labels":"*"}}`)
 	raise := func(bytes int) *http.Response {
-		return h.do(t, "POST", "/v1/events/e", `"`+strings.Repeat("x", bytes-2)+`"`, "Content-Type", api.MediaJSON)
+		return h.submit(t, raised("e", `"`+strings.Repeat("x", bytes-2)+`"`), "")
 	}
 	if reply := raise(16 << 10); reply.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("16 KiB for %d hosts: %d %s", hosts, reply.StatusCode, text(t, reply))
 	}
-	if ordered := decoded[api.Ordered](t, raise(8<<10), http.StatusOK); len(ordered.Orders) != hosts {
-		t.Errorf("%d orders", len(ordered.Orders))
+	if sealed := decoded[api.Sealed](t, raise(8<<10), http.StatusOK); len(sealed.Orders) != hosts {
+		t.Errorf("%d orders", len(sealed.Orders))
 	}
 }
 

@@ -12,6 +12,9 @@ const (
 	// failuresPerMinute is how often an address may fail to say who it is, and
 	// how often one token may be got wrong from one address.
 	failuresPerMinute = 10
+	// joinFailuresPerMinute is how often an address may show a join token that
+	// does not count: a rack of machines may be set up with an old one.
+	joinFailuresPerMinute = 60
 	// callsPerSecond is how many requests an agent may make on end, and
 	// callsAtOnce how many it may make at once before that counts. An agent at
 	// work makes a few in a minute; one that comes back with a journal of weeks
@@ -27,6 +30,7 @@ const (
 type limits struct {
 	mu       sync.Mutex
 	failures map[failure]*bucket
+	joins    map[netip.Prefix]*bucket
 	agents   map[string]*bucket
 }
 
@@ -43,7 +47,7 @@ type bucket struct {
 }
 
 func newLimits() *limits {
-	return &limits{failures: map[failure]*bucket{}, agents: map[string]*bucket{}}
+	return &limits{failures: map[failure]*bucket{}, joins: map[netip.Prefix]*bucket{}, agents: map[string]*bucket{}}
 }
 
 // take takes one out of the bucket and returns how long to wait for the next
@@ -97,6 +101,14 @@ func (l *limits) failed(from netip.Addr, token string) time.Duration {
 		wait = max(wait, bucketOf(l.failures, failure{block(from), token}, failuresPerMinute, now).take(now, perSecondOfMinute, failuresPerMinute))
 	}
 	return wait
+}
+
+// failedJoin notes that the address showed a join token that does not count.
+func (l *limits) failedJoin(from netip.Addr) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	return bucketOf(l.joins, block(from), joinFailuresPerMinute, now).take(now, joinFailuresPerMinute/60.0, joinFailuresPerMinute)
 }
 
 // agent refuses an agent that asks too often.

@@ -18,6 +18,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 func TestAFollowerPassesChangesOn(t *testing.T) {
@@ -28,28 +29,40 @@ func TestAFollowerPassesChangesOn(t *testing.T) {
 	leader.addHost(t, 1, map[string]string{"role": "db"})
 	client := newClient(t, front.URL)
 
-	record, err := client.PutTask(t.Context(), []byte(backup), api.MediaJSON, new(uint64), "because")
+	record, err := submitted(t, client, tasked(t, backup, fleet.TaskEnabled), api.SubmitOptions{IfIndex: new(uint64), Reason: "because"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if record.ChangedBy != "anna" || record.Reason != "because" || string(record.Document) != backup {
 		t.Errorf("record %+v", record)
 	}
-	if !strings.Contains(leader.logged.String(), `"method":"POST","path":"/v1/tasks","status":201`) {
+	if !strings.Contains(leader.logged.String(), `"method":"POST","path":"/v1/sealed","status":200`) {
 		t.Errorf("the leader logged %s", leader.logged)
 	}
-	_, err = client.PutTask(t.Context(), []byte(backup), api.MediaJSON, new(uint64), "")
+	_, err = submitted(t, client, tasked(t, backup, fleet.TaskEnabled), api.SubmitOptions{IfIndex: new(uint64)})
 	if e := new(fleet.Error); !errors.As(err, &e) || e.Code != api.CodeExists {
 		t.Errorf("err %v", err)
 	}
 	// Too large a body is refused by the first collector it meets.
-	_, err = client.PutTask(t.Context(), bytes.Repeat([]byte("x"), 100<<10), api.MediaYAML, nil, "")
-	if fleet.KindOf(err) != fleet.TooLarge {
-		t.Errorf("err %v", err)
-	}
+	large := follower.do(t, http.MethodPost, api.PathSealed, strings.Repeat("x", seal.MaxEnvelope+1), "Content-Type", api.MediaSealed)
+	decoded[api.Problem](t, large, http.StatusRequestEntityTooLarge)
 	if view, err := client.Task(t.Context(), "data/backup"); err != nil || view.Hosts != 1 {
 		t.Errorf("view %+v, %v", view, err)
 	}
+}
+
+// submitted has a client bring a statement about a task.
+func submitted(t *testing.T, client *api.Client, said *seal.Statement, options api.SubmitOptions) (fleet.TaskRecord, error) {
+	t.Helper()
+	envelope, err := seal.Parse([]byte(signed(t, said)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := client.Submit(t.Context(), envelope, options)
+	if err != nil {
+		return fleet.TaskRecord{}, err
+	}
+	return *sealed.Task, nil
 }
 
 // TestWhoeverChangesSomethingFindsItThere lets the follower lag while it
@@ -70,7 +83,7 @@ func TestWhoeverChangesSomethingFindsItThere(t *testing.T) {
 		}
 		houses[0].member.catchUp()
 	})
-	if _, err := client.PutTask(t.Context(), []byte(backup), api.MediaJSON, nil, ""); err != nil {
+	if _, err := submitted(t, client, tasked(t, backup, fleet.TaskEnabled), api.SubmitOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := client.Task(t.Context(), "data/backup"); err != nil {
@@ -87,8 +100,7 @@ func TestAPlanDoesNotGoBack(t *testing.T) {
 		houses[0].addHost(t, 1, map[string]string{"role": "db"})
 		task := houses[0].addTask(t)
 		houses[0].member.lagging = true
-		reply := houses[0].do(t, http.MethodDelete, api.TaskPath(task.Task.ID()), "", "If-Match", "*")
-		decoded[api.Deleted](t, reply, http.StatusOK)
+		taskOf(t, houses[0].submit(t, retired(task.Task.ID()), ""))
 		path := api.AgentPath(hostID(1)) + "/plan"
 		known := decoded[fleet.Plan](t, houses[0].do(t, http.MethodGet, path, ""), http.StatusOK)
 		target := path + "?wait=1s&index=" + itoa(int(known.Index))
@@ -113,7 +125,7 @@ func TestNobodyLeads(t *testing.T) {
 	houses := newHouses(t, 2)
 	front := houses[1].serve(t)
 	houses[0].member.lead("")
-	reply := houses[1].do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON)
+	reply := houses[1].give(t, backup)
 	if reply.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
@@ -127,11 +139,11 @@ func TestNobodyLeads(t *testing.T) {
 	if list.Total != 0 {
 		t.Errorf("list %+v", list)
 	}
-	client, err := api.NewClient(api.Config{Addresses: []string{front.URL, "127.0.0.1:1"}, Rounds: 1})
+	client, err := api.NewClient(api.Config{Addresses: []string{front.URL, "127.0.0.1:1"}, Token: "anna", Rounds: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.PutTask(t.Context(), []byte(backup), api.MediaJSON, nil, "")
+	_, err = submitted(t, client, tasked(t, backup, fleet.TaskEnabled), api.SubmitOptions{})
 	if err == nil || err.Error() != "no leader (1 of 2 collectors unreachable)" {
 		t.Errorf("err %v", err)
 	}
@@ -139,7 +151,7 @@ func TestNobodyLeads(t *testing.T) {
 
 func TestARequestIsPassedOnOnce(t *testing.T) {
 	follower := newHouses(t, 2)[1]
-	p := decoded[api.Problem](t, follower.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON, headerPeer, "c1", api.HeaderForwarded, "c1", api.HeaderPrincipal, asJSON(t, everyone("anna"))), http.StatusServiceUnavailable)
+	p := decoded[api.Problem](t, follower.give(t, backup, headerPeer, "c1", api.HeaderForwarded, "c1", api.HeaderPrincipal, asJSON(t, everyone("anna"))), http.StatusServiceUnavailable)
 	if p.Code != api.CodeNotLeader {
 		t.Errorf("problem %+v", p)
 	}
@@ -149,7 +161,7 @@ func TestTheLeaderIsKnownAndGone(t *testing.T) {
 	houses := newHouses(t, 2)
 	server := houses[0].serve(t)
 	server.Close()
-	p := decoded[api.Problem](t, houses[1].do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON), http.StatusServiceUnavailable)
+	p := decoded[api.Problem](t, houses[1].give(t, backup), http.StatusServiceUnavailable)
 	if p.Code != api.CodeNoLeader || !strings.Contains(p.Detail, "does not answer") {
 		t.Errorf("problem %+v", p)
 	}
@@ -450,7 +462,7 @@ func TestASilentHostsOutputIsTheRecordsTail(t *testing.T) {
 	if err != nil || info != (api.OutputInfo{Source: api.SourceRecord, Dropped: 5}) || got.String() != run.Tail {
 		t.Errorf("%+v, %q, %v", info, got.String(), err)
 	}
-	if _, err := houses[0].Logs(t.Context(), run.ID, api.OutputQuery{Stream: "stdout"}, &got); fleet.KindOf(err) != fleet.Unavailable {
+	if _, err := houses[0].Logs(as(t, "admin"), run.ID, api.OutputQuery{Stream: "stdout"}, &got); fleet.KindOf(err) != fleet.Unavailable {
 		t.Errorf("in process: %v", err)
 	}
 	reply := houses[0].do(t, http.MethodGet, api.RunPath(run.ID)+"/output", "")

@@ -29,20 +29,20 @@ func parseLoss(r *request) (string, error) {
 }
 
 // Loss says what would stop if a host, by name or id, were gone.
-func (s *Server) Loss(_ context.Context, nameOrID string) (api.Loss, error) {
-	host, err := s.Ledger.FindHost(everywhere, nameOrID)
+func (s *Server) Loss(ctx context.Context, nameOrID string) (api.Loss, error) {
+	host, err := s.Ledger.FindHost(scopeOf(ctx), nameOrID)
 	if err != nil {
 		return api.Loss{}, err
 	}
-	loss := api.Loss{Host: s.hostView(host), Jobs: []api.LossJob{}, Tasks: s.lostTasks(host)}
-	jobs, err := s.Ledger.Jobs(everywhere, host.ID)
+	loss := api.Loss{Host: s.hostView(scopeOf(ctx), host), Jobs: []api.LossJob{}, Tasks: s.lostTasks(scopeOf(ctx), host)}
+	jobs, err := s.Ledger.Jobs(scopeOf(ctx), host.ID)
 	if err != nil {
 		return loss, err
 	}
 	s.late(jobs)
 	var with company
 	if err := s.agenda.read(func(a *agenda) error {
-		with = a.company(host.ID, func(other *ledger.Host) bool { return s.presence(other.ID) == fleet.Alive })
+		with = a.company(scopeOf(ctx), host.ID, func(other *ledger.Host) bool { return s.presence(other.ID) == fleet.Alive })
 		return nil
 	}); err != nil {
 		return loss, err
@@ -60,11 +60,11 @@ func (s *Server) Loss(_ context.Context, nameOrID string) (api.Loss, error) {
 }
 
 // lostTasks returns the tasks of a host with how many hosts would remain.
-func (s *Server) lostTasks(host *ledger.Host) []api.LossTask {
+func (s *Server) lostTasks(scope fleet.Scope, host *ledger.Host) []api.LossTask {
 	tasks := []api.LossTask{}
-	for _, task := range s.Ledger.AllTasks(everywhere) {
+	for _, task := range s.Ledger.AllTasks(scope) {
 		if task.State == fleet.TaskEnabled && task.RunsOn(host) {
-			tasks = append(tasks, api.LossTask{Task: task.Task.ID(), Hosts: len(s.Ledger.Matching(everywhere, &task.Task)) - 1})
+			tasks = append(tasks, api.LossTask{Task: task.Task.ID(), Hosts: len(s.Ledger.Matching(scope, &task.Task)) - 1})
 		}
 	}
 	slices.SortFunc(tasks, func(a, b api.LossTask) int {
@@ -79,9 +79,9 @@ type company struct {
 	like []string                           // the hosts most like it, the best first
 }
 
-// company compares all hosts with one. Those most like it share the most
+// company compares the hosts that a scope sees with one. Those most like it share the most
 // labels, then its dialect of cron, then the most commands.
-func (a *agenda) company(lost fleet.HostID, alive func(*ledger.Host) bool) company {
+func (a *agenda) company(scope fleet.Scope, lost fleet.HostID, alive func(*ledger.Host) bool) company {
 	c := company{with: map[unique.Handle[string]][]string{}}
 	host := a.hosts[lost]
 	if host == nil {
@@ -96,7 +96,7 @@ func (a *agenda) company(lost fleet.HostID, alive func(*ledger.Host) bool) compa
 	}
 	var others []likeness
 	for id, other := range a.hosts {
-		if id == lost {
+		if id == lost || !scope.Meets(other.Namespaces) {
 			continue
 		}
 		one := likeness{name: other.Name}

@@ -109,7 +109,7 @@ func (c ledgerCollector) Collect(out chan<- prometheus.Metric) {
 	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
-	for presence, count := range c.s.countPresence() {
+	for presence, count := range c.s.countPresence(everywhere) {
 		gauge(descHosts, float64(count), string(presence))
 	}
 	totals := c.s.Ledger.Totals(everywhere)

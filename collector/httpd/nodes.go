@@ -56,6 +56,9 @@ func parseNewJoinToken() func(*request) (newJoinToken, error) {
 
 // makeJoinToken draws a secret that lets one machine in, and tells it this once.
 func (s *Server) makeJoinToken(ctx context.Context, in newJoinToken) (api.MadeJoinToken, error) {
+	if s.Authority == nil {
+		return api.MadeJoinToken{}, noAuthority()
+	}
 	secret := pki.NewJoinSecret(s.Authority.Pin())
 	now := time.Now().UTC()
 	token := fleet.JoinToken{
@@ -69,7 +72,7 @@ func (s *Server) makeJoinToken(ctx context.Context, in newJoinToken) (api.MadeJo
 	if err := wears.Validate(); err != nil {
 		return api.MadeJoinToken{}, err
 	}
-	result, err := s.Replica.Propose(ctx, s.audited(ctx, in.change, now, "join_token.put", "join token "+token.ID, &ledger.PutJoinToken{Token: token}))
+	result, err := s.propose(ctx, in.change, act{"join_token.put", "join token " + token.ID, ""}, &ledger.PutJoinToken{Token: token})
 	if err != nil {
 		return api.MadeJoinToken{}, err
 	}
@@ -77,12 +80,10 @@ func (s *Server) makeJoinToken(ctx context.Context, in newJoinToken) (api.MadeJo
 	if !is {
 		return api.MadeJoinToken{}, fmt.Errorf("make join token: the ledger answered %T", result)
 	}
+	if made.ID != token.ID {
+		return api.MadeJoinToken{}, toldAlready("join token", made.ID)
+	}
 	return api.MadeJoinToken{JoinToken: made, Secret: secret.Text(), Index: s.ledgerIndex()}, nil
-}
-
-// audited puts a change in the chain with who made it and why.
-func (s *Server) audited(ctx context.Context, in change, now time.Time, action, object string, command ledger.Command) *ledger.Audited {
-	return &ledger.Audited{At: now, By: *callerOf(ctx), Action: action, Object: object, Why: in.Reason, Command: command}
 }
 
 // named is a change of what a path parameter names.
@@ -105,23 +106,22 @@ func parseDropJoinToken(r *request) (in named, err error) {
 // dropJoinToken withdraws a join token.
 func (s *Server) dropJoinToken(ctx context.Context, in named) (receipt, error) {
 	now := time.Now().UTC()
-	_, err := s.Replica.Propose(ctx, s.audited(ctx, in.change, now, "join_token.drop", "join token "+in.id, &ledger.DropJoinToken{ID: in.id, At: now}))
+	_, err := s.propose(ctx, in.change, act{"join_token.drop", "join token " + in.id, ""}, &ledger.DropJoinToken{ID: in.id, At: now})
 	return receipt{s.ledgerIndex()}, err
 }
 
 // nodes lists the machines that were enrolled.
-func (s *Server) nodes(ctx context.Context, in waiting) (api.List[fleet.Node], error) {
-	list := api.List[fleet.Node]{}
-	var err error
-	if list.Index, err = s.newer(ctx, in, ledger.Nodes); err != nil {
-		return list, err
+func (s *Server) nodes(ctx context.Context, page api.Page) (api.List[fleet.Node], error) {
+	index, err := s.newer(ctx, wait(page), ledger.Nodes)
+	if err != nil {
+		return api.List[fleet.Node]{}, err
 	}
-	list.Items = s.Ledger.Nodes(scopeOf(ctx))
+	list, err := paged(s.Ledger.Nodes(scopeOf(ctx)), page, func(node fleet.Node) string { return node.ID })
 	for i := range list.Items {
 		list.Items[i].Request = nil
 	}
-	list.Total = len(list.Items)
-	return list, nil
+	list.Index = index
+	return list, err
 }
 
 // node returns one machine.
@@ -173,7 +173,7 @@ func (s *Server) changeNode(ctx context.Context, in nodeChange) (fleet.Node, err
 		}
 		action = "node.approve"
 	}
-	result, err := s.Replica.Propose(ctx, s.audited(ctx, in.change, now, action, string(node.Role)+" "+in.id, command))
+	result, err := s.propose(ctx, in.change, act{action, string(node.Role) + " " + in.id, ""}, command)
 	if err != nil {
 		return fleet.Node{}, err
 	}
@@ -189,6 +189,9 @@ func (s *Server) changeNode(ctx context.Context, in nodeChange) (fleet.Node, err
 func (s *Server) approval(node *fleet.Node, in nodeChange, now time.Time, actor string) (ledger.Command, error) {
 	if in.Fingerprint == "" {
 		return nil, fleet.Invalidf("fingerprint", "", "is missing: compare %s with what the machine itself shows", node.Fingerprint)
+	}
+	if s.Authority == nil {
+		return nil, noAuthority()
 	}
 	request, err := identity.ReadRequest(node.Request)
 	if err != nil {

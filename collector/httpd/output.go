@@ -94,7 +94,7 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *request) error {
 	sink := &httpSink{ResponseWriter: w}
 	err = s.output(r.Context(), in, sink, passed)
 	if !sink.begun && !passed && isSilent(err) {
-		run, err := s.Ledger.Run(everywhere, in.run)
+		run, err := s.Ledger.Run(scopeOf(r.Context()), in.run)
 		if err != nil {
 			return err
 		}
@@ -120,7 +120,7 @@ func (s *Server) output(ctx context.Context, in outputIn, to sink, passed bool) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	run, err := s.Ledger.Run(everywhere, in.run)
+	run, err := s.Ledger.Run(scopeOf(ctx), in.run)
 	if err != nil {
 		return err
 	}

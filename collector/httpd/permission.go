@@ -13,8 +13,10 @@ type Permission string
 // The permissions.
 const (
 	Public        Permission = "public"         // nobody is asked who they are
+	AnyPerson     Permission = "person"         // any token that counts; what more it takes says the service
 	ReadFleet     Permission = "fleet:read"     // hosts, jobs, tasks, runs
 	ReadOutput    Permission = "output:read"    // what commands wrote
+	ReadMetrics   Permission = "metrics:read"   // how the collectors fare, and how much of everything there is
 	ReadAudit     Permission = "audit:read"     // who changed what, and who was refused
 	WriteTasks    Permission = "tasks:write"    // submit signed tasks, calendars, adoptions
 	RunTasks      Permission = "tasks:run"      // submit signed orders and events; call webhooks
@@ -35,6 +37,7 @@ const (
 var roles = map[Permission][]fleet.Role{
 	ReadFleet:     {fleet.Viewer, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
 	ReadOutput:    {fleet.Viewer, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
+	ReadMetrics:   {fleet.Viewer, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
 	ReadAudit:     {fleet.Auditor, fleet.Admin},
 	WriteTasks:    {fleet.Operator, fleet.Admin},
 	RunTasks:      {fleet.Operator, fleet.Admin},
@@ -47,6 +50,10 @@ var roles = map[Permission][]fleet.Role{
 	BackUp:        {fleet.Admin},
 }
 
+// wide are the permissions about the whole fleet: they take a role and every
+// namespace.
+var wide = map[Permission]bool{ReadMetrics: true, ManageNodes: true, ManageCluster: true, BackUp: true}
+
 // kindsFor names the permissions that a certificate gives, and to whom.
 var kindsFor = map[Permission][]fleet.PrincipalKind{
 	BeAgent:     {fleet.AgentKind},
@@ -56,7 +63,7 @@ var kindsFor = map[Permission][]fleet.PrincipalKind{
 
 // known reports whether there is such a permission.
 func (p Permission) known() bool {
-	return p == Public || roles[p] != nil || kindsFor[p] != nil
+	return p == Public || p == AnyPerson || roles[p] != nil || kindsFor[p] != nil
 }
 
 // permits reports whether the caller may do what the permission names.
@@ -67,7 +74,10 @@ func permits(caller *fleet.Principal, permission Permission) bool {
 	if kinds := kindsFor[permission]; kinds != nil {
 		return slices.Contains(kinds, caller.Kind)
 	}
-	return caller.Kind == fleet.PersonKind && slices.ContainsFunc(roles[permission], caller.Has)
+	if caller.Kind != fleet.PersonKind || wide[permission] && !caller.Sees().All() {
+		return false
+	}
+	return permission == AnyPerson || slices.ContainsFunc(roles[permission], caller.Has)
 }
 
 // refuseUnpermitted says which permission the caller lacks.
@@ -78,7 +88,11 @@ func refuseUnpermitted(caller *fleet.Principal, permission Permission) error {
 	if caller.Kind == fleet.AgentKind {
 		return agentRefused()
 	}
-	return fleet.Errorf(fleet.Refused, "%s may not do this: it needs %s", caller, permission).
+	needs := string(permission)
+	if wide[permission] {
+		needs += " in every namespace"
+	}
+	return fleet.Errorf(fleet.Refused, "%s may not do this: it needs %s", caller, needs).
 		WithCode(api.CodePermission).WithHint("fleetctl whoami tells what your token may; ask an admin for another")
 }
 

@@ -22,13 +22,13 @@ func (s *Server) pins(ctx context.Context, in waiting) (api.List[api.PinView], e
 	if list.Index, err = s.newer(ctx, in, ledger.Pins, ledger.Jobs, ledger.Hosts); err != nil {
 		return list, err
 	}
-	pins, err := s.Ledger.Pins(everywhere)
+	pins, err := s.Ledger.Pins(scopeOf(ctx))
 	if err != nil {
 		return list, err
 	}
 	list.Total = len(pins)
 	for _, pin := range pins {
-		view, err := s.pinView(pin)
+		view, err := s.pinView(scopeOf(ctx), pin)
 		if err != nil {
 			return list, err
 		}
@@ -38,18 +38,18 @@ func (s *Server) pins(ctx context.Context, in waiting) (api.List[api.PinView], e
 }
 
 // Pin returns one pin.
-func (s *Server) Pin(_ context.Context, name string) (api.PinView, error) {
-	pin, err := s.Ledger.Pin(everywhere, name)
+func (s *Server) Pin(ctx context.Context, name string) (api.PinView, error) {
+	pin, err := s.Ledger.Pin(scopeOf(ctx), name)
 	if err != nil {
 		return api.PinView{}, err
 	}
-	return s.pinView(pin)
+	return s.pinView(scopeOf(ctx), pin)
 }
 
 // pinView counts what the pin's hosts have that it does not allow.
-func (s *Server) pinView(pin fleet.Pin) (view api.PinView, err error) {
+func (s *Server) pinView(scope fleet.Scope, pin fleet.Pin) (view api.PinView, err error) {
 	view.Pin = pin
-	hosts, jobs, err := s.Ledger.Contained(everywhere, pin.Labels)
+	hosts, jobs, err := s.Ledger.Contained(scope, pin.Labels)
 	if err != nil {
 		return view, err
 	}
@@ -124,14 +124,14 @@ func (s *Server) putPin(ctx context.Context, in pinIn) (fleet.Pin, error) {
 	}
 	if pin.Allow == nil {
 		var err error
-		if pin.Allow, err = s.contained(pin.Labels); err != nil {
+		if pin.Allow, err = s.contained(scopeOf(ctx), pin.Labels); err != nil {
 			return pin, err
 		}
 		if err := pin.Validate(); err != nil {
 			return pin, err
 		}
 	}
-	result, err := s.propose(ctx, in.change, &ledger.PutPin{Pin: pin})
+	result, err := s.propose(ctx, in.change, act{"pin.put", "pin " + in.name, ""}, &ledger.PutPin{Pin: pin})
 	if err != nil {
 		return pin, err
 	}
@@ -146,8 +146,8 @@ func (s *Server) putPin(ctx context.Context, in pinIn) (fleet.Pin, error) {
 const maxAllowedText = 200
 
 // contained lists what the hosts have now, by command and user.
-func (s *Server) contained(labels string) ([]fleet.Allowed, error) {
-	hosts, jobs, err := s.Ledger.Contained(everywhere, labels)
+func (s *Server) contained(scope fleet.Scope, labels string) ([]fleet.Allowed, error) {
+	hosts, jobs, err := s.Ledger.Contained(scope, labels)
 	if err != nil {
 		return nil, err
 	}
@@ -172,6 +172,6 @@ func (s *Server) contained(labels string) ([]fleet.Allowed, error) {
 }
 
 func (s *Server) dropPin(ctx context.Context, in pinIn) (receipt, error) {
-	_, err := s.propose(ctx, in.change, &ledger.DropPin{Name: in.name})
+	_, err := s.propose(ctx, in.change, act{"pin.drop", "pin " + in.name, ""}, &ledger.DropPin{Name: in.name})
 	return s.done(err)
 }

@@ -24,6 +24,3 @@ func callerOf(ctx context.Context) *fleet.Principal {
 
 // scopeOf returns what whoever asks may see.
 func scopeOf(ctx context.Context) fleet.Scope { return callerOf(ctx).Sees() }
-
-// all is the scope of the collector's own work.
-var all = fleet.ScopeOf(fleet.Everywhere)

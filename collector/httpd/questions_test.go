@@ -53,7 +53,7 @@ func (h *house) all(t *testing.T, q api.UpcomingQuery) (items []api.Upcoming) {
 	t.Helper()
 	q.Limit = 100
 	for {
-		page, err := h.Upcoming(t.Context(), q)
+		page, err := h.Upcoming(as(t, "admin"), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestDensityCountsWhatComes(t *testing.T) {
 	h := busyHouse(t)
 	from := time.Date(2030, 3, 28, 22, 0, 0, 0, time.UTC) // Berlin goes forward on the 31st
 	for _, q := range []api.DensityQuery{{From: from, Zone: "Europe/Berlin"}, {From: from, Label: "role=db"}, {From: from, Host: "host-3"}} {
-		density, err := h.Density(t.Context(), q)
+		density, err := h.Density(as(t, "admin"), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func TestDensityCountsWhatComes(t *testing.T) {
 		if diff := cmp.Diff(want, density.Hours); diff != "" || density.Max != slices.Max(want) || density.Max == 0 || !density.From.Equal(from) {
 			t.Errorf("%+v: max %d, from %v: %s", q, density.Max, density.From, diff)
 		}
-		again, err := h.Density(t.Context(), q)
+		again, err := h.Density(as(t, "admin"), q)
 		if diff := cmp.Diff(density, again); err != nil || diff != "" {
 			t.Errorf("asked again: %v %s", err, diff)
 		}
@@ -172,7 +172,7 @@ func TestCollisionsAreTheFullMinutes(t *testing.T) {
 	var got []api.Collision
 	q := api.CollisionQuery{From: from, Least: 7, Page: api.Page{Limit: 2}}
 	for {
-		page, err := h.Collisions(t.Context(), q)
+		page, err := h.Collisions(as(t, "admin"), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,20 +207,20 @@ func TestSpreadHoldsWhatItPromises(t *testing.T) {
 	h.found(t, 0, epoch.Add(time.Hour), jobs...)
 	from := time.Date(2030, 1, 7, 0, 0, 0, 0, time.UTC)
 	fullest := func() int {
-		page, err := h.Collisions(t.Context(), api.CollisionQuery{From: from, Least: 1, Page: api.Page{Limit: 1}})
+		page, err := h.Collisions(as(t, "admin"), api.CollisionQuery{From: from, Least: 1, Page: api.Page{Limit: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return page.Items[0].Starts
 	}
-	advice, err := h.Spread(t.Context(), api.SpreadQuery{From: from, Most: fleet.Duration(10 * time.Minute)})
+	advice, err := h.Spread(as(t, "admin"), api.SpreadQuery{From: from, Most: fleet.Duration(10 * time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if advice.Before != fullest() || advice.After >= advice.Before || len(advice.Shifts) < 5 {
 		t.Fatalf("from %d to %d by %d shifts; the fullest has %d", advice.Before, advice.After, len(advice.Shifts), fullest())
 	}
-	again, err := h.Spread(t.Context(), api.SpreadQuery{From: from, Most: fleet.Duration(10 * time.Minute)})
+	again, err := h.Spread(as(t, "admin"), api.SpreadQuery{From: from, Most: fleet.Duration(10 * time.Minute)})
 	if diff := cmp.Diff(advice, again); err != nil || diff != "" {
 		t.Errorf("%v: not the same advice twice: %s", err, diff)
 	}
@@ -271,7 +271,7 @@ func TestWhatWouldStopWithAHost(t *testing.T) {
 	for n := range 6 {
 		h.do(t, "GET", api.AgentPath(hostID(n))+"/plan", "") // it is alive
 	}
-	loss, err := h.Loss(t.Context(), "host-2")
+	loss, err := h.Loss(as(t, "admin"), "host-2")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,12 +305,12 @@ func TestOverdueIsToldWithTheJob(t *testing.T) {
 		Jobs:  map[fleet.JobID]fleet.Evidence{late.ID: {Last: now.Add(-3 * time.Hour), Grade: fleet.GradeStarted}, fine.ID: {Last: now, Grade: fleet.GradeStarted}},
 	}})
 	h.do(t, "GET", api.AgentPath(hostID(1))+"/plan", "")
-	list, err := h.Findings(t.Context(), api.FindingQuery{})
+	list, err := h.Findings(as(t, "admin"), api.FindingQuery{})
 	if err != nil || len(list.Items) != 1 || list.Items[0].Kind != fleet.FindOverdue || list.Items[0].Job != late.ID || list.Counts[fleet.Warning] != 1 {
 		t.Fatalf("%+v, %v", list, err)
 	}
 	for _, q := range []api.JobQuery{{}, {Overdue: true}, {Text: "is:overdue"}, {Text: "-is:overdue"}} {
-		jobs, err := h.Jobs(t.Context(), q)
+		jobs, err := h.Jobs(as(t, "admin"), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -324,10 +324,10 @@ func TestOverdueIsToldWithTheJob(t *testing.T) {
 		}
 	}
 	h.propose(t, &ledger.PutAck{Ack: fleet.Ack{Finding: list.Items[0].ID, By: "anna", Reason: "known", At: now}})
-	if again, err := h.Findings(t.Context(), api.FindingQuery{}); err != nil || len(again.Items) != 0 {
+	if again, err := h.Findings(as(t, "admin"), api.FindingQuery{}); err != nil || len(again.Items) != 0 {
 		t.Errorf("%+v, %v", again, err)
 	}
-	one, err := h.Finding(t.Context(), list.Items[0].ID)
+	one, err := h.Finding(as(t, "admin"), list.Items[0].ID)
 	if err != nil || one.Ack == nil || one.Ack.By != "anna" {
 		t.Errorf("%+v, %v", one, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 // Route is one line of the map.
@@ -36,6 +37,7 @@ const (
 	report   content = "report"   // api.MediaJSON, at most api.MaxReportBody
 	document content = "document" // JSON or YAML, at most fleet.MaxTaskBytes
 	calendar content = "calendar" // JSON, YAML or iCalendar, at most api.MaxBody
+	sealed   content = "sealed"   // api.MediaSealed, at most seal.MaxEnvelope
 	payload  content = "payload"  // any JSON, at most fleet.MaxPayload; no form of a web page can send it
 	stream   content = "stream"   // api.MediaOutput, not read before the service does
 )
@@ -49,6 +51,7 @@ var contents = map[content]struct {
 	report:   {[]string{api.MediaJSON}, api.MaxReportBody},
 	document: {[]string{api.MediaYAML, api.MediaJSON, "application/x-yaml", "text/yaml"}, fleet.MaxTaskBytes},
 	calendar: {[]string{api.MediaYAML, api.MediaJSON, api.MediaCalendar, "application/x-yaml", "text/yaml"}, api.MaxBody},
+	sealed:   {[]string{api.MediaSealed}, seal.MaxEnvelope},
 	payload:  {[]string{api.MediaJSON}, fleet.MaxPayload},
 	stream:   {[]string{api.MediaOutput}, 0},
 }
@@ -58,7 +61,7 @@ type handler func(w http.ResponseWriter, r *request) error
 
 // checkRoutes refuses a map with a hole in it.
 func checkRoutes(routes []Route) error {
-	seen := map[string]bool{}
+	seen := map[string]planes{}
 	for _, route := range routes {
 		name := route.Method + " " + route.Path
 		switch {
@@ -70,13 +73,13 @@ func checkRoutes(routes []Route) error {
 			return fmt.Errorf("httpd: route %s stands on a plane where nobody can hold %s", name, route.Permission)
 		case route.handle == nil:
 			return fmt.Errorf("httpd: route %s has no handler", name)
-		case seen[name]:
-			return fmt.Errorf("httpd: route %s stands in the map twice", name)
+		case seen[name]&route.planes != 0:
+			return fmt.Errorf("httpd: route %s stands on a plane twice", name)
 		}
 		if _, known := contents[route.Body]; !known && route.Body != none {
 			return fmt.Errorf("httpd: route %s reads %q, which is no content", name, route.Body)
 		}
-		seen[name] = true
+		seen[name] |= route.planes
 	}
 	return nil
 }
@@ -159,6 +162,7 @@ type change struct {
 	Reason string
 	Key    string // of idempotency; empty: none
 	Digest string // of the whole request, so that a key is not used twice
+	Sealed string // digest of the signed payload; empty: nothing is signed
 	If     condition
 }
 

@@ -4,7 +4,6 @@ import (
 	"net/http"
 
 	"github.com/fleetcron/fleetcron/shared/api"
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // routes is the whole map. Each line: method, path, on which planes, permission, whether the
@@ -49,26 +48,34 @@ func (s *Server) routes() []Route {
 		{get, api.PathHostLive, forPeople, ReadOutput, here, none, "", "Live", answer(parseLive, s.live)},
 		{get, api.PathJobDiff, forPeople, ReadOutput, here, none, "", "JobDiff", answer(parseDiff, s.jobDiff)},
 
-		// what people change
+		// what people change: all of it is signed, but for webhooks
+		{post, api.PathSealed, forPeople, AnyPerson, leader, sealed, "Envelope", "Sealed", answer(parseSealed, s.submit)},
 		{post, api.PathResolve, forPeople, ReadFleet, here, document, "Task", "Resolution", answer(parseDocument, s.resolve)},
-		{post, api.PathTasks, forPeople, WriteTasks, leader, document, "Task", "TaskRecord", answer(parsePostTask, s.putTask)},
-		{put, api.PathTask, forPeople, WriteTasks, leader, document, "Task", "TaskRecord", answer(parsePutTask, s.putTask)},
-		{patch, api.PathTask, forPeople, WriteTasks, leader, jsonBody, "TaskPatch", "TaskRecord", answer(parsePatchTask(), s.patchTask)},
-		{del, api.PathTask, forPeople, WriteTasks, leader, none, "", "Deleted", answer(parseDeleteTask, s.deleteTask)},
-		{post, api.PathTaskRun, forPeople, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.runTask)},
-		{post, api.PathTaskStart, forPeople, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderStart))},
-		{post, api.PathTaskStop, forPeople, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderStop))},
-		{post, api.PathTaskRestart, forPeople, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderRestart))},
-		{post, api.PathTaskReset, forPeople, RunTasks, leader, jsonBody, "RunRequest", "Ordered", answer(parseRunTask(), s.control(fleet.OrderReset))},
-		{post, api.PathEvent, forPeople, RunTasks, leader, payload, "", "Ordered", answer(parseEvent, s.raise)},
-		{post, api.PathTaskHook, forPeople, RunTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
-		{del, api.PathRun, forPeople, RunTasks, leader, none, "", "Cancelled", answer(parseCancel, s.cancelRun)},
-
-		{put, api.PathCalendar, forPeople, WriteTasks, leader, calendar, "Calendar", "CalendarRecord", answer(parsePutCalendar, s.putCalendar)},
-		{del, api.PathCalendar, forPeople, WriteTasks, leader, none, "", "Receipt", answer(parseDropCalendar, s.dropCalendar)},
-
 		{post, api.PathAdoptions, forPeople, WriteTasks, leader, jsonBody, "AdoptRequest", "AdoptAnswer", answer(parseAdopt(), s.adopt)},
-		{del, api.PathAdoption, forPeople, WriteTasks, leader, none, "", "AdoptAnswer", answer(parseRelease, s.release)},
+		{post, api.PathTaskHook, forPeople, RunTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
+		{get, api.PathEnvelope, forPeople, ReadFleet, here, none, "", "", s.serveEnvelope},
+		{put, api.PathEnvelope, forPeople, Approve, leader, sealed, "Envelope", "TaskRecord", answer(parsePutEnvelope, s.putEnvelope)},
+
+		// what waits for other people, and what asks for that
+		{get, api.PathRequests, forPeople, ReadFleet, here, none, "", "RequestList", answer(query, s.requests)},
+		{get, api.PathRequest, forPeople, ReadFleet, here, none, "", "Request", answer(parseNaming("request", requestParameter), s.request)},
+		{del, api.PathRequest, forPeople, AnyPerson, leader, none, "", "Receipt", answer(parseNaming("request", requestParameter), s.dropRequest)},
+		{post, api.PathApproval, forPeople, Approve, leader, sealed, "Envelope", "Sealed", answer(parseApproval, s.approve)},
+		{get, api.PathRules, forPeople, ReadFleet, here, none, "", "RulesList", answer(query, s.rules)},
+		{get, api.PathRule, forPeople, ReadFleet, here, none, "", "Rules", answer(parseNaming("namespace", namespaceParameter), s.rule)},
+		{put, api.PathRule, forPeople, ManageRules, leader, jsonBody, "Rules", "Rules", answer(parseRules(), s.putRules)},
+		{del, api.PathRule, forPeople, ManageRules, leader, none, "", "Receipt", answer(parseNaming("namespace", namespaceParameter), s.dropRules)},
+
+		// who may ask, and which machines belong here
+		{get, api.PathWhoAmI, forPeople, AnyPerson, here, none, "", "WhoAmI", answer(nothing, s.whoami)},
+		{post, api.PathSession, forPeople, ReadFleet, here, none, "", "Session", answer(nothing, s.session)},
+		{get, api.PathTokens, forPeople, ManageTokens, here, none, "", "TokenList", answer(nothing, s.tokens)},
+		{post, api.PathTokens, forPeople, ManageTokens, leader, jsonBody, "NewToken", "MadeToken", answer(parseAsking[api.NewToken](), s.newToken)},
+		{get, api.PathToken, forPeople, ManageTokens, here, none, "", "Token", answer(parseNaming("token", tokenParameter), s.token)},
+		{del, api.PathToken, forPeople, ManageTokens, leader, none, "", "Receipt", answer(parseNaming("token", tokenParameter), s.revokeToken)},
+		{get, api.PathAudit, forPeople, ReadAudit, here, none, "", "AuditList", answer(query, s.Audit)},
+		{get, api.PathAuditAgent, forPeople, ReadAudit, here, none, "", "HostChainList", answer(query, s.policies)},
+		{get, api.PathPolicies, forPeople, ReadFleet, here, none, "", "HostChainList", answer(query, s.policies)},
 
 		// what people say about jobs
 		{put, api.PathPin, forPeople, WriteNotes, leader, jsonBody, "PinRequest", "Pin", answer(parsePutPin(), s.putPin)},
@@ -80,6 +87,7 @@ func (s *Server) routes() []Route {
 		// who the collectors are
 		{get, api.PathCollectors, forPeople, ReadFleet, here, none, "", "Cluster", answer(nothing, s.cluster)},
 		{post, api.PathCollectors, forPeers, BeCollector, leader, jsonBody, "Join", "Cluster", answer(parseJoin(), s.join)},
+		{post, api.PathRefusals, forPeers, BeCollector, leader, jsonBody, "AuditEntries", "Receipt", answer(parseRemarks(), s.recordRemarks)},
 		{get, api.PathBackup, forPeople, BackUp, here, none, "", "", s.serveBackup},
 		{del, api.PathCollector, forPeople, ManageCluster, leader, none, "", "Cluster", answer(parseLeave, s.leave)},
 
@@ -108,14 +116,15 @@ func (s *Server) routes() []Route {
 		{del, api.PathAgentLease, forAgents, BeAgent, leader, none, "", "Returned", answer(parseReturnLease, s.returnLease)},
 		{put, api.PathAgentAdopt, forAgents, BeAgent, leader, report, "AdoptionWords", "Receipt", answer(parseSettle(), s.settle)},
 		{put, api.PathAgentStands, forAgents, BeAgent, leader, report, "Stands", "Receipt", answer(parseStand(), s.stand)},
+		{put, api.PathAgentPolicy, forAgents, BeAgent, leader, report, "PolicyReport", "Receipt", answer(parsePolicy(), s.policy)},
 		{get, api.PathAgentAsks, forAgents, BeAgent, here, none, "", "AskList", answer(parseAsks, s.asks)},
 		{post, api.PathAgentAnswer, forAgents, BeAgent, here, stream, "", "Answered", s.serveAnswer},
 
 		// how it goes
 		{get, api.PathLivez, forPeople, Public, here, none, "", "", s.serveLivez},
 		{get, api.PathReadyz, forPeople, Public, here, none, "", "", s.serveReadyz},
-		{get, api.PathHealth, forPeople, Public, here, none, "", "Health", s.serveHealth},
-		{get, api.PathMetrics, forPeople, Public, here, none, "", "", s.serveMetrics},
+		{get, api.PathHealth, forPeople, ReadMetrics, here, none, "", "Health", s.serveHealth},
+		{get, api.PathMetrics, forPeople, ReadMetrics, here, none, "", "", s.serveMetrics},
 		{get, api.PathOpenAPI, forPeople, Public, here, none, "", "", s.serveOpenAPI},
 		{get, api.PathVersion, forPeople, Public, here, none, "", "Version", answer(nothing, s.version)},
 	}

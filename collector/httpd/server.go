@@ -106,6 +106,8 @@ type Deps struct {
 
 	// Authenticator says who calls; required, for nobody is let in unasked.
 	Authenticator Authenticator
+	// Sessions are the browsers that are logged in; nil: none can be.
+	Sessions *identity.Sessions
 	// Peers carries requests to other collectors, over the plane of peers;
 	// required where there are others.
 	Peers http.RoundTripper
@@ -137,6 +139,7 @@ type Server struct {
 	sum      accountSum
 	turns    turns
 	limits   *limits
+	remarks  remarks
 
 	life context.Context // ends with Close: whoever waits returns
 	end  context.CancelFunc

@@ -1,7 +1,6 @@
 package httpd_test
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,10 +8,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/fleetcron/fleetcron/collector/httpd"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 func TestTaskFromGivingToTakingBack(t *testing.T) {
@@ -20,16 +19,12 @@ func TestTaskFromGivingToTakingBack(t *testing.T) {
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	h.addHost(t, 2, map[string]string{"role": "web"})
 
-	reply := h.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON, "Authorization", "Bearer anna", api.HeaderReason, "nightly%20dump")
-	if got := reply.Header.Get("Location"); got != "/v1/tasks/data/backup" {
-		t.Errorf("location %q", got)
-	}
-	record := decoded[fleet.TaskRecord](t, reply, http.StatusCreated)
+	record := taskOf(t, h.give(t, backup, "Authorization", "Bearer anna", api.HeaderReason, "nightly%20dump"))
 	if string(record.Document) != backup || record.MediaType != api.MediaJSON || record.ChangedBy != "anna" || record.Reason != "nightly dump" {
 		t.Errorf("record %+v", record)
 	}
 
-	reply = h.do(t, http.MethodGet, "/v1/tasks/data/backup", "")
+	reply := h.do(t, http.MethodGet, "/v1/tasks/data/backup", "")
 	etag := reply.Header.Get("ETag")
 	view := decoded[api.TaskView](t, reply, http.StatusOK)
 	if etag != api.ETag(record.Index) || view.Hosts != 1 || view.Next == nil || view.Last != nil {
@@ -37,27 +32,28 @@ func TestTaskFromGivingToTakingBack(t *testing.T) {
 	}
 
 	changed := strings.Replace(backup, "30 2", "45 2", 1)
-	stale := h.do(t, http.MethodPut, "/v1/tasks/data/backup", changed, "Content-Type", api.MediaJSON, "If-Match", `"999"`)
+	stale := h.give(t, changed, "If-Match", `"999"`)
 	if p := decoded[api.Problem](t, stale, http.StatusPreconditionFailed); p.Code != api.CodeStale || !strings.Contains(p.Detail, "anna") {
 		t.Errorf("problem %+v", p)
 	}
-	again := decoded[fleet.TaskRecord](t, h.do(t, http.MethodPut, "/v1/tasks/data/backup", changed, "Content-Type", api.MediaJSON, "If-Match", etag), http.StatusOK)
+	again := taskOf(t, h.give(t, changed, "If-Match", etag))
 	if again.Generation != 2 || string(again.Document) != changed {
 		t.Errorf("record %+v", again)
 	}
 
-	paused := decoded[fleet.TaskRecord](t, h.do(t, http.MethodPatch, "/v1/tasks/data/backup", `{"state":"paused"}`, "Content-Type", api.MediaJSON), http.StatusOK)
-	if paused.State != fleet.TaskPaused {
-		t.Errorf("state %s", paused.State)
+	paused := taskOf(t, h.submit(t, tasked(t, changed, fleet.TaskPaused), ""))
+	if paused.State != fleet.TaskPaused || paused.Generation != again.Generation {
+		t.Errorf("state %s, generation %d", paused.State, paused.Generation)
 	}
 	if view := decoded[api.TaskView](t, h.do(t, http.MethodGet, "/v1/tasks/data/backup", ""), http.StatusOK); view.Next != nil {
 		t.Errorf("a paused task is due at %v", view.Next)
 	}
 
-	h.record(t, 1, newRun(1, fleet.RunRunning))
-	deleted := decoded[api.Deleted](t, h.do(t, http.MethodDelete, "/v1/tasks/data/backup?stop=true", "", "If-Match", "*"), http.StatusOK)
-	if len(deleted.Orders) != 1 || deleted.Orders[0].Kind != fleet.OrderCancel {
-		t.Errorf("orders %+v", deleted.Orders)
+	run := newRun(1, fleet.RunRunning)
+	h.record(t, 1, run)
+	taskOf(t, h.submit(t, retired("data/backup"), ""))
+	if orders := h.order(t, cancelled(run)).Orders; len(orders) != 1 || orders[0].Kind != fleet.OrderCancel {
+		t.Errorf("orders %+v", orders)
 	}
 	decoded[api.Problem](t, h.do(t, http.MethodGet, "/v1/tasks/data/backup", ""), http.StatusNotFound)
 }
@@ -65,25 +61,26 @@ func TestTaskFromGivingToTakingBack(t *testing.T) {
 func TestTheSameKeyDoesItOnce(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, map[string]string{"role": "db"})
-	give := func(document, key string) *http.Response {
-		return h.do(t, http.MethodPost, api.PathTasks, document, "Content-Type", api.MediaJSON, api.HeaderIdempotency, key)
+	give := func(envelope, key string) *http.Response {
+		return h.do(t, http.MethodPost, api.PathSealed, envelope, "Content-Type", api.MediaSealed, "If-None-Match", "*", api.HeaderIdempotency, key)
 	}
-	first := decoded[fleet.TaskRecord](t, give(backup, "k1"), http.StatusCreated)
-	second := decoded[fleet.TaskRecord](t, give(backup, "k1"), http.StatusCreated)
+	envelope := signed(t, tasked(t, backup, fleet.TaskEnabled))
+	first, second := taskOf(t, give(envelope, "k1")), taskOf(t, give(envelope, "k1"))
 	if diff := cmp.Diff(first, second); diff != "" {
 		t.Error(diff)
 	}
-	if p := decoded[api.Problem](t, give(backup, "k2"), http.StatusConflict); p.Code != api.CodeExists {
+	if p := decoded[api.Problem](t, give(signed(t, tasked(t, backup, fleet.TaskEnabled)), "k2"), http.StatusConflict); p.Code != api.CodeExists {
 		t.Errorf("code %s", p.Code)
 	}
-	other := strings.Replace(backup, "backup", "other", 1)
+	other := signed(t, tasked(t, strings.Replace(backup, "backup", "other", 1), fleet.TaskEnabled))
 	if p := decoded[api.Problem](t, give(other, "k1"), http.StatusConflict); p.Code != api.CodeKeyReused {
 		t.Errorf("code %s", p.Code)
 	}
 
-	run := func() api.Ordered {
-		return decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", `{"queue":true}`,
-			"Content-Type", api.MediaJSON, api.HeaderIdempotency, "r1"), http.StatusOK)
+	now := signed(t, ordered(fleet.OrderRun, "data/backup", hostID(1)))
+	run := func() api.Sealed {
+		reply := h.do(t, http.MethodPost, api.PathSealed+"?queue=allow", now, "Content-Type", api.MediaSealed, api.HeaderIdempotency, "r1")
+		return decoded[api.Sealed](t, reply, http.StatusOK)
 	}
 	if diff := cmp.Diff(run().Orders, run().Orders); diff != "" {
 		t.Error(diff)
@@ -92,7 +89,8 @@ func TestTheSameKeyDoesItOnce(t *testing.T) {
 	if err != nil || len(orders) != 1 || orders[0].Run == "" {
 		t.Errorf("orders %+v, %v", orders, err)
 	}
-	h.do(t, http.MethodDelete, "/v1/tasks/data/backup", "", "If-Match", "*")
+	taskOf(t, h.submit(t, retired("data/backup"), ""))
+	orders[0].Envelope = nil                                // stands once for all orders of a statement
 	if diff := cmp.Diff(orders, run().Orders); diff != "" { // the answer of that time, whatever happened since
 		t.Error(diff)
 	}
@@ -104,28 +102,16 @@ func TestAKeyIsRememberedWhateverHappenedSince(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	task := h.addTask(t)
-	header := []string{"Content-Type", api.MediaJSON, "If-Match", "*", "Idempotency-Key", "k"}
-	changed := strings.Replace(backup, "30 2", "40 2", 1)
+	changed := signed(t, tasked(t, strings.Replace(backup, "30 2", "40 2", 1), fleet.TaskEnabled))
 	put := func() fleet.TaskRecord {
 		t.Helper()
-		return decoded[fleet.TaskRecord](t, h.do(t, http.MethodPut, api.TaskPath(task.Task.ID()), changed, header...), http.StatusOK)
+		return taskOf(t, h.do(t, http.MethodPost, api.PathSealed, changed, "Content-Type", api.MediaSealed, "If-Match", "*", "Idempotency-Key", "k"))
 	}
 	first := put()
-	decoded[api.Deleted](t, h.do(t, http.MethodDelete, api.TaskPath(task.Task.ID()), "", "If-Match", "*"), http.StatusOK)
+	taskOf(t, h.submit(t, retired(task.Task.ID()), ""))
 	h.addHost(t, 1, map[string]string{"role": "web"})
 	if again := put(); again.Index != first.Index || again.Generation != 2 {
 		t.Errorf("again %+v, first %+v", again, first)
-	}
-}
-
-func TestAHostNamedTwiceGetsOneOrder(t *testing.T) {
-	h := newHouse(t)
-	h.addHost(t, 1, map[string]string{"role": "db"})
-	h.addTask(t)
-	body := `{"queue":true,"hosts":["host-1","` + string(hostID(1)) + `"]}`
-	ordered := decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", body, "Content-Type", api.MediaJSON), http.StatusOK)
-	if len(ordered.Orders) != 1 {
-		t.Errorf("orders %+v", ordered.Orders)
 	}
 }
 
@@ -148,11 +134,11 @@ func TestAPlanHasItsOwnIndex(t *testing.T) {
 
 func TestATaskThatMatchesNoHost(t *testing.T) {
 	h := newHouse(t)
-	p := decoded[api.Problem](t, h.do(t, http.MethodPost, api.PathTasks, backup, "Content-Type", api.MediaJSON), http.StatusUnprocessableEntity)
+	p := decoded[api.Problem](t, h.give(t, backup), http.StatusUnprocessableEntity)
 	if p.Code != api.CodeUnmatched || p.Field != "where" || !strings.Contains(p.Detail, "matches no host") {
 		t.Errorf("problem %+v", p)
 	}
-	decoded[fleet.TaskRecord](t, h.do(t, http.MethodPost, api.PathTasks+"?unmatched=allow", backup, "Content-Type", api.MediaJSON), http.StatusCreated)
+	taskOf(t, h.submit(t, tasked(t, backup, fleet.TaskEnabled), "?unmatched=allow"))
 }
 
 func TestRunNowNeedsAHostThatAnswers(t *testing.T) {
@@ -160,55 +146,57 @@ func TestRunNowNeedsAHostThatAnswers(t *testing.T) {
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	h.addHost(t, 2, map[string]string{"role": "web"})
 	h.addTask(t)
-	run := func(body string) *http.Response {
-		return h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", body, "Content-Type", api.MediaJSON)
+	run := func(query string, n int) *http.Response {
+		return h.submit(t, ordered(fleet.OrderRun, "data/backup", hostID(n)), query)
 	}
-	if p := decoded[api.Problem](t, run(`{}`), http.StatusConflict); p.Code != api.CodeSilent {
+	if p := decoded[api.Problem](t, run("", 1), http.StatusConflict); p.Code != api.CodeSilent {
 		t.Errorf("problem %+v", p)
 	}
-	if p := decoded[api.Problem](t, run(`{"hosts":["host-2"],"queue":true}`), http.StatusUnprocessableEntity); p.Field != "hosts" {
-		t.Errorf("problem %+v", p)
+	for n := 2; n < 4; n++ { // one that the task does not run on, and one that there is not
+		if p := decoded[api.Problem](t, run("?queue=allow", n), http.StatusUnprocessableEntity); p.Field != "hosts" {
+			t.Errorf("problem %+v", p)
+		}
 	}
-	decoded[api.Problem](t, run(`{"hosts":["host-3"],"queue":true}`), http.StatusNotFound)
 	h.do(t, http.MethodGet, api.AgentPath(hostID(1))+"/plan", "") // it calls, so it is alive
-	ordered := decoded[api.Ordered](t, run(`{"expiry":"2h","reason":"by hand"}`), http.StatusOK)
-	order := ordered.Orders[0]
-	if order.Expires.Sub(order.Due) != 2*time.Hour || order.Reason != "by hand" || order.Host != hostID(1) {
+	said := ordered(fleet.OrderRun, "data/backup", hostID(1))
+	said.Expires, said.Order.Reason = said.Issued.Add(2*time.Hour), "by hand"
+	order := decoded[api.Sealed](t, h.submit(t, said, ""), http.StatusOK).Orders[0]
+	if order.Expires.Sub(order.Due) != 2*time.Hour || order.Reason != "by hand" || order.Host != hostID(1) || order.ID != seal.OrderID(said.Order.ID, hostID(1), "data/backup") {
 		t.Errorf("order %+v", order)
 	}
 	plan := decoded[fleet.Plan](t, h.do(t, http.MethodGet, api.AgentPath(hostID(1))+"/plan", ""), http.StatusOK)
-	if len(plan.Assignments) != 1 || len(plan.Orders) != 1 || string(plan.Assignments[0].Document) != backup {
+	if len(plan.Assignments) != 1 || len(plan.Orders) != 1 || len(plan.Orders[0].Envelope) == 0 || len(plan.Assignments[0].Envelope) == 0 || string(plan.Assignments[0].Document) != backup {
 		t.Errorf("plan %+v", plan)
 	}
 
-	cancelled := decoded[api.Cancelled](t, h.do(t, http.MethodDelete, api.RunPath(order.Run), ""), http.StatusOK)
-	if cancelled.Dropped || cancelled.Order == nil || cancelled.Order.Run != order.Run || !cancelled.Order.Expires.After(order.Expires) {
-		t.Errorf("cancelled %+v", cancelled)
+	stop := h.order(t, cancelled(fleet.Run{ID: order.Run, Task: order.Task, Host: order.Host}))
+	if stop.Dropped || len(stop.Orders) != 1 || stop.Orders[0].Run != order.Run || stop.Orders[0].Kind != fleet.OrderCancel {
+		t.Errorf("cancelled %+v", stop)
 	}
-	decoded[api.Problem](t, h.do(t, http.MethodDelete, api.RunPath("nobody"), ""), http.StatusNotFound)
+	decoded[api.Problem](t, h.submit(t, cancelled(fleet.Run{ID: "nobody", Task: order.Task, Host: order.Host}), ""), http.StatusNotFound)
 }
 
 func TestAnOrderToASilentHostIsWithdrawn(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	h.addTask(t)
-	ordered := decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", `{"queue":true}`, "Content-Type", api.MediaJSON), http.StatusOK)
+	order := h.order(t, ordered(fleet.OrderRun, "data/backup", hostID(1))).Orders[0]
 	state := func() fleet.RunState {
-		return decoded[api.RunView](t, h.do(t, http.MethodGet, api.RunPath(ordered.Orders[0].Run), ""), http.StatusOK).State
+		return decoded[api.RunView](t, h.do(t, http.MethodGet, api.RunPath(order.Run), ""), http.StatusOK).State
 	}
 	if list := decoded[api.List[api.RunView]](t, h.do(t, http.MethodGet, api.PathRuns+"?state=pending", ""), http.StatusOK); len(list.Items) != 1 || state() != fleet.RunPending {
 		t.Errorf("pending %+v", list.Items)
 	}
-	cancelled := decoded[api.Cancelled](t, h.do(t, http.MethodDelete, api.RunPath(ordered.Orders[0].Run), ""), http.StatusOK)
-	if !cancelled.Dropped || state() != fleet.RunSkipped {
-		t.Errorf("the order was not withdrawn: %+v, the run is %s", cancelled, state())
+	stop := h.order(t, cancelled(fleet.Run{ID: order.Run, Task: order.Task, Host: order.Host}))
+	if !stop.Dropped || state() != fleet.RunSkipped {
+		t.Errorf("the order was not withdrawn: %+v, the run is %s", stop, state())
 	}
 }
 
 func TestATaskInShortRunsNowhereYet(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, nil)
-	record := decoded[fleet.TaskRecord](t, h.do(t, http.MethodPost, api.PathTasks, `{"id":"x","cron_expr":"*/5 * * * *","command":"true"}`, "Content-Type", api.MediaJSON), http.StatusCreated)
+	record := taskOf(t, h.give(t, `{"id":"x","cron_expr":"*/5 * * * *","command":"true"}`))
 	if record.Task.Where.Pick != fleet.PickNone || record.State != fleet.TaskEnabled {
 		t.Errorf("%+v", record)
 	}
@@ -235,7 +223,7 @@ func TestARunThatEndedIsNotCancelled(t *testing.T) {
 	h.addHost(t, 1, nil)
 	run := newRun(1, fleet.RunRan)
 	h.record(t, 1, run)
-	if p := decoded[api.Problem](t, h.do(t, http.MethodDelete, api.RunPath(run.ID), ""), http.StatusConflict); p.Code != "illegal_move" {
+	if p := decoded[api.Problem](t, h.submit(t, cancelled(run), ""), http.StatusConflict); p.Code != "illegal_move" {
 		t.Errorf("problem %+v", p)
 	}
 }
@@ -268,42 +256,6 @@ func TestAnAgentSpeaksForItselfOnly(t *testing.T) {
 	}
 	applied := fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/backup": 1}, At: time.Now()}
 	decoded[api.Problem](t, h.do(t, http.MethodPut, api.AgentPath(hostID(2))+"/applied", asJSON(t, applied), "Content-Type", api.MediaJSON), http.StatusForbidden)
-}
-
-// beforehand does something just before certain proposals.
-type beforehand struct {
-	httpd.Replica
-	do func(ledger.Command)
-}
-
-func (b beforehand) Propose(ctx context.Context, command ledger.Command) (any, error) {
-	b.do(command)
-	return b.Replica.Propose(ctx, command)
-}
-
-// TestStoppingWhatEndsMeanwhile has one of two runs end after it was seen to
-// go on: the other one must be stopped all the same.
-func TestStoppingWhatEndsMeanwhile(t *testing.T) {
-	var h *house
-	ends, goesOn := newRun(1, fleet.RunRunning), newRun(2, fleet.RunRunning)
-	h = newHouse(t, func(deps *httpd.Deps) {
-		deps.Replica = beforehand{deps.Replica, func(command ledger.Command) {
-			if _, stops := command.(*ledger.PutOrders); stops && ends.State == fleet.RunRunning {
-				ends.State = fleet.RunRan
-				h.record(t, 1, ends)
-			}
-		}}
-	})
-	h.addHost(t, 1, map[string]string{"role": "db"})
-	h.addHost(t, 2, map[string]string{"role": "db"})
-	h.addTask(t)
-	h.record(t, 1, ends)
-	h.record(t, 2, goesOn)
-	reply := h.do(t, http.MethodDelete, api.TaskPath("data/backup")+"?stop=true", "", "If-Match", "*")
-	deleted := decoded[api.Deleted](t, reply, http.StatusOK)
-	if len(deleted.Orders) != 1 || deleted.Orders[0].Run != goesOn.ID {
-		t.Errorf("orders %+v", deleted.Orders)
-	}
 }
 
 func TestAHostWhoseClockIsWrongIsHeard(t *testing.T) {
@@ -452,8 +404,8 @@ func TestOverviewAndCluster(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	cluster := decoded[api.Cluster](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"cluster-1","id":"c2","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON, headerPeer, "c2"), http.StatusOK)
-	if cluster.ID != "cluster-1" || len(cluster.Collectors) != 2 || cluster.Collectors[1].API != "http://127.0.0.1:7780" {
+	cluster := decoded[api.Cluster](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"`+clusterID+`","id":"c2","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON, headerPeer, "c2"), http.StatusOK)
+	if cluster.ID != clusterID || len(cluster.Collectors) != 2 || cluster.Collectors[1].API != "https://127.0.0.1:7780" {
 		t.Errorf("cluster %+v", cluster)
 	}
 	p := decoded[api.Problem](t, h.do(t, http.MethodPost, api.PathCollectors, `{"cluster":"other","id":"c3","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780"}`, "Content-Type", api.MediaJSON, headerPeer, "c3"), http.StatusConflict)

@@ -25,7 +25,7 @@ const (
 // Spread advises shifts of found jobs that lower the fullest minute. It takes,
 // as often as that helps, the first job of the fullest minute that has a better
 // one within reach: the emptiest, then the nearest, then the later.
-func (s *Server) Spread(_ context.Context, q api.SpreadQuery) (api.Spread, error) {
+func (s *Server) Spread(ctx context.Context, q api.SpreadQuery) (api.Spread, error) {
 	span, err := newWindow(q.From, q.Until, time.Now())
 	if err != nil {
 		return api.Spread{}, err
@@ -37,7 +37,7 @@ func (s *Server) Spread(_ context.Context, q api.SpreadQuery) (api.Spread, error
 	case reach < 1 || reach > 59:
 		return api.Spread{}, fleet.Invalidf("most", q.Most.String(), "want 1m–59m: a shift stays within its hour")
 	}
-	asked, err := s.choose(q.Host, q.Label, "")
+	asked, err := s.choose(scopeOf(ctx), q.Host, q.Label, "")
 	if err != nil {
 		return api.Spread{}, err
 	}
@@ -54,7 +54,7 @@ func (s *Server) Spread(_ context.Context, q api.SpreadQuery) (api.Spread, error
 		return answer, err
 	}
 	for _, one := range moves {
-		job, found, err := s.Ledger.Job(everywhere, one.host.ID, one.job.id)
+		job, found, err := s.Ledger.Job(scopeOf(ctx), one.host.ID, one.job.id)
 		if err != nil {
 			return answer, err
 		}

@@ -28,7 +28,7 @@ var (
 // Standings lists how tasks stand on their hosts, by task and name of the host.
 func (s *Server) Standings(ctx context.Context, q api.StandingQuery) (api.List[api.StandingView], error) {
 	list := api.List[api.StandingView]{Items: []api.StandingView{}}
-	asked, err := s.standingQuery(&q)
+	asked, err := s.standingQuery(scopeOf(ctx), &q)
 	if err != nil {
 		return list, err
 	}
@@ -38,7 +38,7 @@ func (s *Server) Standings(ctx context.Context, q api.StandingQuery) (api.List[a
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	views, err := s.standing(&q, asked)
+	views, err := s.standing(scopeOf(ctx), &q, asked)
 	if err != nil {
 		return list, err
 	}
@@ -61,13 +61,13 @@ func standingKey(v *api.StandingView) string {
 }
 
 // standingQuery checks a query and returns which hosts are meant.
-func (s *Server) standingQuery(q *api.StandingQuery) (choice, error) {
+func (s *Server) standingQuery(scope fleet.Scope, q *api.StandingQuery) (choice, error) {
 	if q.Task != "" {
 		id, err := fleet.ParseTaskID(string(q.Task))
 		if err != nil {
 			return choice{}, err
 		}
-		if _, err := s.Ledger.Task(everywhere, id); err != nil {
+		if _, err := s.Ledger.Task(scope, id); err != nil {
 			return choice{}, err
 		}
 		q.Task = id
@@ -76,21 +76,21 @@ func (s *Server) standingQuery(q *api.StandingQuery) (choice, error) {
 	if err != nil {
 		return choice{}, err
 	}
-	return s.choose(q.Host, q.Label, "")
+	return s.choose(scope, q.Host, q.Label, "")
 }
 
 // standing collects what is asked for, in no order.
-func (s *Server) standing(q *api.StandingQuery, asked choice) ([]api.StandingView, error) {
-	orders, err := s.standingOrders(q)
+func (s *Server) standing(scope fleet.Scope, q *api.StandingQuery, asked choice) ([]api.StandingView, error) {
+	orders, err := s.standingOrders(scope, q)
 	if err != nil {
 		return nil, err
 	}
 	var views []api.StandingView
-	for _, host := range s.Ledger.AllHosts(everywhere) {
+	for _, host := range s.Ledger.AllHosts(scope) {
 		if !asked.takes(host) {
 			continue
 		}
-		for view := range s.standsOn(host, q) {
+		for view := range s.standsOn(scope, host, q) {
 			k := onHost{view.Task, host.ID}
 			view.Orders = orders[k]
 			delete(orders, k)
@@ -100,7 +100,7 @@ func (s *Server) standing(q *api.StandingQuery, asked choice) ([]api.StandingVie
 		}
 	}
 	for k, waiting := range orders {
-		if host, found := s.Ledger.Host(everywhere, k.host); found && asked.takes(host) && wantsStanding(q, &fleet.Standing{Task: k.task}) {
+		if host, found := s.Ledger.Host(scope, k.host); found && asked.takes(host) && wantsStanding(q, &fleet.Standing{Task: k.task}) {
 			view := s.standingView(host, fleet.Standing{Task: k.task}, time.Time{})
 			view.Orders = waiting
 			views = append(views, view)
@@ -116,8 +116,8 @@ type onHost struct {
 }
 
 // standingOrders returns the open orders about how tasks stand.
-func (s *Server) standingOrders(q *api.StandingQuery) (map[onHost][]fleet.Order, error) {
-	all, err := s.Ledger.StandingOrders(everywhere)
+func (s *Server) standingOrders(scope fleet.Scope, q *api.StandingQuery) (map[onHost][]fleet.Order, error) {
+	all, err := s.Ledger.StandingOrders(scope)
 	if err != nil {
 		return nil, err
 	}
@@ -132,15 +132,15 @@ func (s *Server) standingOrders(q *api.StandingQuery) (map[onHost][]fleet.Order,
 }
 
 // standsOn walks what a host said, of one task or of all.
-func (s *Server) standsOn(host *ledger.Host, q *api.StandingQuery) func(func(api.StandingView) bool) {
+func (s *Server) standsOn(scope fleet.Scope, host *ledger.Host, q *api.StandingQuery) func(func(api.StandingView) bool) {
 	return func(yield func(api.StandingView) bool) {
 		if q.Task != "" {
-			if one, told, found := s.Ledger.StandsOf(everywhere, q.Task, host.ID); found {
+			if one, told, found := s.Ledger.StandsOf(scope, q.Task, host.ID); found {
 				yield(s.standingView(host, one, told))
 			}
 			return
 		}
-		all, told := s.Ledger.Stands(everywhere, host.ID)
+		all, told := s.Ledger.Stands(scope, host.ID)
 		for _, one := range all {
 			if !yield(s.standingView(host, one, told)) {
 				return

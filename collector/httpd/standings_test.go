@@ -106,7 +106,7 @@ func TestTheSameStandingsAreNoEntry(t *testing.T) {
 	}
 	stands.Standings = nil
 	h.stand(t, 1, stands)
-	if list, err := h.Standings(t.Context(), api.StandingQuery{}); err != nil || len(list.Items) != 0 {
+	if list, err := h.Standings(as(t, "admin"), api.StandingQuery{}); err != nil || len(list.Items) != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
@@ -118,9 +118,12 @@ func TestOrdersWaitForTheWordOfTheirHost(t *testing.T) {
 	h.addHost(t, 1, nil)
 	h.addHost(t, 2, nil)
 	h.giveTask(t, daemonTask)
-	header := []string{"Content-Type", api.MediaJSON, api.HeaderIdempotency, "k", "Authorization", "Bearer ann"}
-	stop := func() api.Ordered {
-		return decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/api/stop", `{"queue":true,"reason":"repair"}`, header...), http.StatusOK)
+	said := ordered(fleet.OrderStop, "data/api", hostID(1), hostID(2))
+	said.Order.Reason = "repair"
+	envelope := signed(t, said)
+	stop := func() api.Sealed {
+		reply := h.do(t, http.MethodPost, api.PathSealed+"?queue=allow", envelope, "Content-Type", api.MediaSealed, api.HeaderIdempotency, "k", "Authorization", "Bearer ann")
+		return decoded[api.Sealed](t, reply, http.StatusOK)
 	}
 	ordered := stop()
 	if len(ordered.Orders) != 2 || ordered.Orders[0].Kind != fleet.OrderStop || ordered.Orders[0].Run != "" || ordered.Orders[0].Reason != "repair" || ordered.Orders[0].By != "ann" {
@@ -131,7 +134,7 @@ func TestOrdersWaitForTheWordOfTheirHost(t *testing.T) {
 	}
 	waiting := func() (names []string) {
 		t.Helper()
-		list, err := h.Standings(t.Context(), api.StandingQuery{Task: "data/api"})
+		list, err := h.Standings(as(t, "admin"), api.StandingQuery{Task: "data/api"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,9 +158,10 @@ func TestOrdersWaitForTheWordOfTheirHost(t *testing.T) {
 	}
 }
 
-// TestCancelMeansTheAttemptThatFollows cancels an attempt that has ended while
-// another one waits.
-func TestCancelMeansTheAttemptThatFollows(t *testing.T) {
+// TestCancelNamesTheAttemptThatFollows cancels an attempt that has ended while
+// another one waits: what a person signed names one run, and the answer says
+// which one to name.
+func TestCancelNamesTheAttemptThatFollows(t *testing.T) {
 	h := newHouse(t)
 	h.addHost(t, 1, map[string]string{"role": "db"})
 	h.addTask(t)
@@ -166,16 +170,12 @@ func TestCancelMeansTheAttemptThatFollows(t *testing.T) {
 	first.Attempt, first.Again = 1, &again
 	second := first.NextAttempt()
 	h.record(t, 1, first)
-	cancel := func() *fleet.Order {
-		t.Helper()
-		return decoded[api.Cancelled](t, h.do(t, http.MethodDelete, api.RunPath(first.ID), ""), http.StatusOK).Order
-	}
-	if order := cancel(); order == nil || order.Run != second.ID || order.Kind != fleet.OrderCancel {
-		t.Errorf("before it was heard of: %+v", order)
+	if p := decoded[api.Problem](t, h.submit(t, cancelled(first), ""), http.StatusConflict); !strings.Contains(p.Hint, string(second.ID)) {
+		t.Errorf("the next attempt is not named: %+v", p)
 	}
 	h.record(t, 1, second)
-	if order := cancel(); order == nil || order.Run != second.ID || order.Kind != fleet.OrderCancel {
-		t.Errorf("while it waits: %+v", order)
+	if orders := h.order(t, cancelled(second)).Orders; len(orders) != 1 || orders[0].Run != second.ID || orders[0].Kind != fleet.OrderCancel {
+		t.Errorf("while it waits: %+v", orders)
 	}
 	list := decoded[api.List[api.RunView]](t, h.do(t, http.MethodGet, api.PathRuns+"?occurrence="+string(second.ID), ""), http.StatusOK)
 	if len(list.Items) != 2 || list.Items[0].ID != first.ID || list.Items[1].ID != second.ID || list.Items[0].HostName != "host-1" {
@@ -234,9 +234,8 @@ func TestCalendarsAreReadInEveryForm(t *testing.T) {
 		api.MediaJSON:     `{"calendar":"year-end","windows":[{"from":"2026-12-24T00:00:00Z","to":"2026-12-27T00:00:00Z","summary":"closed"}]}`,
 		api.MediaCalendar: ics,
 	} {
-		reply := h.do(t, http.MethodPut, api.PathCalendars+"/year-end", document, "Content-Type", media, "Authorization", "Bearer ann")
-		record := decoded[fleet.CalendarRecord](t, reply, http.StatusOK)
-		if reply.Header.Get("ETag") != api.ETag(record.Index) || len(record.Windows) != 1 || record.Name != "year-end" || record.Windows[0].Summary != "closed" {
+		record := decoded[api.Sealed](t, h.submit(t, closing(t, "year-end", document, media), "", "Authorization", "Bearer ann"), http.StatusOK).Calendar
+		if record == nil || len(record.Envelope) == 0 || len(record.Windows) != 1 || record.Name != "year-end" || record.Windows[0].Summary != "closed" {
 			t.Fatalf("%s: %+v", media, record)
 		}
 		if w := record.Windows[0]; !w.From.Equal(from) || w.To != nil && !w.To.Equal(to) {

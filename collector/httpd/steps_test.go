@@ -27,10 +27,10 @@ func TestEveryStepIsNews(t *testing.T) {
 	reply := h.do(t, http.MethodPut, api.AgentPath(hostID(1))+"/applied", asJSON(t, fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/backup": 1}, At: time.Now()}), "Content-Type", api.MediaJSON)
 	decoded[map[string]uint64](t, reply, http.StatusOK)
 	follower.next("assigned to host-1")
-	ordered := decoded[api.Ordered](t, h.do(t, http.MethodPost, "/v1/tasks/data/backup/run", `{"queue":true}`, "Content-Type", api.MediaJSON), http.StatusOK)
+	order := h.order(t, ordered(fleet.OrderRun, "data/backup", hostID(1))).Orders[0]
 	follower.next("pending, attempt 0")
 	run := newRun(1, fleet.RunBegun)
-	run.ID, run.Order, run.Due, run.Attempt = ordered.Orders[0].Run, ordered.Orders[0].ID, ordered.Orders[0].Due, 1
+	run.ID, run.Order, run.Due, run.Attempt = order.Run, order.ID, order.Due, 1
 	h.record(t, 1, run)
 	follower.next("begun, attempt 1")
 	run.State = fleet.RunRunning

@@ -25,24 +25,24 @@ func (s *Server) Tasks(ctx context.Context, q api.TaskQuery) (api.List[api.TaskV
 	if q.Page, err = openPage(q.Page); err != nil {
 		return list, err
 	}
-	page, err := s.Ledger.Tasks(everywhere, q)
+	page, err := s.Ledger.Tasks(scopeOf(ctx), q)
 	if err != nil {
 		return list, err
 	}
 	list = api.List[api.TaskView]{Items: make([]api.TaskView, len(page.Items)), Next: sealCursor(page.Next), Total: page.Total, Index: index}
 	for i, record := range page.Items {
-		if list.Items[i], err = s.taskView(record); err != nil {
+		if list.Items[i], err = s.taskView(scopeOf(ctx), record); err != nil {
 			return list, err
 		}
 	}
 	return list, nil
 }
 
-func (s *Server) taskView(record fleet.TaskRecord) (api.TaskView, error) {
-	hosts := s.Ledger.Matching(everywhere, &record.Task)
-	stands := s.Ledger.StandingCounts(everywhere, record.Task.ID())
+func (s *Server) taskView(scope fleet.Scope, record fleet.TaskRecord) (api.TaskView, error) {
+	hosts := s.Ledger.Matching(scope, &record.Task)
+	stands := s.Ledger.StandingCounts(scope, record.Task.ID())
 	view := api.TaskView{TaskRecord: record, Hosts: len(hosts), Phases: stands.Phases, Unhealthy: stands.Unhealthy, Breakers: stands.Breakers}
-	last, found, err := s.Ledger.LastRun(everywhere, record.Task.ID())
+	last, found, err := s.Ledger.LastRun(scope, record.Task.ID())
 	if found {
 		view.Last = &last
 	}
@@ -90,17 +90,17 @@ func parseTask(r *request) (oneTask, error) {
 }
 
 func (s *Server) task(ctx context.Context, in oneTask) (api.TaskView, error) {
-	if _, err := s.Ledger.Task(everywhere, in.id); err != nil {
+	if _, err := s.Ledger.Task(scopeOf(ctx), in.id); err != nil {
 		return api.TaskView{}, err
 	}
 	if _, err := s.newer(ctx, in.waiting, ledger.Tasks, ledger.Hosts, ledger.RunsOf(in.id), ledger.Standings); err != nil {
 		return api.TaskView{}, err
 	}
-	record, err := s.Ledger.Task(everywhere, in.id)
+	record, err := s.Ledger.Task(scopeOf(ctx), in.id)
 	if err != nil {
 		return api.TaskView{}, err
 	}
-	return s.taskView(record)
+	return s.taskView(scopeOf(ctx), record)
 }
 
 // TaskHosts lists the hosts that a task resolves to, by name.
@@ -115,29 +115,29 @@ func (s *Server) taskHosts(ctx context.Context, in oneTask) (api.List[api.Resolv
 	if err != nil {
 		return list, err
 	}
-	record, err := s.Ledger.Task(everywhere, in.id)
+	record, err := s.Ledger.Task(scopeOf(ctx), in.id)
 	if err != nil {
 		return list, err
 	}
-	hosts, err := s.resolved(&record.Task)
+	hosts, err := s.resolved(scopeOf(ctx), &record.Task)
 	return api.List[api.Resolved]{Items: hosts, Total: len(hosts), Index: index}, err
 }
 
 // resolved lists the hosts that the task runs on and its coming instants there.
-func (s *Server) resolved(task *fleet.Task) ([]api.Resolved, error) {
+func (s *Server) resolved(scope fleet.Scope, task *fleet.Task) ([]api.Resolved, error) {
 	clocks, err := task.Clocks()
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
 	hosts := []api.Resolved{}
-	for _, host := range s.Ledger.Matching(everywhere, task) {
+	for _, host := range s.Ledger.Matching(scope, task) {
 		one := api.Resolved{Host: host.ID, Name: host.Name, Presence: s.presence(host.ID), Next: []time.Time{}}
 		next := s.open(task, clocks(host.ID).Next)
 		for at, due := next(now); due && len(one.Next) < instantsShown; at, due = next(at) {
 			one.Next = append(one.Next, at)
 		}
-		applied, err := s.Ledger.AppliedBy(everywhere, host.ID)
+		applied, err := s.Ledger.AppliedBy(scope, host.ID)
 		if err != nil {
 			return nil, err
 		}

@@ -95,7 +95,7 @@ func (s *Server) Upcoming(ctx context.Context, q api.UpcomingQuery) (api.List[ap
 			return list, err
 		}
 	}
-	asked, err := s.choose(q.Host, q.Label, q.Text)
+	asked, err := s.choose(scopeOf(ctx), q.Host, q.Label, q.Text)
 	if err != nil {
 		return list, err
 	}
@@ -187,6 +187,9 @@ func (all sown) grow(from time.Time) growth {
 func (s *Server) taskStems(q api.UpcomingQuery, asked *choice, tasks map[*ledger.HeldTask]*taskClock, add func(*stem)) {
 	for task, clock := range tasks {
 		id := task.Task.ID()
+		if !asked.scope.Holds(id.Namespace()) {
+			continue
+		}
 		if q.Task != "" && id != q.Task || asked.host != nil && !task.RunsOn(asked.host) {
 			continue
 		}
@@ -197,7 +200,7 @@ func (s *Server) taskStems(q api.UpcomingQuery, asked *choice, tasks map[*ledger
 			if asked.host != nil && asked.takes(asked.host) {
 				return []*ledger.Host{asked.host}
 			}
-			return slices.DeleteFunc(slices.Clone(s.Ledger.Matching(everywhere, &task.Task)), func(host *ledger.Host) bool { return !asked.takes(host) })
+			return slices.DeleteFunc(slices.Clone(s.Ledger.Matching(asked.scope, &task.Task)), func(host *ledger.Host) bool { return !asked.takes(host) })
 		})
 		spread := time.Duration(task.Task.On.Spread)
 		if spread == 0 {

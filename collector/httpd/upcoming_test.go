@@ -43,7 +43,7 @@ func TestUpcomingIsWhatEachHostsClockSays(t *testing.T) {
 		var got []string
 		query := api.UpcomingQuery{From: from, Until: until, Host: host, Page: api.Page{Limit: 9}}
 		for {
-			page, err := h.Upcoming(t.Context(), query)
+			page, err := h.Upcoming(as(t, "admin"), query)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestUpcomingHasTimers(t *testing.T) {
 	}
 	h.propose(t, &ledger.RecordReport{Host: hostID(1), Report: report, Hash: report.ContentHash(), At: time.Unix(1_700_000_200, 0).UTC()})
 	from := time.Date(2026, 7, 1, 2, 0, 0, 0, time.UTC)
-	page, err := h.Upcoming(t.Context(), api.UpcomingQuery{From: from, Until: from.Add(time.Hour), Page: api.Page{Limit: 9}})
+	page, err := h.Upcoming(as(t, "admin"), api.UpcomingQuery{From: from, Until: from.Add(time.Hour), Page: api.Page{Limit: 9}})
 	if err != nil {
 		t.Fatal(err)
 	}

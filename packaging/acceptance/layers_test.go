@@ -77,7 +77,7 @@ var arrows = map[string][]string{
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica":  {"collector/ledger", "shared/fleet", "shared/pki"},
 	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
-	"collector/httpd":    {"collector/account", "collector/findings", "collector/identity", "collector/ledger", "shared/api", "shared/backup", "shared/blackout", "shared/calendar", "shared/compact", "shared/cron", "shared/fleet", "shared/logging", "shared/pki", "shared/takeover"},
+	"collector/httpd":    {"collector/account", "collector/findings", "collector/identity", "collector/ledger", "shared/api", "shared/backup", "shared/blackout", "shared/calendar", "shared/compact", "shared/cron", "shared/fleet", "shared/logging", "shared/pki", "shared/seal", "shared/takeover"},
 	// its wiring and its programs
 	"collector": {
 		"collector/httpd", "collector/identity", "collector/ledger", "collector/replica", "collector/search",
