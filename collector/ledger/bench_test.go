@@ -39,7 +39,7 @@ func BenchmarkRecordRuns(b *testing.B) {
 			defer l.Close()
 			bench := &bench{Ledger: l, t: b}
 			for host := range hosts {
-				bench.must(&RegisterHost{Host: testHost(host), At: noon})
+				bench.enrol(host, fleet.DefaultNamespace)
 			}
 			rounds, bytes := make([][]Entry, b.N), 0
 			record := 0
@@ -115,6 +115,7 @@ func BenchmarkPlans(b *testing.B) {
 	const hosts = 10_000
 	bench := newLedger(b)
 	for n := range hosts {
+		bench.enrol(n, fleet.DefaultNamespace)
 		bench.must(&RegisterHost{Host: testHost(n, "n", fmt.Sprint(n), "role", fmt.Sprint(n%10)), At: noon})
 	}
 	for name, labels := range map[string]string{"change=all": "*", "change=one": "n=77"} {

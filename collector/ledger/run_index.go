@@ -2,7 +2,10 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,17 +95,22 @@ func madeAt(id []byte) (time.Time, bool) {
 type tally struct {
 	hours    map[uint64]hourCount
 	kept     map[fleet.TaskID]int
-	hoursOf  map[string]hourCount // by namespace and hour, as keys
-	open     map[string]int       // by namespace
+	hoursOf  map[namespaceHour]hourCount
+	open     map[string]int // by namespace
 	accounts map[accountKey]*accountRow
 	daemons  map[string]bool // by generation key: no schedule says when it is due
 }
 
 type hourCount struct{ runs, failed int }
 
+type namespaceHour struct {
+	namespace string
+	hour      uint64
+}
+
 func newTally() *tally {
 	return &tally{
-		hours: map[uint64]hourCount{}, hoursOf: map[string]hourCount{}, open: map[string]int{}, kept: map[fleet.TaskID]int{},
+		hours: map[uint64]hourCount{}, hoursOf: map[namespaceHour]hourCount{}, open: map[string]int{}, kept: map[fleet.TaskID]int{},
 		accounts: map[accountKey]*accountRow{}, daemons: map[string]bool{},
 	}
 }
@@ -123,9 +131,13 @@ func (t *tally) count(old, next *fleet.Run, known bool) {
 		more.failed--
 	}
 	t.hours[hour] = t.hours[hour].plus(more)
-	own := string(append(prefix(namespace), bigEndian(hour)...))
-	t.hoursOf[own] = t.hoursOf[own].plus(more)
-	t.open[namespace] += opens(next) - opens(old)
+	if more != (hourCount{}) {
+		own := namespaceHour{namespace, hour}
+		t.hoursOf[own] = t.hoursOf[own].plus(more)
+	}
+	if opened := opens(next) - opens(old); opened != 0 {
+		t.open[namespace] += opened
+	}
 }
 
 // opens counts a run that has begun and not ended; a run that is not there has
@@ -154,8 +166,8 @@ func (t *tally) write(c *change) {
 	for hour, more := range sorted(t.hours) {
 		addHour(c, inHours, bigEndian(hour), more)
 	}
-	for k, more := range sorted(t.hoursOf) {
-		addHour(c, inHoursOf, []byte(k), more)
+	for _, own := range slices.SortedFunc(maps.Keys(t.hoursOf), namespaceHour.compare) {
+		addHour(c, inHoursOf, append(prefix(own.namespace), bigEndian(own.hour)...), t.hoursOf[own])
 	}
 	t.writeAccounts(c)
 	for task, more := range sorted(t.kept) {
@@ -173,6 +185,10 @@ func (t *tally) write(c *change) {
 			l.memory.addOpen(namespace, more)
 		}
 	})
+}
+
+func (a namespaceHour) compare(b namespaceHour) int {
+	return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.hour, b.hour))
 }
 
 func addHour(c *change, b bucket, k []byte, more hourCount) {

@@ -509,3 +509,28 @@ func TestPagesWithinAScope(t *testing.T) {
 		t.Errorf("%d changes: %s", len(own), diff)
 	}
 }
+
+// TestAttack28_NobodyMayNothing asks as somebody who has no namespace: nothing is
+// carried out, not even what would change nothing.
+func TestAttack28_NobodyMayNothing(t *testing.T) {
+	l := newLedger(t)
+	l.enrol(1, "mine")
+	l.settle(1, "mine", "own")
+	nobody := fleet.Principal{Kind: fleet.PersonKind, Name: "nobody", Roles: []fleet.Role{fleet.Admin}}
+	for _, command := range examples() {
+		switch command.(type) {
+		case *Audited, *PutAck, *DropAck: // whose finding nobody sees
+			continue
+		}
+		refusal, refused := IsRefusal(l.apply(&Audited{At: noon, By: nobody, Action: "any", Command: command}))
+		known := refused && (refusal.Code == "permission_denied" || refusal.Kind == fleet.NotFound || refusal.Code == "invalid")
+		if _, about := command.(bounded); !about && (!refused || refusal.Code != "permission_denied") || about && refused && !known {
+			t.Errorf("%T: %v", command, refusal)
+		}
+	}
+	l.refused("invalid", newToken("x", func(t *fleet.Token) { t.Roles = nil }))
+	l.refused("invalid", newToken("x", func(t *fleet.Token) { t.Namespaces = nil }))
+	if task, err := l.Task(everywhere, "mine/nightly"); err != nil || task.Serial != 1 || len(l.Tokens(everywhere)) != 1 || len(l.Requests(everywhere)) != 1 {
+		t.Errorf("%+v, %v", task, err)
+	}
+}
