@@ -24,6 +24,12 @@ type trustFake struct {
 	keys      []ed25519.PublicKey // that its hosts would trust
 	cautious  bool                // every change of a task waits for approval
 	requests  []fleet.Request
+
+	tokens []fleet.Token
+	joins  []fleet.JoinToken
+	nodes  []fleet.Node
+	rules  []fleet.Rules
+	edited bool // somebody edited the audit chain
 }
 
 // serve lets a fake speak TLS, and returns the environment of a person it knows.
@@ -105,9 +111,6 @@ func (f *collectorFake) request(e *seal.Envelope, s *seal.Statement) api.Sealed 
 	request := fleet.Request{
 		ID: e.Digest()[:16], Namespace: s.Namespace, Object: s.Object(), Dangers: []fleet.Danger{fleet.DangerRoot, fleet.DangerShell},
 		Envelope: e.Marshal(), By: fleet.Principal{Kind: fleet.PersonKind, Name: "anna"}, Reason: "needs root", At: noon, Expires: noon.Add(24 * time.Hour), Needs: 1, Index: f.index,
-	}
-	if s.Object() == "task data/nightly-backup" {
-		request.ID = "00112233aabbccdd" // for golden files
 	}
 	f.requests = append(slices.DeleteFunc(f.requests, func(r fleet.Request) bool { return r.Object == request.Object }), request)
 	return api.Sealed{Request: &request, Index: f.index}

@@ -58,6 +58,7 @@ func newFake() *collectorFake {
 	f := &collectorFake{
 		tasks: map[fleet.TaskID]*fleet.TaskRecord{}, index: 10, applied: true,
 		findings: someFindings(), pins: map[string]fleet.Pin{}, annotations: map[string]fleet.Annotation{}, calendars: map[string]fleet.CalendarRecord{},
+		trustFake: trustFake{nodes: someNodes()},
 	}
 	f.addHost("db-1", fleet.Alive, map[string]string{"role": "db", "zone": "a"}, "10.0.0.1", "Debian GNU/Linux 13 (trixie)",
 		fleet.Job{ID: "1111111111111111", Fingerprint: "aaaaaaaaaaaaaaaa", Kind: fleet.KindCron, Source: "/etc/cron.d/backup", Line: 7, User: "postgres", Schedule: "30 2 * * *", Timezone: "Europe/Berlin", Env: map[string]string{"MAILTO": "dba"}, Risks: []fleet.Risk{{Kind: fleet.FindExposed, Why: "others can read the file"}}, Command: "pg_dumpall | gzip > /var/backups/all.gz", Enabled: true, Verdict: fleet.Verdict{Runs: true}, Next: []time.Time{noon.Add(-time.Hour), noon.Add(14 * time.Hour)}, Package: "postgresql-common", ManagedBy: "Ansible (nightly dump)", Evidence: &fleet.Evidence{Last: noon.Add(-10 * time.Hour), Grade: "started", From: "journal", Result: "exit 3"}},
@@ -132,6 +133,12 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"GET " + api.PathAnnotations:   f.listAnnotations,
 		"PUT " + api.PathAnnotation:    f.change(f.annotate),
 	} {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			value, err := answer(r)
+			reply(w, f.index)(value, err)
+		})
+	}
+	for pattern, answer := range f.trustRoutes() {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			value, err := answer(r)
 			reply(w, f.index)(value, err)

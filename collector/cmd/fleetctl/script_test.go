@@ -2,12 +2,14 @@ package main
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 // TestMain lets the scripts run this very binary as fleetctl.
@@ -60,6 +62,14 @@ func changeFleet(ts *testscript.TestScript, _ bool, args []string) {
 		fake.mind = "obstinate"
 	case "deaf": // the agents do not take over what they are given
 		fake.applied = false
+	case "cautious": // tasks wait for another person
+		fake.cautious = true
+	case "edited": // somebody edited the audit chain
+		fake.edited = true
+	case "knows": // a key that hosts trust
+		key, err := seal.ParsePublic(strings.TrimSpace(ts.ReadFile(args[1])))
+		ts.Check(err)
+		fake.keys = append(fake.keys, key)
 	case "silent":
 		fake.hosts[0].Presence = fleet.Silent
 	default:
