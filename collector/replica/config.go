@@ -12,8 +12,8 @@ import (
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
-// Config says which member this is and where its files lie. ID, Dir, Bind and
-// Ledger are required.
+// Config says which member this is and where its files lie. ID, Dir, Bind,
+// Ledger and Credentials are required.
 type Config struct {
 	ID        fleet.CollectorID
 	Dir       string // for raft's log and snapshots; made when it is missing
@@ -89,23 +89,15 @@ func (c *Config) Validate() error {
 			fail("raft.advertise", c.Advertise, reason)
 		}
 	}
-	if c.Credentials != nil {
-		if id := c.Credentials.ID(); id.Role != pki.RoleCollector || id.Name != string(c.ID) {
-			fail("raft.id", string(c.ID), "the certificate is of "+id.String())
-		}
+	if c.Credentials == nil {
+		fail("raft.credentials", "", "are missing: collectors speak with each other by certificate alone")
+	} else if id := c.Credentials.ID(); id.Role != pki.RoleCollector || id.Name != string(c.ID) {
+		fail("raft.id", string(c.ID), "the certificate is of "+id.String())
 	}
 	if len(wrong) > 0 {
 		return &fleet.Error{Kind: fleet.Invalid, Fields: wrong}
 	}
 	return nil
-}
-
-// cluster returns the cluster that the certificate names; empty: without one.
-func (c *Config) cluster() string {
-	if c.Credentials == nil {
-		return ""
-	}
-	return c.Credentials.ID().Cluster
 }
 
 // addressFault says why nobody can be dialled at an address, or nothing.

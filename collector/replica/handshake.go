@@ -78,7 +78,7 @@ func groupOf(h hello) string {
 }
 
 // call is the caller's half of the handshake. peer is whose certificate the
-// other side has shown, empty for a connection without any.
+// other side has shown.
 func call(conn io.ReadWriter, mine hello, peer string) (report, error) {
 	if err := writeHello(conn, mine); err != nil {
 		return report{}, err
@@ -123,7 +123,7 @@ func answer(conn io.ReadWriter, local local, peer string) (hello, error) {
 
 // same refuses one who calls itself otherwise than its certificate does.
 func same(theirs hello, peer string) error {
-	if peer == "" || theirs.From == peer {
+	if theirs.From == peer {
 		return nil
 	}
 	return fleet.Errorf(fleet.Refused, "collector %s calls itself %s: its data directory belongs to another identity", peer, theirs.From).WithCode(codePeerRefused)

@@ -21,11 +21,11 @@ import (
 // were thought lost cannot meet those who went on without them. A member without
 // a lineage is unborn and takes that of the first member that calls it.
 type identity struct {
-	member fleet.CollectorID
-	store  *logStore
+	member  fleet.CollectorID
+	cluster string
+	store   *logStore
 
 	mu      sync.Mutex // guards what follows
-	cluster string     // empty: not known yet
 	lineage string
 	settled bool // the ledger was seen to agree
 }
@@ -86,7 +86,7 @@ func (i *identity) learn(ledger Ledger) error {
 	if !found {
 		return nil
 	}
-	if i.cluster = cmp.Or(i.cluster, cluster.ID); i.cluster != cluster.ID {
+	if i.cluster != cluster.ID {
 		return fleet.Errorf(fleet.Conflict, "the ledger is of cluster %s, the certificate of this collector of cluster %s", cluster.ID, i.cluster).
 			WithCode("other_cluster").WithHint("put back the identity that belongs to the ledger, or begin with an empty directory and join")
 	}
@@ -120,13 +120,6 @@ func (i *identity) hello() hello {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return hello{Version: streamVersion, Lineage: i.lineage, From: string(i.member)}
-}
-
-// of returns the cluster, empty while it is not known.
-func (i *identity) of() string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.cluster
 }
 
 // called judges a caller, and takes its lineage when this member has none.
@@ -171,11 +164,4 @@ func newLineage() string {
 	chance := make([]byte, lineageSize/2)
 	rand.Read(chance) // never fails: it ends the process instead
 	return recovery + hex.EncodeToString(chance)
-}
-
-// mint draws a cluster's id for those who have no certificate that names it.
-func mint() string {
-	id := make([]byte, 16)
-	rand.Read(id)
-	return hex.EncodeToString(id)
 }

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -98,7 +97,7 @@ func (r *Replica) name() error {
 	if _, found, err := r.ledger.Cluster(); err != nil || found {
 		return err
 	}
-	command := &ledger.InitCluster{ID: cmp.Or(r.identity.of(), mint()), At: time.Now().UTC()}
+	command := &ledger.InitCluster{ID: r.identity.cluster, At: time.Now().UTC()}
 	data, err := ledger.Encode(command)
 	if err != nil {
 		return fmt.Errorf("name the cluster: %w", err)

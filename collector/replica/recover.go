@@ -106,11 +106,11 @@ func openStopped(cfg *Config) (*Replica, *raft.FileSnapshotStore, error) {
 		return r, nil, fmt.Errorf("open snapshots: %w", err)
 	}
 	r.self = Member{ID: cfg.ID, Address: cmp.Or(cfg.Advertise, cfg.Bind), Voter: true}
-	return r, snapshots, r.identity.load(r.store, r.ledger, cfg.ID, cfg.cluster())
+	return r, snapshots, r.identity.load(r.store, r.ledger, cfg.ID, cfg.Credentials.ID().Cluster)
 }
 
 func (r *Replica) survey(snapshots raft.SnapshotStore) (remains Remains, err error) {
-	remains.Cluster = r.identity.of()
+	remains.Cluster = r.identity.cluster
 	remains.Applied, remains.Term = r.ledger.Applied()
 	remains.Last = remains.Applied
 	list, err := snapshots.List()

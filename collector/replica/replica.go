@@ -99,7 +99,7 @@ func (r *Replica) open(cfg *Config) (err error) {
 	if r.canary, err = openCanary(filepath.Join(cfg.Dir, "canary")); err != nil {
 		return err
 	}
-	if err = r.identity.load(r.store, r.ledger, cfg.ID, cfg.cluster()); err != nil {
+	if err = r.identity.load(r.store, r.ledger, cfg.ID, cfg.Credentials.ID().Cluster); err != nil {
 		return err
 	}
 	raftLog := newRaftLog(r.log)

@@ -29,7 +29,7 @@ var states = map[raft.RaftState]State{
 // Status is how this member stands.
 type Status struct {
 	ID          fleet.CollectorID
-	Cluster     string // empty while it belongs to none
+	Cluster     string
 	State       State
 	Leader      fleet.CollectorID // empty: unknown
 	Term        uint64
@@ -50,8 +50,8 @@ type Peer struct {
 // peerLimit is how long Peers waits for an answer.
 const peerLimit = time.Second
 
-// Cluster returns the cluster's id, empty while this member belongs to none.
-func (r *Replica) Cluster() string { return r.identity.of() }
+// Cluster returns the id of the cluster that this member's certificate is of.
+func (r *Replica) Cluster() string { return r.identity.cluster }
 
 // Leader returns who leads and the address of its raft stream, empty when that
 // is unknown.

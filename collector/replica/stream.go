@@ -154,11 +154,7 @@ func (s *stream) greet(plain net.Conn) {
 // welcome shakes hands with a caller.
 func (s *stream) welcome(conn *tracked) (hello, error) {
 	conn.SetDeadline(time.Now().Add(handshakeLimit))
-	var conf *tls.Config
-	if s.credentials != nil {
-		conf = s.credentials.ServerTLS(s.judge, pki.PlaneRaft)
-	}
-	peer, _, err := s.secure(conn, conf, tls.Server)
+	peer, _, err := s.secure(conn, s.credentials.ServerTLS(s.judge, pki.PlaneRaft), tls.Server)
 	if err != nil {
 		return hello{}, err
 	}
@@ -170,9 +166,6 @@ func (s *stream) welcome(conn *tracked) (hello, error) {
 // secure puts TLS over a connection and returns whose certificate the other
 // side has shown.
 func (s *stream) secure(conn *tracked, conf *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (peer pki.ID, serial string, err error) {
-	if conf == nil {
-		return peer, "", nil
-	}
 	over := side(conn.Conn, conf)
 	if err := over.HandshakeContext(s.ctx); err != nil {
 		if why := pki.Explain(err); why != nil {
@@ -276,11 +269,7 @@ func (s *stream) call(address string, mine hello, limit time.Duration) (net.Conn
 // introduce shakes hands with the one called.
 func (s *stream) introduce(conn *tracked, mine hello, limit time.Duration) (report, error) {
 	conn.SetDeadline(time.Now().Add(limit))
-	var conf *tls.Config
-	if s.credentials != nil {
-		conf = s.credentials.ClientTLS(pki.PlaneRaft, pki.RoleCollector)
-	}
-	peer, serial, err := s.secure(conn, conf, tls.Client)
+	peer, serial, err := s.secure(conn, s.credentials.ClientTLS(pki.PlaneRaft, pki.RoleCollector), tls.Client)
 	if err == nil && s.judge != nil {
 		err = s.judge(peer, serial)
 	}

@@ -67,7 +67,7 @@ func answerOf(conn *tls.Conn, mine hello) error {
 	if err := conn.HandshakeContext(context.Background()); err != nil {
 		return err
 	}
-	_, err := call(conn, mine, "")
+	_, err := call(conn, mine, conn.ConnectionState().PeerCertificates[0].URIs[0].Path[len("/collector/"):])
 	return err
 }
 

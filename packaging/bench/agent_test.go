@@ -33,7 +33,7 @@ func BenchmarkAgentIdleMemory(b *testing.B) {
 	}
 	var first *gossip.Mesh
 	for n := range members {
-		cfg := gossip.Config{Name: fmt.Sprintf("%032x", n+1), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1), Label: "fleetcron", Keyring: key, Logger: slog.New(slog.DiscardHandler)}
+		cfg := gossip.Config{Name: fmt.Sprintf("%032x", n+1), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1), Label: "fleetcron", Keyring: key, Admit: func(string, string, string) error { return nil }, Logger: slog.New(slog.DiscardHandler)}
 		if first != nil {
 			cfg.Seeds = []string{first.Addr().String()}
 		}

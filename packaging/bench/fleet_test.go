@@ -340,7 +340,7 @@ func (h *house) ask(b *testing.B, m measured) {
 // group starts a raft group of one in a directory, or goes on with it.
 func group(b *testing.B, dir string, book *ledger.Ledger) *replica.Replica {
 	b.Helper()
-	r, err := replica.Open(replica.Config{ID: "c1", Dir: filepath.Join(dir, "raft"), Bind: "127.0.0.1:17771", Ledger: book, Logger: slog.New(slog.DiscardHandler)})
+	r, err := replica.Open(replica.Config{ID: "c1", Dir: filepath.Join(dir, "raft"), Bind: "127.0.0.1:17771", Ledger: book, Logger: slog.New(slog.DiscardHandler), Credentials: certified(b)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Config says who joins and where. Name, Bind, Label and one of Ring and
-// Keyring are required.
+// Config says who joins and where. Name, Bind, Label, Admit and one of Ring
+// and Keyring are required.
 type Config struct {
 	Name      string            // this member's id, unique in the fleet: a host id or a collector id
 	Role      string            // "agent" or "collector"; worn as a tag
@@ -59,6 +59,9 @@ func (c *Config) Validate() error {
 	}
 	if (c.Ring == nil) == (c.Keyring == "") {
 		fail("gossip.keyring", c.Keyring, "want a keyring file or a ring, one of the two: gossip is never in the clear")
+	}
+	if c.Admit == nil {
+		fail("gossip.admit", "", "is missing: who has the key alone is not a member")
 	}
 	bind, err := netip.ParseAddrPort(c.Bind)
 	switch {

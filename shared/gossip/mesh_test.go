@@ -32,11 +32,14 @@ func hurry(conf *serf.Config) {
 	list.TCPTimeout = time.Second
 }
 
+// admitAll is for tests about something else than tickets.
+func admitAll(string, string, string) error { return nil }
+
 // join starts a member that is closed, and its Run awaited, when the test ends.
 func join(t *testing.T, name string, change func(*Config)) *Mesh {
 	t.Helper()
 	cfg := Config{
-		Name: name, Bind: "127.0.0.1:0", Label: "fleetcron/test", Ring: NewRing(testKey),
+		Name: name, Bind: "127.0.0.1:0", Label: "fleetcron/test", Ring: NewRing(testKey), Admit: admitAll,
 		Logger: slog.New(slog.DiscardHandler), tune: hurry,
 	}
 	if change != nil {
@@ -229,7 +232,7 @@ func TestSlowReaderStallsNobody(t *testing.T) {
 }
 
 func TestConfigThatIsWrong(t *testing.T) {
-	good := Config{Name: "here", Bind: "127.0.0.1:0", Label: "fleetcron/test", Ring: NewRing(testKey)}
+	good := Config{Name: "here", Bind: "127.0.0.1:0", Label: "fleetcron/test", Ring: NewRing(testKey), Admit: admitAll}
 	for name, test := range map[string]struct {
 		change func(*Config)
 		field  string
@@ -238,6 +241,7 @@ func TestConfigThatIsWrong(t *testing.T) {
 		"underscore":       {func(c *Config) { c.Name = "db_1" }, "gossip.name"},
 		"no label":         {func(c *Config) { c.Label = "" }, "gossip.label"},
 		"no key":           {func(c *Config) { c.Ring = nil }, "gossip.keyring"},
+		"no tickets":       {func(c *Config) { c.Admit = nil }, "gossip.admit"},
 		"two rings":        {func(c *Config) { c.Keyring = "/x" }, "gossip.keyring"},
 		"no port":          {func(c *Config) { c.Bind = "127.0.0.1" }, "gossip.bind"},
 		"one of many":      {func(c *Config) { c.Bind = "[::]:7772" }, "gossip.advertise"},
@@ -261,7 +265,7 @@ func TestConfigThatIsWrong(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	here := join(t, "here", nil)
-	_, err := Join(Config{Name: "there", Bind: here.Addr().String(), Label: "x", Ring: NewRing(testKey), Logger: slog.New(slog.DiscardHandler)})
+	_, err := Join(Config{Name: "there", Bind: here.Addr().String(), Label: "x", Ring: NewRing(testKey), Admit: admitAll, Logger: slog.New(slog.DiscardHandler)})
 	if fleet.KindOf(err) != fleet.Unavailable || !strings.Contains(err.Error(), here.Addr().String()) {
 		t.Errorf("got %v", err)
 	}
