@@ -33,56 +33,38 @@ const (
 // 50,000) beside raft_records/s: the same records, packed as the collector
 // packs them, through the same raft log into a machine that keeps nothing.
 func BenchmarkIngest(b *testing.B) {
-	book, err := ledger.Open(filepath.Join(b.TempDir(), "ledger.db"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer book.Close()
-	group := single(b, book)
-	server, err := httpd.New(httpd.Deps{Ledger: book, Search: search.New(book), Replica: proposer{group}, ParseTask: taskfile.ParseOne, Authenticator: insider{}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	listener := httptest.NewServer(handlerOf(server))
-	defer listener.Close()
-	defer server.Close()
-	client, err := api.NewClient(api.Config{
-		Addresses: []string{listener.URL}, Timeout: time.Minute,
-		Transport: &http.Transport{MaxIdleConnsPerHost: deliverers},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for n := range deliverers {
-		if err := client.Register(b.Context(), fleet.Host{ID: hostID(n), Name: fmt.Sprint("bench-", n)}); err != nil {
-			b.Fatal(err)
-		}
-	}
+	client := plainHouse(b)
 	floor := raftRate(b)
 	b.ResetTimer()
-	begin := time.Now()
-	var sent atomic.Int64
-	var wg sync.WaitGroup
-	for n := range deliverers {
-		wg.Go(func() {
-			sequence := uint64(0)
-			for sent.Add(batch) <= int64(max(b.N, 1)*batch) {
-				records := recordsOf(hostID(n), sequence, batch)
-				sequence += batch
-				receipt, err := client.Deliver(b.Context(), hostID(n), api.RunBatch{Journal: fleet.JournalID(hostID(n)), Records: records})
-				if err != nil || receipt.Acknowledged != sequence {
-					b.Errorf("acknowledged %d of %d: %v", receipt.Acknowledged, sequence, err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	rate := float64(b.N*batch) / time.Since(begin).Seconds()
+	rate := deliver(b, b.N, func(n int) (fleet.HostID, *api.Client) { return hostID(n), client })
 	b.StopTimer()
 	b.ReportMetric(rate, "records/s")
 	b.ReportMetric(floor, "raft_records/s")
 	b.ReportMetric(rate/floor, "ratio")
+}
+
+// plainHouse serves the API of one collector, to whom nobody needs to be known
+// and without TLS, and returns a client of it.
+func plainHouse(b *testing.B) *api.Client {
+	b.Helper()
+	book, err := ledger.Open(filepath.Join(b.TempDir(), "ledger.db"))
+	must(b, err)
+	b.Cleanup(func() { book.Close() })
+	group := single(b, book)
+	server, err := httpd.New(httpd.Deps{Ledger: book, Search: search.New(book), Replica: proposer{group}, ParseTask: taskfile.ParseOne, Authenticator: insider{}})
+	must(b, err)
+	listener := httptest.NewServer(handlerOf(server))
+	b.Cleanup(listener.Close)
+	b.Cleanup(func() { server.Close() })
+	client, err := api.NewClient(api.Config{
+		Addresses: []string{listener.URL}, Timeout: time.Minute,
+		Transport: &http.Transport{MaxIdleConnsPerHost: deliverers},
+	})
+	must(b, err)
+	for n := range deliverers {
+		must(b, client.Register(b.Context(), fleet.Host{ID: hostID(n), Name: fmt.Sprint("bench-", n)}))
+	}
+	return client
 }
 
 func hostID(n int) fleet.HostID { return fleet.HostID(fmt.Sprintf("%032x", n+1)) }
@@ -107,7 +89,7 @@ func recordsOf(host fleet.HostID, after uint64, n int) []api.RunRecord {
 // single starts a raft group of one on the ledger and waits until it leads.
 func single(b *testing.B, book replica.Ledger) *replica.Replica {
 	b.Helper()
-	r, err := replica.Open(replica.Config{ID: "c1", Dir: filepath.Join(b.TempDir(), "raft"), Bind: "127.0.0.1:0", Ledger: book, Logger: slog.New(slog.DiscardHandler)})
+	r, err := replica.Open(replica.Config{ID: "c1", Dir: filepath.Join(b.TempDir(), "raft"), Bind: "127.0.0.1:0", Ledger: book, Logger: slog.New(slog.DiscardHandler), Credentials: certified(b)})
 	if err != nil {
 		b.Fatal(err)
 	}
