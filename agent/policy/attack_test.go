@@ -797,3 +797,35 @@ func TestAttack90WhateverTheNetworkPartSaysNobodySignedIt(t *testing.T) {
 		t.Errorf("it left a trace: %s", text)
 	}
 }
+
+// A task that is given twice is one task, and the good one.
+func TestAttack86OneOfTwo(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		b := newBed(t, usual)
+		good, bad := given(task(), sign(t, b.says(task()), b.anna)), given(task(), nil)
+		bad.Task.Run.User = "root"
+		list := []fleet.Assignment{bad, good}
+		if first {
+			list = []fleet.Assignment{good, bad}
+		}
+		plan, refused := b.takes(list...)
+		if len(refused) != 1 || len(plan.Assignments) != 1 || plan.Assignments[0].Refused != nil || plan.Assignments[0].Task.Run.User != "alice" {
+			t.Errorf("%v %+v", refused, plan.Assignments)
+		}
+	}
+}
+
+// Of two statements with one serial the first counts, by whichever way the other
+// comes.
+func TestAttack69TwoOfOneSerial(t *testing.T) {
+	b := newBed(t, usual)
+	first := b.says(task())
+	want(t, b.take(first), "")
+	changed := task()
+	changed.Description = "another"
+	second := b.says(changed)
+	second.Serial, second.Issued = first.Serial, first.Issued
+	b.gate.Open(&fleet.Plan{Host: hostID, Tombstones: [][]byte{sign(t, second, b.anna)}})
+	want(t, b.take(second), "replay")
+	want(t, b.take(first), "")
+}

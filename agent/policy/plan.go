@@ -63,6 +63,7 @@ type passage struct {
 	gate      *Gate
 	plan      *fleet.Plan
 	tasks     map[fleet.TaskID]*fleet.Assignment // of those accepted
+	listed    map[fleet.TaskID]bool              // of all
 	calendars map[string]*hearing
 	accepted  map[fleet.TaskID]*acceptance
 	wishes    map[fleet.TaskID]*objection
@@ -79,7 +80,7 @@ func (g *Gate) passKnown(plan *fleet.Plan, known *objection) *passage {
 	g.staged, g.changed = g.book.copy(), false
 	p := &passage{
 		gate: g, plan: &fleet.Plan{Host: g.host.ID, Index: plan.Index, Assignments: []fleet.Assignment{}, Orders: []fleet.Order{}},
-		tasks: map[fleet.TaskID]*fleet.Assignment{}, calendars: map[string]*hearing{},
+		tasks: map[fleet.TaskID]*fleet.Assignment{}, calendars: map[string]*hearing{}, listed: map[fleet.TaskID]bool{},
 		accepted: map[fleet.TaskID]*acceptance{}, wishes: map[fleet.TaskID]*objection{}, known: known,
 	}
 	if known != nil {
@@ -245,6 +246,10 @@ func (p *passage) assignment(a *fleet.Assignment) {
 	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[out.Task.ID()] != nil {
 		return // nobody could tell when it is due, or it is given twice
 	}
+	if p.listed[out.Task.ID()] { // the one before was refused
+		p.plan.Assignments = slices.DeleteFunc(p.plan.Assignments, func(other fleet.Assignment) bool { return other.Task.ID() == out.Task.ID() })
+	}
+	p.listed[out.Task.ID()] = true
 	p.plan.Assignments = append(p.plan.Assignments, out)
 	if no == nil {
 		p.tasks[out.Task.ID()] = &out

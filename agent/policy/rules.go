@@ -395,7 +395,10 @@ func (h *hearing) note() {
 		return
 	}
 	now := noted{Serial: s.Serial, Digest: h.sealed.digest}
-	if known && was.Serial == s.Serial && was.Digest == now.Digest {
+	if known && was.Serial == s.Serial {
+		if was.Digest != now.Digest { // the first counts
+			return
+		}
 		now = was
 	}
 	switch {
@@ -439,10 +442,10 @@ func (h *hearing) checkPolicy() *objection {
 	case claimTask:
 		return h.judge(s.Task.Definition)
 	case claimAdoption:
+		h.dangers = append(h.dangers, fleet.DangerAdoption)
 		if s.Kind == seal.KindRelease {
 			return nil // it only undoes
 		}
-		h.dangers = append(h.dangers, fleet.DangerAdoption)
 		if !p.Adoption {
 			return &objection{codeAdoption, "the policy does not let jobs of this host be taken over", p.line("adoption")}
 		}

@@ -67,7 +67,7 @@ func (p *planner) giveAll(stored bool) {
 // watches lists the files that enabled tasks of the plan wait for.
 func watches(plan *fleet.Plan) (list []filewatch.Watch) {
 	for i := range plan.Assignments {
-		if a := &plan.Assignments[i]; a.Task.On.File != "" && a.State == fleet.TaskEnabled {
+		if a := &plan.Assignments[i]; a.Task.On.File != "" && a.State == fleet.TaskEnabled && a.Refused == nil {
 			list = append(list, filewatch.Watch{Task: a.Task.ID(), Pattern: a.Task.On.File})
 		}
 	}

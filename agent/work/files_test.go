@@ -25,7 +25,10 @@ func TestFilesOfEnabledTasksAreWatched(t *testing.T) {
 		},
 		Orders: []fleet.Order{{ID: "o1"}},
 	}
-	if diff := cmp.Diff([]filewatch.Watch{{Task: "default/a", Pattern: "/in/a"}}, watches(plan)); diff != "" {
+	refused := given("d", fleet.Trigger{File: "/in/d"}, fleet.TaskEnabled)
+	refused.Refused = &fleet.Refusal{Code: "signature"}
+	more := fleet.Plan{Assignments: append([]fleet.Assignment{refused}, plan.Assignments...)}
+	if diff := cmp.Diff([]filewatch.Watch{{Task: "default/a", Pattern: "/in/a"}}, watches(&more)); diff != "" {
 		t.Error(diff)
 	}
 	files, err := filewatch.Open(filepath.Join(t.TempDir(), "files.json"), "00000000000000000000000000000001", slog.New(slog.DiscardHandler))

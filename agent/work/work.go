@@ -191,6 +191,9 @@ func (w *work) expect(before, plan *fleet.Plan) {
 	var fresh []runner.Expected
 	for i := range plan.Assignments {
 		given := &plan.Assignments[i]
+		if given.Refused != nil {
+			continue
+		}
 		if _, is := known[identity{given.Task.ID(), given.Generation}]; !is {
 			fresh = append(fresh, runner.Expected{Task: given.Task.ID(), Execute: given.Task.Run})
 		}
