@@ -82,7 +82,7 @@ func (s *Server) enroll(ctx context.Context, in enrolling) (api.Enrolled, error)
 	if err != nil {
 		return api.Enrolled{}, s.failedJoin(caller, err)
 	}
-	node, issued, err := s.candidate(&in, &token, now)
+	node, issued, err := s.candidate(ctx, &in, &token, now)
 	if err != nil {
 		return api.Enrolled{}, err
 	}
@@ -129,7 +129,7 @@ type made struct {
 
 // candidate returns the node that the token would make, and its certificate
 // unless a person must approve first.
-func (s *Server) candidate(in *enrolling, token *fleet.JoinToken, now time.Time) (node fleet.Node, issued made, err error) {
+func (s *Server) candidate(ctx context.Context, in *enrolling, token *fleet.JoinToken, now time.Time) (node fleet.Node, issued made, err error) {
 	request, err := identity.ParseRequest([]byte(in.Request))
 	if err != nil {
 		return node, issued, err
@@ -137,6 +137,8 @@ func (s *Server) candidate(in *enrolling, token *fleet.JoinToken, now time.Time)
 	issued.extras = request.Extras
 	node = fleet.Node{ID: nodeID(token), Role: in.role, Name: in.Name, Fingerprint: request.Fingerprint, Enrolled: now}
 	switch {
+	case in.role == fleet.CollectorKind && !s.Authority.HasRootKey():
+		issued.Issued, err = s.signedElsewhere(ctx, in, token.Collector)
 	case in.role == fleet.CollectorKind:
 		issued.Issued, err = s.issueCollector(in, request, token.Collector, now)
 	case token.Approve:
@@ -164,15 +166,22 @@ func nodeID(token *fleet.JoinToken) string {
 }
 
 func (s *Server) issueCollector(in *enrolling, request identity.Request, id fleet.CollectorID, now time.Time) (identity.Issued, error) {
-	if in.Name != string(id) {
-		return identity.Issued{}, fleet.Errorf(fleet.Refused, "the join token is for collector %s, this one is called %s", id, clip(in.Name)).
-			WithCode("collector_id_mismatch").WithHint("set id to %s there, or make a token for it; this one was not used", id)
+	if err := calledSo(in, id); err != nil {
+		return identity.Issued{}, err
 	}
 	issuer, err := identity.ParseRequest([]byte(in.Intermediate))
 	if err != nil {
 		return identity.Issued{}, err
 	}
 	return s.Authority.IssueCollector(request, issuer, id, in.Hosts, now)
+}
+
+func calledSo(in *enrolling, id fleet.CollectorID) error {
+	if in.Name == string(id) {
+		return nil
+	}
+	return fleet.Errorf(fleet.Refused, "the join token is for collector %s, this one is called %s", id, clip(in.Name)).
+		WithCode("collector_id_mismatch").WithHint("set id to %s there, or make a token for it; this one was not used", id)
 }
 
 // enrolledNode is what a machine is told of itself.

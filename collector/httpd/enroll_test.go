@@ -9,12 +9,15 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/httpd"
 	"github.com/fleetcron/fleetcron/collector/identity"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -346,6 +349,44 @@ func TestACollectorJoinsAsItself(t *testing.T) {
 	}
 }
 
+// The root key is on c2, and c1 leads.
+func TestTheRootKeyNeedNotBeWithTheLeader(t *testing.T) {
+	root, other, err := identity.Make("c2", nil, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := identity.Load(stripped(t, root, other), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities := []*identity.Authority{without, root}
+	houses := newHouses(t, 2, func(d *httpd.Deps) { d.Authority, authorities = authorities[0], authorities[1:] })
+	token := houses[0].joinToken(t, api.NewJoinToken{Collector: "c3"})
+	_, own := newKey(t)
+	_, issuer := newKey(t)
+	body := api.Enroll{Token: token.Secret, Request: own, Intermediate: issuer, Name: "c3"}
+	if p := problemIn(t, houses[0].enroll(t, here, body), http.StatusServiceUnavailable); p.Code != "root_key_offline" {
+		t.Errorf("before c2 is known: %+v", p)
+	}
+	second := houses[1].serve(t)
+	houses[0].propose(t, &ledger.PutCollector{ID: "c2", API: second.URL, At: time.Now()})
+	got := decoded[api.Enrolled](t, houses[0].enroll(t, here, body).Result(), http.StatusCreated)
+	chain, err := pki.ParseCertificates([]byte(got.Chain))
+	if err != nil || len(chain) != 1 || chain[0].CheckSignatureFrom(root.Root()) != nil || got.Intermediate == "" {
+		t.Errorf("%v: %+v", err, got)
+	}
+}
+
+// stripped saves an authority without its root key.
+func stripped(t *testing.T, a *identity.Authority, c *pki.Credentials) string {
+	t.Helper()
+	dir := t.TempDir()
+	check(t, a.Save(dir))
+	check(t, c.Save(dir))
+	check(t, os.Remove(filepath.Join(dir, identity.RootKeyFile)))
+	return dir
+}
+
 // enrolInRound plays the machines' part of the round through the whole API.
 func enrolInRound(t *testing.T, do func(method, path, target, body string, header ...string) *http.Response) {
 	do("GET", api.PathTrust, api.PathTrust, "")
@@ -368,5 +409,7 @@ func enrolInRound(t *testing.T, do func(method, path, target, body string, heade
 	do("PATCH", api.PathNode, api.PathNodes+"/"+got.Node, `{"state":"suspended","reason":"lost"}`)
 	do("PATCH", api.PathNode, api.PathNodes+"/"+got.Node, `{"state":"revoked"}`)
 	other := decoded[api.MadeJoinToken](t, do("POST", api.PathJoinTokens, api.PathJoinTokens, `{"collector":"c4"}`), http.StatusOK)
+	_, issuer := newKey(t)
+	do("POST", api.PathCollectorSign, "/v1/collectors/c4/certificate", asJSON(t, api.Enroll{Token: other.Secret, Request: next, Intermediate: issuer, Name: "c4"}), headerPeer, "c1")
 	do("DELETE", api.PathJoinToken, api.PathJoinTokens+"/"+other.ID, "")
 }

@@ -94,6 +94,7 @@ func (s *Server) routes() []Route {
 		// which machines belong to the fleet
 		{get, api.PathTrust, forAnybody, Public, here, none, "", "Trust", answer(nothing, s.trust)},
 		{post, api.PathEnroll, forNewcomers, Public, leader, jsonBody, "Enroll", "Enrolled", answer(parseEnroll(), s.enroll)},
+		{post, api.PathCollectorSign, forPeers, Public, here, jsonBody, "Enroll", "Enrolled", answer(parseEnroll(), s.sign)},
 		{get, api.PathEnrolled, forNewcomers, Public, here, none, "", "Enrolled", answer(parseNode, s.enrolled)},
 		{post, api.PathAgentRenew, forAgents, BeAgent, leader, jsonBody, "Renew", "Enrolled", answer(parseRenew(), s.renew)},
 		{get, api.PathGossipKey, forMembers, BeMember, here, none, "", "GossipTicket", answer(nothing, s.gossipTicket)},
