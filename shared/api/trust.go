@@ -132,6 +132,7 @@ type Sealed struct {
 
 // Session is a link that logs a browser in, once, within a minute.
 type Session struct {
-	Path    string    `json:"path"` // below the web page's address: /login#code
+	Path    string    `json:"path"`          // below the web page's address: /login#code
+	Web     string    `json:"web,omitempty"` // address of this collector's web page; empty: port 7780 beside the API
 	Expires time.Time `json:"expires"`
 }

@@ -167,7 +167,7 @@ func TestPausingSignsWhatWasSigned(t *testing.T) {
 	if _, err := a.State(t.Context(), "data/backup", fleet.TaskPaused, Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if got := h.got[0].Task; got.State != fleet.TaskPaused || got.Definition.Run.Command.Argv[0] != "/bin/true" || h.asked[0] != `"42"` {
+	if got := h.got[0].Task; got.State != fleet.TaskPaused || got.Definition.Run.Command.Argv[0] != "/bin/true" || h.asked[0] != `unmatched=allow "42"` {
 		t.Errorf("%+v, %s", got, h.asked)
 	}
 	h.keeps(newKey(t), fleet.TaskEnabled, nil)

@@ -56,7 +56,7 @@ func (a *Author) State(ctx context.Context, id fleet.TaskID, state fleet.TaskSta
 		return api.Sealed{}, fleet.Errorf(fleet.NotFound, "there is no task %s", id)
 	}
 	task := *said
-	task.State = state
+	task.State, o.Unmatched = state, true // where it runs is not new
 	if o.IfIndex == nil {
 		o.IfIndex = &stands.Index // nobody may have changed it in between
 	}

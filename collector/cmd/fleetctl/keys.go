@@ -178,18 +178,35 @@ func (p *program) heldKeys() ([]heldKey, error) {
 
 func newKeyTrust(p *program) *cobra.Command {
 	return &cobra.Command{
-		Use: "trust KEY [NAME]", Args: arguments(1, 2),
-		Short:   "Trust another person's key: you may build upon what it signed",
-		Long:    "Trust another person's key. To pause a task, or to give it to further hosts, is to sign it\nanew; fleetctl does so only with tasks that you signed, or somebody whose key you trust, and\nnever on a collector's word. Hosts have their own say: what they obey stands in\n/etc/fleetcron/policy.yaml on each of them, and no collector can change it.",
+		Use: "trust [KEY [NAME]]", Args: arguments(0, 2),
+		Short:   "Trust another person's key, or tell hosts how to trust yours",
+		Long:    "Without a key: print what makes a host obey yours. With one: trust another person's key. To pause a task, or to give it to further hosts, is to sign it\nanew; fleetctl does so only with tasks that you signed, or somebody whose key you trust, and\nnever on a collector's word. Hosts have their own say: what they obey stands in\n/etc/fleetcron/policy.yaml on each of them, and no collector can change it.",
 		Example: "  fleetctl key trust fck1.x2pdsHXTLxMGYi_5PV4jd-FNHoOAGveaOWx1464X_Ww \"ben, team data\"",
 		RunE: func(_ *cobra.Command, args []string) error {
-			name := ""
-			if len(args) == 2 {
-				name = args[1]
+			switch len(args) {
+			case 0:
+				return p.ownKey()
+			case 1:
+				return p.trustKey(args[0], "")
 			}
-			return p.trustKey(args[0], name)
+			return p.trustKey(args[0], args[1])
 		},
 	}
+}
+
+// ownKey says what makes a host obey this person's key.
+func (p *program) ownKey() error {
+	signer, err := p.access().Signer()
+	if err != nil {
+		return err
+	}
+	key := signer.Public()
+	answer := heldKey{ID: seal.KeyID(key), Public: seal.PublicText(key), Where: orWord(p.settings.KeyFile, p.settings.Key), Signs: true}
+	return p.show(answer, func() error {
+		p.say("fleetcron-agent policy trust %s", answer.Public)
+		p.note("as root on each host that shall obey key %s; --namespace limits it there", answer.ID)
+		return nil
+	})
 }
 
 func (p *program) trustKey(text, name string) error {

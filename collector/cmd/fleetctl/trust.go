@@ -110,7 +110,7 @@ func newWebCommand(p *program) *cobra.Command {
 			link := struct {
 				Link    string `json:"link"`
 				Expires string `json:"expires"`
-			}{p.webAddress(client.Addresses()[0]) + session.Path, session.Expires.Format("2006-01-02T15:04:05Z07:00")}
+			}{p.webAddress(session.Web, client.Addresses()[0]) + session.Path, session.Expires.Format("2006-01-02T15:04:05Z07:00")}
 			return p.show(link, func() error {
 				p.say("%s", link.Link)
 				p.note("it counts once, until %s", p.instant(session.Expires))
@@ -125,9 +125,9 @@ const webPort = "7780"
 
 // webAddress returns where the web page of a collector is. The one that was asked
 // is meant: it alone knows the code.
-func (p *program) webAddress(collector string) string {
-	if p.settings.Web != "" {
-		return strings.TrimSuffix(p.settings.Web, "/")
+func (p *program) webAddress(told, collector string) string {
+	if address := orWord(p.settings.Web, told); address != "" {
+		return strings.TrimSuffix(address, "/")
 	}
 	u, err := url.Parse(collector)
 	if err != nil {
