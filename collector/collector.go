@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/fleetcron/fleetcron/collector/httpd"
+	"github.com/fleetcron/fleetcron/collector/identity"
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/collector/replica"
 	"github.com/fleetcron/fleetcron/collector/search"
@@ -108,7 +109,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
-		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport, Authority: me.authority, Ring: ring, Seeds: seeds(mesh.Members),
+		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport, Authority: me.authority, Ring: ring, Seeds: seeds(mesh.Members), Sessions: identity.NewSessions(),
 		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.hosts(), Logger: log, Version: cfg.Version,
 	})
 	if err != nil {

@@ -71,7 +71,9 @@ func open(t *testing.T) *house {
 	g.Go(func() error { return h.Run(ctx) })
 	g.Go(func() error { return h.Watch(ctx, func() <-chan struct{} { return h.changed }) })
 	for _, plane := range planes {
-		g.Go(func() error { return serveHall(ctx, h.halls[plane], h.answer(plane), nil, slog.New(slog.DiscardHandler)) })
+		g.Go(func() error {
+			return serveHall(ctx, h.halls[plane], h.answer(plane), nil, slog.New(slog.DiscardHandler))
+		})
 	}
 	t.Cleanup(func() {
 		cancel()
