@@ -88,7 +88,7 @@ func (cmd *Audited) apply(c *change) any {
 	}
 	c.auditor = cmd
 	defer func() { c.auditor = nil }()
-	link := fleet.AuditEntry{At: cmd.At, By: cmd.By, Action: cmd.Action, Object: cmd.Object, Decision: AuditDone, Why: cmd.Why, Digest: cmd.Digest}
+	link := fleet.AuditEntry{At: cmd.At, By: cmd.By, Action: cmd.Action, Object: cmd.Object, Namespace: namespaceOf(c, inner), Decision: AuditDone, Why: cmd.Why, Digest: cmd.Digest}
 	var result any
 	if refusal := forbidden(c, &cmd.By, inner); refusal != nil {
 		result = refusal

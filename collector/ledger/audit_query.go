@@ -9,16 +9,14 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Audit returns a page of the audit chain, as it goes or the newest first. The
-// chain can be verified only whole, so who does not see every namespace sees
-// nothing of it. Total is -1 where the query filters. A page may have fewer
-// links than asked for and still a Next.
+// Audit returns a page of the audit chain, as it goes or the newest first. Who
+// does not see every namespace gets the links about their own, without hashes,
+// for a chain can be verified only whole; numbers count on for everyone. Total is
+// -1 where the query or the scope filters. A page may have fewer links than
+// asked for and still a Next.
 func (l *Ledger) Audit(scope fleet.Scope, q api.AuditQuery) (api.List[fleet.AuditEntry], error) {
 	list := api.List[fleet.AuditEntry]{Items: []fleet.AuditEntry{}}
 	list.Index, _ = l.Applied()
-	if !scope.All() {
-		return list, nil
-	}
 	after, err := seqOf(q.After)
 	if err != nil {
 		return list, err
@@ -29,7 +27,7 @@ func (l *Ledger) Audit(scope fleet.Scope, q api.AuditQuery) (api.List[fleet.Audi
 		if err != nil {
 			return err
 		}
-		if list.Total = int(head.Seq); q.Actor != "" || q.Action != "" || q.Object != "" || !q.Since.IsZero() || !q.Until.IsZero() {
+		if list.Total = int(head.Seq); q.Actor != "" || q.Action != "" || q.Object != "" || !q.Since.IsZero() || !q.Until.IsZero() || !scope.All() {
 			list.Total = -1
 		}
 		limit, visits := pageSize(q.Page), 0
@@ -45,14 +43,22 @@ func (l *Ledger) Audit(scope fleet.Scope, q api.AuditQuery) (api.List[fleet.Audi
 			visits++
 			after = bytes.Clone(k)
 			var entry fleet.AuditEntry
-			if entry, err = decode[fleet.AuditEntry](v); err == nil && audits(&q, &entry) {
-				list.Items = append(list.Items, entry)
+			if entry, err = decode[fleet.AuditEntry](v); err == nil && (scope.All() || scope.Holds(entry.Namespace)) && audits(&q, &entry) {
+				list.Items = append(list.Items, shownLink(scope, entry))
 			}
 			return err == nil
 		})
 		return err
 	})
 	return list, err
+}
+
+// shownLink returns the link as the scope sees it.
+func shownLink(scope fleet.Scope, entry fleet.AuditEntry) fleet.AuditEntry {
+	if !scope.All() {
+		entry.Before, entry.Hash, entry.By.Scope = nil, nil, namesWithin(scope, entry.By.Scope)
+	}
+	return entry
 }
 
 // seqOf reads a cursor; nil: the beginning.

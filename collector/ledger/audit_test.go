@@ -240,3 +240,62 @@ func TestAgentsWordsAreNoChanges(t *testing.T) {
 		t.Errorf("%+v", links)
 	}
 }
+
+// TestAuditWithinAScope shows the auditors of a namespace what concerns it: what
+// was done, and what others tried.
+func TestAuditWithinAScope(t *testing.T) {
+	l := newLedger(t)
+	l.enrol(1, "mine")
+	l.enrol(2, "mine", "theirs")
+	put := func(namespace string) *PutTask {
+		task := testTask("a", "*")
+		task.Task.Namespace = namespace
+		return task
+	}
+	order := testOrder("o1", 1, "mine/a")
+	both := []fleet.Order{testOrder("o2", 2, "mine/a"), testOrder("o3", 2, "theirs/a")}
+	token := func(id string, namespaces ...string) *PutToken {
+		return newToken(id, func(t *fleet.Token) { t.Namespaces = namespaces })
+	}
+	want := []string{}
+	for _, c := range []struct {
+		action string
+		own    bool
+		by     string
+		cmd    Command
+	}{
+		{"task.put", true, "mine", put("mine")}, {"task.put theirs", false, "theirs", put("theirs")}, {"task.put by theirs", true, "theirs", put("mine")},
+		{"pause", true, "mine", &SetTaskState{ID: "mine/a", State: fleet.TaskPaused, At: noon}}, {"retire theirs", false, "mine", &SetTaskState{ID: "theirs/a", State: fleet.TaskRetired, At: noon}},
+		{"run", true, "mine", &PutOrders{Orders: []fleet.Order{order}, At: noon}}, {"run both", false, "*", &PutOrders{Orders: both, At: noon}},
+		{"withdraw", true, "mine", &DropOrder{Host: hostID(1), ID: "o1"}},
+		{"token", true, "mine", token("t1", "mine")}, {"token of both", false, "*", token("t2", "mine", "theirs")}, {"token of all", false, "*", token("t3", "*")},
+		{"revoke", true, "mine", &RevokeToken{ID: "t1", At: noon}}, {"revoke both", false, "*", &RevokeToken{ID: "t2", At: noon}},
+		{"join", true, "mine", &PutJoinToken{Token: fleet.JoinToken{ID: "j", Hash: hashOf("j"), Namespaces: []string{"mine"}, Created: noon, Expires: noon.Add(time.Hour)}}},
+		{"node", true, "mine", &SetNodeState{ID: string(hostID(1)), State: fleet.NodeSuspended, At: noon}}, {"shared node", false, "*", &SetNodeState{ID: string(hostID(2)), State: fleet.NodeSuspended, At: noon}},
+		{"rules", true, "mine", &PutRules{Rules: fleet.Rules{Namespace: "mine"}, At: noon}}, {"rules of all", false, "*", &PutRules{Rules: fleet.Rules{Namespace: "*"}, At: noon}},
+		{"drop rules", true, "mine", &DropRules{Namespace: "mine"}},
+	} {
+		by := fleet.Principal{Kind: fleet.PersonKind, Name: "p", Scope: []string{c.by}}
+		l.apply(&Audited{At: noon, By: by, Action: c.action, Command: c.cmd})
+		if c.own {
+			want = append(want, c.action)
+		}
+	}
+	list, err := l.Audit(mine, api.AuditQuery{})
+	got := []string{}
+	for _, link := range list.Items {
+		got = append(got, link.Action)
+		if link.Hash != nil || link.Before != nil || slices.Contains(link.By.Scope, "theirs") || link.Namespace != "mine" {
+			t.Errorf("%+v", link)
+		}
+	}
+	if err != nil || !slices.Equal(got, want) || list.Total != -1 {
+		t.Errorf("%v, want %v, %v", got, want, err)
+	}
+	if none, err := l.Audit(fleet.Scope{}, api.AuditQuery{}); err != nil || len(none.Items) != 0 {
+		t.Errorf("%+v, %v", none, err)
+	}
+	if broken, err := l.VerifyAudit(); broken != 0 || err != nil {
+		t.Error(broken, err)
+	}
+}

@@ -75,7 +75,7 @@ func examples() []Command {
 		&RecordStandings{Host: hostID(1), At: noon, Standings: []fleet.Standing{wholeStanding()}, Done: []fleet.OrderID{"o1"}},
 		&Audited{At: noon, By: wholePrincipal("ann"), Action: "task.put", Object: "data/nightly", Why: "why not", Digest: "dd", Command: &Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put}},
 		&RecordRefusals{Entries: []fleet.AuditEntry{{
-			Seq: 1, At: noon, By: wholePrincipal("ann"), Action: "task.put", Object: "data/nightly", Decision: AuditRefused, Code: "permission_denied",
+			Seq: 1, At: noon, By: wholePrincipal("ann"), Action: "task.put", Object: "data/nightly", Namespace: "data", Decision: AuditRefused, Code: "permission_denied",
 			Why: "w", Digest: "dd", Count: 3, Before: []byte{1}, Hash: []byte{2},
 		}}},
 		&PutToken{Token: fleet.Token{

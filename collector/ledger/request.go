@@ -15,7 +15,7 @@ import (
 // out, and then has every signature.
 type held interface {
 	Command
-	approve(at time.Time, envelope []byte)
+	approve(at time.Time, envelope []byte, keys []string)
 }
 
 // holdable are the numbers of the commands that can wait: decoding goes no
@@ -25,14 +25,32 @@ var holdable = []reflect.Type{
 	reflect.TypeFor[*DropCalendar](), reflect.TypeFor[*Adopt](), reflect.TypeFor[*Release](),
 }
 
-func (cmd *PutTask) approve(at time.Time, envelope []byte)      { cmd.At, cmd.Envelope = at, envelope }
-func (cmd *SetTaskState) approve(at time.Time, envelope []byte) { cmd.At, cmd.Envelope = at, envelope }
-func (cmd *PutOrders) approve(at time.Time, envelope []byte)    { cmd.At, cmd.Envelope = at, envelope }
-func (cmd *PutCalendar) approve(at time.Time, envelope []byte)  { cmd.At, cmd.Envelope = at, envelope }
-func (cmd *DropCalendar) approve(at time.Time, envelope []byte) { cmd.At, cmd.Envelope = at, envelope }
-func (cmd *Release) approve(at time.Time, envelope []byte)      { cmd.At, cmd.Envelope = at, envelope }
-func (cmd *Adopt) approve(at time.Time, envelope []byte) {
-	cmd.Adoption.At, cmd.Envelope = at, envelope
+func (cmd *PutTask) approve(at time.Time, envelope []byte, keys []string) {
+	cmd.At, cmd.Envelope, cmd.Signers = at, envelope, append(cmd.Signers, keys...)
+}
+
+func (cmd *SetTaskState) approve(at time.Time, envelope []byte, keys []string) {
+	cmd.At, cmd.Envelope, cmd.Signers = at, envelope, append(cmd.Signers, keys...)
+}
+
+func (cmd *Adopt) approve(at time.Time, envelope []byte, keys []string) {
+	cmd.Adoption.At, cmd.Envelope, cmd.Signers = at, envelope, append(cmd.Signers, keys...)
+}
+
+func (cmd *PutOrders) approve(at time.Time, envelope []byte, _ []string) {
+	cmd.At, cmd.Envelope = at, envelope
+}
+
+func (cmd *PutCalendar) approve(at time.Time, envelope []byte, _ []string) {
+	cmd.At, cmd.Envelope = at, envelope
+}
+
+func (cmd *DropCalendar) approve(at time.Time, envelope []byte, _ []string) {
+	cmd.At, cmd.Envelope = at, envelope
+}
+
+func (cmd *Release) approve(at time.Time, envelope []byte, _ []string) {
+	cmd.At, cmd.Envelope = at, envelope
 }
 
 // PutRequest keeps a sealed change that waits for other people. It returns the
@@ -221,21 +239,21 @@ func (row *heldRow) carryOut(c *change, at time.Time) any {
 	if err != nil {
 		panic(unwritten{fmt.Errorf("held command: %w", err)})
 	}
-	command.approve(at, row.Envelope)
+	names, keys := make([]string, len(row.Approved)), make([]string, len(row.Approved))
+	for i := range row.Approved {
+		names[i], keys[i] = row.Approved[i].By.Name, row.Approved[i].Key
+	}
+	command.approve(at, row.Envelope, keys)
 	result := command.apply(c)
 	if _, refused := IsRefusal(result); refused {
 		return result
 	}
 	dropRequest(c, row.ID)
-	names := make([]string, len(row.Approved))
-	for i := range row.Approved {
-		names[i] = row.Approved[i].By.Name
-	}
 	why := "approved by " + strings.Join(names, " and ")
 	if row.Reason != "" {
 		why = row.Reason + "; " + why
 	}
-	c.link(fleet.AuditEntry{At: at, By: row.By, Action: row.Action, Object: row.Object, Decision: AuditDone, Why: why})
+	c.link(fleet.AuditEntry{At: at, By: row.By, Action: row.Action, Object: row.Object, Namespace: row.Namespace, Decision: AuditDone, Why: why})
 	done := Approved{Request: row.Request, Done: true}
 	switch result := result.(type) {
 	case fleet.TaskRecord:

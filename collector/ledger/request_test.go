@@ -63,7 +63,7 @@ func TestApprovedByTwo(t *testing.T) {
 	l.reopen()
 	done := l.must(&Audited{At: noon.Add(2 * time.Hour), By: person("cid"), Action: "request.approve", Object: "r1", Command: &Once{
 		Key: "k", Digest: "d", At: noon, Expires: noon.Add(time.Hour), Command: l.yes("r1", "cid", "kc", func(a *Approve) { a.At = noon.Add(2 * time.Hour) })}}).(Approved)
-	if !done.Done || done.Task == nil || done.Task.Serial != 7 || string(done.Task.Envelope) != "signed by ann and bob and cid" || len(done.Request.Approved) != 2 {
+	if !done.Done || done.Task == nil || done.Task.Serial != 7 || string(done.Task.Envelope) != "signed by ann and bob and cid" || len(done.Request.Approved) != 2 || !slices.Equal(done.Task.Signers, []string{"ka", "kb", "kc"}) {
 		t.Fatalf("%+v", done)
 	}
 	record, err := l.Task(everywhere, "data/a")
@@ -77,7 +77,7 @@ func TestApprovedByTwo(t *testing.T) {
 		t.Errorf("%+v", left)
 	}
 	links := l.chain()
-	if len(links) != 2 || links[0].Action != "task.put" || links[0].By.Name != "ann" || links[0].Object != "task data/a" || !strings.Contains(links[0].Why, "because; approved by bob and cid") || links[1].Action != "request.approve" || links[1].By.Name != "cid" {
+	if len(links) != 2 || links[0].Action != "task.put" || links[0].By.Name != "ann" || links[0].Object != "task data/a" || links[0].Namespace != "data" || links[1].Namespace != "data" || !strings.Contains(links[0].Why, "because; approved by bob and cid") || links[1].Action != "request.approve" || links[1].By.Name != "cid" {
 		t.Errorf("%+v", links)
 	}
 	l.refused("not_found", &Approve{ID: "r1"})

@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"slices"
+
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -43,6 +45,69 @@ func forbidden(c *change, by *fleet.Principal, command Command) *fleet.Error {
 	}
 	return fleet.Errorf(fleet.Refused, "this concerns every namespace, and you may see %d", len(scope.Namespaces())).WithCode("permission_denied").
 		WithHint("ask somebody whose token holds every namespace")
+}
+
+// namespaceOf returns the one namespace that a command is about, for those who
+// audit it; empty: none, or several.
+func namespaceOf(c *change, command Command) string {
+	single := func(names []string) string {
+		if len(names) == 1 && names[0] != fleet.Everywhere {
+			return names[0]
+		}
+		return ""
+	}
+	node := func(id string) string {
+		row, _ := storedNode(c, id)
+		return single(row.Namespaces)
+	}
+	request := func(id string) string {
+		row, _ := storedRequest(c, id)
+		return row.Namespace
+	}
+	switch cmd := command.(type) {
+	case *PutTask:
+		return cmd.Task.ID().Namespace()
+	case *SetTaskState:
+		return cmd.ID.Namespace()
+	case *PutEnvelope:
+		return cmd.Task.Namespace()
+	case *Adopt:
+		return cmd.Task.ID().Namespace()
+	case *Release:
+		return cmd.Task.Namespace()
+	case *PutOrders:
+		var names []string
+		for i := range cmd.Orders {
+			names = append(names, cmd.Orders[i].Task.Namespace())
+		}
+		slices.Sort(names)
+		return single(slices.Compact(names))
+	case *DropOrder:
+		order, _ := stored[fleet.Order](c, inOrders, key(string(cmd.Host), string(cmd.ID)))
+		return order.Task.Namespace()
+	case *PutRules:
+		return single([]string{cmd.Rules.Namespace})
+	case *DropRules:
+		return single([]string{cmd.Namespace})
+	case *PutToken:
+		return single(cmd.Token.Namespaces)
+	case *RevokeToken:
+		token, _ := storedToken(c, cmd.ID)
+		return single(token.Namespaces)
+	case *PutJoinToken:
+		return single(cmd.Token.Namespaces)
+	case *SetNodeState:
+		return node(cmd.ID)
+	case *ApproveNode:
+		return node(cmd.ID)
+	case *PutRequest:
+		return cmd.Request.Namespace
+	case *Approve:
+		return request(cmd.ID)
+	case *DropRequest:
+		return request(cmd.ID)
+	}
+	return ""
 }
 
 func foreignTask(scope fleet.Scope, id fleet.TaskID) *fleet.Error {

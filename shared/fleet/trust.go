@@ -121,18 +121,20 @@ type Approval struct {
 
 // AuditEntry is one link of the chain. Hash covers Before and all other fields.
 type AuditEntry struct {
-	Seq      uint64    `json:"seq"` // from 1, without a gap
-	At       time.Time `json:"at"`  // of the leader, when it was proposed
-	By       Principal `json:"by"`
-	Action   string    `json:"action"`           // "task.put", "token.revoke", "login", …
-	Object   string    `json:"object,omitempty"` // "data/backup", "host 01…", …
-	Decision string    `json:"decision"`         // "done" or "refused"
-	Code     string    `json:"code,omitempty"`   // of a refusal
-	Why      string    `json:"why,omitempty"`    // the author's reason, or why it was refused
-	Digest   string    `json:"digest,omitempty"` // SHA-256 of the sealed payload, hex; empty: nothing sealed
-	Count    int       `json:"count,omitempty"`  // of equal refusals that stand in one entry; zero: one
-	Before   []byte    `json:"before"`           // hash of the entry before; 32 zero bytes for the first
-	Hash     []byte    `json:"hash"`
+	Seq    uint64    `json:"seq"` // from 1, without a gap
+	At     time.Time `json:"at"`  // of the leader, when it was proposed
+	By     Principal `json:"by"`
+	Action string    `json:"action"`           // "task.put", "token.revoke", "login", …
+	Object string    `json:"object,omitempty"` // "data/backup", "host 01…", …
+	// Namespace is whose it is, so that its auditors see it; empty: of none, or of several.
+	Namespace string `json:"namespace,omitempty"`
+	Decision  string `json:"decision"`         // "done" or "refused"
+	Code      string `json:"code,omitempty"`   // of a refusal
+	Why       string `json:"why,omitempty"`    // the author's reason, or why it was refused
+	Digest    string `json:"digest,omitempty"` // SHA-256 of the sealed payload, hex; empty: nothing sealed
+	Count     int    `json:"count,omitempty"`  // of equal refusals that stand in one entry; zero: one
+	Before    []byte `json:"before"`           // hash of the entry before; 32 zero bytes for the first
+	Hash      []byte `json:"hash"`
 }
 
 // PolicyReport is what an agent says of its host's policy and of its own audit
