@@ -1,0 +1,219 @@
+//go:build acceptance
+
+package acceptance
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
+	"github.com/fleetcron/fleetcron/packaging/acceptance/checker"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+const (
+	rushSize  = 120             // commands that are due in the same second
+	rushEvery = 8 * time.Second // from one rush to the next
+)
+
+// rushKills are when the agent is killed in each rush: when so many of its commands
+// have written down that they run. The guardian goes with it where that is said.
+var rushKills = []struct {
+	running  int
+	guardian bool
+}{{1, false}, {rushSize / 8, false}, {rushSize / 3, false}, {rushSize / 6, true}}
+
+// loner is an agent without a collector.
+type loner struct {
+	*scene
+	t     *testing.T
+	dir   string
+	agent *exec.Cmd
+}
+
+// TestAnAgentIsKilledInTheMiddleOfARush: with more than 32 starts under way the
+// agent leaves out and puts off what it writes down. It is killed there, and the
+// next one knows of each command what became of it.
+func TestAnAgentIsKilledInTheMiddleOfARush(t *testing.T) {
+	dir := t.TempDir()
+	l := &loner{t: t, dir: filepath.Join(dir, "state"), scene: &scene{cluster: &cluster{t: t}, hosts: []fleet.HostID{fleet.HostID(strings.Repeat("7", 32))}}}
+	l.lines, l.probe = filepath.Join(dir, "probes"), filepath.Join(dir, "probe")
+	for path, text := range map[string]string{l.probe + ".c": probeSource, l.lines: ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.must("cc", "-O2", "-static", "-o", l.probe, l.probe+".c")
+	first := time.Now().Add(6 * time.Second).Truncate(time.Second)
+	l.plan(first)
+	l.start()
+	for n, kill := range rushKills {
+		due := first.Add(time.Duration(n) * rushEvery)
+		l.calm(time.Until(due))
+		l.await(fmt.Sprintf("%d commands of rush %d", kill.running, n), func() bool { return l.begunSince(due) >= kill.running })
+		l.kill(kill.guardian)
+	}
+	l.calm(2 * time.Second)
+	l.await("every run to have an outcome", func() bool {
+		seen, err := journal.Inspect(filepath.Join(l.dir, "journal"))
+		return err == nil && seen.Stats.Open == 0 && len(seen.Runs) == 0
+	})
+	l.end()
+	l.judge()
+}
+
+// plan gives the agent what it is to do, as a collector did once.
+func (l *loner) plan(first time.Time) {
+	l.t.Helper()
+	host := l.hosts[0]
+	plan := fleet.Plan{Host: host, Index: 1}
+	since := time.Now().UTC()
+	for n := range rushKills {
+		at := first.Add(time.Duration(n) * rushEvery).UTC()
+		for i := range rushSize {
+			task := fleet.Task{
+				Name: fmt.Sprintf("rush-%d-%d", n, i), Namespace: fleet.DefaultNamespace, On: fleet.Trigger{At: &at, Deadline: fleet.Duration(5 * time.Second)},
+				Run: fleet.Execute{Command: fleet.Command{Argv: []string{l.probe, l.lines, "1500", "0"}}, Dir: "/"}, Where: fleet.Where{Labels: "*"},
+			}
+			if i%2 == 1 {
+				task.Run.Command = fleet.Command{Shell: fmt.Sprintf("%s %s %d 0; true", l.probe, l.lines, 10*i)}
+			}
+			plan.Assignments = append(plan.Assignments, fleet.Assignment{Task: task, State: fleet.TaskEnabled, Generation: 1, Since: since})
+			l.history.Given = append(l.history.Given, checker.Given{Task: task, Generation: 1, Since: since})
+			l.history.Applied = append(l.history.Applied, checker.Applied{Host: host, Task: task.ID(), Generation: 1, At: since})
+		}
+	}
+	plan = policytest.Sealed(plan)
+	book, err := journal.Open(filepath.Join(l.dir, "journal"), journal.Options{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := book.SavePlan(&plan); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := book.Close(); err != nil {
+		l.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(l.dir, "host-id"), []byte(host), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	policytest.Trust(l.t, l.dir)
+}
+
+func (l *loner) start() {
+	l.t.Helper()
+	l.agent = exec.Command(binary(l.t, "fleetcron-agent"), "run", "--state-dir", l.dir, "--root", l.t.TempDir(),
+		"--collectors", "http://127.0.0.1:1", "--policy", filepath.Join(l.dir, "policy.yaml"))
+	l.agent.Stderr = l.t.Output()
+	l.agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := l.agent.Start(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { _ = l.agent.Process.Kill() }) // it ended long ago, unless the test failed
+}
+
+// kill rushKills the agent, and starts another one.
+func (l *loner) kill(guardian bool) {
+	l.t.Helper()
+	from := time.Now()
+	parent := l.guardianOf(&program{cmd: l.agent})
+	_ = l.agent.Process.Kill()
+	if guardian && parent != 0 {
+		_ = syscall.Kill(parent, syscall.SIGKILL)
+	}
+	_ = l.agent.Wait()
+	seen, err := journal.Inspect(filepath.Join(l.dir, "journal"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	open := map[fleet.RunState]int{}
+	for _, run := range seen.Runs {
+		open[run.Run.State]++
+	}
+	l.t.Logf("killed with %d commands started and, by the journal, %v", len(l.readLines()), open)
+	if open[fleet.RunBegun] == 0 {
+		l.t.Errorf("killed when nothing had only begun: there was no rush")
+	}
+	l.start()
+	l.calm(time.Second)
+	l.window(checker.AgentDown, l.hosts[0], from)
+	if guardian {
+		l.window(checker.GuardianDown, l.hosts[0], from)
+	}
+}
+
+// end ends the last agent as a person would.
+func (l *loner) end() {
+	_ = l.agent.Process.Signal(syscall.SIGTERM)
+	if err := l.agent.Wait(); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// begunSince is how many commands have written down that they run, from an
+// instant on.
+func (l *loner) begunSince(at time.Time) (n int) {
+	for _, p := range l.readLines() {
+		if !p.At.Before(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// await waits until something is so.
+func (l *loner) await(what string, is func() bool) {
+	l.t.Helper()
+	for patience := time.Now().Add(time.Minute); !is(); l.calm(2 * time.Millisecond) {
+		if time.Now().After(patience) {
+			l.t.Fatalf("a minute of waiting for %s", what)
+		}
+	}
+}
+
+// judge lets the checker compare what the journal holds with what the commands
+// wrote.
+func (l *loner) judge() {
+	l.t.Helper()
+	book, err := journal.Open(filepath.Join(l.dir, "journal"), journal.Options{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer book.Close()
+	records, err := book.Outbox(0, 1_000_000)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	host := l.hosts[0]
+	for i := range records {
+		if run := &records[i].Run; run.State == fleet.RunUnknown && !rushKills[l.rushOf(run)].guardian {
+			l.t.Errorf("%s is unknown, and its guardian lived on: %s", run.Task, run.Detail)
+		}
+		l.history.Deliveries = append(l.history.Deliveries, checker.Delivery{Host: host, Journal: book.ID(), Sequence: records[i].Sequence, Run: records[i].Run, Stint: records[i].Stint})
+	}
+	l.history.Journals = []checker.Journal{{Host: host, ID: book.ID(), Tail: book.Stats().Newest, Entries: l.history.Deliveries}}
+	l.history.Until, l.history.Probes = time.Now(), l.readLines()
+	l.leftovers()
+	l.history.Tolerance = checker.Tolerance{Late: 6 * time.Second, Record: 5 * time.Second, Settle: 10 * time.Second}
+	l.history.Minima = checker.Minima{Due: len(rushKills) * rushSize, Ran: len(rushKills) * rushSize / 4, Probes: len(rushKills) * rushSize / 4, Windows: map[checker.Kind]int{checker.AgentDown: len(rushKills), checker.GuardianDown: 1}}
+	verdict, err := checker.Check(&l.history)
+	if err != nil || !verdict.Holds() {
+		l.t.Errorf("%v", err)
+	}
+	l.t.Logf("%s", verdict)
+}
+
+// rushOf is the rush that a run belongs to.
+func (l *loner) rushOf(run *fleet.Run) (n int) {
+	if _, err := fmt.Sscanf(run.Task.Name(), "rush-%d-", &n); err != nil {
+		l.t.Fatal(err)
+	}
+	return n
+}
