@@ -167,8 +167,11 @@ func retire(c *change, row *fleet.Adoption, at time.Time) {
 		return
 	}
 	task.State, task.Envelope, task.Signers = fleet.TaskRetired, nil, nil
-	if row.Serial > task.Serial && row.State == fleet.AdoptionReleased {
-		task.Envelope, task.Serial = row.Envelope, row.Serial
+	if row.Serial > task.Serial {
+		if row.State == fleet.AdoptionReleased {
+			task.Envelope = row.Envelope
+		}
+		task.Serial = row.Serial // the adoption is forgotten some day
 	}
 	task.stamp(c, at, "host "+string(row.Host), settledReason[row.State])
 	putTask(c, task)

@@ -191,24 +191,26 @@ func notActive(node *fleet.Node) *fleet.Error {
 }
 
 // putNode writes the row. Its host is another now where other tasks are for it,
-// and others see it.
+// and others see it; with a new certificate alone it is not.
 func putNode(c *change, row nodeRow) {
+	old, known := storedNode(c, row.ID)
 	c.put(inNodes, key(row.ID), encode(row))
 	c.notify(Nodes)
 	node, index := row.Node, c.index
-	c.after(func(l *Ledger) { l.nodeChanged(&node, index) })
-	if host := fleet.HostID(row.ID); row.Role == fleet.AgentKind && c.get(inHosts, key(row.ID)) != nil {
+	moved := !known || !slices.Equal(old.Namespaces, row.Namespaces) || (old.State == fleet.NodeRevoked) != (row.State == fleet.NodeRevoked)
+	c.after(func(l *Ledger) { l.nodeChanged(&node, moved, index) })
+	if host := fleet.HostID(row.ID); moved && row.Role == fleet.AgentKind && c.get(inHosts, key(row.ID)) != nil {
 		c.hosts = append(c.hosts, host)
 		c.notify(Hosts)
 	}
 }
 
 // nodeChanged takes a node into memory. It needs mu.
-func (l *Ledger) nodeChanged(node *fleet.Node, index uint64) {
+func (l *Ledger) nodeChanged(node *fleet.Node, moved bool, index uint64) {
 	l.memory.nodes[node.ID] = node
 	id := fleet.HostID(node.ID)
 	old := l.memory.hosts[id]
-	if old == nil || node.Role != fleet.AgentKind {
+	if old == nil || node.Role != fleet.AgentKind || !moved {
 		return
 	}
 	host := *old

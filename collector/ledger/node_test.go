@@ -144,6 +144,13 @@ func TestRenewNode(t *testing.T) {
 	welcome("01", "03")
 	l.must(renew("03", "04", "f3"))
 	welcome("03", "04")
+	// Nobody reads its jobs anew for that, and its plan is what it was.
+	plan, _ := l.Watch(PlanOf(hostID(1)))
+	l.OnHost(func(id fleet.HostID) { t.Errorf("host %s is marked", id) })
+	l.must(renew("04", "05", "f4"))
+	if now, _ := l.Watch(PlanOf(hostID(1))); now != plan {
+		t.Error("its plan changed")
+	}
 }
 
 // TestAttack22_ACopiedKeyShowsUp renews the same certificate twice, as a host and
