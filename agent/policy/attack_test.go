@@ -250,6 +250,9 @@ func TestAttack71ALostBookRefusesOrdersUntilAPersonConfirms(t *testing.T) {
 			if report := b.gate.Report(); !strings.Contains(report.Refused[len(report.Refused)-1].Why, "policy confirm") {
 				t.Errorf("nobody is told: %+v", report)
 			}
+			if _, err := os.Stat(b.path("state/book.json.damaged")); (err == nil) != (name == "damaged") {
+				t.Errorf("what was damaged is kept: %v", err)
+			}
 			b.open() // which heals nothing
 			if _, refused = b.order(a, b.ordered(s, sign(t, s, b.anna))); len(refused) != 1 {
 				t.Errorf("refused %v", refused)
@@ -311,6 +314,11 @@ func TestAttack73TheClockIsSetBack(t *testing.T) {
 	s = b.orders(fleet.OrderRun, orderA)
 	_, refused := b.order(given(task(), sign(t, b.says(task()), b.anna)), b.ordered(s, sign(t, s, b.anna)))
 	wantOne(t, refused, "time")
+	b.gate.book.Seen = time.Now().Add(10 * time.Minute) // within the order's life
+	s = b.orders(fleet.OrderRun, orderA)
+	_, refused = b.order(given(task(), sign(t, b.says(task()), b.anna)), b.ordered(s, sign(t, s, b.anna)))
+	wantOne(t, refused, "time")
+	b.gate.book.Seen = time.Now().AddDate(1, 0, 0)
 	// A task that was over by then is over, whatever the clock shows.
 	ends := b.says(task())
 	ends.Expires = time.Now().Add(time.Hour).UTC()
@@ -363,7 +371,7 @@ func TestAttack75AnotherClusters(t *testing.T) {
 
 func TestAttack76UsersThatAreNotAllowed(t *testing.T) {
 	b := newBed(t, strings.Replace(usual, "[alice, backup]", `["*", root, toor, backup]`, 1))
-	for _, user := range []string{"root", "toor", "nobody-here", "", "0", "root:wheel"} {
+	for _, user := range []string{"root", "toor", "nobody-here", "", "0", "root:wheel", "www-data"} {
 		as := task()
 		as.Run.User = user
 		s := b.says(as)

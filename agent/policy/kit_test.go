@@ -48,7 +48,7 @@ func newBed(t testing.TB, policy string) *bed {
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	b.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0:root:/root:/bin/sh\nbackup:x:34:34:backup:/var/backups:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\nmallory:x:1001:1001::/:/bin/sh\nlocked:x:1002:1002::/:/bin/sh\nexpired:x:1003:1003::/:/bin/sh\n", 0o644)
+	b.file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\ntoor:x:0:0:root:/root:/bin/sh\nbackup:x:34:34:backup:/var/backups:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\nwww-data:x:33:33::/:/bin/sh\nmallory:x:1001:1001::/:/bin/sh\nlocked:x:1002:1002::/:/bin/sh\nexpired:x:1003:1003::/:/bin/sh\n", 0o644)
 	b.file("etc/group", "root:x:0:\nbackup:x:34:\nalice:x:1000:\nadm:x:4:alice\ndocker:x:999:\n", 0o644)
 	b.file("etc/shadow", "root:*:1:0:99999:7:::\nbackup:*:1:0:99999:7:::\nalice:$6$x:1:0:99999:7:::\nlocked:!$6$x:1:0:99999:7:::\nexpired:$6$x:1:0:99999:7::1:\n", 0o600)
 	b.policy(policy)
