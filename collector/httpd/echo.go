@@ -94,7 +94,7 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 	if route.Permission == BeAgent {
 		defer s.noteCall(r)()
 		if s.Ring != nil {
-			w.Header().Set(api.HeaderRing, s.Ring.Digest())
+			r.exchange.ring = s.Ring.Digest
 		}
 	}
 	deadline := http.NewResponseController(w)

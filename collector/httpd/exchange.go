@@ -25,6 +25,7 @@ type exchange struct {
 	index   uint64        // that the answer was read at; zero: the ledger's
 	applied func() uint64 // of a change: the index to answer with
 	problem error         // what was answered, if that was a problem
+	ring    func() string // of an agent: digest of the gossip keys, which it is told when the answer begins, maybe a long wait later
 }
 
 type exchangeKey struct{}
@@ -71,23 +72,33 @@ func (r *request) digest() string {
 // recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
-	status int
-	bytes  int64
+	exchange *exchange
+	status   int
+	bytes    int64
 }
 
 // WriteHeader remembers the status.
 func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 && status >= 200 {
-		w.status = status
+	if status >= 200 {
+		w.begin(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// begin is called before the first byte of an answer.
+func (w *recorder) begin(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.exchange.ring != nil {
+		w.Header().Set(api.HeaderRing, w.exchange.ring())
+	}
+}
+
 // Write counts.
 func (w *recorder) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.begin(http.StatusOK)
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
@@ -104,7 +115,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		ex := newExchange(r)
 		ctx := context.WithValue(logging.WithTrace(r.Context(), ex.trace), exchangeKey{}, ex)
 		r = r.WithContext(ctx)
-		recorded := &recorder{ResponseWriter: w}
+		recorded := &recorder{ResponseWriter: w, exchange: ex}
 		w.Header().Set(api.HeaderRequestID, ex.id)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")

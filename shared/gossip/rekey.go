@@ -28,14 +28,15 @@ func secrets(keys []Key) [][]byte {
 
 // followRing gives the library each change of the ring until ctx ends.
 func (m *Mesh) followRing(ctx context.Context) {
-	for {
+	for began := true; ; began = false {
 		keys, changed := m.ring.state()
 		if err := rekey(m.keys, secrets(keys)); err != nil {
 			m.log.Error("gossip keys not changed", "error", err)
+		} else if !began {
+			m.log.Info("gossip keys changed", "keys", len(keys), "ring", m.ring.Digest())
 		}
 		select {
 		case <-changed:
-			m.log.Info("gossip keys changed", "keys", len(keys), "ring", m.ring.Digest())
 		case <-ctx.Done():
 			return
 		}

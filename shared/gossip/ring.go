@@ -29,8 +29,8 @@ const KeySize = 32
 // At last the old one goes. Who hears of each step within installFor misses
 // nothing; who slept through all of them is deaf until it has fetched the ring.
 const (
-	installFor = 90 * time.Second // three rounds of an agent's longest wait for news
-	useFor     = 5 * time.Minute  // both keys are read for as long
+	installFor = 3 * time.Minute // an agent hears of the ring with each answer, and waits a minute for one
+	useFor     = 5 * time.Minute // both keys are read for as long
 )
 
 // keysMax bounds what another's ring may hold.
