@@ -25,19 +25,29 @@ var headers = [][2]string{
 }
 
 // guard lets through what may be asked at all: a name we are served under, and
-// a method that changes nothing.
+// a method that changes nothing but who is logged in, asked for by our own page.
 func (s *site) guard(next http.Handler, allowed []string) http.Handler {
+	ownPages := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, header := range headers {
 			w.Header().Set(header[0], header[1])
 		}
+		if r.TLS != nil {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		switch {
-		case !servedUnder(r.Host, allowed):
+		case !servedUnder(r, allowed):
 			s.refuse(w, failure{
 				Status:  http.StatusMisdirectedRequest,
 				Message: fmt.Sprintf("these pages are not served under the name %q", clip(r.Host, 120)),
 				Hint:    "add the name to allowed_hosts in collector.yaml",
 			})
+		case r.Method == http.MethodPost && (r.URL.Path == "/login" || r.URL.Path == "/logout"):
+			if err := ownPages.Check(r); err != nil {
+				s.refuse(w, failure{Status: http.StatusForbidden, Message: "this was asked for by a page of somebody else", Hint: "fleetctl web"})
+				return
+			}
+			next.ServeHTTP(w, r)
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")
 			s.refuse(w, failure{
@@ -52,14 +62,15 @@ func (s *site) guard(next http.Handler, allowed []string) http.Handler {
 }
 
 // servedUnder reports whether the Host header names localhost, an address of
-// loopback, or one of the allowed names; the port does not matter.
-func servedUnder(host string, allowed []string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
+// loopback, the address that the connection came in at, or one of the allowed
+// names; the port does not matter.
+func servedUnder(r *http.Request, allowed []string) bool {
+	name := r.Host
+	if h, _, err := net.SplitHostPort(r.Host); err == nil {
 		name = h
 	}
 	name = strings.ToLower(strings.Trim(name, "[]"))
-	if addr, err := netip.ParseAddr(name); err == nil && addr.Unmap().IsLoopback() {
+	if addr, err := netip.ParseAddr(name); err == nil && (addr.Unmap().IsLoopback() || addr.Unmap() == localOf(r)) {
 		return true
 	}
 	return name == "localhost" || slices.ContainsFunc(allowed, func(a string) bool { return name != "" && strings.EqualFold(a, name) })

@@ -10,8 +10,10 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// Options of a Handler; the zero value serves loopback without a log.
+// Options of a Handler. Nobody sees a page without Login.
 type Options struct {
+	// Login lets people in; nil: nobody comes in.
+	Login Login
 	// AllowedHosts are the names, without port, by which the pages may be
 	// asked for, besides localhost and addresses of loopback. Any other Host
 	// is answered 421, so that a name an attacker points at this machine
@@ -27,26 +29,33 @@ const answerTime = 15 * time.Second
 // site is the handler's inside; nothing in it changes once it is made.
 type site struct {
 	src     Source
+	login   Login
 	version string
 	log     *slog.Logger
 	assets  map[string]asset
 	views   views
 }
 
-// Handler serves the pages. It answers GET and HEAD only.
+// Handler serves the pages to who is logged in. It answers GET and HEAD only,
+// and POST where one logs in and out.
 func Handler(src Source, opts Options) http.Handler {
-	s := &site{src: src, version: opts.Version, log: opts.Logger, assets: loadAssets()}
+	s := &site{src: src, login: opts.Login, version: opts.Version, log: opts.Logger, assets: loadAssets()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.views = parseViews(s.assets)
-	mux := http.NewServeMux()
+	inside := http.NewServeMux()
 	for _, p := range pages {
-		mux.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { s.servePage(w, r, p) })
+		inside.HandleFunc("GET "+p.path, func(w http.ResponseWriter, r *http.Request) { s.servePage(w, r, p) })
 	}
-	mux.HandleFunc("GET /runs/{id}/{file}", s.serveOutput)
+	inside.HandleFunc("GET /runs/{id}/{file}", s.serveOutput)
+	inside.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.serveError(w, r, errNoPage(r.URL.Path)) })
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) { s.serveDoor(w, http.StatusOK, "") })
+	mux.HandleFunc("POST /login", s.serveLogin)
+	mux.HandleFunc("POST /logout", s.serveLogout)
 	mux.HandleFunc("GET /assets/{name}", s.serveAsset)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.serveError(w, r, errNoPage(r.URL.Path)) })
+	mux.Handle("/", s.members(inside))
 	return s.guard(mux, opts.AllowedHosts)
 }
 
@@ -104,7 +113,7 @@ func (s *site) servePage(w http.ResponseWriter, r *http.Request, p page) {
 	}
 	s.render(w, http.StatusOK, p.template, frame{
 		Title: shown.Title, Section: p.section, Live: shown.Live,
-		Version: s.version, Now: v.now, Body: shown.Body,
+		Version: s.version, Now: v.now, Who: nameOf(ctx), Body: shown.Body,
 	})
 }
 
@@ -117,6 +126,7 @@ type failure struct {
 	Hint    string // a command to try
 	Retry   string // the same address; empty where trying again is no use
 	Clear   string // the address without its filters; empty: there are none
+	Who     string // who visits; empty: nobody is logged in
 }
 
 // titles says in a few words what an error status means here.
@@ -154,6 +164,7 @@ func (s *site) serveError(w http.ResponseWriter, r *http.Request, err error) {
 	if r.URL.RawQuery != "" && f.Status < 500 {
 		f.Clear = r.URL.Path
 	}
+	f.Who = nameOf(r.Context())
 	s.refuse(w, f)
 }
 
@@ -163,7 +174,7 @@ func (s *site) refuse(w http.ResponseWriter, f failure) {
 	if f.Title == "" {
 		f.Title = http.StatusText(f.Status)
 	}
-	s.render(w, f.Status, "error", frame{Title: f.Title, Version: s.version, Now: time.Now().UTC(), Body: f})
+	s.render(w, f.Status, "error", frame{Title: f.Title, Version: s.version, Now: time.Now().UTC(), Who: f.Who, Body: f})
 }
 
 func errNoPage(path string) error {

@@ -56,7 +56,7 @@ func TestEveryPageRendersWhateverItIsGiven(t *testing.T) {
 	}{{0, fleet.RunRan}, {1, fleet.RunRunning}, {1, fleet.RunMissed}, {rowsPerPage + 5, fleet.RunRan}}
 	for name, text := range hostileTexts {
 		for _, amount := range amounts {
-			handler := Handler(&fake{n: amount.n, text: text, lead: "c1", state: amount.state}, Options{Version: text})
+			handler := Handler(&fake{n: amount.n, text: text, lead: "c1", state: amount.state}, Options{Login: everybody{}, Version: text})
 			for _, target := range everyPage {
 				t.Run(fmt.Sprintf("%s/%d/%s%s", name, amount.n, amount.state, target), func(t *testing.T) {
 					got := get(handler, target)
@@ -127,7 +127,7 @@ func checkElement(t *testing.T, element xml.StartElement) {
 }
 
 func TestHeadersAreOnEveryAnswer(t *testing.T) {
-	handler := Handler(&fake{n: 1, text: "x"}, Options{})
+	handler := Handler(&fake{n: 1, text: "x"}, opened)
 	for _, target := range append([]string{"/nowhere", "/assets/style.css", "/runs?no=1", "//runs"}, everyPage...) {
 		header := get(handler, target).Header()
 		for _, want := range headers {
@@ -143,7 +143,7 @@ func TestHeadersAreOnEveryAnswer(t *testing.T) {
 }
 
 func TestOnlyReadingIsAnswered(t *testing.T) {
-	handler := Handler(&fake{n: 1, text: "x"}, Options{})
+	handler := Handler(&fake{n: 1, text: "x"}, opened)
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"} {
 		for _, target := range append([]string{"/nowhere", "/assets/style.css"}, everyPage...) {
 			got := do(handler, method, "localhost", target)
@@ -160,7 +160,7 @@ func TestOnlyReadingIsAnswered(t *testing.T) {
 }
 
 func TestHostMustBeOurs(t *testing.T) {
-	handler := Handler(&fake{n: 1, text: "x"}, Options{AllowedHosts: []string{"cron.example.org", ""}})
+	handler := Handler(&fake{n: 1, text: "x"}, Options{Login: everybody{}, AllowedHosts: []string{"cron.example.org", ""}})
 	for host, want := range map[string]int{
 		"localhost": 200, "LOCALHOST:7780": 200, "127.0.0.1": 200, "127.8.9.10:80": 200, "[::1]:7780": 200, "[::1]": 200,
 		"[::ffff:127.0.0.1]": 200, "cron.example.org": 200, "Cron.Example.org:443": 200,
@@ -216,7 +216,7 @@ func TestErrorsArePagesToo(t *testing.T) {
 		{"/", noLeader, 503, []string{"No leader (2 of 3 collectors unreachable).", "fleetctl collectors", "Try again"}},
 		{"/jobs?q=x", fmt.Errorf("bucket page 17 is torn"), 500, []string{"log says more"}},
 	} {
-		got := get(Handler(&fake{n: 1, text: "x", err: c.err}, Options{}), c.target)
+		got := get(Handler(&fake{n: 1, text: "x", err: c.err}, opened), c.target)
 		if got.Code != c.status {
 			t.Errorf("%s: status %d, want %d", c.target, got.Code, c.status)
 			continue
@@ -236,14 +236,14 @@ func TestErrorsArePagesToo(t *testing.T) {
 }
 
 func TestUnavailableSaysWhenToComeBack(t *testing.T) {
-	got := get(Handler(&fake{err: fleet.Errorf(fleet.Unavailable, "no leader")}, Options{}), "/")
+	got := get(Handler(&fake{err: fleet.Errorf(fleet.Unavailable, "no leader")}, opened), "/")
 	if got.Header().Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 }
 
 func TestAssetsAreKeptByTheirContent(t *testing.T) {
-	handler := Handler(&fake{n: 1, text: "x"}, Options{})
+	handler := Handler(&fake{n: 1, text: "x"}, opened)
 	page := get(handler, "/").Body.String()
 	for name, a := range loadAssets() {
 		if a.media == "" {

@@ -269,22 +269,22 @@ func (s *tale) Changes(context.Context, api.ChangeQuery) (api.List[api.ChangeVie
 func TestAJobThatIsGoneIsStillTold(t *testing.T) {
 	was, is := fleet.Job{ID: "old", Command: "backup --old", Verdict: fleet.Verdict{Runs: true}}, fleet.Job{ID: "new", Command: "backup --new"}
 	vanished := &tale{changes: []api.ChangeView{{Change: fleet.Change{Host: hostID, Job: "old", What: []fleet.ChangeKind{fleet.ChangeVanished}, Before: &was}}}}
-	page := get(Handler(vanished, Options{}), "/hosts/h/jobs/old").Body.String()
+	page := get(Handler(vanished, opened), "/hosts/h/jobs/old").Body.String()
 	if !strings.Contains(page, "no longer there") || !strings.Contains(page, "backup --old") || strings.Contains(page, "fleetctl adopt") {
 		t.Errorf("it is not told that it vanished:\n%s", page)
 	}
 	edited := &tale{changes: []api.ChangeView{{Change: fleet.Change{Host: hostID, Job: "new", What: []fleet.ChangeKind{fleet.ChangeCommand}, Before: &was, After: &is}}}}
-	if page := get(Handler(edited, Options{}), "/hosts/h/jobs/old").Body.String(); !strings.Contains(page, `href="/hosts/`+string(hostID)+`/jobs/new"`) || !strings.Contains(page, "<del>old</del>") {
+	if page := get(Handler(edited, opened), "/hosts/h/jobs/old").Body.String(); !strings.Contains(page, `href="/hosts/`+string(hostID)+`/jobs/new"`) || !strings.Contains(page, "<del>old</del>") {
 		t.Errorf("it does not lead to what became of it:\n%s", page)
 	}
-	if got := get(Handler(&tale{}, Options{}), "/hosts/h/jobs/old"); got.Code != http.StatusNotFound {
+	if got := get(Handler(&tale{}, opened), "/hosts/h/jobs/old"); got.Code != http.StatusNotFound {
 		t.Errorf("a job that never was: status %d", got.Code)
 	}
 }
 
 func TestTheJobPageLeadsOn(t *testing.T) {
 	source := &fake{n: 2, text: "plain"}
-	page := get(Handler(source, Options{}), "/hosts/h/jobs/"+string(aJob)).Body.String()
+	page := get(Handler(source, opened), "/hosts/h/jobs/"+string(aJob)).Body.String()
 	for _, want := range []string{
 		`href="/jobs?fingerprint=fingerprint"`, `fleetctl release data/nightly-backup`, `fleetctl annotate plain:0123456789abcdef`,
 		`href="/history?host=` + string(hostID), "another reason", "was due", `href="/tasks/data/nightly-backup"`, "plain=plain",
@@ -294,7 +294,7 @@ func TestTheJobPageLeadsOn(t *testing.T) {
 		}
 	}
 	check(t, last[api.FindingQuery](t, source), api.FindingQuery{Page: api.Page{Limit: api.MaxPage}, Host: string(hostID), Job: aJob, Acked: "all"})
-	hostile := get(Handler(&fake{n: 1, text: "$(reboot)"}, Options{}), "/hosts/h/jobs/"+string(aJob)).Body.String()
+	hostile := get(Handler(&fake{n: 1, text: "$(reboot)"}, opened), "/hosts/h/jobs/"+string(aJob)).Body.String()
 	if strings.Contains(hostile, "fleetctl annotate $(reboot)") || !strings.Contains(hostile, "fleetctl annotate "+string(hostID)+":") {
 		t.Error("a name that a shell would execute stands in a command to copy")
 	}
@@ -309,21 +309,21 @@ func (s *settled) Adoption(context.Context, fleet.TaskID) (fleet.Adoption, error
 
 func TestTasksTellWhatTheyWereMadeOf(t *testing.T) {
 	link := `href="/hosts/` + string(hostID) + "/jobs/" + string(aJob) + `"`
-	if page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/tasks/data/nightly-backup").Body.String(); !strings.Contains(page, link) {
+	if page := get(Handler(&fake{n: 1, text: "x"}, opened), "/tasks/data/nightly-backup").Body.String(); !strings.Contains(page, link) {
 		t.Error("an adopted task does not lead to its job")
 	}
-	got := get(Handler(&settled{fake{n: 1, text: "x"}}, Options{}), "/tasks/data/nightly-backup")
+	got := get(Handler(&settled{fake{n: 1, text: "x"}}, opened), "/tasks/data/nightly-backup")
 	if got.Code != http.StatusOK || strings.Contains(got.Body.String(), "Adopted") {
 		t.Errorf("a task that was not adopted: status %d", got.Code)
 	}
 }
 
 func TestThePastIsMarkedAsSuch(t *testing.T) {
-	page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs?at=2026-11-20+14:00&user=root").Body.String()
+	page := get(Handler(&fake{n: 1, text: "x"}, opened), "/jobs?at=2026-11-20+14:00&user=root").Body.String()
 	if !strings.Contains(page, "As of 20 Nov 2026 14:00:00 UTC") || !strings.Contains(page, `href="/jobs?user=root">Back to now`) {
 		t.Errorf("the banner is missing:\n%s", page)
 	}
-	if page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs").Body.String(); strings.Contains(page, "As of ") && strings.Contains(page, "Back to now") {
+	if page := get(Handler(&fake{n: 1, text: "x"}, opened), "/jobs").Body.String(); strings.Contains(page, "As of ") && strings.Contains(page, "Back to now") {
 		t.Error("the present is shown as the past")
 	}
 }

@@ -42,7 +42,7 @@ func TestPagingKeepsTheFilters(t *testing.T) {
 		"/history?host=h&job=j&label=a%3Db&q=x&since=24h&until=1h&what=moved", "/when?host=h&label=a%3Db&zone=Europe%2FBerlin",
 	} {
 		source := &fake{n: 2, text: "x"}
-		handler := Handler(source, Options{})
+		handler := Handler(source, opened)
 		want, _ := url.Parse(start)
 		var trail []string
 		at := start
@@ -91,7 +91,7 @@ func sameQuery(a, b string) bool {
 }
 
 func TestTheLastPageHasNoNext(t *testing.T) {
-	handler := Handler(&fake{n: 2, text: "x"}, Options{})
+	handler := Handler(&fake{n: 2, text: "x"}, opened)
 	page := get(handler, "/hosts?after=c5").Body.String()
 	if link(t, page, nextLink) != "" || !sameQuery(link(t, page, previousLink), "/hosts") {
 		t.Error("the last page leads on, or not back")
@@ -107,7 +107,7 @@ func TestTheTrailIsBounded(t *testing.T) {
 }
 
 func TestChipsRemoveOneFilterEach(t *testing.T) {
-	page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs?group=command&q=backup&user=root&after=c1").Body.String()
+	page := get(Handler(&fake{n: 1, text: "x"}, opened), "/jobs?group=command&q=backup&user=root&after=c1").Body.String()
 	removed := map[string]string{}
 	for _, chip := range regexp.MustCompile(`<a class="chip" href="([^"]*)"><span class="chip-label">([^<]*)</span>`).FindAllStringSubmatch(page, -1) {
 		removed[chip[2]] = html.UnescapeString(chip[1])
@@ -122,7 +122,7 @@ func TestChipsRemoveOneFilterEach(t *testing.T) {
 }
 
 func TestFormsKeepWhatTheyDoNotShow(t *testing.T) {
-	page := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/jobs?group=command&verdict=broken&fingerprint=ab&label=role%3Ddb&after=c1").Body.String()
+	page := get(Handler(&fake{n: 1, text: "x"}, opened), "/jobs?group=command&verdict=broken&fingerprint=ab&label=role%3Ddb&after=c1").Body.String()
 	for _, field := range []string{
 		`<input type="hidden" name="group" value="command">`, `<input type="hidden" name="verdict" value="broken">`,
 		`<input type="hidden" name="fingerprint" value="ab">`, `name="label" value="role=db"`,
@@ -138,7 +138,7 @@ func TestFormsKeepWhatTheyDoNotShow(t *testing.T) {
 
 func TestQueriesReachTheSource(t *testing.T) {
 	source := &fake{n: 1, text: "x"}
-	handler := Handler(source, Options{})
+	handler := Handler(source, opened)
 	first := api.Page{Limit: rowsPerPage}
 
 	get(handler, "/hosts?presence=silent&problems=true&q=+db+&label=a%3Db")
@@ -203,7 +203,7 @@ func check[T any](t *testing.T, got, want T) {
 
 func TestFoundJobsOfAHostArePagedInPlace(t *testing.T) {
 	source := &fake{n: 2, text: "x"}
-	handler := Handler(source, Options{})
+	handler := Handler(source, opened)
 	at := link(t, get(handler, "/hosts/db-1?q=backup&verdict=broken").Body.String(), nextLink)
 	if !strings.HasSuffix(at, "#found") {
 		t.Errorf("the next page leads to %q, away from the jobs", at)
@@ -217,7 +217,7 @@ func TestLanesOfADayArePagedInPlace(t *testing.T) {
 	for i := range 120 {
 		items = append(items, api.Upcoming{At: time.Now(), Job: fleet.JobID(rune('a' + i)), Command: "x"})
 	}
-	handler := Handler(&days{items: items}, Options{})
+	handler := Handler(&days{items: items}, opened)
 	at, rows := "/hosts/db-1/timeline?from=1h", 0
 	for range 3 {
 		page := get(handler, at).Body.String()
@@ -230,7 +230,7 @@ func TestLanesOfADayArePagedInPlace(t *testing.T) {
 }
 
 func TestEmptyListsTeachTheNextCommand(t *testing.T) {
-	handler := Handler(&fake{}, Options{})
+	handler := Handler(&fake{}, opened)
 	for target, says := range map[string]string{
 		"/": "systemctl start fleetcron-agent", "/hosts": "systemctl start fleetcron-agent", "/jobs": "systemctl start fleetcron-agent",
 		"/tasks": "fleetctl assign", "/runs": "fleetctl assign", "/hosts/db-1": "fleetctl assign", "/tasks/data/nightly-backup": "fleetctl run",

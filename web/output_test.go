@@ -55,7 +55,7 @@ func TestRunPageShowsItsOutput(t *testing.T) {
 		_, err := w.Write(bytes.Repeat([]byte("<b>line</b>\n"), 100_000))
 		return err
 	}}
-	page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body
+	page := get(Handler(source, opened), "/runs/"+string(aRun)).Body
 	if page.Len() > 800_000 {
 		t.Errorf("the page has %d bytes", page.Len())
 	}
@@ -72,7 +72,7 @@ func TestSilentHostShowsTheLastBytes(t *testing.T) {
 		"wrapped": errors.Join(fleet.Errorf(fleet.Unavailable, "no answer")),
 	} {
 		source := &fake{text: "last words", output: func(io.Writer, string) error { return fail }}
-		page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String()
+		page := get(Handler(source, opened), "/runs/"+string(aRun)).Body.String()
 		if !strings.Contains(page, "cannot be asked now") || !strings.Contains(page, "<code>last words</code>") {
 			t.Errorf("%s: the page does not show the tail", name)
 		}
@@ -82,7 +82,7 @@ func TestSilentHostShowsTheLastBytes(t *testing.T) {
 func TestSlowHostDoesNotHoldThePage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &slow{fake{text: "last words"}}
-		page := get(Handler(source, Options{}), "/runs/"+string(aRun))
+		page := get(Handler(source, opened), "/runs/"+string(aRun))
 		if page.Code != http.StatusOK || !strings.Contains(page.Body.String(), "cannot be asked now") {
 			t.Errorf("status %d", page.Code)
 		}
@@ -91,20 +91,20 @@ func TestSlowHostDoesNotHoldThePage(t *testing.T) {
 
 func TestBrokenOutputSaysWhy(t *testing.T) {
 	source := &fake{text: "x", output: func(io.Writer, string) error { return fleet.Errorf(fleet.NotFound, "the output was pruned") }}
-	if page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String(); !strings.Contains(page, "The output was pruned.") {
+	if page := get(Handler(source, opened), "/runs/"+string(aRun)).Body.String(); !strings.Contains(page, "The output was pruned.") {
 		t.Error("the page does not say why there is no output")
 	}
 }
 
 func TestNoOutputIsAskedOfARunThatNeverStarted(t *testing.T) {
 	source := &fake{text: "x", state: fleet.RunMissed, output: func(io.Writer, string) error { panic("asked") }}
-	if page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String(); !strings.Contains(page, "never started") {
+	if page := get(Handler(source, opened), "/runs/"+string(aRun)).Body.String(); !strings.Contains(page, "never started") {
 		t.Error("the page does not say that nothing started")
 	}
 }
 
 func TestOutputIsSavedAndNeverShown(t *testing.T) {
-	handler := Handler(&fake{text: "<script>\x1b[2J\x00"}, Options{})
+	handler := Handler(&fake{text: "<script>\x1b[2J\x00"}, opened)
 	got := get(handler, "/runs/"+string(aRun)+"/stdout.txt")
 	if got.Body.String() != "<script>\x1b[2J\x00" {
 		t.Errorf("not the bytes of the command: %q", got.Body)
@@ -113,12 +113,12 @@ func TestOutputIsSavedAndNeverShown(t *testing.T) {
 	if header.Get("Content-Type") != "text/plain; charset=utf-8" || header.Get("Content-Disposition") != `attachment; filename="stdout.txt"` {
 		t.Errorf("Content-Type %q, Content-Disposition %q", header.Get("Content-Type"), header.Get("Content-Disposition"))
 	}
-	empty := get(Handler(&fake{output: func(io.Writer, string) error { return nil }}, Options{}), "/runs/r/stderr.txt")
+	empty := get(Handler(&fake{output: func(io.Writer, string) error { return nil }}, opened), "/runs/r/stderr.txt")
 	if empty.Code != 200 || empty.Header().Get("Content-Disposition") == "" {
 		t.Errorf("empty output: status %d", empty.Code)
 	}
 	silent := &fake{output: func(io.Writer, string) error { return fleet.Errorf(fleet.Unavailable, "the host is silent") }}
-	if got := get(Handler(silent, Options{}), "/runs/r/stdout.txt"); got.Code != 503 || !strings.Contains(got.Body.String(), "The host is silent.") {
+	if got := get(Handler(silent, opened), "/runs/r/stdout.txt"); got.Code != 503 || !strings.Contains(got.Body.String(), "The host is silent.") {
 		t.Errorf("silent host: status %d", got.Code)
 	}
 }
@@ -133,7 +133,7 @@ func TestOutputThatBreaksOffIsNotTakenForTheWhole(t *testing.T) {
 			t.Error("the connection is not cut")
 		}
 	}()
-	get(Handler(source, Options{}), "/runs/r/stdout.txt")
+	get(Handler(source, opened), "/runs/r/stdout.txt")
 }
 
 // A run that goes on is shown as it writes: the page says where, and each piece
@@ -152,7 +152,7 @@ func TestOutputIsShownLive(t *testing.T) {
 		}
 		return nil
 	}}
-	server := httptest.NewServer(Handler(source, Options{}))
+	server := httptest.NewServer(Handler(source, opened))
 	defer server.Close()
 	page := fetch(t, server.URL+"/runs/"+string(aRun), "").body()
 	for _, text := range []string{`data-follow="/runs/` + string(aRun) + `/live.txt"`, "what there was", `id="following" hidden`} {
@@ -231,10 +231,10 @@ func fetch(t *testing.T, address, header string) *answer {
 
 func TestAnEndedRunIsNotFollowed(t *testing.T) {
 	source := &fake{text: "x", state: fleet.RunRan}
-	if page := get(Handler(source, Options{}), "/runs/"+string(aRun)).Body.String(); strings.Contains(page, "data-follow") || !strings.Contains(page, "/log.txt") {
+	if page := get(Handler(source, opened), "/runs/"+string(aRun)).Body.String(); strings.Contains(page, "data-follow") || !strings.Contains(page, "/log.txt") {
 		t.Error("an ended run is followed, or cannot be saved with its times")
 	}
-	get(Handler(source, Options{}), "/runs/"+string(aRun)+"/log.txt")
+	get(Handler(source, opened), "/runs/"+string(aRun)+"/log.txt")
 	if want := (api.OutputQuery{Stream: "both", Times: true}); last[api.OutputQuery](t, source) != want {
 		t.Errorf("asked for %+v", last[api.OutputQuery](t, source))
 	}

@@ -24,6 +24,7 @@ type frame struct {
 	Live    int
 	Version string
 	Now     time.Time
+	Who     string // who is logged in; empty: nobody
 	Body    any
 }
 

@@ -13,7 +13,7 @@ import (
 
 func TestStandingsAreFiltered(t *testing.T) {
 	f := &fake{n: 2, text: "x"}
-	get(Handler(f, Options{}), "/standings?bad=true&task=data/nightly-backup&host=db-1&phase=crash_loop&breaker=half_open&health=unhealthy&after=c1")
+	get(Handler(f, opened), "/standings?bad=true&task=data/nightly-backup&host=db-1&phase=crash_loop&breaker=half_open&health=unhealthy&after=c1")
 	want := api.StandingQuery{
 		Page: api.Page{After: "c1", Limit: rowsPerPage}, Task: aTask, Host: "db-1", Phase: fleet.PhaseCrashLoop,
 		Breaker: fleet.BreakerHalfOpen, Health: fleet.Unhealthy, Bad: true,
@@ -21,14 +21,14 @@ func TestStandingsAreFiltered(t *testing.T) {
 	if diff := cmp.Diff(want, last[api.StandingQuery](t, f)); diff != "" {
 		t.Error(diff)
 	}
-	if got := get(Handler(f, Options{}), "/standings?phase=asleep"); got.Code != 422 {
+	if got := get(Handler(f, opened), "/standings?phase=asleep"); got.Code != 422 {
 		t.Errorf("an unknown phase is answered %d", got.Code)
 	}
 }
 
 func TestATaskShowsHowItStands(t *testing.T) {
 	f := &fake{n: 1, text: "crash_loop"}
-	body := get(Handler(f, Options{}), "/tasks/data/nightly-backup").Body.String()
+	body := get(Handler(f, opened), "/tasks/data/nightly-backup").Body.String()
 	for _, want := range []string{`id="standings"`, "crash loop", `href="/standings?task=data`, `href="/calendars#year-end"`, "3 attempts", "opens after 5 failures"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page of a task lacks %q", want)
@@ -40,13 +40,13 @@ func TestATaskShowsHowItStands(t *testing.T) {
 }
 
 func TestARunThatGoesOnShowsWhatItDoes(t *testing.T) {
-	running := get(Handler(&fake{n: 1, text: "loading", state: fleet.RunRunning}, Options{}), "/runs/"+string(aRun)).Body.String()
+	running := get(Handler(&fake{n: 1, text: "loading", state: fleet.RunRunning}, opened), "/runs/"+string(aRun)).Body.String()
 	for _, want := range []string{`id="now"`, "42.5 %", "loading", "5.2 MB"} {
 		if !strings.Contains(running, want) {
 			t.Errorf("the page of a run that goes on lacks %q", want)
 		}
 	}
-	ended := get(Handler(&fake{n: 1, text: "x"}, Options{}), "/runs/"+string(aRun)).Body.String()
+	ended := get(Handler(&fake{n: 1, text: "x"}, opened), "/runs/"+string(aRun)).Body.String()
 	if strings.Contains(ended, `id="now"`) {
 		t.Error("a run that is over does something")
 	}
@@ -55,7 +55,7 @@ func TestARunThatGoesOnShowsWhatItDoes(t *testing.T) {
 func TestAttemptsStandTogether(t *testing.T) {
 	f := &fake{n: 3, text: "x"}
 	run := f.run()
-	page := get(Handler(&once{f, run}, Options{}), "/runs/"+string(aRun)).Body.String()
+	page := get(Handler(&once{f, run}, opened), "/runs/"+string(aRun)).Body.String()
 	if !strings.Contains(page, `id="attempts"`) || !strings.Contains(page, "attempted again") {
 		t.Error("a run that is attempted again does not show its attempts")
 	}
@@ -63,7 +63,7 @@ func TestAttemptsStandTogether(t *testing.T) {
 		t.Errorf("asked for %+v", q)
 	}
 	run.Attempt, run.Again = 1, nil
-	if page := get(Handler(&once{f, run}, Options{}), "/runs/"+string(aRun)).Body.String(); strings.Contains(page, `id="attempts"`) {
+	if page := get(Handler(&once{f, run}, opened), "/runs/"+string(aRun)).Body.String(); strings.Contains(page, `id="attempts"`) {
 		t.Error("a run of one attempt lists others")
 	}
 }

@@ -206,7 +206,7 @@ func TestNumbers(t *testing.T) {
 }
 
 func TestCollectorsTellContactInFewDigits(t *testing.T) {
-	page := get(Handler(&fake{n: 3, text: "plain", lead: "c1"}, Options{}), "/collectors").Body.String()
+	page := get(Handler(&fake{n: 3, text: "plain", lead: "c1"}, opened), "/collectors").Body.String()
 	if !strings.Contains(page, "23 ms ago") {
 		t.Errorf("want 23 ms ago in\n%s", page)
 	}

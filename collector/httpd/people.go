@@ -99,21 +99,21 @@ func (s *Server) LogOut(cookie string) {
 }
 
 // Visit returns a context in which the services answer the person whose session
-// the cookie is; false: nobody's. A session ends with the token that it was made
-// with.
-func (s *Server) Visit(ctx context.Context, cookie string, from netip.Addr) (context.Context, bool) {
+// the cookie is, and the person's name; an empty one: nobody's. A session ends
+// with the token that it was made with.
+func (s *Server) Visit(ctx context.Context, cookie string, from netip.Addr) (visit context.Context, name string) {
 	if s.Sessions == nil || cookie == "" {
-		return ctx, false
+		return ctx, ""
 	}
 	person, is := s.Sessions.Who(cookie, time.Now())
 	if !is {
-		return ctx, false
+		return ctx, ""
 	}
 	token, err := s.Ledger.Token(everywhere, person.Token)
 	if err != nil || !token.Revoked.IsZero() || !token.Expires.After(time.Now()) {
 		s.Sessions.Close(cookie)
-		return ctx, false
+		return ctx, ""
 	}
 	person.Address = from
-	return As(ctx, person), true
+	return As(ctx, person), person.Name
 }

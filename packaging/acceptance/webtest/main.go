@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -56,7 +57,7 @@ func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	server := &http.Server{
-		Handler:           web.Handler(fleet(time.Now().UTC()), web.Options{Version: "preview", Logger: slog.Default()}),
+		Handler:           web.Handler(fleet(time.Now().UTC()), web.Options{Login: everybody{}, Version: "preview", Logger: slog.Default()}),
 		ReadHeaderTimeout: 5 * time.Second,
 	}
 	done := context.AfterFunc(ctx, func() { server.Close() })
@@ -65,4 +66,20 @@ func run() error {
 		return err
 	}
 	return nil
+}
+
+// everybody is logged in: what is shown here was made up.
+type everybody struct{}
+
+// LogIn lets in whoever asks.
+func (everybody) LogIn(string, netip.Addr) (string, time.Time, error) {
+	return "preview", time.Now().Add(time.Hour), nil
+}
+
+// LogOut does nothing.
+func (everybody) LogOut(string) {}
+
+// Visit says who everybody is.
+func (everybody) Visit(ctx context.Context, _ string, _ netip.Addr) (context.Context, string) {
+	return ctx, "anna"
 }
