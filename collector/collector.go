@@ -118,7 +118,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	release := sync.OnceValue(server.Close)
 	defer release()
 	index.OverdueBy(server.IsOverdue)
-	pages := web.Handler(server, web.Options{AllowedHosts: cfg.hosts(), Version: cfg.Version, Logger: log})
+	pages := web.Handler(server, web.Options{Login: server, AllowedHosts: cfg.hosts(), Version: cfg.Version, Logger: log})
 
 	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, step: ring.Step, log: log}
 	log.Info("collector started", "id", cfg.ID, "cluster", me.authority.Cluster(), "api", cfg.apiURL(), "web", cfg.webURL(), "version", cfg.Version)
