@@ -27,6 +27,7 @@ type Status struct {
 	Damaged      int             `json:"damaged"`
 	PlanIndex    uint64          `json:"plan_index,omitempty"`
 	Tasks        int             `json:"tasks"`
+	Policy       string          `json:"policy"` // what it lets run, or why it counts for nothing
 	Running      []fleet.Run     `json:"running"`
 }
 
@@ -52,6 +53,7 @@ func ReadStatus(cfg Config) (Status, error) {
 	if seen.Plan != nil {
 		status.PlanIndex, status.Tasks = seen.Plan.Index, len(seen.Plan.Assignments)
 	}
+	status.Policy = policyLine(cfg.Policy)
 	for _, open := range seen.Runs {
 		status.Running = append(status.Running, open.Run)
 	}
@@ -79,6 +81,7 @@ func (s *Status) Write(w io.Writer) error {
 		{"collectors", strings.Join(s.Collectors, " ")},
 		{"plan", fmt.Sprintf("%d tasks, index %d", s.Tasks, s.PlanIndex)},
 		{"journal", fmt.Sprintf("%s, %s, %d KiB", s.Journal, delivered, s.Bytes>>10)},
+		{"policy", s.Policy},
 		{"runs going on", fmt.Sprint(len(s.Running))},
 	} {
 		fmt.Fprintf(table, "%s\t%s\n", row[0], row[1])
