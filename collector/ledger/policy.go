@@ -68,19 +68,6 @@ func (l *Ledger) Policies(scope fleet.Scope) ([]api.HostChain, error) {
 	return all, err
 }
 
-// PolicyOf returns what one host says of its policy, and false when it said
-// nothing yet, or is not seen.
-func (l *Ledger) PolicyOf(scope fleet.Scope, host fleet.HostID) (report fleet.PolicyReport, found bool, err error) {
-	if _, seen := l.Host(scope, host); !seen {
-		return report, false, nil
-	}
-	err = l.view(func(r *reader) error {
-		report, found, err = row[fleet.PolicyReport](r, inPolicies, key(string(host)))
-		return err
-	})
-	return policyWithin(scope, report), found, err
-}
-
 // policyWithin leaves out refusals about what the scope does not hold.
 func policyWithin(scope fleet.Scope, report fleet.PolicyReport) fleet.PolicyReport {
 	if scope.All() {

@@ -8,12 +8,8 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// MaxRequestLife is how long a request waits at most, and DefaultRequestLife
-// where its rules do not say.
-const (
-	MaxRequestLife     = 30 * 24 * time.Hour
-	DefaultRequestLife = 24 * time.Hour
-)
+// MaxRequestLife is how long a request waits at most.
+const MaxRequestLife = 30 * 24 * time.Hour
 
 // PutRules makes or replaces the rules of a namespace. It returns the
 // fleet.Rules. Those of Everywhere hold for every namespace without its own.

@@ -152,8 +152,7 @@ func (b *bench) asked(scope fleet.Scope) map[string]string {
 		applied, _ := b.AppliedBy(scope, id)
 		stands, _ := b.Stands(scope, id)
 		orders, _ := b.Orders(scope, id)
-		_, told, _ := b.PolicyOf(scope, id)
-		say(fmt.Sprint("of host ", n), b.Assigned(scope, id), applied, stands, orders, told)
+		say(fmt.Sprint("of host ", n), b.Assigned(scope, id), applied, stands, orders)
 	}
 	return answers
 }
