@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
-		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport, Authority: me.authority, Ring: ring, Seeds: seeds(mesh.Members), Sessions: identity.NewSessions(),
+		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport, Authority: me.authority, Ring: ring, Seeds: seeds(mesh.Members), Sessions: identity.NewSessions(), Web: cfg.webURL(),
 		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.hosts(), Logger: log, Version: cfg.Version,
 	})
 	if err != nil {
@@ -118,6 +118,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	release := sync.OnceValue(server.Close)
 	defer release()
 	index.OverdueBy(server.IsOverdue)
+	door.refused = server.NoteHandshake
 	pages := web.Handler(server, web.Options{Login: server, AllowedHosts: cfg.hosts(), Version: cfg.Version, Logger: log})
 
 	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, step: ring.Step, log: log}

@@ -22,6 +22,7 @@ type door struct {
 	listener net.Listener
 	conf     *tls.Config
 	judge    pki.Judge
+	refused  func(*pki.PeerError, netip.Addr) // hears of each handshake that failed for a reason; nil: nobody
 	halls    map[pki.Plane]*hall
 	log      *slog.Logger
 
@@ -135,6 +136,9 @@ func (d *door) refuse(plain net.Conn, err error) {
 		return
 	}
 	address := addressOf(plain)
+	if d.refused != nil {
+		d.refused(why, address)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	key := why.Code + " " + address.String()

@@ -248,6 +248,10 @@ func TestAttack06_RevokedInTheLedger(t *testing.T) {
 	if _, err := agent.Plan(t.Context(), host, 0, 0); err == nil || !strings.Contains(err.Error(), "does not let this certificate in") {
 		t.Errorf("a new connection: %v", err)
 	}
+	eventually(t, "an audit entry", func(ctx context.Context) bool {
+		list, err := client.Audit(ctx, api.AuditQuery{Action: "connect"})
+		return err == nil && len(list.Items) > 0 && list.Items[0].Code == pki.CodeRevoked && list.Items[0].By.Name == string(host)
+	})
 }
 
 func TestAttack115_TwoOnOneDirectory(t *testing.T) {

@@ -29,7 +29,7 @@ func (s *Server) session(ctx context.Context, _ struct{}) (api.Session, error) {
 	if err != nil {
 		return api.Session{}, err
 	}
-	return api.Session{Path: "/login#" + code, Expires: expires.UTC()}, nil
+	return api.Session{Web: s.Web, Path: "/login#" + code, Expires: expires.UTC()}, nil
 }
 
 // visitor is a person as the web page knows them: there nothing can be changed.

@@ -108,6 +108,8 @@ type Deps struct {
 	Authenticator Authenticator
 	// Sessions are the browsers that are logged in; nil: none can be.
 	Sessions *identity.Sessions
+	// Web is the address of the web page, for links to it; empty: the asker knows.
+	Web string
 	// Peers carries requests to other collectors, over the plane of peers;
 	// required where there are others.
 	Peers http.RoundTripper
