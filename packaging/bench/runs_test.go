@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -74,16 +75,17 @@ func (s *stage) agent(ctx context.Context, tasks []fleet.Task) *exec.Cmd {
 	if err != nil {
 		s.b.Fatal(err)
 	}
-	plan := &fleet.Plan{Host: host, Index: 1}
+	plan := fleet.Plan{Host: host, Index: 1}
 	for _, task := range tasks {
 		plan.Assignments = append(plan.Assignments, fleet.Assignment{Task: task, State: fleet.TaskEnabled, Generation: 1, Since: time.Now().Add(-time.Second)})
 	}
-	if err := book.SavePlan(plan); err != nil {
+	plan = policytest.Sealed(plan)
+	if err := book.SavePlan(&plan); err != nil {
 		s.b.Fatal(err)
 	}
 	book.Close()
 	config := filepath.Join(s.dir, "agent.yaml")
-	text := fmt.Sprintf("collectors: ['http://127.88.9.8:7770']\nstate_dir: %s\nname: measured\nroot: %s\nslots: 10000\nstart_rate: 100000\nlog: {level: error}\n", state, s.empty())
+	text := fmt.Sprintf("collectors: ['http://127.88.9.8:7770']\nstate_dir: %s\nname: measured\nroot: %s\nslots: 10000\nstart_rate: 100000\nlog: {level: error}\npolicy: %s\n", state, s.empty(), policytest.Trust(s.b, state))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		s.b.Fatal(err)
 	}
