@@ -25,7 +25,9 @@ import (
 	"github.com/fleetcron/fleetcron/collector/replica"
 	"github.com/fleetcron/fleetcron/collector/search"
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 	"github.com/fleetcron/fleetcron/shared/taskfile"
 )
 
@@ -118,6 +120,20 @@ func open(b *testing.B, dir string) *house {
 		book.Close()
 	}
 	return h
+}
+
+// author returns somebody who signs for the cluster.
+func (h *house) author(b *testing.B) *author.Author {
+	b.Helper()
+	cluster, _, err := h.book.Cluster()
+	if err != nil {
+		b.Fatal(err)
+	}
+	key, err := seal.NewKey()
+	if err != nil {
+		b.Fatal(err)
+	}
+	return author.New(h.client, cluster.ID, key)
 }
 
 // report has every host register, if it is new, and report.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 )
 
 const (
@@ -48,10 +49,11 @@ func BenchmarkReach(b *testing.B) {
 			}
 		})
 	}
+	by := h.author(b)
 	change := func(attempts int) (accepted, everywhere float64) {
 		began := time.Now()
 		text := fmt.Sprintf("task: tuned\non: {cron: '0 2 * * *'}\nrun: {command: [/bin/true]}\nwhere: {labels: '*'}\nretry: {attempts: %d}\n", attempts)
-		if _, err := h.client.PutTask(ctx, []byte(text), api.MediaYAML, nil, ""); err != nil {
+		if _, err := by.Task(ctx, []byte(text), api.MediaYAML, "", author.Options{}); err != nil {
 			b.Fatal(err)
 		}
 		accepted = milliseconds(began)

@@ -102,17 +102,6 @@ func (c *Client) Adoption(ctx context.Context, task fleet.TaskID) (fleet.Adoptio
 	return get[fleet.Adoption](ctx, c, adoptionPath(task), nil)
 }
 
-// Adopt makes a task of a found job, or says what that would do.
-func (c *Client) Adopt(ctx context.Context, request AdoptRequest) (AdoptAnswer, error) {
-	return change[AdoptAnswer](ctx, c, call{method: http.MethodPost, path: PathAdoptions, header: changeHeader(nil, request.Reason)}, request)
-}
-
-// Release gives an adopted job back to its host and retires the task.
-func (c *Client) Release(ctx context.Context, task fleet.TaskID, reason string) (AdoptAnswer, error) {
-	value, _, err := read[AdoptAnswer](ctx, c, call{method: http.MethodDelete, path: adoptionPath(task), header: changeHeader(nil, reason)})
-	return value, err
-}
-
 func adoptionPath(task fleet.TaskID) string {
 	return PathAdoptions + "/" + url.PathEscape(task.Namespace()) + "/" + url.PathEscape(task.Name())
 }

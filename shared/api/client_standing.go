@@ -26,11 +26,6 @@ func (c *Client) Live(ctx context.Context, host string) (Live, error) {
 	return get[Live](ctx, c, HostPath(host)+"/live", nil)
 }
 
-// Control gives the order to start, stop, restart or reset a task on its hosts.
-func (c *Client) Control(ctx context.Context, id fleet.TaskID, kind fleet.OrderKind, request RunRequest) (Ordered, error) {
-	return change[Ordered](ctx, c, call{method: http.MethodPost, path: TaskPath(id) + "/" + string(kind)}, request)
-}
-
 // Calendars lists the calendars by name.
 func (c *Client) Calendars(ctx context.Context) (List[fleet.CalendarRecord], error) {
 	return get[List[fleet.CalendarRecord]](ctx, c, PathCalendars, nil)
@@ -39,22 +34,4 @@ func (c *Client) Calendars(ctx context.Context) (List[fleet.CalendarRecord], err
 // Calendar returns one calendar.
 func (c *Client) Calendar(ctx context.Context, name string) (fleet.CalendarRecord, error) {
 	return get[fleet.CalendarRecord](ctx, c, PathCalendars+"/"+url.PathEscape(name), nil)
-}
-
-// PutCalendar makes or replaces a calendar. ifIndex nil takes whatever version
-// there is, or none.
-func (c *Client) PutCalendar(ctx context.Context, calendar fleet.Calendar, ifIndex *uint64, reason string) (fleet.CalendarRecord, error) {
-	header := changeHeader(ifIndex, reason)
-	if ifIndex == nil {
-		header.Del("If-Match")
-	}
-	return change[fleet.CalendarRecord](ctx, c, call{method: http.MethodPut, path: PathCalendars + "/" + url.PathEscape(calendar.Name), header: header}, calendar)
-}
-
-// DropCalendar removes a calendar that no task names.
-func (c *Client) DropCalendar(ctx context.Context, name string, ifIndex *uint64, reason string) error {
-	_, _, err := read[json.RawMessage](ctx, c, call{
-		method: http.MethodDelete, path: PathCalendars + "/" + url.PathEscape(name), header: changeHeader(ifIndex, reason),
-	})
-	return err
 }

@@ -132,15 +132,14 @@ func TestAChangeIsRepeatedUnderTheSameKey(t *testing.T) {
 	flaky := collector(t, func(w http.ResponseWriter, r *http.Request) {
 		keys = append(keys, r.Header.Get(api.HeaderIdempotency))
 		body, _ := io.ReadAll(r.Body)
-		if len(keys) < 3 || string(body) != "task: x" {
+		if len(keys) < 3 || string(body) != `{"reason":"x"}` {
 			problem(w, fleet.Errorf(fleet.Unavailable, "unknown").WithCode(api.CodeUnknown))
 			return
 		}
-		_, _ = io.WriteString(w, `{"generation":4}`)
+		_, _ = io.WriteString(w, `{"reason":"x"}`)
 	})
-	record, err := client(t, 3, flaky).PutTask(t.Context(), []byte("task: x"), api.MediaYAML, nil, "")
-	if err != nil || record.Generation != 4 {
-		t.Fatalf("%+v, %v", record, err)
+	if ack, err := client(t, 3, flaky).Acknowledge(t.Context(), "f", api.AckRequest{Reason: "x"}); err != nil || ack.Reason != "x" {
+		t.Fatalf("%+v, %v", ack, err)
 	}
 	if len(keys) != 3 || keys[0] == "" || keys[0] != keys[1] || keys[1] != keys[2] {
 		t.Errorf("keys %v", keys)
@@ -155,7 +154,7 @@ func TestWhatIsWrongIsNotRepeated(t *testing.T) {
 		asked++
 		problem(w, want)
 	})
-	_, err := client(t, 3, strict).PutTask(t.Context(), nil, api.MediaYAML, nil, "")
+	_, err := client(t, 3, strict).ResolveTask(t.Context(), nil, api.MediaYAML)
 	got, ok := errors.AsType[*fleet.Error](err)
 	if !ok || asked != 1 {
 		t.Fatalf("asked %d times: %v", asked, err)
@@ -274,38 +273,6 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	})
 	if _, err := client(t, 1, redirects).Overview(t.Context()); err == nil {
 		t.Error("a redirect was an answer")
-	}
-}
-
-func TestConditionsOfChanges(t *testing.T) {
-	var got http.Header
-	var query string
-	c := client(t, 1, collector(t, func(w http.ResponseWriter, r *http.Request) {
-		got, query = r.Header, r.URL.RawQuery
-		_, _ = io.WriteString(w, `{}`)
-	}))
-	seven := uint64(7)
-	for _, test := range []struct {
-		index *uint64
-		match string
-		query string
-	}{{nil, "*", "replace=true"}, {new(uint64), `"0"`, ""}, {&seven, `"7"`, "replace=true"}} {
-		if _, err := c.PutTask(t.Context(), []byte("x"), api.MediaYAML, test.index, "a reason, plain"); err != nil {
-			t.Fatal(err)
-		}
-		wantMatch := ""
-		if test.index != nil && *test.index > 0 {
-			wantMatch = test.match
-		}
-		if got.Get("If-Match") != wantMatch || query != test.query || got.Get(api.HeaderReason) != "a+reason%2C+plain" {
-			t.Errorf("If-Match %q, query %q, reason %q", got.Get("If-Match"), query, got.Get(api.HeaderReason))
-		}
-	}
-	if _, err := c.DeleteTask(t.Context(), "data/x", &seven, true, ""); err != nil || got.Get("If-Match") != `"7"` || query != "stop=true" {
-		t.Errorf("If-Match %q, query %q, %v", got.Get("If-Match"), query, err)
-	}
-	if _, err := c.PutTask(t.Context(), []byte("x"), api.MediaYAML, nil, "", api.AllowUnmatched); err != nil || query != "replace=true&unmatched=allow" {
-		t.Errorf("query %q, %v", query, err)
 	}
 }
 

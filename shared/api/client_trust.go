@@ -237,12 +237,6 @@ func (c *Client) Renew(ctx context.Context, host fleet.HostID, request Renew) (E
 	return change[Enrolled](ctx, c, call{method: http.MethodPost, path: AgentPath(host) + "/certificate"}, request)
 }
 
-// TellPolicy tells what a host's policy says and refuses.
-func (c *Client) TellPolicy(ctx context.Context, host fleet.HostID, report fleet.PolicyReport) error {
-	_, err := change[json.RawMessage](ctx, c, call{method: http.MethodPut, path: AgentPath(host) + "/policy"}, report)
-	return err
-}
-
 // JobDiff says what adopting a found job as a task would change on its host.
 func (c *Client) JobDiff(ctx context.Context, host string, job fleet.JobID, task fleet.TaskID, force bool) (JobDiff, error) {
 	query := url.Values{}

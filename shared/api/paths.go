@@ -47,13 +47,7 @@ const (
 	PathTasks         = "/v1/tasks"
 	PathTask          = "/v1/tasks/{namespace}/{name}"
 	PathTaskHosts     = "/v1/tasks/{namespace}/{name}/hosts"
-	PathTaskRun       = "/v1/tasks/{namespace}/{name}/run"
-	PathTaskStart     = "/v1/tasks/{namespace}/{name}/start" // of a supervised command, as are stop and restart
-	PathTaskStop      = "/v1/tasks/{namespace}/{name}/stop"
-	PathTaskRestart   = "/v1/tasks/{namespace}/{name}/restart"
-	PathTaskReset     = "/v1/tasks/{namespace}/{name}/reset" // its breaker
 	PathTaskHook      = "/v1/hooks/{namespace}/{name}"
-	PathEvent         = "/v1/events/{event}"
 	PathResolve       = "/v1/resolve"
 	PathRuns          = "/v1/runs"
 	PathRun           = "/v1/runs/{run}"

@@ -58,6 +58,17 @@ var statuses = map[string]int{
 	CodePrecondition: http.StatusPreconditionRequired,
 	CodeStale:        http.StatusPreconditionFailed,
 	CodeTooMany:      http.StatusTooManyRequests,
+	CodeParameter:    http.StatusBadRequest,
+
+	// What one reader of JSON would take in one way and another in another.
+	"json":               http.StatusBadRequest,
+	"json_type":          http.StatusBadRequest,
+	"json_depth":         http.StatusBadRequest,
+	"json_utf8":          http.StatusBadRequest,
+	"json_case":          http.StatusBadRequest,
+	"json_trailing":      http.StatusBadRequest,
+	"json_duplicate_key": http.StatusBadRequest,
+	"unknown_field":      http.StatusBadRequest,
 }
 
 // ProblemOf says an error the way the API does. What is no *fleet.Error is a

@@ -211,35 +211,21 @@ type Resolution struct {
 	Changes bool       `json:"changes"` // it differs from the current one
 }
 
-// TaskPatch is the body of PATCH on a task.
-type TaskPatch struct {
-	State fleet.TaskState `json:"state"` // enabled or paused
-}
-
-// RunRequest is the body of POST …/run, and of …/start, stop, restart and reset.
-type RunRequest struct {
-	Hosts  []string       `json:"hosts,omitempty"` // names or ids; empty: every host of the task
-	Expiry fleet.Duration `json:"expiry,omitempty"`
-	Queue  bool           `json:"queue,omitempty"`  // accept hosts that are silent now
-	Parent fleet.RunID    `json:"parent,omitempty"` // the run whose command asks
-	Reason string         `json:"reason,omitempty"`
-}
-
-// Ordered answers POST …/run: an order for each host, and the run that each
+// Ordered answers a hook: an order for each host, and the run that each
 // will become.
 type Ordered struct {
 	Orders []fleet.Order `json:"orders"`
 	Index  uint64        `json:"index"`
 }
 
-// Deleted answers DELETE of a task.
+// Deleted is what became of a task that was retired.
 type Deleted struct {
-	Orders []fleet.Order `json:"orders"` // cancel orders for its running runs; empty without ?stop=true
+	Orders []fleet.Order `json:"orders"` // cancel orders for its running runs, where those were to stop too
 	Index  uint64        `json:"index"`
 }
 
-// Cancelled answers DELETE of a run. A run that had not begun is dropped; one
-// that goes on is stopped by an order.
+// Cancelled is what became of a run that was cancelled: one that had not begun
+// is dropped, one that goes on is stopped by an order.
 type Cancelled struct {
 	Dropped bool         `json:"dropped"`
 	Order   *fleet.Order `json:"order,omitempty"`

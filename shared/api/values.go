@@ -26,7 +26,7 @@ func Values(query any) url.Values {
 
 // ParseValues reads URL parameters into the query that into points at. A name
 // that the query does not have, a name given twice and a value that cannot be
-// read are Invalid.
+// read are Invalid; the code of the first is CodeParameter.
 func ParseValues(values url.Values, into any) error {
 	var wrong []fleet.FieldError
 	known := map[string]bool{}
@@ -43,8 +43,10 @@ func ParseValues(values url.Values, into any) error {
 			}
 		}
 	})
+	code := ""
 	for name, given := range values {
 		if !known[name] {
+			code = CodeParameter
 			wrong = append(wrong, fleet.FieldError{Field: name, Value: given[0], Reason: "is no parameter of this request"})
 		}
 	}
@@ -52,7 +54,7 @@ func ParseValues(values url.Values, into any) error {
 		return nil
 	}
 	slices.SortFunc(wrong, func(a, b fleet.FieldError) int { return strings.Compare(a.Field, b.Field) })
-	return &fleet.Error{Kind: fleet.Invalid, Message: "query", Fields: wrong}
+	return &fleet.Error{Kind: fleet.Invalid, Code: code, Message: "query", Fields: wrong}
 }
 
 // eachParameter calls visit for every field with a query tag, embedded structs

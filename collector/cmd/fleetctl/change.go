@@ -168,6 +168,7 @@ func waitApplied(ctx context.Context, client *api.Client, id fleet.TaskID, gener
 	defer cancel()
 	var hosts []api.Resolved
 	var missing, silent []string
+	waited := time.Duration(0)
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		now, err := client.TaskHosts(ctx, id)
 		switch {
@@ -175,6 +176,11 @@ func waitApplied(ctx context.Context, client *api.Client, id fleet.TaskID, gener
 			hosts = now
 			if missing, silent = without(hosts, generation); len(missing) == 0 {
 				return hosts, silentHosts(silent)
+			}
+			if waited += pause; waited > refusalPatience {
+				if refused := refusedBy(ctx, client, id, missing); refused != nil {
+					return hosts, refused
+				}
 			}
 			err = wait(ctx, pause)
 		case ctx.Err() == nil:
@@ -185,6 +191,33 @@ func waitApplied(ctx context.Context, client *api.Client, id fleet.TaskID, gener
 				WithHint("it is given all the same; fleetctl tasks %s shows who has it", id)
 		}
 	}
+}
+
+// refusalPatience is how long what hosts said of a task may still be about the
+// version before.
+const refusalPatience = 3 * time.Second
+
+// refusedBy returns why every one of the hosts refuses the task; nil where one of
+// them does not, or nobody can tell.
+func refusedBy(ctx context.Context, client *api.Client, id fleet.TaskID, hosts []string) error {
+	policies, err := client.Policies(ctx)
+	if err != nil {
+		return nil // the hosts may still take it
+	}
+	var why *fleet.Refusal
+	refuse := 0
+	for i := range policies.Items {
+		host := &policies.Items[i]
+		at := slices.IndexFunc(host.Refused, func(r fleet.Refusal) bool { return r.Object == "task "+string(id) })
+		if at >= 0 && slices.Contains(hosts, host.Name) {
+			why, refuse = &host.Refused[at], refuse+1
+		}
+	}
+	if why == nil || refuse < len(hosts) {
+		return nil
+	}
+	return fleet.Errorf(fleet.Refused, "task %s is given, and refused by %s: %s", id, some(hosts), why).
+		WithCode(why.Code).WithHint("fleetctl policies %s", shellWord(hosts[0]))
 }
 
 // without names the hosts that do not run the generation: those that should by
