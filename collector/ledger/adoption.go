@@ -35,6 +35,8 @@ func (cmd *Adopt) apply(c *change) any {
 		other, _ := stored[fleet.Adoption](c, inAdoptions, k)
 		switch same := other.Host == wish.Host && other.Job.ID == wish.Job.ID; {
 		case !stands(&other):
+		case same && !c.mayName(other.Task):
+			taken = fleet.Errorf(fleet.Conflict, "the job is in the hands of a task of another namespace already").WithCode("exists")
 		case same:
 			taken = fleet.Errorf(fleet.Conflict, "the job is in the hands of task %s already, %s", other.Task, other.State).
 				WithCode("exists").WithHint("fleetctl release %s gives it back", other.Task)

@@ -140,6 +140,8 @@ func cancellable(c *change, order fleet.Order) *fleet.Error {
 	}
 	run, found := storedRun(c, order.Run)
 	switch {
+	case found && run.Task != order.Task: // who names another task may not see this one
+		return noRun(order.Run)
 	case found && run.Host != order.Host:
 		return fleet.Errorf(fleet.Conflict, "run %s is on host %s", run.ID, run.Host)
 	case found && run.State.Terminal():

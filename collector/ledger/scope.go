@@ -26,6 +26,12 @@ func namesWithin(scope fleet.Scope, names []string) []string {
 	return filter(names, func(name string) bool { return name == fleet.Everywhere || scope.Holds(name) })
 }
 
+// mayName reports whether a refusal may name the task to whom the command is
+// carried out for.
+func (c *change) mayName(task fleet.TaskID) bool {
+	return c.auditor == nil || c.auditor.By.Kind != fleet.PersonKind || c.auditor.By.Sees().Holds(task.Namespace())
+}
+
 // bounded is a command about what lies in namespaces.
 type bounded interface {
 	// foreign returns the refusal that the command has where what it is about is

@@ -424,6 +424,12 @@ func TestSharedHost(t *testing.T) {
 	if node, err := l.Node(mine, string(hostID(1))); err != nil || !slices.Equal(node.Namespaces, []string{"mine"}) {
 		t.Errorf("%+v, %v", node, err)
 	}
+	again := &Adopt{Task: testTask("again", "*").Task, Adoption: fleet.Adoption{Host: hostID(1), Job: testJob(51), At: noon}}
+	again.Task.Namespace = "mine"
+	taken, refused := IsRefusal(l.apply(&Audited{At: noon, By: fleet.Principal{Kind: fleet.PersonKind, Name: "me", Scope: []string{"mine"}}, Action: "adopt", Command: again}))
+	if !refused || taken.Code != "exists" || strings.Contains(taken.Error()+taken.Hint, "theirs") {
+		t.Errorf("%v", taken)
+	}
 	// What is not wholly one's own cannot be taken from the others.
 	by := fleet.Principal{Kind: fleet.PersonKind, Name: "me", Scope: []string{"mine"}}
 	if refusal, refused := IsRefusal(l.apply(&Audited{At: noon, By: by, Action: "node.revoke", Command: &SetNodeState{ID: string(hostID(1)), State: fleet.NodeRevoked, At: noon}})); !refused || refusal.Code != "permission_denied" {

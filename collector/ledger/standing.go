@@ -175,6 +175,9 @@ func (l *Ledger) AllStandingCounts(scope fleet.Scope) map[fleet.TaskID]StandingC
 // nothing.
 func (l *Ledger) Settled(host fleet.HostID, standings []fleet.Standing, done []fleet.OrderID) (bool, error) {
 	told, _ := l.Stands(everywhere, host)
+	if known, found := l.Host(everywhere, host); found { // as RecordStandings leaves them out
+		standings = filter(standings, func(s fleet.Standing) bool { return known.Serves(s.Task.Namespace()) })
+	}
 	if !sameStandings(told, standings) {
 		return false, nil
 	}

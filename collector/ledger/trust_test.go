@@ -1,7 +1,11 @@
 package ledger
 
 import (
+	"fmt"
+	"path/filepath"
 	"testing"
+
+	"go.etcd.io/bbolt"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -34,6 +38,9 @@ func TestAttack37_AHostSpeaksOfItsOwn(t *testing.T) {
 	if stands, _ := l.Stands(everywhere, hostID(1)); len(stands) != 1 || stands[0].Task != "mine/a" {
 		t.Errorf("%+v", stands)
 	}
+	if settled, err := l.Settled(hostID(1), []fleet.Standing{{Task: "mine/a", Phase: fleet.PhaseRunning}, {Task: "theirs/a", Phase: fleet.PhaseCrashLoop}}, nil); !settled || err != nil {
+		t.Errorf("it is proposed again and again: %v", err)
+	}
 	if applied, err := l.AppliedBy(everywhere, hostID(1)); err != nil || len(applied.Generations) != 1 {
 		t.Errorf("%+v, %v", applied, err)
 	}
@@ -54,4 +61,64 @@ func TestAttack37_AHostSpeaksOfItsOwn(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	checkIndexes(t, l.Ledger)
+}
+
+// TestCancelNamesItsTask orders the end of a run under the name of another task,
+// as somebody would who may not see the one that it is of.
+func TestCancelNamesItsTask(t *testing.T) {
+	l := newLedger(t)
+	l.enrol(1, "mine", "theirs")
+	for _, namespace := range []string{"mine", "theirs"} {
+		put := testTask("a", "*")
+		put.Task.Namespace = namespace
+		l.must(put)
+	}
+	run := testRun(1, "theirs/a", fleet.RunRunning)
+	l.must(recordRun1(1, run))
+	cancel := testOrder("c", 1, "mine/a")
+	cancel.Kind, cancel.Run = fleet.OrderCancel, run.ID
+	by := fleet.Principal{Kind: fleet.PersonKind, Name: "me", Scope: []string{"mine"}}
+	refusal, refused := IsRefusal(l.apply(&Audited{At: noon, By: by, Action: "order.cancel", Command: &PutOrders{Orders: []fleet.Order{cancel}, At: noon}}))
+	if !refused || refusal.Error() != noRun(run.ID).Error() {
+		t.Errorf("%v", refusal)
+	}
+	cancel.Task = "theirs/a"
+	l.must(&PutOrders{Orders: []fleet.Order{cancel}, At: noon})
+}
+
+// TestAttack113_NoChangeWithoutItsLink fills the disk: what was changed has its
+// link, and what has none was not changed.
+func TestAttack113_NoChangeWithoutItsLink(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger.db")
+	l, err := open(path, bbolt.Options{NoSync: true, MaxSize: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{Ledger: l, t: t, where: path}
+	var fatal *Fatal
+	func() {
+		defer func() { fatal, _ = recover().(*Fatal) }()
+		for n := range 10_000 {
+			put := testTask(fmt.Sprintf("task-%d", n), "*")
+			put.Document = make([]byte, 4000)
+			b.apply(&Audited{At: noon, By: ann(), Action: "task.put", Command: put})
+		}
+	}()
+	if fatal == nil {
+		t.Fatal("a full disk went unnoticed")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = open(path, bbolt.Options{NoSync: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	links, err := l.Audit(everywhere, api.AuditQuery{})
+	if tasks := len(l.AllTasks(everywhere)); err != nil || tasks == 0 || links.Total != tasks {
+		t.Errorf("%d links of %d changes, %v", links.Total, tasks, err)
+	}
+	if broken, err := l.VerifyAudit(); broken != 0 || err != nil {
+		t.Error(broken, err)
+	}
 }
