@@ -208,7 +208,7 @@ func TestAdoptionWordsAreBounded(t *testing.T) {
 		`[{"task":"a/b","host":"` + string(hostID(2)) + `","job":{},"state":"adopted","at":"2026-01-01T00:00:00Z"}]`:                                 403,
 		`[{"task":"a/b","host":"` + string(hostID(1)) + `","job":{},"state":"adopted","handed":"9998-01-01T00:00:00Z","at":"2026-01-01T00:00:00Z"}]`: 422,
 		`{"task":"a/b"}`:     422,
-		`[{"colour":"red"}]`: 422,
+		`[{"colour":"red"}]`: 400,
 	} {
 		if reply := h.do(t, http.MethodPut, api.AgentPath(hostID(1))+"/adoptions", body, "Content-Type", api.MediaJSON); reply.StatusCode != status {
 			t.Errorf("%s: status %d, want %d: %s", body, reply.StatusCode, status, text(t, reply))

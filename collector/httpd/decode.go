@@ -30,7 +30,10 @@ func newDecoder[T any]() decoder[T] {
 func (d decoder[T]) decode(text []byte) (T, error) {
 	var value T
 	if !utf8.Valid(text) {
-		return value, malformed("the body is not UTF-8")
+		return value, malformed("the body is not UTF-8").WithCode("json_utf8")
+	}
+	if halfCharacter(text) {
+		return value, malformed(`the body has half of a character: \ud800 to \udfff stand in pairs`).WithCode("json_utf8")
 	}
 	err := json.Unmarshal(text, &value)
 	if len(bytes.TrimSpace(text)) == 0 {
@@ -38,6 +41,9 @@ func (d decoder[T]) decode(text []byte) (T, error) {
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		line, column := position(text, int(e.Offset)-1)
+		if strings.Contains(e.Error(), "after top-level value") {
+			return value, malformed("the body goes on after its end: line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column)).WithCode("json_trailing")
+		}
 		return value, malformed("the body is not JSON: line " + strconv.Itoa(line) + ", column " + strconv.Itoa(column) + ": " + e.Error())
 	}
 	w := walker{text: text}
@@ -56,6 +62,31 @@ func (d decoder[T]) decode(text []byte) (T, error) {
 
 func malformed(message string) *fleet.Error {
 	return fleet.Errorf(fleet.Invalid, "%s", message).WithCode(api.CodeMalformed)
+}
+
+// halfCharacter reports whether an escape names half of a character, which
+// readers of JSON replace each in its own way.
+func halfCharacter(text []byte) bool {
+	high := false
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' || i+1 >= len(text) {
+			if high {
+				return true
+			}
+			continue
+		}
+		i++
+		unit, err := strconv.ParseUint(string(text[min(i+1, len(text)):min(i+5, len(text))]), 16, 16)
+		isHalf := text[i] == 'u' && err == nil && unit >= 0xd800 && unit < 0xe000
+		isHigh := isHalf && unit < 0xdc00
+		if high != (isHalf && !isHigh) {
+			return true
+		}
+		if high = isHigh; text[i] == 'u' {
+			i += 4
+		}
+	}
+	return high
 }
 
 // unreadable says which field holds a value of the wrong type.

@@ -35,9 +35,11 @@ func TestDecoderRefuses(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                                      "the body is empty",
 		`nul`:                                   "not JSON",
-		`{"journal":"a"}x`:                      "not JSON",
-		`{"journal":"a"}{"journal":"b"}`:        "not JSON",
+		`{"journal":"a"}x`:                      "goes on after its end",
+		`{"journal":"a"}{"journal":"b"}`:        "goes on after its end",
 		`{"Journal":"a"}`:                       `Journal: is no field here, but "journal" is`,
+		`{"journal":"\ud800"}`:                  "half of a character",
+		`{"journal":"\udc00\ud800"}`:            "half of a character",
 		`{"journal":"a","journal":"b"}`:         "journal: is given twice",
 		`{"\u006aournal":"a","journal":"b"}`:    "journal: is given twice",
 		`{"records":[{"run":{"ID":"x"}}]}`:      `records[0].run.ID: is no field here`,

@@ -2,7 +2,6 @@ package httpd
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
@@ -69,13 +68,8 @@ func (s *Server) Hosts(ctx context.Context, q api.HostQuery) (api.List[api.HostV
 func (s *Server) hostView(scope fleet.Scope, host *ledger.Host) api.HostView {
 	return api.HostView{
 		Host: host.Host, Presence: s.presence(host.ID), FirstSeen: host.FirstSeen, Reported: host.Reported,
-		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(scope, host.ID), Namespaces: seenOf(scope, host.Namespaces), Skew: s.calls.skew(host.ID),
+		Jobs: host.Jobs, Problems: host.Problems, Tasks: s.Ledger.Assigned(scope, host.ID), Namespaces: host.NamespacesWithin(scope), Skew: s.calls.skew(host.ID),
 	}
-}
-
-// seenOf returns the namespaces that a scope sees.
-func seenOf(scope fleet.Scope, names []string) []string {
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name != fleet.Everywhere && !scope.Holds(name) })
 }
 
 // Host returns everything about one host, by its name or id.

@@ -1,6 +1,8 @@
 package httpd
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -198,7 +200,17 @@ func (r *request) change() (change, error) {
 	if len(c.Key) > 128 || !printable(c.Key) {
 		return c, fleet.Invalidf(api.HeaderIdempotency, clip(c.Key), "want at most 128 printable characters")
 	}
+	if c.Key != "" {
+		c.Key = keyOf(&c.By, c.Key)
+	}
 	return c, nil
+}
+
+// keyOf returns an idempotency key that is the caller's own: nobody hears what
+// was answered to another, nor that they used the key.
+func keyOf(by *fleet.Principal, key string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{string(by.Kind), by.Name, by.Token, key}, "\x00")))
+	return hex.EncodeToString(sum[:16])
 }
 
 func conditionOf(header http.Header) (condition, error) {

@@ -94,7 +94,7 @@ func (s *Server) sealedOrder(ctx context.Context, in *sealedIn) (submission, err
 	orders := make([]fleet.Order, len(hosts))
 	for i, host := range hosts {
 		orders[i] = in.order(host.ID, id, said.Order.ID, said.Order.Due)
-		orders[i].Kind, orders[i].Payload = said.Order.Kind, said.Order.Payload
+		orders[i].Kind, orders[i].Payload, orders[i].Parent = said.Order.Kind, said.Order.Payload, said.Order.Parent
 		if said.Order.Kind != fleet.OrderRun {
 			orders[i].Run = ""
 		}

@@ -25,6 +25,7 @@ type misfit struct {
 	path   []string
 	offset int
 	value  string
+	code   string // finer than that the input is invalid; may be empty
 	reason string
 }
 
@@ -43,7 +44,7 @@ func (m *misfit) at(text []byte) error {
 		}
 		path.WriteString(m.path[i])
 	}
-	return &fleet.Error{Kind: fleet.Invalid, Message: "body", Fields: []fleet.FieldError{{
+	return &fleet.Error{Kind: fleet.Invalid, Code: m.code, Message: "body", Fields: []fleet.FieldError{{
 		Field: path.String(), Value: m.value, Reason: m.reason, Line: line, Column: column}}}
 }
 
@@ -51,7 +52,7 @@ func (m *misfit) at(text []byte) error {
 func (w *walker) value(s *shape, depth int) *misfit {
 	w.blanks()
 	if depth > maxDepth {
-		return &misfit{offset: w.next, reason: "nests deeper than " + strconv.Itoa(maxDepth) + " levels"}
+		return &misfit{offset: w.next, code: "json_depth", reason: "nests deeper than " + strconv.Itoa(maxDepth) + " levels"}
 	}
 	if s != nil && s.self != nil {
 		return w.self(s, depth)
@@ -104,16 +105,21 @@ func (w *walker) object(s *shape, depth int) *misfit {
 		case s != nil && s.fields != nil:
 			slot := s.fields[string(name)]
 			if slot == nil {
-				return &misfit{path: []string{label(name)}, offset: at, reason: "is no field here" + s.nearest(string(name))}
+				near := s.nearest(string(name))
+				code := "unknown_field"
+				if near != "" {
+					code = "json_case"
+				}
+				return &misfit{path: []string{label(name)}, offset: at, code: code, reason: "is no field here" + near}
 			}
 			if bits&slot.bit != 0 {
-				return &misfit{path: []string{label(name)}, offset: at, reason: "is given twice"}
+				return &misfit{path: []string{label(name)}, offset: at, code: "json_duplicate_key", reason: "is given twice"}
 			}
 			bits |= slot.bit
 			inner = slot.shape
 		default:
 			if names[string(name)] {
-				return &misfit{path: []string{label(name)}, offset: at, reason: "is given twice"}
+				return &misfit{path: []string{label(name)}, offset: at, code: "json_duplicate_key", reason: "is given twice"}
 			}
 			if names == nil {
 				names = map[string]bool{}
