@@ -221,6 +221,31 @@ func TestNoPlanOfACollectorMakesRunWhatNobodyTrustedSigned(t *testing.T) {
 	}
 }
 
+// TestNoBitOfAnEnvelopeMayBeAnother: what is taken says what was signed.
+func TestNoBitOfAnEnvelopeMayBeAnother(t *testing.T) {
+	b := newBed(t, usual)
+	s := b.says(task())
+	text := sign(t, s, b.anna)
+	said, _ := seal.Parse(text)
+	random := rand.New(rand.NewPCG(1, 2))
+	taken := 0
+	for range 1500 {
+		forged := slices.Clone(text)
+		forged[random.IntN(len(forged))] ^= 1 << random.IntN(8)
+		plan, refused := b.takes(given(task(), forged))
+		if len(refused) > 0 {
+			continue
+		}
+		taken++ // a hint, such as the key's id
+		if e, err := seal.Parse(plan.Assignments[0].Envelope); err != nil || e.Digest() != said.Digest() || asJSON(t, plan.Assignments[0].Task) != asJSON(t, task()) {
+			t.Fatalf("taken: %s", forged)
+		}
+	}
+	if taken > 150 {
+		t.Errorf("%d of 1500 were taken", taken)
+	}
+}
+
 // FuzzGate: no bytes make the gate panic, and none but the signed ones are taken.
 func FuzzGate(f *testing.F) {
 	f.Add([]byte(`{"payloadType":"application/vnd.fleetcron.statement.v1+json","payload":"e30=","signatures":[{"keyid":"x","sig":"eA=="}]}`), []byte(`{"v":1}`))
