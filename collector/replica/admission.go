@@ -84,6 +84,6 @@ func (r *Replica) askAbout(members []Member, stranger string) bool {
 	return len(yes) > 0
 }
 
-// Disconnect closes every connection with a collector: it was revoked. That it
-// is let in no more is for Config.Judge to say.
-func (r *Replica) Disconnect(id fleet.CollectorID) { r.stream.disconnect(string(id)) }
+// Rejudge asks Config.Judge about every peer that there is a connection with,
+// and closes those that are welcome no more: somebody was revoked.
+func (r *Replica) Rejudge() { r.stream.rejudge() }

@@ -48,8 +48,14 @@ type stream struct {
 // tracked is a connection that Close of the stream closes.
 type tracked struct {
 	net.Conn
-	of   *stream
-	peer string // whose it is, once the certificate was seen; guarded by of.mu
+	of    *stream
+	shown certificate // by the other side; zero before; guarded by of.mu
+}
+
+// certificate is whose one is, and which.
+type certificate struct {
+	peer   pki.ID
+	serial string
 }
 
 func (c *tracked) Close() error {
@@ -177,7 +183,7 @@ func (s *stream) secure(conn *tracked, conf *tls.Config, side func(net.Conn, *tl
 		return peer, "", err
 	}
 	s.mu.Lock()
-	conn.Conn, conn.peer = over, peer.Name
+	conn.Conn, conn.shown = over, certificate{peer, serial}
 	s.mu.Unlock()
 	return peer, serial, nil
 }
@@ -284,21 +290,24 @@ func (s *stream) introduce(conn *tracked, mine hello, limit time.Duration) (repo
 	return answered, err
 }
 
-// disconnect closes every connection with a peer.
-func (s *stream) disconnect(peer string) {
+// rejudge closes the connections with peers that are welcome no more.
+func (s *stream) rejudge() {
+	if s.judge == nil {
+		return
+	}
 	s.mu.Lock()
-	var gone []*tracked
+	open := make(map[*tracked]certificate)
 	for conn := range s.open {
-		if conn.peer == peer {
-			gone = append(gone, conn)
+		if conn.shown.serial != "" {
+			open[conn] = conn.shown
 		}
 	}
 	s.mu.Unlock()
-	for _, conn := range gone {
-		conn.Close()
-	}
-	if len(gone) > 0 {
-		s.log.Info("raft connections closed", "peer", peer, "connections", len(gone))
+	for conn, shown := range open { // not under the lock: it may ask a ledger
+		if err := s.judge(shown.peer, shown.serial); err != nil {
+			s.note("", shown.peer.Name, err)
+			conn.Close()
+		}
 	}
 }
 

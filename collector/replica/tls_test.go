@@ -226,14 +226,14 @@ func TestRevokedMemberIsCutOff(t *testing.T) {
 	equal(t, nodes...)
 	revoked.Store(true)
 	for _, n := range nodes[:2] {
-		n.Disconnect("c3")
+		n.Rejudge()
 	}
 	leader(t, nodes[:2]...).mustPut("after")
 	for _, n := range nodes[:2] {
 		n.await("after")
 		n.stream.mu.Lock()
 		for conn := range n.stream.open {
-			if conn.peer == "c3" {
+			if conn.shown.peer.Name == "c3" {
 				t.Errorf("%s still speaks with c3", n.id)
 			}
 		}
