@@ -64,6 +64,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if me, err = me.freshen(&cfg, time.Now(), log); err != nil {
 		return err
 	}
+	me.authority.SetAgentLife(time.Duration(cfg.AgentLife))
 	book, err := openLedger(cfg)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return others.followRing(ctx, ring.Take, log) })
 	g.Go(func() error { return me.mind(ctx, log) })
 	g.Go(func() error { return door.Run(ctx) })
-	g.Go(func() error { return door.Watch(ctx, nodesOf(book)) })
+	g.Go(func() error { return door.Watch(ctx, nodesOf(book), raft.Rejudge) })
 	for _, plane := range planes {
 		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release, log) })
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/identity"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
 )
@@ -24,6 +25,7 @@ type Config struct {
 	Join      []string       `yaml:"join" help:"API addresses of members, for a collector that has no state yet; empty: those that enroll was told"`
 	Gossip    Gossip         `yaml:"gossip"`
 	Hosts     []string       `yaml:"allowed_hosts" help:"names under which the API and the web page may be called, besides the loopback ones"`
+	AgentLife fleet.Duration `yaml:"agent_life" help:"how long an agent's certificate counts; it is renewed at two thirds, and a host that sleeps longer is readmitted by a person"`
 	Retention Retention      `yaml:"retention"`
 	Log       logging.Config `yaml:"log"`
 
@@ -51,6 +53,10 @@ type Retention struct {
 	Changes fleet.Duration `yaml:"changes" help:"how long changes of found jobs are kept, and the jobs as they were"`
 }
 
+// maxAgentLife is how long a stolen certificate of a host may count at most
+// while nobody notices.
+const maxAgentLife = 90 * 24 * time.Hour
+
 // DefaultConfig returns the values that stand where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
@@ -58,6 +64,7 @@ func DefaultConfig() Config {
 		Store:     StoreDisk,
 		DataDir:   "/var/lib/fleetcron-collector",
 		Listen:    Listen{API: "127.0.0.1:7770", Raft: "127.0.0.1:7771", Gossip: "127.0.0.1:7772", Web: "127.0.0.1:7780"},
+		AgentLife: fleet.Duration(identity.AgentLife),
 		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000, Changes: fleet.Duration(400 * 24 * time.Hour)},
 	}
 }
@@ -95,6 +102,9 @@ func (c *Config) Validate() error {
 		if err != nil || u.Scheme != "https" || u.Host == "" {
 			add("join", address, "want an address such as https://10.0.0.1:7770")
 		}
+	}
+	if c.AgentLife < fleet.Duration(time.Minute) || c.AgentLife > fleet.Duration(maxAgentLife) {
+		add("agent_life", c.AgentLife.String(), "want 1m to 90d")
 	}
 	if c.Retention.Age < fleet.Duration(time.Hour) {
 		add("retention.age", c.Retention.Age.String(), "want at least 1h")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,6 +36,7 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 		{"private network", func(c *Config) { c.Listen.API = "10.0.0.1:7770"; c.Listen.Web = "10.0.0.1:7780" }, ""},
 		{"join", func(c *Config) { c.Join = []string{"127.0.0.1:7770"} }, "join"},
 		{"join without TLS", func(c *Config) { c.Join = []string{"http://10.0.0.1:7770"} }, "join"},
+		{"agent life", func(c *Config) { c.AgentLife = fleet.Duration(91 * 24 * time.Hour) }, "agent_life"},
 		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task retention.changes"},
 		{"several", func(c *Config) { c.ID = ""; c.DataDir = ""; c.Listen = Listen{} }, "id data_dir listen.api listen.raft listen.gossip listen.web"},
 	} {

@@ -168,13 +168,15 @@ func (d *door) sweep(now time.Time) {
 	}
 }
 
-// Watch sweeps at each change that watch tells of, and now and then.
-func (d *door) Watch(ctx context.Context, watch func() <-chan struct{}) error {
+// Watch sweeps, and has also do the same elsewhere, at each change that watch
+// tells of and now and then.
+func (d *door) Watch(ctx context.Context, watch func() <-chan struct{}, also func()) error {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		changed := watch()
 		d.sweep(time.Now())
+		also()
 		select {
 		case <-ctx.Done():
 			return nil

@@ -69,7 +69,7 @@ func open(t *testing.T) *house {
 	ctx, cancel := context.WithCancel(context.Background())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.Run(ctx) })
-	g.Go(func() error { return h.Watch(ctx, func() <-chan struct{} { return h.changed }) })
+	g.Go(func() error { return h.Watch(ctx, func() <-chan struct{} { return h.changed }, func() {}) })
 	for _, plane := range planes {
 		g.Go(func() error {
 			return serveHall(ctx, h.halls[plane], h.answer(plane), nil, slog.New(slog.DiscardHandler))

@@ -19,13 +19,13 @@ const (
 	rootLife      = 10 * 365 * 24 * time.Hour
 	issuerLife    = 365 * 24 * time.Hour
 	collectorLife = 365 * 24 * time.Hour
-	// AgentLife is how long a host's certificate counts unless it is told
+	// AgentLife is how long a host's certificate counts unless SetAgentLife says
 	// otherwise; a host that sleeps longer is readmitted by a person.
 	AgentLife = 7 * 24 * time.Hour
 )
 
 // Authority signs certificates for one cluster, on one collector. It is safe
-// for concurrent use; none of its methods changes it.
+// for concurrent use once it serves.
 type Authority struct {
 	cluster   string
 	collector fleet.CollectorID
@@ -51,6 +51,10 @@ func (a *Authority) Root() *x509.Certificate { return a.root.Certificate }
 
 // Pin returns what a join token carries to know the root again.
 func (a *Authority) Pin() string { return pki.Pin(a.root.Certificate) }
+
+// SetAgentLife says how long the certificates of agents count from now on. It is
+// called before the authority serves.
+func (a *Authority) SetAgentLife(life time.Duration) { a.agents = life }
 
 // HasRootKey reports whether collectors can be signed here.
 func (a *Authority) HasRootKey() bool { return a.root.Key != nil }

@@ -25,10 +25,17 @@ type Authority struct {
 // Span is when a certificate counts.
 type Span struct{ From, Until time.Time }
 
-// SpanOf returns the span that begins now and lasts for life. It begins an hour
-// earlier on paper, for hosts whose clock is behind.
+// behind is by how much a host's clock may be slow when its certificate is new.
+const behind = time.Hour
+
+// SpanOf returns the span that begins now and lasts for life. On paper it begins
+// an hour earlier, for hosts whose clock is behind, or a tenth of a shorter life.
 func SpanOf(now time.Time, life time.Duration) Span {
-	return Span{From: now.Add(-time.Hour).UTC(), Until: now.Add(life).UTC()}
+	early := behind
+	if life > 0 {
+		early = min(behind, life/10)
+	}
+	return Span{From: now.Add(-early).UTC(), Until: now.Add(life).UTC()}
 }
 
 // NewRoot makes the root of a cluster.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,7 +29,7 @@ the certificates of a collector that has some.`,
 		Example: `  fleetcron-collector enroll --token-file c2-token --address https://10.0.0.1:7770
   fleetcron-collector enroll --write-request c2.request
   fleetcron-collector enroll --issued c2.issued --address https://10.0.0.1:7770`,
-		Args: cobra.NoArgs,
+		Args: noSecrets,
 	}
 	flags := command.Flags()
 	token := flags.String("token-file", "", "file with the join token; - reads standard input")
@@ -55,6 +56,17 @@ the certificates of a collector that has some.`,
 		return enroll(command, cfg, *token, *addresses)
 	}
 	return command
+}
+
+// noSecrets refuses arguments, and does not repeat a token that stands there:
+// everyone on this machine sees what a program is called with.
+func noSecrets(command *cobra.Command, args []string) error {
+	for _, arg := range append(args, command.Flag("token-file").Value.String()) {
+		if strings.Contains(arg, "fcj1.") || strings.Contains(arg, "fct1_") {
+			return &fleet.Error{Kind: fleet.Usage, Code: "secret_in_argv", Message: "pass the token by file or stdin (--token-file FILE or -), not on the command line, where everybody on this machine can read it; withdraw this one"}
+		}
+	}
+	return cobra.NoArgs(command, args)
 }
 
 // enroll trades a join token for certificates.
