@@ -39,7 +39,7 @@ func trusting(t *testing.T, f *pkitest.Fleet, addresses ...string) *api.Client {
 	return c
 }
 
-func TestTheTokenGoesToACollectorOfTheFleetOnly(t *testing.T) {
+func TestAttack09_TheTokenGoesToACollectorOfTheFleetOnly(t *testing.T) {
 	f, foreign := pkitest.New(t), pkitest.New(t)
 	asked := func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, `{"hosts":3}`) }
 	never := func(http.ResponseWriter, *http.Request) { t.Error("a stranger was asked") }

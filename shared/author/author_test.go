@@ -141,6 +141,9 @@ func TestATaskIsSignedAboveTheOneBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := h.keeps(key, fleet.TaskPaused, nil)
+	lie := before
+	lie.State = fleet.TaskEnabled // what a collector says beside the statement
+	h.records["/v1/tasks/data/backup"] = lie
 	if _, err := a.Task(t.Context(), []byte(document), api.MediaYAML, "", Options{IfIndex: &before.Index}); err != nil {
 		t.Fatal(err)
 	}

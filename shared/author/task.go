@@ -27,12 +27,23 @@ func (a *Author) Task(ctx context.Context, document []byte, media string, state 
 		return api.Sealed{}, err
 	}
 	if state == "" {
-		state = fleet.TaskEnabled
-		if stands.State == fleet.TaskPaused {
-			state = fleet.TaskPaused
-		}
+		state = a.stateOf(&stands)
 	}
 	return a.give(ctx, id, stands.Serial, &seal.Task{State: state, Document: string(document), MediaType: media, Definition: &definition}, o)
+}
+
+// stateOf returns the state in which a task goes on that is replaced. What was
+// paused stays paused, by its statement's word where it can be believed: nobody
+// enables a task again by calling it enabled.
+func (a *Author) stateOf(stands *fleet.TaskRecord) fleet.TaskState {
+	state := stands.State
+	if said, err := a.Verified(stands); err == nil {
+		state = said.State
+	}
+	if state == fleet.TaskPaused {
+		return state
+	}
+	return fleet.TaskEnabled
 }
 
 // State pauses, resumes or retires a task. What a task says stays as it is.

@@ -71,6 +71,42 @@ func (p *program) taskNames(c *cobra.Command, _ []string, typed string) ([]strin
 	})
 }
 
+// nodeArgument proposes a machine as the only argument.
+func (p *program) nodeArgument(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.ask(c, func(ctx context.Context, client *api.Client) []string {
+		nodes, err := allNodes(ctx, client)
+		if err != nil {
+			return nil
+		}
+		names := make([]string, len(nodes))
+		for i := range nodes {
+			names[i] = nodes[i].ID + "\t" + visible.Line(orWord(nodes[i].Name, string(nodes[i].State)))
+		}
+		return names
+	})
+}
+
+// requestArgument proposes a change that waits as the only argument.
+func (p *program) requestArgument(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.ask(c, func(ctx context.Context, client *api.Client) []string {
+		requests, err := client.Requests(ctx)
+		if err != nil {
+			return nil
+		}
+		ids := make([]string, len(requests.Items))
+		for i := range requests.Items {
+			ids[i] = requests.Items[i].ID + "\t" + visible.Line(requests.Items[i].Object)
+		}
+		return ids
+	})
+}
+
 // ask gets proposals from a collector within the budget; none is no error.
 func (p *program) ask(c *cobra.Command, propose func(context.Context, *api.Client) []string) ([]string, cobra.ShellCompDirective) {
 	if p.configure(c.Root()) != nil {

@@ -20,7 +20,7 @@ type namedNode struct {
 func newNodesCommand(p *program) *cobra.Command {
 	var state string
 	c := &cobra.Command{
-		Use: "nodes [NODE]", Args: arguments(0, 1),
+		Use: "nodes [NODE]", Args: arguments(0, 1), ValidArgsFunction: p.nodeArgument,
 		Short:   "List the machines that were enrolled, or everything about one",
 		Example: "  fleetctl nodes --state pending\n  fleetctl nodes db-1",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
@@ -148,7 +148,7 @@ const minFingerprint = 16
 func newNodeApprove(p *program) *cobra.Command {
 	var fingerprint, reason string
 	c := &cobra.Command{
-		Use: "approve NODE", Args: arguments(1, 1),
+		Use: "approve NODE", Args: arguments(1, 1), ValidArgsFunction: p.nodeArgument,
 		Short:   "Let a machine in whose fingerprint you compared",
 		Long:    "Let a machine in that waits: the join token asked for a person. Compare the fingerprint that\nthe machine shows with the one here first; --fingerprint takes at least its first 16 digits.",
 		Example: "  fleetctl nodes --state pending\n  fleetctl node approve 3f9a --fingerprint 91b4c07d22e05a31",
@@ -176,7 +176,7 @@ func newNodeApprove(p *program) *cobra.Command {
 func newNodeChange(p *program, verb, short string, state fleet.NodeState) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: verb + " NODE", Args: arguments(1, 1), Short: short,
+		Use: verb + " NODE", Args: arguments(1, 1), Short: short, ValidArgsFunction: p.nodeArgument,
 		Example: "  fleetctl node " + verb + " db-1 --reason \"disk was sold\"",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
 			node, err := findNode(ctx, client, args[0])
@@ -208,7 +208,7 @@ func newNodeReadmit(p *program) *cobra.Command {
 	var life durationFlag
 	var out string
 	c := &cobra.Command{
-		Use: "readmit NODE", Args: arguments(1, 1),
+		Use: "readmit NODE", Args: arguments(1, 1), ValidArgsFunction: p.nodeArgument,
 		Short:   "Make a token with which a host comes back as the same one",
 		Long:    "Make a token with which a host comes back as the same one: its certificate has expired, or it\nis suspended. On the host: fleetcron-agent enroll --readmit --token-file FILE.",
 		Example: "  fleetctl node readmit db-1 --out db-1.join",

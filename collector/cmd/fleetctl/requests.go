@@ -19,7 +19,7 @@ import (
 
 func newRequestsCommand(p *program) *cobra.Command {
 	return &cobra.Command{
-		Use: "requests [REQUEST]", Args: arguments(0, 1),
+		Use: "requests [REQUEST]", Args: arguments(0, 1), ValidArgsFunction: p.requestArgument,
 		Short: "List the changes that wait for approval, or show one",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
 			if len(args) == 1 {
@@ -206,7 +206,7 @@ type approveOptions struct {
 func newApproveCommand(p *program) *cobra.Command {
 	var o approveOptions
 	c := &cobra.Command{
-		Use: "approve REQUEST|TASK", Args: arguments(1, 1),
+		Use: "approve REQUEST|TASK", Args: arguments(1, 1), ValidArgsFunction: p.requestArgument,
 		Short:   "Sign as well what somebody else wants changed, after you saw it",
 		Long:    "Sign as well what somebody else wants changed: the very bytes that were signed, which are\nshown first with the difference to what stands. With a task's name, the task as it stands gets\nyour signature too, for hosts whose policy wants two.",
 		Example: "  fleetctl requests\n  fleetctl approve 3f9a0c4b21d7e865\n  fleetctl approve data/nightly-backup --yes",
@@ -310,7 +310,7 @@ func (p *program) confirm(yes bool, verb string) error {
 func newRejectCommand(p *program) *cobra.Command {
 	var reason string
 	c := &cobra.Command{
-		Use: "reject REQUEST", Args: arguments(1, 1),
+		Use: "reject REQUEST", Args: arguments(1, 1), ValidArgsFunction: p.requestArgument,
 		Short: "Take away a change that waits for approval",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
 			if err := client.DropRequest(ctx, args[0], reason); err != nil {
