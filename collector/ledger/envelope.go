@@ -182,12 +182,14 @@ const maxTombstones = 100
 // gone returns the statements about what the host runs and is not given any
 // more, and about calendars that are no more.
 func (m *memory) gone(applied *fleet.Applied, given []fleet.Assignment) (envelopes [][]byte) {
+	stands := make(map[fleet.TaskID]bool, len(given))
+	for i := range given {
+		stands[given[i].Task.ID()] = true
+	}
 	for id := range sorted(applied.Generations) {
-		task := m.tasks[id]
-		if task == nil || len(task.Envelope) == 0 || slices.ContainsFunc(given, func(a fleet.Assignment) bool { return a.Task.ID() == id }) {
-			continue
+		if task := m.tasks[id]; task != nil && len(task.Envelope) > 0 && !stands[id] {
+			envelopes = append(envelopes, task.Envelope)
 		}
-		envelopes = append(envelopes, task.Envelope)
 	}
 	if len(given) == 0 && len(envelopes) == 0 {
 		return nil
