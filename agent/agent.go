@@ -119,8 +119,8 @@ func (c *Config) work(read func(context.Context) (net.Conn, error), net link.Pee
 // outside is the configuration of the part that talks to the network.
 func (c *Config) outside(work, read func(context.Context) (net.Conn, error), reloads <-chan outside.Config) outside.Config {
 	return outside.Config{
-		Collectors: c.Collectors, Name: c.Name, Dir: filepath.Join(c.StateDir, "net"), Version: c.Version,
-		Gossip:  outside.Gossip{Bind: c.Gossip.Bind, Seeds: c.Gossip.Seeds, KeyFile: c.Gossip.KeyFile, Label: c.Gossip.Label},
+		Collectors: c.Collectors, Name: c.Name, StateDir: c.StateDir, Version: c.Version,
+		Gossip:  outside.Gossip{Bind: c.Gossip.Bind, Advertise: c.Gossip.Advertise, Seeds: c.Gossip.Seeds},
 		Reloads: reloads, Work: work, Read: read,
 	}
 }

@@ -3,7 +3,9 @@ package agent
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,11 +22,14 @@ import (
 	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
+	"github.com/fleetcron/fleetcron/shared/pki/pkitest"
 )
 
 // collector is a small collector over real HTTP that can go away and return.
 type collector struct {
 	t       *testing.T
+	fleet   *pkitest.Fleet
 	address string
 	server  *http.Server
 
@@ -45,9 +50,12 @@ type collector struct {
 	news     chan struct{}               // holds one after a delivery
 }
 
-func newCollector(t *testing.T) *collector {
+func newCollector(t *testing.T) *collector { return collectorOf(t, pkitest.In(t, policytest.Cluster)) }
+
+// collectorOf is one of a fleet.
+func collectorOf(t *testing.T, fleets *pkitest.Fleet) *collector {
 	c := &collector{
-		t: t, address: "127.0.0.1:0", changed: make(chan struct{}),
+		t: t, fleet: fleets, address: "127.0.0.1:0", changed: make(chan struct{}),
 		hosts: make(chan fleet.Host, 100), reports: make(chan fleet.Report, 100), sights: make(chan fleet.Sightings, 100), applied: make(chan fleet.Applied, 100), stands: make(chan api.Stands, 100),
 		asks: make(chan api.Ask, 1), answers: make(chan string, 1),
 		outcomes: map[fleet.RunID][]fleet.Run{}, news: make(chan struct{}, 1),
@@ -74,7 +82,15 @@ func (c *collector) start() {
 	mux.HandleFunc("GET "+api.PathAgentAsks, c.ask)
 	mux.HandleFunc("POST "+api.PathAgentAnswer, c.answer)
 	c.server = &http.Server{Handler: mux}
-	go c.server.Serve(listener)
+	go c.server.Serve(door{tls.NewListener(listener, c.fleet.Collector("c1").ServerTLS(nil, pki.PlaneAgent))})
+}
+
+// door hides TLS from the server, which knows no plane of ours.
+type door struct{ net.Listener }
+
+func (d door) Accept() (net.Conn, error) {
+	conn, err := d.Listener.Accept()
+	return struct{ net.Conn }{conn}, err
 }
 
 // stop cuts every connection, as a killed process would.
@@ -256,11 +272,27 @@ func hostTree(t *testing.T) string {
 	return root
 }
 
+// enrol makes the host of a state directory one of the fleet, if it is none yet.
+func (c *collector) enrol(cfg *Config) {
+	c.t.Helper()
+	cfg.Collectors = []string{"https://" + c.address}
+	file := filepath.Join(cfg.StateDir, "host-id")
+	if _, err := os.Stat(file); err == nil {
+		return
+	}
+	id := pkitest.HostID()
+	if err := errors.Join(c.fleet.Agent(id).Save(filepath.Join(cfg.StateDir, "identity")), os.WriteFile(file, []byte(id+"\n"), 0o644)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
 // startAgent runs an agent; the function it returns ends it and waits.
 func startAgent(t *testing.T, cfg Config) (stop func()) {
 	t.Helper()
-	if cfg.Policy = policytest.Trust(t, cfg.StateDir); cfg.Validate() != nil {
-		t.Fatal(cfg.Validate())
+	cfg.Policy = policytest.Trust(t, cfg.StateDir)
+	cfg.Gossip.Bind = "" // which knocks in other tests
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -289,7 +321,7 @@ func TestFromACrontabLineToAnAnswerAndFromAPlanToOutcomes(t *testing.T) {
 	c := newCollector(t)
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root, cfg.Labels = t.TempDir(), hostTree(t), map[string]string{"role": "web"}
-	cfg.Collectors = []string{"http://" + c.address}
+	c.enrol(&cfg)
 	path, ran := probe(t)
 	stop := startAgent(t, cfg)
 
@@ -370,27 +402,28 @@ func TestReload(t *testing.T) {
 	c := newCollector(t)
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
-	cfg.Collectors = []string{"http://" + c.address}
+	c.enrol(&cfg)
 	reloads := make(chan Config)
 	cfg.Reloads = reloads
 	stop := startAgent(t, cfg)
 	defer stop()
 	await(t, "a report", c.reports)
 
-	second := newCollector(t)
+	second := collectorOf(t, c.fleet)
 	next := cfg
 	next.Name, next.Labels = "renamed", map[string]string{"role": "db"}
-	next.Collectors = []string{"http://" + second.address}
+	next.Collectors = []string{"https://" + second.address}
 	reloads <- next
-	got := await(t, "a registration with the other collector", second.hosts)
-	if got.Name != "renamed" || got.Labels["role"] != "db" {
-		t.Errorf("registered %+v", got)
+	// Two parts know of it, one after the other.
+	for got := (fleet.Host{}); got.Name != "renamed" || got.Labels["role"] != "db"; {
+		got = await(t, "a registration with the other collector, by name and label", second.hosts)
 	}
 }
 
 func TestASecondAgentIsRefused(t *testing.T) {
 	cfg := DefaultConfig()
-	cfg.StateDir, cfg.Root, cfg.Collectors = t.TempDir(), hostTree(t), []string{"http://127.0.0.1:1"}
+	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
+	newCollector(t).enrol(&cfg)
 	stop := startAgent(t, cfg)
 	defer stop()
 	for { // the first one may still be opening its journal

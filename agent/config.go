@@ -1,15 +1,13 @@
 package agent
 
 import (
-	"net"
 	"net/netip"
-	"net/url"
 	"path/filepath"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 
+	"github.com/fleetcron/fleetcron/agent/outside"
 	"github.com/fleetcron/fleetcron/agent/policy"
 	"github.com/fleetcron/fleetcron/agent/turn"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -49,10 +47,9 @@ type Output struct {
 
 // Gossip configures how this host is seen, and how it hears of news.
 type Gossip struct {
-	Bind    string   `yaml:"bind" help:"address for gossip, TCP and UDP"`
-	Seeds   []string `yaml:"seeds" help:"gossip addresses of collectors to begin with"`
-	KeyFile string   `yaml:"key_file" help:"keyring that fleetcron-collector init made; empty: no gossip, the agent asks by HTTP alone"`
-	Label   string   `yaml:"label" help:"members with another label are strangers"`
+	Bind      string   `yaml:"bind" help:"address for gossip, TCP and UDP; empty: no gossip, the agent asks by HTTPS alone"`
+	Advertise string   `yaml:"advertise" help:"ip:port that the others reach it at; empty: as bind says, or the host's own address"`
+	Seeds     []string `yaml:"seeds" help:"gossip addresses of collectors to begin with, beside those that enrolment told"`
 }
 
 // hot holds the keys that a reload changes while the agent runs; all others
@@ -62,7 +59,7 @@ var hot = map[string]bool{"collectors": true, "name": true, "labels": true, "slo
 // DefaultConfig returns the values that stand where nothing else is said.
 func DefaultConfig() Config {
 	return Config{
-		Collectors: []string{"http://127.0.0.1:7770"},
+		Collectors: []string{"https://127.0.0.1:7770"},
 		StateDir:   "/var/lib/fleetcron",
 		Root:       "/",
 		Policy:     policy.DefaultPath,
@@ -70,7 +67,7 @@ func DefaultConfig() Config {
 		StartRate:  turn.DefaultRate,
 		Drain:      fleet.Duration(2 * time.Second),
 		Output:     Output{Runs: 20, Size: 1 << 30},
-		Gossip:     Gossip{Bind: "127.0.0.1:7773", Label: "fleetcron"},
+		Gossip:     Gossip{Bind: "0.0.0.0:7773"},
 	}
 }
 
@@ -83,10 +80,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	if len(c.Collectors) == 0 {
-		add("collectors", "", "name at least one, such as http://127.0.0.1:7770")
+		add("collectors", "", "name at least one, such as https://192.0.2.7:7770")
 	}
 	for _, address := range c.Collectors {
-		add("collectors", address, wrongCollector(address))
+		add("collectors", address, outside.WrongCollector(address))
 	}
 	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root, "policy": c.Policy, "pid_file": c.PIDFile} {
 		if !filepath.IsAbs(path) && (path != "" || field != "pid_file") {
@@ -110,7 +107,11 @@ func (c *Config) Validate() error {
 	if c.Drain < 0 {
 		add("drain", c.Drain.String(), "must not be negative")
 	}
-	add("gossip.bind", c.Gossip.Bind, wrongListener(c.Gossip.Bind))
+	for field, address := range map[string]string{"gossip.bind": c.Gossip.Bind, "gossip.advertise": c.Gossip.Advertise} {
+		if _, err := netip.ParseAddrPort(address); address != "" && err != nil {
+			add(field, address, "want an IP address and a port, such as 192.0.2.7:7773")
+		}
+	}
 	wrong = append(wrong, c.wrongHost()...)
 	if len(wrong) > 0 {
 		return &fleet.Error{Kind: fleet.Usage, Message: "configuration", Fields: wrong}
@@ -134,33 +135,6 @@ func (c *Config) wrongHost() []fleet.FieldError {
 	return wrong.Fields
 }
 
-// wrongCollector returns what is wrong with a collector's address, or nothing.
-// What it says is run, so until collectors can prove who they are, only this
-// machine is believed.
-func wrongCollector(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
-		return "want an address such as http://127.0.0.1:7770"
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version cannot tell a collector from an impostor yet"
-	}
-	return ""
-}
-
-// wrongListener returns what is wrong with a listener's address, or nothing.
-func wrongListener(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	ip, errIP := netip.ParseAddr(host)
-	if err != nil || errIP != nil || port == "" {
-		return "want an IP address and a port, such as 127.0.0.1:7773"
-	}
-	if !ip.IsLoopback() {
-		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version has no identities yet, and an open port would be open to everyone"
-	}
-	return ""
-}
-
 // coldChanges lists the keys that differ in next and need a restart.
 func (c *Config) coldChanges(next *Config) []string {
 	var cold []string
@@ -173,7 +147,3 @@ func (c *Config) coldChanges(next *Config) []string {
 	}
 	return cold
 }
-
-func (c *Config) policyDir() string { return filepath.Join(c.StateDir, "policy") }
-
-func (c *Config) journalDir() string { return filepath.Join(c.StateDir, "journal") }

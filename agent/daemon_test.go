@@ -31,7 +31,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	c := newCollector(t)
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
-	cfg.Collectors = []string{"http://" + c.address}
+	c.enrol(&cfg)
 	stop := startAgent(t, cfg)
 	host := await(t, "a registration", c.hosts).ID
 	path, starts := probe(t)

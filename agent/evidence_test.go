@@ -33,7 +33,8 @@ func addLine(t *testing.T, root, log, line string) {
 func TestWhatRanIsTold(t *testing.T) {
 	c := newCollector(t)
 	cfg := DefaultConfig()
-	cfg.StateDir, cfg.Root, cfg.Collectors = t.TempDir(), hostTree(t), []string{"http://" + c.address}
+	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
+	c.enrol(&cfg)
 	began := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	addLine(t, cfg.Root, "syslog", began.Format(time.RFC3339)+" web-1 CRON[71]: (root) CMD ([72] /opt/nightly --all)")
 	addLine(t, cfg.Root, "syslog", time.Now().UTC().Format(time.RFC3339)+" web-2 CRON[71]: (root) CMD (/opt/nightly --all)")

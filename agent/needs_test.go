@@ -18,7 +18,7 @@ func TestWhatADaemonNeedsWaitsItself(t *testing.T) {
 	c := newCollector(t)
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
-	cfg.Collectors = []string{"http://" + c.address}
+	c.enrol(&cfg)
 	stop := startAgent(t, cfg)
 	defer stop()
 	host := await(t, "a registration", c.hosts).ID

@@ -35,7 +35,7 @@ func given(t *testing.T, task fleet.Task) *ward {
 	c := newCollector(t)
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
-	cfg.Collectors = []string{"http://" + c.address}
+	c.enrol(&cfg)
 	t.Cleanup(func() { killLeft(cfg.StateDir) })
 	w := &ward{collector: c, cfg: cfg, keep: task.Supervised(), stop: startAgent(t, cfg)}
 	w.id = await(t, "a registration", c.hosts).ID

@@ -2,13 +2,13 @@ package outside
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // clients speak to the collectors. The desk has a client of its own, because
@@ -16,6 +16,7 @@ import (
 type clients struct {
 	work, desk *api.Client
 	known      addresses
+	heard      func(digest string) // of the gossip ring that a collector has; set before the first call
 }
 
 // addresses are where collectors may be: as configured, and as heard.
@@ -25,10 +26,13 @@ type addresses struct {
 	heard      []string
 }
 
-func newClients(configured []string, version string) (*clients, error) {
-	c := &clients{known: addresses{configured: configured}}
+func newClients(cfg Config, me *pki.Credentials) (*clients, error) {
+	c := &clients{known: addresses{configured: cfg.Collectors}}
 	// One round a call: how failures are waited out is the uplink's business.
-	config := api.Config{Addresses: configured, UserAgent: "fleetcron-agent/" + version, Rounds: 1}
+	config := api.Config{
+		Addresses: cfg.Collectors, UserAgent: "fleetcron-agent/" + cfg.Version, Rounds: 1,
+		TLS: me.ClientTLS(pki.PlaneAgent, pki.RoleCollector), Ring: func(digest string) { c.heard(digest) },
+	}
 	var err error
 	if c.work, err = api.NewClient(config); err != nil {
 		return nil, fmt.Errorf("collectors: %w", err)
@@ -39,10 +43,16 @@ func newClients(configured []string, version string) (*clients, error) {
 	return c, nil
 }
 
-// Close ends the connections.
-func (c *clients) Close() error {
+// hangUp ends the connections that wait for the next call: they show the
+// certificate before.
+func (c *clients) hangUp() {
 	c.work.Close()
 	c.desk.Close()
+}
+
+// Close ends the connections.
+func (c *clients) Close() error {
+	c.hangUp()
 	return nil
 }
 
@@ -67,6 +77,9 @@ func (c *clients) discovered(heard []string) error {
 	return c.apply()
 }
 
+// told takes in where the collectors are, as one of them says.
+func (c *clients) told(addresses []string) { _ = c.discovered(addresses) }
+
 // apply tells the clients; the caller holds the lock.
 func (c *clients) apply() error {
 	all := slices.Concat(c.known.configured, c.known.heard)
@@ -77,15 +90,13 @@ func (c *clients) apply() error {
 }
 
 // WrongCollector returns what is wrong with a collector's address, or nothing.
-// What it says is run, so until collectors can prove who they are, only this
-// machine is believed.
 func WrongCollector(address string) string {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" {
-		return "want an address such as http://127.0.0.1:7770"
-	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return "only loopback addresses (127.0.0.0/8, ::1) are accepted: this version cannot tell a collector from an impostor yet"
+	switch {
+	case err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "":
+		return "want an address such as https://192.0.2.7:7770"
+	case u.Scheme != "https":
+		return "collectors speak TLS only: want https://"
 	}
 	return ""
 }

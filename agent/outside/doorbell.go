@@ -3,40 +3,64 @@ package outside
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/agent/enroll"
 	"github.com/fleetcron/fleetcron/shared/gossip"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // doorbell hears of news and of collectors through gossip. Nothing that it
 // hears is obeyed: a knock makes the agent ask, and an address is one more to
 // ask at.
 type doorbell struct {
-	join       func() (*gossip.Mesh, error) // nil: no gossip
+	cfg        Config
+	me         *pki.Credentials
+	join       func(key enroll.Gossip) (*gossip.Mesh, error)
+	keys       chan enroll.Gossip // holds the newest
 	knocks     chan struct{}
 	collectors *clients
 	log        *slog.Logger
 }
 
-func newDoorbell(cfg Config, id fleet.HostID, collectors *clients, log *slog.Logger) *doorbell {
-	d := &doorbell{knocks: make(chan struct{}, 1), collectors: collectors, log: log}
-	if cfg.Gossip.KeyFile == "" {
-		log.Info("no gossip: gossip.key_file is not set, asking by HTTP alone")
-		return d
-	}
-	d.join = func() (*gossip.Mesh, error) {
-		return gossip.Join(gossip.Config{
-			Name: string(id), Bind: cfg.Gossip.Bind, Label: cfg.Gossip.Label, Keyring: cfg.Gossip.KeyFile,
-			Tags: map[string]string{"role": "agent"}, Seeds: cfg.Gossip.Seeds,
-			Snapshot: filepath.Join(cfg.Dir, "gossip.snapshot"), Logger: log,
-		})
-	}
+func newDoorbell(cfg Config, me *pki.Credentials, collectors *clients, log *slog.Logger) *doorbell {
+	d := &doorbell{cfg: cfg, me: me, keys: make(chan enroll.Gossip, 1), knocks: make(chan struct{}, 1), collectors: collectors, log: log}
+	d.join = d.enter
 	return d
+}
+
+// enter joins with a ring and a ticket.
+func (d *doorbell) enter(key enroll.Gossip) (*gossip.Mesh, error) {
+	id, dir := d.me.ID(), filepath.Join(d.cfg.StateDir, "net")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	return gossip.Join(gossip.Config{
+		Name: id.Name, Role: string(id.Role), Ticket: key.Ticket, Ring: key.Ring, Label: "fc-" + id.Cluster,
+		Bind: d.cfg.Gossip.Bind, Advertise: d.cfg.Gossip.Advertise, Seeds: d.cfg.Gossip.Seeds,
+		Snapshot: filepath.Join(dir, "gossip.snapshot"), Admit: d.judge, Logger: d.log,
+	})
+}
+
+// judge lets in whom a collector has vouched for.
+func (d *doorbell) judge(name, role, ticket string) error {
+	_, err := pki.VerifyTicket(ticket, pki.ID{Cluster: d.me.ID().Cluster, Role: pki.Role(role), Name: name}, d.me.Root(), time.Now())
+	return err
+}
+
+// admit takes in another ring or ticket.
+func (d *doorbell) admit(key enroll.Gossip) {
+	select {
+	case <-d.keys: // older
+	default:
+	}
+	d.keys <- key // only one goroutine admits: there is room
 }
 
 // How long it waits before it joins again.
@@ -46,51 +70,77 @@ const (
 )
 
 // Run listens until ctx ends, and then says goodbye. An agent that cannot join,
-// because its port is taken or its keyring cannot be read, does without until it
-// can: a doorbell is a convenience.
+// because its port is taken or it has no ticket, does without until it can: a
+// doorbell is a convenience.
 func (d *doorbell) Run(ctx context.Context) error {
-	if d.join == nil {
+	if d.cfg.Gossip.Bind == "" {
+		d.log.Info("no gossip: gossip.bind is empty, asking by HTTPS alone")
+		return nil
+	}
+	var key enroll.Gossip
+	select {
+	case key = <-d.keys:
+	case <-ctx.Done():
 		return nil
 	}
 	for pause := joinFirst; ctx.Err() == nil; pause = min(2*pause, joinMost) {
 		began := time.Now()
-		err := d.once(ctx)
+		next, err := d.once(ctx, key)
 		if ctx.Err() != nil {
 			return nil
+		}
+		if next != nil {
+			key, pause = *next, joinFirst
+			continue
 		}
 		if time.Since(began) > joinMost {
 			pause = joinFirst
 		}
-		d.log.Warn("no gossip for now, asking by HTTP alone", "error", err, "again_in", pause.String())
+		d.log.Warn("no gossip for now, asking by HTTPS alone", "error", err, "again_in", pause.String())
 		select {
 		case <-ctx.Done():
+		case key = <-d.keys:
 		case <-time.After(pause):
 		}
 	}
 	return nil
 }
 
-// once joins and listens as long as that goes well.
-func (d *doorbell) once(ctx context.Context) error {
-	mesh, err := d.join()
+// once joins and listens as long as that goes well, or until there is another
+// ticket to wear.
+func (d *doorbell) once(ctx context.Context, key enroll.Gossip) (next *enroll.Gossip, err error) {
+	mesh, err := d.join(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer mesh.Close()
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return mesh.Run(gctx) })
 	g.Go(func() error { return d.listen(gctx, mesh) })
+	g.Go(func() error {
+		select {
+		case newer := <-d.keys:
+			next = &newer
+			return errTicket
+		case <-gctx.Done():
+			return nil
+		}
+	})
 	err = g.Wait()
 	if ctx.Err() != nil {
 		if err := mesh.Leave(); err != nil {
 			d.log.Debug("no goodbye to the others", "error", err)
 		}
 	}
-	return err
+	return next, err
 }
 
-// errSilent says that the mesh tells nothing any more.
-var errSilent = errors.New("gossip has ended")
+var (
+	// errSilent says that the mesh tells nothing any more.
+	errSilent = errors.New("gossip has ended")
+	// errTicket says that there is another ticket.
+	errTicket = errors.New("there is another ticket")
+)
 
 func (d *doorbell) listen(ctx context.Context, mesh *gossip.Mesh) error {
 	for {

@@ -11,6 +11,7 @@ package outside
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,17 +20,22 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/fleetcron/fleetcron/agent/enroll"
 	"github.com/fleetcron/fleetcron/agent/link"
 	"github.com/fleetcron/fleetcron/agent/uplink"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
+
+// User is who this part is where each part is a process of its own.
+const User = "fleetcron-agent"
 
 // Config is what it is told.
 type Config struct {
 	Collectors []string // addresses
 	Name       string   // of the host, for people; empty: as the reader says
-	Dir        string   // its own; made when missing
+	StateDir   string   // of the agent; who this host is lies there, and what gossip needs
 	Version    string   // of the program
 	Gossip     Gossip
 	Reloads    <-chan Config // Collectors and Name of the next are taken in; nil: none comes
@@ -40,10 +46,9 @@ type Config struct {
 
 // Gossip says how this host is seen, and how it hears of news.
 type Gossip struct {
-	Bind    string
-	Seeds   []string
-	KeyFile string // empty: no gossip
-	Label   string
+	Bind      string // ip:port; empty: no gossip
+	Advertise string // ip:port that others reach it at; empty: Bind, or the host's own address
+	Seeds     []string
 }
 
 // Run carries until ctx ends.
@@ -52,19 +57,27 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer work.Close()
 	read := link.NewClient(link.Net, link.Read, cfg.Version, cfg.Read)
 	defer read.Close()
-	state, err := awaitWork(ctx, work, log)
-	if err != nil {
+	home := enroll.Home{StateDir: cfg.StateDir}
+	me, err := awaitIdentity(ctx, home, log)
+	if me == nil || err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return nil
+	state, err := awaitWork(ctx, work, log)
+	if err != nil || ctx.Err() != nil {
+		return err
 	}
-	collectors, err := newClients(cfg.Collectors, cfg.Version)
+	if err := sameHost(me, state); err != nil {
+		return err
+	}
+	collectors, err := newClients(cfg, me)
 	if err != nil {
 		return err
 	}
 	defer collectors.Close()
-	doorbell := newDoorbell(cfg, state.Host, collectors, log)
+	doorbell := newDoorbell(cfg, me, collectors, log)
+	renewal := enroll.NewRenewal(home, me, collectors.work, log)
+	renewal.Renewed, renewal.Gossip, renewal.Addresses = collectors.hangUp, doorbell.admit, collectors.told
+	collectors.heard = renewal.Heard
 	up := uplink.New(uplink.Config{
 		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{work}, Host: fleet.Host{ID: state.Host},
 		Index: state.Index, Knocks: doorbell.knocks, Logger: log,
@@ -91,6 +104,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return up.Run(ctx) })
 	g.Go(func() error { return doorbell.Run(ctx) })
+	g.Go(func() error { return renewal.Run(ctx) })
 	g.Go(func() error { return link.Lend(ctx, work, lender) })
 	g.Go(func() error { return host.Run(ctx, log) })
 	g.Go(func() error { return found.Run(ctx) })
@@ -110,6 +124,47 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return reload(ctx, cfg, collectors, host, log) })
 	g.Go(func() error { return same(ctx, work, state) })
 	return g.Wait()
+}
+
+// identityEvery is how often is looked whether a person has enrolled this host,
+// and sayEvery how often the log says that it is not.
+const (
+	identityEvery = 2 * time.Second
+	sayEvery      = 10 * time.Minute
+)
+
+// awaitIdentity waits until this host is enrolled; what needs nobody goes on
+// meanwhile. It returns nil when ctx ends before.
+func awaitIdentity(ctx context.Context, home enroll.Home, log *slog.Logger) (*pki.Credentials, error) {
+	var said time.Time
+	for {
+		me, err := home.Load()
+		if err == nil {
+			return me, nil
+		}
+		if time.Since(said) >= sayEvery {
+			said = time.Now()
+			hint := ""
+			if e, is := errors.AsType[*fleet.Error](err); is {
+				hint = e.Hint
+			}
+			log.Error("collectors cannot be spoken to, this host goes on alone", "component", "net", "error", err, "hint", hint)
+		}
+		select {
+		case <-time.After(identityEvery):
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+}
+
+// sameHost refuses to speak for another host than work is.
+func sameHost(me *pki.Credentials, state link.State) error {
+	if id := me.ID(); id.Name != string(state.Host) || id.Cluster != state.Cluster {
+		return fleet.Errorf(fleet.Conflict, "the certificate is of %s, and the work part is host %s of cluster %q", id, state.Host, state.Cluster).
+			WithHint("systemctl restart fleetcron-agent; if that does not help, enrol this host again")
+	}
+	return nil
 }
 
 // How long it waits before it asks work again who this host is.

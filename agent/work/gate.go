@@ -2,31 +2,13 @@ package work
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/agent/policy"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
-
-// clusterID returns the cluster that this host is enrolled in; empty: none.
-func clusterID(stateDir string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(stateDir, "cluster"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("cluster: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
-}
 
 // newGate opens the gate between what the collectors give and what is done.
 func newGate(cfg Config, host fleet.Host, cluster string, book *journal.Journal, known bool, silent func(fleet.TaskID) bool, log *slog.Logger) (*policy.Gate, error) {

@@ -1,52 +1,122 @@
 package work
 
 import (
-	"bytes"
-	"crypto/rand"
-	"encoding/hex"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
-	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// hostID returns this host's identity, drawn at the first start and kept in
-// the state directory.
-func hostID(stateDir string) (fleet.HostID, error) {
-	if err := os.MkdirAll(stateDir, 0o750); err != nil {
-		return "", fmt.Errorf("state_dir: %w", err)
+// self is who this host is, by files that only its root writes. No other part
+// is asked: one that says it is another host could have that host's tasks run here.
+type self struct {
+	host    fleet.HostID
+	cluster string // empty: of none, so nothing is taken
+}
+
+// identityEvery is how often is looked whether a person has enrolled this host,
+// and sayEvery how often the log says that it is not.
+const (
+	identityEvery = 2 * time.Second
+	sayEvery      = 10 * time.Minute
+)
+
+// awaitIdentity waits until this host is one of a fleet: before that there is
+// nothing it could be given. It returns the zero self when ctx ends before.
+func awaitIdentity(ctx context.Context, stateDir string, log *slog.Logger) (self, error) {
+	var said time.Time
+	for {
+		me, err := readIdentity(stateDir)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return me, err
+		}
+		if time.Since(said) >= sayEvery {
+			said = time.Now()
+			log.Warn("this host is not enrolled, so nothing runs on it", "component", "work", "state_dir", stateDir,
+				"hint", "fleetctl enroll-token, and then here: fleetcron-agent enroll --token-file FILE --address https://COLLECTOR:7770")
+		}
+		select {
+		case <-time.After(identityEvery):
+		case <-ctx.Done():
+			return self{}, nil
+		}
 	}
-	path := filepath.Join(stateDir, "host-id")
-	id, err := readHostID(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return id, err
+}
+
+func readIdentity(stateDir string) (me self, err error) {
+	if me.host, err = readHostID(filepath.Join(stateDir, "host-id")); err == nil {
+		me.cluster, err = clusterID(stateDir)
 	}
-	raw := make([]byte, 16)
-	rand.Read(raw) // never fails
-	if err := durable.Once(path, []byte(hex.EncodeToString(raw)+"\n")); err != nil {
-		return "", fmt.Errorf("host id: %w", err)
+	return me, err
+}
+
+// remain ends this part when the host was made another: all that it does was
+// given to the one that it was.
+func remain(ctx context.Context, stateDir string, me self) error {
+	tick := time.NewTicker(identityEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if now, err := readIdentity(stateDir); err == nil && now != me {
+			return fleet.Errorf(fleet.Conflict, "this machine was enrolled as host %s of cluster %q, and was host %s of cluster %q", now.host, now.cluster, me.host, me.cluster).
+				WithHint("the agent must start again")
+		}
 	}
-	return readHostID(path)
 }
 
 func readHostID(path string) (fleet.HostID, error) {
-	text, err := os.ReadFile(path)
+	text, err := readOwn(path)
 	if err != nil {
 		return "", err
 	}
-	id := fleet.HostID(bytes.TrimSpace(text))
+	id := fleet.HostID(strings.TrimSpace(text))
 	if !id.Valid() {
 		return "", fleet.Errorf(fleet.Invalid, "%s does not hold a host id of 32 hex digits", path).
-			WithHint("restore it; removing it makes this a new host that knows nothing of its old runs")
+			WithHint("restore it, or enrol this host again")
 	}
 	return id, nil
+}
+
+// readOwn reads a file that nobody else can have written.
+func readOwn(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if by, is := info.Sys().(*syscall.Stat_t); is && int(by.Uid) != os.Geteuid() && by.Uid != 0 || info.Mode().Perm()&0o022 != 0 {
+		return "", fleet.Errorf(fleet.Refused, "%s can be written by others (owner %d, mode %s)", path, by.Uid, info.Mode()).
+			WithHint("chown root %s; chmod 644 %[1]s; and find out who wrote it", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, 1024))
+	return string(text), err
+}
+
+// clusterID returns the cluster that this host is enrolled in; empty: none.
+func clusterID(stateDir string) (string, error) {
+	text, err := readOwn(filepath.Join(stateDir, "cluster"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(text), err
 }
 
 // passable lets the commands of all users pass through the state directory, to

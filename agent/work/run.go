@@ -74,14 +74,18 @@ type Output struct {
 // about them is on disk before Run returns.
 func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
-	id, err := hostID(cfg.StateDir)
-	if err != nil {
-		return err
+	if err := os.MkdirAll(cfg.StateDir, 0o750); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
 	}
 	masker, err := mask.DrawKey(filepath.Join(cfg.StateDir, mask.KeyFile))
 	if err != nil {
 		return err
 	}
+	me, err := awaitIdentity(ctx, cfg.StateDir, log)
+	if err != nil || me.host == "" {
+		return err
+	}
+	id := me.host
 	broken := make(chan error, 1)
 	book, err := journal.Open(cfg.journalDir(), journal.Options{Logger: log, Fatal: func(err error) { broken <- err }})
 	if err != nil {
@@ -100,11 +104,7 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	}
 	var taken *adoptions
 	host := describe(cfg, id)
-	cluster, err := clusterID(cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	gate, err := newGate(cfg, host, cluster, book, last != nil, func(task fleet.TaskID) bool { return taken.adopter.Silent(task) }, log)
+	gate, err := newGate(cfg, host, me.cluster, book, last != nil, func(task fleet.TaskID) bool { return taken.adopter.Silent(task) }, log)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 		work.take(ctx, plan)
 		taken.tell()
 	}
-	counter.serve(link.State{Host: id, Cluster: cluster}, kept, work, outbox{book, masker}, taken)
+	counter.serve(link.State{Host: id, Cluster: me.cluster}, kept, work, outbox{book, masker}, taken)
 
 	steps := log.With("component", "agent", "pid", os.Getpid())
 	steps.Info("agent started", "action", "start", "host", id, "name", host.Name, "version", cfg.Version, "open_runs", len(work.left.found), "saved_plan", saved != nil)
@@ -168,6 +168,7 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	g.Go(func() error { return counter.server.Serve(whole, listener) })
 	g.Go(func() error { return reload(whole, cfg, id, work.turns.Bound, gate.SetHost, log) })
 	g.Go(func() error { return brokenJournal(whole, broken) })
+	g.Go(func() error { return remain(whole, cfg.StateDir, me) })
 	g.Go(func() error {
 		defer end()
 		<-ending.Done()

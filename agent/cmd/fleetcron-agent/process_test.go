@@ -67,6 +67,9 @@ func newHost(t *testing.T, tasks ...fleet.Task) *host {
 		t.Fatal(err)
 	}
 	policytest.Trust(t, h.dir)
+	if err := os.WriteFile(filepath.Join(h.dir, "host-id"), []byte(strings.Repeat("a", 32)+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { h.program("stop", "--kill", "--drain", "0s") })
 	return h
 }
@@ -76,7 +79,7 @@ func newHost(t *testing.T, tasks ...fleet.Task) *host {
 func (h *host) program(args ...string) (said string, code int) {
 	h.t.Helper()
 	if args[0] == "run" {
-		args = append(args, "--log-file", h.log, "--root", h.t.TempDir(), "--collectors", "http://127.0.0.1:1", "--policy", filepath.Join(h.dir, "policy.yaml"))
+		args = append(args, "--log-file", h.log, "--root", h.t.TempDir(), "--collectors", "https://127.0.0.1:1", "--policy", filepath.Join(h.dir, "policy.yaml"))
 	}
 	path, err := built()
 	if err != nil {

@@ -22,7 +22,13 @@ type Fleet struct {
 // New makes a fleet.
 func New(t testing.TB) *Fleet {
 	t.Helper()
-	f := &Fleet{t: t, Cluster: HostID()}
+	return In(t, HostID())
+}
+
+// In makes a fleet that is the cluster of that id.
+func In(t testing.TB, cluster string) *Fleet {
+	t.Helper()
+	f := &Fleet{t: t, Cluster: cluster}
 	span := pki.SpanOf(time.Now(), 24*time.Hour)
 	var err error
 	f.Root, err = pki.NewRoot(f.Cluster, span)
