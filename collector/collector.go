@@ -204,7 +204,7 @@ func joinMesh(cfg *Config, me self, ring *gossip.Ring, admit func(kind fleet.Pri
 func (c *Config) replica(me self, book *ledger.Ledger, log *slog.Logger) replica.Config {
 	return replica.Config{
 		ID: fleet.CollectorID(c.ID), Dir: filepath.Join(c.DataDir, "raft"), Bind: c.Listen.Raft, Advertise: c.reached(c.Listen.Raft),
-		Ledger: book, Logger: log, Credentials: me.credentials, Judge: welcome(book.AdmitNode),
+		Ledger: book, Logger: log, Credentials: me.credentials, Judge: welcome(book.AdmitNode), Timing: c.timing,
 	}
 }
 

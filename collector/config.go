@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/identity"
+	"github.com/fleetcron/fleetcron/collector/replica"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/logging"
 )
@@ -30,6 +31,8 @@ type Config struct {
 	Log       logging.Config `yaml:"log"`
 
 	Version string `yaml:"-"` // of the program
+
+	timing replica.Timing // tests shorten the first election with it
 }
 
 // Listen holds the address of each listener, as IP:port.

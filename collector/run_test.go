@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fleetcron/fleetcron/collector/replica"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
@@ -29,6 +30,7 @@ func place(t *testing.T, id string) Config {
 	cfg := DefaultConfig()
 	cfg.ID, cfg.DataDir, cfg.Version = id, filepath.Join(t.TempDir(), id), "1.2.3"
 	cfg.Listen = Listen{API: ip + ":7770", Raft: ip + ":7771", Gossip: ip + ":7772", Web: ip + ":7780"}
+	cfg.timing = replica.Timing{Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 300 * time.Millisecond}
 	return cfg
 }
 
