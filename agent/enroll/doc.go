@@ -17,6 +17,6 @@
 //	<state_dir>/identity/enroll.pem        the key of an enrolment under way
 //	<state_dir>/identity/pending.json      an enrolment that waits for a person
 //	<state_dir>/identity/renewal.pem       the key of a renewal under way
-//	<state_dir>/net/ring, ticket           what gossip needs; 0600
+//	<state_dir>/net/ring, ticket, seeds    what gossip needs; 0600
 //	<state_dir>/net/collectors             where the collectors were last
 package enroll

@@ -214,7 +214,7 @@ func (r *Request) gossip(ctx context.Context, credentials *pki.Credentials, addr
 		}
 		ticket = &asked
 	}
-	_, err := r.Home.saveGossip(ticket.Keys, ticket.Ticket)
+	_, err := r.Home.saveGossip(ticket)
 	return err
 }
 

@@ -50,8 +50,8 @@ func TestMachineBecomesAHost(t *testing.T) {
 		}
 	}
 	have, complete, err := home.LoadGossip()
-	if err != nil || !complete || have.Ring.Digest() != c.ring.Digest() {
-		t.Errorf("gossip: %v, %v", complete, err)
+	if err != nil || !complete || have.Ring.Digest() != c.ring.Digest() || !slices.Equal(have.Seeds, []string{"192.0.2.7:7772"}) {
+		t.Errorf("gossip: %v, %v, seeds %v", complete, err, have.Seeds)
 	}
 	if err := gossip.NewTickets(c.fleet.Cluster, c.fleet.Root.Certificate).Admit(c.node, "agent", have.Ticket); err != nil {
 		t.Error(err)

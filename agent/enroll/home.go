@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/fleetcron/fleetcron/agent/durable"
+	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/gossip"
 	"github.com/fleetcron/fleetcron/shared/pki"
@@ -34,6 +35,7 @@ func (h Home) keyOf(purpose string) string { return filepath.Join(h.Identity(), 
 func (h Home) pending() string             { return filepath.Join(h.Identity(), "pending.json") }
 func (h Home) ringFile() string            { return filepath.Join(h.Net(), "ring") }
 func (h Home) ticketFile() string          { return filepath.Join(h.Net(), "ticket") }
+func (h Home) seedsFile() string           { return filepath.Join(h.Net(), "seeds") }
 func (h Home) collectorsFile() string      { return filepath.Join(h.Net(), "collectors") }
 
 // The purposes of keys that nobody has signed yet.
@@ -60,6 +62,7 @@ func (h Home) Load() (*pki.Credentials, error) {
 type Gossip struct {
 	Ring   *gossip.Ring
 	Ticket string
+	Seeds  []string // ip:port of members to begin with, as a collector named them
 }
 
 // LoadGossip returns what is there of it; false: not all.
@@ -75,52 +78,62 @@ func (h Home) LoadGossip() (Gossip, bool, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Gossip{}, false, nil
 	}
-	return Gossip{Ring: ring, Ticket: strings.TrimSpace(string(text))}, err == nil, err
+	if err != nil {
+		return Gossip{}, false, err
+	}
+	seeds, err := readList(h.seedsFile())
+	return Gossip{Ring: ring, Ticket: strings.TrimSpace(string(text)), Seeds: seeds}, err == nil, err
 }
 
-// saveGossip keeps a ring and a ticket.
-func (h Home) saveGossip(keys []string, ticket string) (Gossip, error) {
+// saveGossip keeps what a collector gave.
+func (h Home) saveGossip(given *api.GossipTicket) (Gossip, error) {
 	if err := h.prepare(h.Net()); err != nil {
 		return Gossip{}, err
 	}
 	ring, err := gossip.OpenRing(h.ringFile())
 	if errors.Is(err, fs.ErrNotExist) {
-		ring, err = gossip.MakeRing(h.ringFile(), keys...)
+		ring, err = gossip.MakeRing(h.ringFile(), given.Keys...)
 	} else if err == nil {
-		err = ring.Take(keys)
+		err = ring.Take(given.Keys)
 	}
 	if err != nil {
 		return Gossip{}, err
 	}
-	err = durable.Replace(h.ticketFile(), []byte(ticket+"\n"))
-	return Gossip{Ring: ring, Ticket: ticket}, errors.Join(err, h.give(h.ringFile(), h.ticketFile()))
+	err = errors.Join(h.saveList(h.seedsFile(), given.Seeds), durable.Replace(h.ticketFile(), []byte(given.Ticket+"\n")))
+	return Gossip{Ring: ring, Ticket: given.Ticket, Seeds: given.Seeds}, errors.Join(err, h.give(h.ringFile(), h.ticketFile()))
 }
 
 // Collectors returns where collectors were when they were last heard of.
-func (h Home) Collectors() ([]string, error) {
-	text, err := os.ReadFile(h.collectorsFile())
+func (h Home) Collectors() ([]string, error) { return readList(h.collectorsFile()) }
+
+func (h Home) saveCollectors(addresses []string) error {
+	if len(addresses) == 0 {
+		return nil
+	}
+	return errors.Join(h.prepare(h.Net()), h.saveList(h.collectorsFile(), addresses))
+}
+
+// readList reads a list of addresses; one that is not there is empty.
+func readList(path string) (list []string, err error) {
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	var addresses []string
-	if err := json.Unmarshal(text, &addresses); err != nil {
-		return nil, fleet.Invalidf("file", h.collectorsFile(), "want a JSON list of addresses")
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fleet.Invalidf("file", path, "want a JSON list of addresses")
 	}
-	return addresses, nil
+	return list, nil
 }
 
-func (h Home) saveCollectors(addresses []string) error {
-	if len(addresses) == 0 {
-		return nil
-	}
-	text, err := json.Marshal(addresses)
+func (h Home) saveList(path string, list []string) error {
+	text, err := json.Marshal(list)
 	if err != nil {
 		return err
 	}
-	return errors.Join(h.prepare(h.Net()), durable.Replace(h.collectorsFile(), append(text, '\n')), h.give(h.collectorsFile()))
+	return errors.Join(durable.Replace(path, append(text, '\n')), h.give(path))
 }
 
 // saveIdentity keeps credentials and who they make this host. Root's own files

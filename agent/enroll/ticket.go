@@ -115,7 +115,7 @@ func (r *Renewal) fetch(ctx context.Context, had Gossip) (Gossip, error) {
 	if _, err := pki.VerifyTicket(answer.Ticket, r.Credentials.ID(), r.Credentials.Root(), time.Now()); err != nil {
 		return had, fmt.Errorf("the collector's answer: %w", err)
 	}
-	got, err := r.Home.saveGossip(answer.Keys, answer.Ticket)
+	got, err := r.Home.saveGossip(&answer)
 	if err != nil {
 		return had, err
 	}
