@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"shared/taskfile":      {"shared/fleet"},
 	"shared/seal":          {"shared/fleet"},
 	"shared/seal/sshagent": {"shared/fleet", "shared/seal"},
-	"shared/author":        {"shared/api", "shared/blackout", "shared/fleet", "shared/pki", "shared/seal", "shared/seal/sshagent", "shared/settings", "shared/takeover", "shared/taskfile"},
+	"shared/author":        {"shared/api", "shared/fleet", "shared/pki", "shared/seal", "shared/seal/sshagent", "shared/settings", "shared/takeover", "shared/taskfile"},
 	"shared/pki":           {"shared/fleet"},
 	"shared/pki/pkitest":   {"shared/pki"},
 	"shared/api":           {"shared/fleet", "shared/pki", "shared/seal"},
@@ -84,7 +84,7 @@ var arrows = map[string][]string{
 		"shared/api", "shared/backup", "shared/fleet", "shared/gossip", "shared/logging", "shared/pki", "shared/seal", "shared/taskfile", "web",
 	},
 	"collector/cmd/fleetcron-collector": {"collector", "shared/fleet", "shared/logging", "shared/pki", "shared/program"},
-	"collector/cmd/fleetctl":            {"shared/api", "shared/chain", "shared/visible", "shared/backup", "shared/blackout", "shared/cron", "shared/fleet", "shared/settings", "shared/takeover", "shared/taskfile"},
+	"collector/cmd/fleetctl":            {"shared/api", "shared/author", "shared/backup", "shared/blackout", "shared/chain", "shared/cron", "shared/fleet", "shared/pki", "shared/seal", "shared/seal/sshagent", "shared/settings", "shared/takeover", "shared/taskfile", "shared/visible"},
 
 	"web": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/visible"},
 
@@ -115,7 +115,7 @@ var homes = map[string][]string{
 
 // unlinked lists, per program, what must not even be linked into it.
 var unlinked = map[string][]string{
-	"agent/cmd/fleetcron-agent": {"github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt"},
+	"agent/cmd/fleetcron-agent": {"github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt", "golang.org/x/crypto/ssh"},
 	"collector/cmd/fleetctl":    {"github.com/hashicorp/serf", "github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt"},
 	"web":                       {"github.com/hashicorp/serf", "github.com/hashicorp/raft", "github.com/labstack/echo", "go.etcd.io/bbolt"},
 }
