@@ -9,17 +9,39 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
 // accounts are the users of a host, as its own files name them.
 type accounts struct {
-	dir  string                // /etc
-	read map[string][][]string // what was read of each file; nil: nothing is kept
+	dir  string           // /etc
+	read map[string]table // what was read of each file; nil: nothing is kept
 }
 
-// once returns the accounts as they are now, each file read once.
-func (a accounts) once() accounts { return accounts{a.dir, map[string][][]string{}} }
+// table is a file of accounts as it was read.
+type table struct {
+	lines [][]string
+	stat  syscall.Stat_t // as it was before
+	keeps bool           // whether an equal stat means equal lines
+}
+
+// once returns the accounts as they are now: each file is read once, and not at
+// all that is as it was.
+func (a accounts) once() accounts {
+	now := accounts{a.dir, map[string]table{}}
+	for file, was := range a.read {
+		var stat syscall.Stat_t
+		if was.keeps && syscall.Stat(filepath.Join(a.dir, file), &stat) == nil && stat.Ino == was.stat.Ino && stat.Size == was.stat.Size && stat.Mtim == was.stat.Mtim && stat.Ctim == was.stat.Ctim {
+			now.read[file] = was
+		}
+	}
+	return now
+}
+
+// settled is how old a file must be before its times tell each change: what is
+// written within one tick of its clock has the same.
+const settled = time.Second
 
 // account is one of them.
 type account struct {
@@ -98,17 +120,18 @@ func (a accounts) groupsOf(user account) (names []string, err error) {
 }
 
 func (a accounts) lines(file string, visit func(fields []string)) error {
-	lines, known := a.read[file]
+	was, known := a.read[file]
 	if !known {
-		err := a.scan(file, func(fields []string) { lines = append(lines, fields) })
-		if err != nil {
+		err := syscall.Stat(filepath.Join(a.dir, file), &was.stat)
+		was.keeps = err == nil && time.Since(time.Unix(was.stat.Mtim.Unix())) > settled
+		if err := a.scan(file, func(fields []string) { was.lines = append(was.lines, fields) }); err != nil {
 			return err
 		}
 		if a.read != nil {
-			a.read[file] = lines
+			a.read[file] = was
 		}
 	}
-	for _, fields := range lines {
+	for _, fields := range was.lines {
 		visit(fields)
 	}
 	return nil

@@ -33,3 +33,17 @@ func BenchmarkOpen(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkMay asks once more before a command begins.
+func BenchmarkMay(b *testing.B) {
+	bed := newBed(b, usual)
+	one := task()
+	if _, refused := bed.takes(given(one, sign(b, bed.says(one), bed.anna))); len(refused) > 0 {
+		b.Fatal(refused)
+	}
+	for b.Loop() {
+		if err := bed.gate.May(&one); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -199,6 +199,9 @@ func (p *Policy) Doubts() (list []string) {
 	if slices.Contains(p.Users.Allow, "root") && slices.Contains(p.Users.Deny, "root") {
 		doubt("users.deny", "root is allowed and denied, and deny goes before allow")
 	}
+	if p.Adoption && !p.Shell {
+		doubt("adoption", "the lines of crontabs are texts for a shell, which this policy does not allow")
+	}
 	if len(p.TwoPerson) > 0 && len(p.Keys) < 2 {
 		doubt("two_person", "needs the keys of two people, and there is one")
 	}

@@ -152,6 +152,9 @@ func TestADraftIsAPolicy(t *testing.T) {
 		if len(draft.Keys) > 0 && (p.Keys[0].Name != anna.Name || p.Keys[1].Namespaces[0] != "data" || !p.Commands[1].matchesArgs([]string{"a\nb", ""})) {
 			t.Errorf("%s: %+v", name, p.Keys)
 		}
+		if p.allowsEnv("PATH") != draft.Adoption || p.allowsEnv("LC_ALL") != draft.Adoption {
+			t.Errorf("%s: env %q", name, p.Env)
+		}
 		// Every line that is a proposal is one that may be taken.
 		for _, line := range strings.Split(string(draft.Text()), "\n") {
 			proposal := strings.TrimPrefix(line, "# ")
@@ -242,6 +245,9 @@ func TestDoubtsAboutAPolicy(t *testing.T) {
 	}
 	if got := p.Doubts(); len(got) != 3 || !strings.HasPrefix(got[0], "line 2") {
 		t.Errorf("%q", got)
+	}
+	if p, err = Parse([]byte("adoption: allowed\nusers: {allow: [a]}\ncommands: [{path: /bin/true}]\n")); err != nil || len(p.Doubts()) != 1 {
+		t.Errorf("%v %q", err, p.Doubts())
 	}
 	if p, err = Parse([]byte("execute: off\n")); err != nil || len(p.Doubts()) != 2 {
 		t.Errorf("%v %q", err, p.Doubts())

@@ -109,7 +109,12 @@ func (d *Draft) Text() []byte {
 	}
 	say("\n# Whether commands may be texts for a shell, or shells. What a shell is told\n# is not limited by commands.\nshell: %s\n", word(d.Shell))
 	say("\n# Whether a task may begin with its user's login shell and profile.\n# login: forbidden\n")
-	say("\n# What a task may set in its command's environment; NAME* is every name that\n# begins so. LD_PRELOAD and its like are never set.\n# env: [LEVEL, \"BACKUP_*\"]\n")
+	say("\n# What a task may set in its command's environment; NAME* is every name that\n# begins so. LD_PRELOAD and its like are never set.\n")
+	if d.Adoption {
+		say("env: [%s] # as crontabs do\n", strings.Join(crontabNames, ", "))
+	} else {
+		say("# env: [LEVEL, \"BACKUP_*\"]\n")
+	}
 	say("\n# Below which directories run.dir may lie; without it anywhere.\n# dirs: [/srv]\n")
 	say("\n# What tasks may look at beside running commands.\n# probes:\n#   files: [/srv/in]             # below these they may wait for files\n#   tcp: [\"127.0.0.1:*\", \"db-1:5432\"]\n#   units: [\"*\"]\n")
 	say("\n# max_timeout: 6h    # limits.timeout is needed, and at most this\n# max_parallel: 4    # limits.per_host\n# min_nice: 0\n# groups: [adm]      # that a task may give beside its user's own\n")
@@ -119,6 +124,9 @@ func (d *Draft) Text() []byte {
 	say("\n# Labels that tasks may select this host by. They go before those of agent.yaml.\n# labels: {role: db}\n")
 	return out.Bytes()
 }
+
+// crontabNames are what the crontabs of distributions set.
+var crontabNames = []string{"SHELL", "PATH", "HOME", "LOGNAME", "MAILTO", "MAILFROM", "LANG", `"LC_*"`, "TZ", "CRON_TZ", "RANDOM_DELAY"}
 
 func word(yes bool) string {
 	if yes {
