@@ -38,7 +38,7 @@ func TestDecodeStrictReads(t *testing.T) {
 	if err := DecodeStrict([]byte(text), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Wide != "w" || got.User != `😀\ud800` || got.Number != 1000 || got.List[0].Wide != "x" || got.Pointer.Wide != "y" || len(got.Map) != 2 || got.Plain != 3 {
+	if got.Wide != "w" || got.User != `😀\ud800` || got.Number != 1000 || got.List[0].Wide != "x" || got.Pointer.Wide != "y" || len(got.Map) != 2 || got.Plain != 3 || got.private != "" {
 		t.Errorf("%+v", got)
 	}
 }
