@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"context"
 	"slices"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -34,3 +35,6 @@ func Holds(role fleet.Role, permission Permission) bool {
 func (r Route) Held(kind fleet.PrincipalKind) bool {
 	return permits(&fleet.Principal{Kind: kind}, r.Permission)
 }
+
+// Remark writes down what was noted.
+func (s *Server) Remark(ctx context.Context) { s.tellOnce(ctx) }
