@@ -38,8 +38,8 @@ const electIn = 30 * time.Second
 // Init makes a new cluster with this collector in it, once: its id and root,
 // this collector's certificate and issuer, the gossip key, the first token and
 // the first key to sign with. The kit is written last: without it an init did
-// not end.
-func Init(ctx context.Context, cfg Config) (Kit, error) {
+// not end. One that fails leaves nothing behind.
+func Init(ctx context.Context, cfg Config) (kit Kit, err error) {
 	lock, err := lockDir(cfg.DataDir)
 	if err != nil {
 		return Kit{}, err
@@ -49,6 +49,12 @@ func Init(ctx context.Context, cfg Config) (Kit, error) {
 		return Kit{}, errors.Join(err, fleet.Errorf(fleet.Conflict, "%s is there already: this collector belongs to a cluster", cfg.identityDir()).
 			WithCode("exists").WithHint("fleetcron-collector run starts it; where an earlier init was cut off (no %s), empty %s and begin again", cfg.adminDir(), cfg.DataDir))
 	}
+	undo := undoing(&cfg)
+	defer func() {
+		if err != nil {
+			undo()
+		}
+	}()
 	var me self
 	if me.authority, me.credentials, err = identity.Make(fleet.CollectorID(cfg.ID), cfg.hosts(), time.Now()); err != nil {
 		return Kit{}, fmt.Errorf("init: %w", err)
@@ -63,7 +69,7 @@ func Init(ctx context.Context, cfg Config) (Kit, error) {
 	if err != nil {
 		return Kit{}, fmt.Errorf("init: %w", err)
 	}
-	kit := Kit{
+	kit = Kit{
 		Cluster: me.authority.Cluster(), Pin: me.authority.Pin(), Dir: cfg.adminDir(),
 		RootKey: filepath.Join(cfg.identityDir(), identity.RootKeyFile),
 	}
@@ -71,6 +77,21 @@ func Init(ctx context.Context, cfg Config) (Kit, error) {
 		return Kit{}, fmt.Errorf("init: %w", err)
 	}
 	return kit, nil
+}
+
+// undoing returns what takes away that which is not there yet, and nothing else.
+func undoing(cfg *Config) (undo func()) {
+	var fresh []string
+	for _, path := range []string{cfg.identityDir(), cfg.keyFile(), filepath.Join(cfg.DataDir, "ledger.db"), filepath.Join(cfg.DataDir, "raft"), cfg.adminDir() + ".new"} {
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			fresh = append(fresh, path)
+		}
+	}
+	return func() {
+		for _, path := range fresh {
+			_ = os.RemoveAll(path) // what is said is why init failed
+		}
+	}
 }
 
 func (c *Config) adminDir() string { return filepath.Join(c.DataDir, "admin") }
@@ -84,6 +105,7 @@ func found(ctx context.Context, cfg *Config, me self) (token string, err error) 
 	}
 	defer book.Close()
 	settings := cfg.replica(me, book, slog.New(slog.DiscardHandler))
+	settings.Bind = "127.0.0.1:0" // alone, it is called by nobody
 	settings.Timing = replica.Timing{Heartbeat: 100 * time.Millisecond, Election: 100 * time.Millisecond, Lease: 100 * time.Millisecond}
 	raft, err := replica.Open(settings)
 	if err != nil {

@@ -195,6 +195,22 @@ func TestInitMakesTheWholeKit(t *testing.T) {
 	}
 }
 
+func TestAnInitThatFailsLeavesNothing(t *testing.T) {
+	cfg := place(t, "c1")
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Init(ended, cfg); err == nil {
+		t.Fatal("init went on without a context")
+	}
+	left, err := os.ReadDir(cfg.DataDir)
+	if err != nil || len(left) != 1 || left[0].Name() != lockFile {
+		t.Errorf("left %v, %v", left, err)
+	}
+	if _, err := Init(t.Context(), cfg); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
 func TestNobodyIsLetInUnknown(t *testing.T) {
 	cfg, kit := founded(t)
 	start(t, cfg)
