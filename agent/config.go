@@ -14,11 +14,11 @@ import (
 	"github.com/fleetcron/fleetcron/shared/logging"
 )
 
-// Config is everything an agent can be told. DefaultConfig works for an agent
-// beside a collector on one machine.
+// Config is everything an agent can be told.
 type Config struct {
-	Collectors []string          `yaml:"collectors" help:"addresses of the collectors; any of them may be away"`
+	Collectors []string          `yaml:"collectors" help:"addresses of the collectors, beside those that enrolment told; any of them may be away"`
 	StateDir   string            `yaml:"state_dir" help:"directory of journal, plan and output of runs"`
+	RuntimeDir string            `yaml:"runtime_dir" help:"directory of the sockets where the agent's parts meet that are processes of their own"`
 	PIDFile    string            `yaml:"pid_file" help:"file with the agent's pid; empty: agent.pid in state_dir"`
 	Name       string            `yaml:"name" help:"name of this host for people; empty: its hostname"`
 	Labels     map[string]string `yaml:"labels" help:"what tasks may select this host by, key=value"`
@@ -56,11 +56,12 @@ type Gossip struct {
 // need a restart, which stops no command either.
 var hot = map[string]bool{"collectors": true, "name": true, "labels": true, "slots": true, "start_rate": true}
 
-// DefaultConfig returns the values that stand where nothing else is said.
+// DefaultConfig returns the values that stand where nothing else is said. They are
+// enough for a host that was enrolled.
 func DefaultConfig() Config {
 	return Config{
-		Collectors: []string{"https://127.0.0.1:7770"},
 		StateDir:   "/var/lib/fleetcron",
+		RuntimeDir: "/run/fleetcron",
 		Root:       "/",
 		Policy:     policy.DefaultPath,
 		Slots:      turn.DefaultSlots,
@@ -79,13 +80,10 @@ func (c *Config) Validate() error {
 			wrong = append(wrong, fleet.FieldError{Field: field, Value: value, Reason: reason})
 		}
 	}
-	if len(c.Collectors) == 0 {
-		add("collectors", "", "name at least one, such as https://192.0.2.7:7770")
-	}
 	for _, address := range c.Collectors {
 		add("collectors", address, outside.WrongCollector(address))
 	}
-	for field, path := range map[string]string{"state_dir": c.StateDir, "root": c.Root, "policy": c.Policy, "pid_file": c.PIDFile} {
+	for field, path := range map[string]string{"state_dir": c.StateDir, "runtime_dir": c.RuntimeDir, "root": c.Root, "policy": c.Policy, "pid_file": c.PIDFile} {
 		if !filepath.IsAbs(path) && (path != "" || field != "pid_file") {
 			add(field, path, "want an absolute path")
 		}

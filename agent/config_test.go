@@ -36,7 +36,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		fields = append(fields, f.Field)
 	}
 	slices.Sort(fields)
-	want := "collectors collectors collectors gossip.bind labels.Role! name output.age output.runs output.size policy root slots start_rate state_dir"
+	want := "collectors collectors collectors gossip.bind labels.Role! name output.age output.runs output.size policy root runtime_dir slots start_rate state_dir"
 	if got := strings.Join(fields, " "); got != want {
 		t.Errorf("wrong fields %q, want %q", got, want)
 	}

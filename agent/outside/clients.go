@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
@@ -26,11 +27,18 @@ type addresses struct {
 	heard      []string
 }
 
-func newClients(cfg Config, me *pki.Credentials) (*clients, error) {
-	c := &clients{known: addresses{configured: cfg.Collectors}}
+// newClients returns clients of the collectors that are configured, and of those
+// that were heard of before.
+func newClients(cfg Config, heard []string, me *pki.Credentials) (*clients, error) {
+	c := &clients{known: addresses{configured: cfg.Collectors, heard: usable(heard)}}
+	all := slices.Concat(c.known.configured, c.known.heard)
+	if len(all) == 0 {
+		return nil, fleet.Errorf(fleet.Usage, "no collector is known: enrolment told of none, and the setting collectors names none").
+			WithHint("collectors: [https://192.0.2.7:7770] in /etc/fleetcron/agent.yaml")
+	}
 	// One round a call: how failures are waited out is the uplink's business.
 	config := api.Config{
-		Addresses: cfg.Collectors, UserAgent: "fleetcron-agent/" + cfg.Version, Rounds: 1,
+		Addresses: all, UserAgent: "fleetcron-agent/" + cfg.Version, Rounds: 1,
 		TLS: me.ClientTLS(pki.PlaneAgent, pki.RoleCollector), Ring: func(digest string) { c.heard(digest) },
 	}
 	var err error
@@ -66,8 +74,7 @@ func (c *clients) configure(configured []string) error {
 // discovered adds the addresses that other members tell of, as far as they
 // could also stand in the configuration.
 func (c *clients) discovered(heard []string) error {
-	heard = slices.DeleteFunc(heard, func(address string) bool { return WrongCollector(address) != "" })
-	slices.Sort(heard)
+	heard = usable(heard)
 	c.known.mu.Lock()
 	defer c.known.mu.Unlock()
 	if len(heard) == 0 || slices.Equal(heard, c.known.heard) {
@@ -75,6 +82,13 @@ func (c *clients) discovered(heard []string) error {
 	}
 	c.known.heard = heard
 	return c.apply()
+}
+
+// usable leaves of what was heard what could also stand in the configuration.
+func usable(heard []string) []string {
+	heard = slices.DeleteFunc(slices.Clone(heard), func(address string) bool { return WrongCollector(address) != "" })
+	slices.Sort(heard)
+	return slices.Compact(heard)
 }
 
 // told takes in where the collectors are, as one of them says.

@@ -69,7 +69,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err := sameHost(me, state); err != nil {
 		return err
 	}
-	collectors, err := newClients(cfg, me)
+	kept, err := home.Collectors()
+	if err != nil {
+		log.Warn("where enrolment told that the collectors are cannot be read", "error", err)
+	}
+	collectors, err := newClients(cfg, kept, me)
 	if err != nil {
 		return err
 	}

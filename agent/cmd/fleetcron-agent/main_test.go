@@ -106,8 +106,8 @@ func TestWrongInput(t *testing.T) {
 		{[]string{"scan", "--rot", "/"}, fleet.Usage, "unknown flag: --rot"},
 		{[]string{"run", "--config", file}, fleet.Usage, "line 1, column 1: colectors: is no known key"},
 		{[]string{"run", "--config", "/no/such/file"}, fleet.Usage, "no such file"},
-		{[]string{"run", "--gossip-bind", "0.0.0.0:7773"}, fleet.Usage, "only loopback addresses"},
-		{[]string{"run", "--collectors", "http://192.0.2.1:7770"}, fleet.Usage, "only loopback addresses"},
+		{[]string{"run", "--gossip-bind", "localhost:7773"}, fleet.Usage, "want an IP address and a port"},
+		{[]string{"run", "--collectors", "http://192.0.2.1:7770"}, fleet.Usage, "collectors speak TLS only: want https://"},
 		{[]string{"status", "--state-dir", t.TempDir()}, fleet.NotFound, "no agent has run with state_dir"},
 	} {
 		_, err := run(t, test.args...)
