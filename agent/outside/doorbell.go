@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,7 @@ type doorbell struct {
 	join       func(key enroll.Gossip) (*gossip.Mesh, error)
 	keys       chan enroll.Gossip // holds the newest
 	knocks     chan struct{}
+	judge      func(name, role, ticket string) error
 	collectors *clients
 	log        *slog.Logger
 }
@@ -32,6 +34,9 @@ type doorbell struct {
 func newDoorbell(cfg Config, me *pki.Credentials, collectors *clients, log *slog.Logger) *doorbell {
 	d := &doorbell{cfg: cfg, me: me, keys: make(chan enroll.Gossip, 1), knocks: make(chan struct{}, 1), collectors: collectors, log: log}
 	d.join = d.enter
+	if me != nil {
+		d.judge = gossip.NewTickets(me.ID().Cluster, me.Root()).Admit
+	}
 	return d
 }
 
@@ -43,15 +48,9 @@ func (d *doorbell) enter(key enroll.Gossip) (*gossip.Mesh, error) {
 	}
 	return gossip.Join(gossip.Config{
 		Name: id.Name, Role: string(id.Role), Ticket: key.Ticket, Ring: key.Ring, Label: "fc-" + id.Cluster,
-		Bind: d.cfg.Gossip.Bind, Advertise: d.cfg.Gossip.Advertise, Seeds: d.cfg.Gossip.Seeds,
+		Bind: d.cfg.Gossip.Bind, Advertise: d.cfg.Gossip.Advertise, Seeds: slices.Concat(d.cfg.Gossip.Seeds, key.Seeds),
 		Snapshot: filepath.Join(dir, "gossip.snapshot"), Admit: d.judge, Logger: d.log,
 	})
-}
-
-// judge lets in whom a collector has vouched for.
-func (d *doorbell) judge(name, role, ticket string) error {
-	_, err := pki.VerifyTicket(ticket, pki.ID{Cluster: d.me.ID().Cluster, Role: pki.Role(role), Name: name}, d.me.Root(), time.Now())
-	return err
 }
 
 // admit takes in another ring or ticket.
@@ -107,7 +106,7 @@ func (d *doorbell) Run(ctx context.Context) error {
 }
 
 // once joins and listens as long as that goes well, or until there is another
-// ticket to wear.
+// ring. Another ticket is worn at once, and nobody sees this host leave for it.
 func (d *doorbell) once(ctx context.Context, key enroll.Gossip) (next *enroll.Gossip, err error) {
 	mesh, err := d.join(key)
 	if err != nil {
@@ -118,12 +117,19 @@ func (d *doorbell) once(ctx context.Context, key enroll.Gossip) (next *enroll.Go
 	g.Go(func() error { return mesh.Run(gctx) })
 	g.Go(func() error { return d.listen(gctx, mesh) })
 	g.Go(func() error {
-		select {
-		case newer := <-d.keys:
-			next = &newer
-			return errTicket
-		case <-gctx.Done():
-			return nil
+		for {
+			select {
+			case newer := <-d.keys:
+				if newer.Ring != key.Ring {
+					next = &newer
+					return errRing
+				}
+				if err := mesh.SetTicket(newer.Ticket); err != nil {
+					d.log.Warn("the new gossip ticket is not worn", "error", err)
+				}
+			case <-gctx.Done():
+				return nil
+			}
 		}
 	})
 	err = g.Wait()
@@ -138,8 +144,8 @@ func (d *doorbell) once(ctx context.Context, key enroll.Gossip) (next *enroll.Go
 var (
 	// errSilent says that the mesh tells nothing any more.
 	errSilent = errors.New("gossip has ended")
-	// errTicket says that there is another ticket.
-	errTicket = errors.New("there is another ticket")
+	// errRing says that there is another ring.
+	errRing = errors.New("there is another ring")
 )
 
 func (d *doorbell) listen(ctx context.Context, mesh *gossip.Mesh) error {

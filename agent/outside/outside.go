@@ -79,7 +79,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer collectors.Close()
 	doorbell := newDoorbell(cfg, me, collectors, log)
-	renewal := enroll.NewRenewal(home, me, collectors.work, log)
+	calls := enroll.Calls{Credentials: me, Addresses: collectors.work.Addresses, UserAgent: "fleetcron-agent/" + cfg.Version}
+	renewal := enroll.NewRenewal(home, me, calls, log)
 	renewal.Renewed, renewal.Gossip, renewal.Addresses = collectors.hangUp, doorbell.admit, collectors.told
 	collectors.heard = renewal.Heard
 	up := uplink.New(uplink.Config{

@@ -30,9 +30,10 @@ func (u *Uplink) answerAsks(ctx context.Context) {
 		var asks []api.Ask
 		asked := time.Now()
 		u.persist(ctx, nil, func(ctx context.Context) (err error) {
+			registered := u.inventory.nextRegistration()
 			asks, err = u.config.Desk.Asks(ctx, u.id, askWait)
 			if err != nil && fleet.KindOf(err) == fleet.NotFound { // not registered yet
-				u.wait(ctx, longestWait, nil, u.inventory.nextRegistration())
+				u.wait(ctx, longestWait, nil, registered)
 			}
 			return err
 		})
