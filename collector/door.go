@@ -147,7 +147,7 @@ func (d *door) refuse(plain net.Conn, err error) {
 			clear(d.told)
 		}
 		d.told[key] = now
-		d.log.Warn("caller refused", "code", why.Code, "address", address.String(), "peer", why.Peer.String(), "reason", why.Error())
+		d.log.Warn("caller refused", "code", why.Code, "address", address.String(), "peer", why.Peer.String(), "reason", why.Reason)
 	}
 }
 

@@ -16,9 +16,18 @@ const (
 )
 
 // freshen renews this collector's certificates where they are past two thirds
-// of their life and the root key is here to do it.
+// of their life, or do not name an address that browsers call it by, and the
+// root key is here to do it.
 func (s self) freshen(cfg *Config, now time.Time, log *slog.Logger) (self, error) {
-	if !s.authority.HasRootKey() || now.Before(twoThirds(s.credentials)) {
+	missing := s.unnamed(cfg.hosts())
+	if missing == "" && now.Before(twoThirds(s.credentials)) {
+		return s, nil
+	}
+	if !s.authority.HasRootKey() {
+		if missing != "" {
+			log.Warn("browsers will not believe this collector's certificate under a name that it does not hold", "name", missing,
+				"hint", "fleetcron-collector enroll --write-request, issue where the root key is, enroll --issued")
+		}
 		return s, nil
 	}
 	authority, credentials, err := s.authority.Renew(cfg.hosts(), now)
@@ -31,6 +40,17 @@ func (s self) freshen(cfg *Config, now time.Time, log *slog.Logger) (self, error
 	}
 	log.Info("certificates of this collector renewed", "until", credentials.NotAfter())
 	return next, nil
+}
+
+// unnamed returns a name or an address that the certificate does not hold;
+// empty: it holds them all.
+func (s self) unnamed(hosts []string) string {
+	for _, host := range hosts {
+		if s.credentials.Chain()[0].VerifyHostname(host) != nil {
+			return host
+		}
+	}
+	return ""
 }
 
 // twoThirds is when a certificate should be renewed.

@@ -377,3 +377,55 @@ func TestMemoryMakesIdentitiesToThrowAway(t *testing.T) {
 		t.Errorf("%+v, %v", cluster, err)
 	}
 }
+
+func TestACertificateNamesWhatTheConfigurationNames(t *testing.T) {
+	cfg, kit := founded(t)
+	stop := begin(t, cfg)
+	client := admin(t, kit)
+	before, err := client.Node(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	cfg.Hosts = []string{"fleet.example"}
+	start(t, cfg)
+	eventually(t, "the node has the new certificate", func(ctx context.Context) bool {
+		node, err := client.Node(ctx, "c1")
+		return err == nil && node.Serial != before.Serial && node.State == fleet.NodeActive
+	})
+	loaded, err := pki.LoadCredentials(cfg.identityDir())
+	if err != nil || loaded.Chain()[0].VerifyHostname("fleet.example") != nil || loaded.ID().Cluster != kit.Cluster {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestCertificatesAreRenewedAtTwoThirds(t *testing.T) {
+	cfg, _ := founded(t)
+	me, err := loadSelf(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quiet := slog.New(slog.DiscardHandler)
+	for name, c := range map[string]struct {
+		at    time.Time
+		fresh bool
+	}{
+		"today":           {time.Now(), false},
+		"in seven months": {time.Now().Add(7 * 30 * 24 * time.Hour), false},
+		"in nine months":  {time.Now().Add(9 * 30 * 24 * time.Hour), true},
+	} {
+		next, err := me.freshen(&cfg, c.at, quiet)
+		if err != nil || (next.credentials != me.credentials) != c.fresh {
+			t.Errorf("%s: renewed %v, %v", name, next.credentials != me.credentials, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(cfg.identityDir(), "root.key")); err != nil {
+		t.Fatal(err)
+	}
+	if me, err = loadSelf(&cfg); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := me.freshen(&cfg, time.Now().Add(360*24*time.Hour), quiet); err != nil || next.credentials != me.credentials {
+		t.Errorf("without the root key: %v", err)
+	}
+}

@@ -110,18 +110,23 @@ func (s *Server) join(ctx context.Context, in api.Join) (api.Cluster, error) {
 	return s.Cluster(ctx)
 }
 
-// noteByHand makes a node of a collector that the root signed by hand, so that
-// it can be seen and revoked as the others can.
+// noteByHand keeps what the ledger says of a collector's certificate as it is:
+// of one that was signed by hand, and of one that was renewed since.
 func (s *Server) noteByHand(ctx context.Context, caller *fleet.Principal, in *api.Join) error {
-	if _, err := s.Ledger.Node(everywhere, caller.Name); err == nil || in.Serial == "" {
-		return nil
-	} else if fleet.KindOf(err) != fleet.NotFound {
-		return err
-	}
+	node, err := s.Ledger.Node(everywhere, caller.Name)
 	now := time.Now().UTC()
-	_, err := s.record(ctx, *caller, act{"node.put", "collector " + caller.Name, "signed by hand with the root's key"}, &ledger.PutNode{At: now, Actor: caller.Name, Node: fleet.Node{
-		ID: caller.Name, Role: fleet.CollectorKind, Serial: in.Serial, Fingerprint: in.Fingerprint, Expires: in.Expires.UTC(),
-	}})
+	switch {
+	case in.Serial == "" || err == nil && node.Serial == in.Serial:
+		return nil
+	case err == nil:
+		_, err = s.record(ctx, *caller, act{"node.renew", "collector " + caller.Name, "made anew by the root"}, &ledger.RenewNode{
+			ID: caller.Name, Before: node.Serial, Serial: in.Serial, Fingerprint: in.Fingerprint, Expires: in.Expires.UTC(), At: now,
+		})
+	case fleet.KindOf(err) == fleet.NotFound:
+		_, err = s.record(ctx, *caller, act{"node.put", "collector " + caller.Name, "signed by hand with the root's key"}, &ledger.PutNode{At: now, Actor: caller.Name, Node: fleet.Node{
+			ID: caller.Name, Role: fleet.CollectorKind, Serial: in.Serial, Fingerprint: in.Fingerprint, Expires: in.Expires.UTC(),
+		}})
+	}
 	return err
 }
 
