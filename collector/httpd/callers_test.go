@@ -3,6 +3,7 @@ package httpd_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -122,6 +123,9 @@ func asAgent(next http.Handler) http.Handler {
 type peers struct{ http.RoundTripper }
 
 func (p peers) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" {
+		return nil, errors.New("a secret is passed on")
+	}
 	r = r.Clone(r.Context())
 	r.Header.Set(headerPeer, "c9")
 	r.Header.Del(headerAgent)

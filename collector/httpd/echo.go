@@ -98,9 +98,8 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 		}
 	}
 	deadline := http.NewResponseController(w)
-	if route.Body != none && route.Body != stream {
-		_ = deadline.SetReadDeadline(time.Now().Add(bodyLimit)) // a test's recorder has none
-		defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
+	if route.Body == stream {
+		_ = deadline.SetReadDeadline(time.Time{}) // a test's recorder has none
 	}
 	_ = deadline.SetWriteDeadline(time.Time{}) // of the answer before on this connection
 	if passed, err := s.passOn(w, r, route); passed || err != nil {
@@ -115,7 +114,6 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 		if r.body, err = readBody(r); err != nil {
 			return err
 		}
-		_ = deadline.SetReadDeadline(time.Time{})
 	}
 	return route.handle(w, r)
 }
@@ -126,6 +124,33 @@ const (
 	bodyLimit  = 30 * time.Second
 	answerTime = time.Minute
 )
+
+// limitBody gives a request's body its time, also where nobody reads it: the
+// rest of it is read before the connection is used again. With the body's end
+// the limit ends, for an answer may be waited for much longer.
+func limitBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength == 0 || r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyLimit)) // a test's recorder has none
+	r.Body = &timedBody{r.Body, func() { _ = control.SetReadDeadline(time.Time{}) }}
+}
+
+// timedBody calls ended at its end.
+type timedBody struct {
+	io.ReadCloser
+	ended func()
+}
+
+// Read reads on.
+func (b *timedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended()
+	}
+	return n, err
+}
 
 // noteCall notes that a known host's agent calls, and returns what notes the end.
 func (s *Server) noteCall(r *request) (end func()) {

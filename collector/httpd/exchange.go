@@ -129,6 +129,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler)
 			}
 		}()
+		limitBody(recorded, r)
 		next.ServeHTTP(recorded, r)
 	})
 }
