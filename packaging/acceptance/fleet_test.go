@@ -31,6 +31,7 @@ type cluster struct {
 	agents     []*program
 	client     *api.Client    // of the cluster's first person, as is
 	author     *author.Author // who signs
+	network    *network       // nil: loopback
 }
 
 // program is one running process that can be killed and started again.
@@ -233,7 +234,13 @@ func (c *cluster) must(name string, args ...string) string {
 
 func (c *cluster) start(name, id string) *program {
 	c.t.Helper()
-	p := &program{t: c.t, name: id, args: []string{binary(c.t, name), "run", "--config", filepath.Join(c.dir, id+".yaml")}, log: filepath.Join(c.dir, id+".log")}
+	return c.launch(id, []string{binary(c.t, name), "run", "--config", filepath.Join(c.dir, id+".yaml")})
+}
+
+// launch starts a program whose output goes to the log of its id.
+func (c *cluster) launch(id string, command []string) *program {
+	c.t.Helper()
+	p := &program{t: c.t, name: id, args: command, log: filepath.Join(c.dir, id+".log")}
 	p.start()
 	c.t.Cleanup(func() {
 		p.kill(syscall.SIGKILL)

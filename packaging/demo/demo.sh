@@ -28,7 +28,7 @@ trap finish EXIT
 trap 'exit 0' INT TERM
 
 say() { printf '\n\033[1m$ %s\033[0m\n' "$*"; }
-fleetctl() { "$bin/fleetctl" --address "$addresses" "$@"; }
+fleetctl() { FLEETCRON_CONFIG="$work/c1/admin/config.yaml" FLEETCRON_ADDRESS="$addresses" "$bin/fleetctl" "$@"; }
 show() { say fleetctl "$*"; fleetctl "$@"; }
 
 # until_true tries a command for up to 30 seconds.
@@ -50,8 +50,7 @@ expect() {
 	return 1
 }
 
-addresses=http://127.0.0.1:$port,http://127.0.0.2:$port,http://127.0.0.3:$port
-members=c1=127.0.0.1:$((port + 1)),c2=127.0.0.2:$((port + 1)),c3=127.0.0.3:$((port + 1))
+addresses=https://127.0.0.1:$port,https://127.0.0.2:$port,https://127.0.0.3:$port
 web=http://127.0.0.1:$((port + 10))
 
 echo "starting three collectors …"
@@ -65,17 +64,26 @@ for n in 1 2 3; do
 		  gossip: 127.0.0.$n:$((port + 2))
 		  web: 127.0.0.$n:$((port + 10))
 		gossip:
-		  key_file: $work/gossip.key
 		  seeds: [127.0.0.1:$((port + 2)), 127.0.0.2:$((port + 2))]
 	YAML
 done
-"$bin/fleetcron-collector" init --config "$work/c1.yaml" --members "$members" > "$work/init.log"
+leads() { fleetctl collectors -o json | grep -q '"leader": *true'; }
+# join_token makes a secret that lets one machine in, once.
+join_token() {
+	local file=$1
+	shift
+	(umask 077 && fleetctl enroll-token "$@" > "$file")
+}
+"$bin/fleetcron-collector" init --config "$work/c1.yaml" > "$work/init.log"
 for n in 1 2 3; do
+	if [ $n != 1 ]; then
+		join_token "$work/c$n.token" --collector c$n
+		"$bin/fleetcron-collector" enroll --config "$work/c$n.yaml" --token-file "$work/c$n.token" --address "https://127.0.0.1:$port" >> "$work/init.log"
+	fi
 	"$bin/fleetcron-collector" run --config "$work/c$n.yaml" > "$work/c$n.log" 2>&1 &
 	pids+=($!)
+	until_true leads
 done
-leads() { fleetctl collectors -o json | grep -q '"leader": *true'; }
-until_true leads
 
 echo "starting five agents …"
 cp -r packaging/demo/roots "$work/roots"
@@ -102,17 +110,20 @@ for host in this web database queue forgotten; do
 	fi
 	mkdir -p "$work/a$n"
 	cat > "$work/a$n.yaml" <<-YAML
-		collectors: [http://127.0.0.1:$port, http://127.0.0.2:$port, http://127.0.0.3:$port]
+		collectors: [${addresses//,/, }]
 		state_dir: $work/a$n
 		name: $name
 		root: $root
 		labels: {role: $role, env: demo}
-		adoption: $([ $host = web ] && echo allowed || echo forbidden)
+		policy: $work/a$n.policy.yaml
 		gossip:
 		  bind: 127.0.1.$n:$((port + 2))
-		  key_file: $work/gossip.key
 		  seeds: [127.0.0.1:$((port + 2)), 127.0.0.2:$((port + 2))]
 	YAML
+	join_token "$work/a$n.token"
+	"$bin/fleetcron-agent" enroll --config "$work/a$n.yaml" --token-file "$work/a$n.token" --address "https://127.0.0.1:$port" >> "$work/init.log"
+	# What this host lets run is its own word: here whatever you sign, as you.
+	"$bin/fleetcron-agent" policy init --config "$work/a$n.yaml" --trust "$work/c1/admin/operator.pub" --allow-user "$(id -un)" --allow-command '*' --allow-shell $([ $host = web ] && echo --allow-adoption) >> "$work/init.log"
 	"$bin/fleetcron-agent" run --config "$work/a$n.yaml" > "$work/a$n.log" 2>&1 &
 	pids+=($!)
 done
