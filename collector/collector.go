@@ -123,6 +123,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	pages := web.Handler(server, web.Options{Login: server, AllowedHosts: cfg.hosts(), Version: cfg.Version, Logger: log})
 
 	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, step: ring.Step, log: log}
+	owner := &local{dir: cfg.DataDir, give: tokenGiver(fleet.CollectorID(cfg.ID), raft), log: log}
 	log.Info("collector started", "id", cfg.ID, "cluster", me.authority.Cluster(), "api", cfg.apiURL(), "web", cfg.webURL(), "version", cfg.Version)
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -134,8 +135,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return announce(ctx, cfg, raft, book, others, log) })
 	g.Go(func() error { return others.followRing(ctx, ring.Take, log) })
 	g.Go(func() error { return me.mind(ctx, log) })
+	g.Go(func() error { return owner.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
-	g.Go(func() error { return door.Watch(ctx, nodesOf(book), raft.Rejudge) })
+	g.Go(func() error { return door.Watch(ctx, nodesOf(book), func() { raft.Rejudge(); hosts.learn() }) })
 	for _, plane := range planes {
 		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release, log) })
 	}

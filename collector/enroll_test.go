@@ -81,8 +81,22 @@ func TestACollectorEnrolsAndJoinsByItself(t *testing.T) {
 	}
 	start(t, second)
 	eventually(t, "two voters", voters(client, 2))
-	if _, err := enrolAgent(t, second, client).Chain(), error(nil); err != nil {
-		t.Error(err)
+	enrolAgent(t, second, client)
+	if _, err := client.ChangeNode(t.Context(), "c2", api.NodeChange{State: fleet.NodeRevoked, Reason: "stolen"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "one voter", voters(client, 1))
+	thief, err := pki.LoadCredentials(second.identityDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	back, err := api.NewClient(api.Config{Addresses: []string{first.apiURL()}, TLS: thief.ClientTLS(pki.PlanePeer, pki.RoleCollector), Rounds: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if _, err := back.GossipTicket(t.Context()); err == nil || !strings.Contains(err.Error(), "does not let this certificate in") {
+		t.Errorf("a revoked collector: %v", err)
 	}
 }
 

@@ -182,7 +182,24 @@ func (s *Server) changeNode(ctx context.Context, in nodeChange) (fleet.Node, err
 		return fleet.Node{}, fmt.Errorf("change node: the ledger answered %T", result)
 	}
 	changed.Request = nil
+	if changed.Role == fleet.CollectorKind && changed.State == fleet.NodeRevoked {
+		return changed, s.takeOut(ctx, fleet.CollectorID(changed.ID))
+	}
 	return changed, nil
+}
+
+// takeOut takes a revoked collector out of the raft group, or says that this is
+// still to be done: it votes no longer, and counts as one that does not answer.
+func (s *Server) takeOut(ctx context.Context, id fleet.CollectorID) error {
+	_, err := s.leave(ctx, id)
+	if err == nil || fleet.KindOf(err) == fleet.NotFound {
+		return nil
+	}
+	return &fleet.Error{
+		Kind: fleet.Conflict, Code: "revoked_still_member", Err: err,
+		Message: "collector " + string(id) + " is revoked and is let in nowhere, but is still a member of the raft group",
+		Hint:    "when a majority of the others answers (fleetctl collectors) do it again: fleetctl node revoke " + string(id),
+	}
 }
 
 // approval makes the certificate of a machine whose fingerprint a person compared.

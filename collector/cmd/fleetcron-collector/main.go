@@ -27,7 +27,7 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-collector",
 		Short: "keep the inventory of a fleet",
 	}
-	root.AddCommand(newRun(), newInit(), newEnroll(), newIssue(), newRecover(), newRestore())
+	root.AddCommand(newRun(), newInit(), newEnroll(), newIssue(), newToken(), newRecover(), newRestore())
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
 
