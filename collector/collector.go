@@ -1,14 +1,17 @@
 // Package collector provides a collector: one member of the group that keeps
 // the inventory of a fleet and answers for it.
 //
-//	agents, fleetctl ──► httpd ──► replica ──► raft log, a majority's disks
-//	       browsers ──► web ─┐        │
-//	                         │        ▼
-//	                         └──► ledger ──► search
+//	agents, collectors, ┐  TLS: who is it?
+//	newcomers, people   ├──► door ──► httpd ──► replica ──► raft log, a majority's disks
+//	                    ┘              │          │
+//	       browsers ──► web ───────────┘          ▼
+//	                                    search ◄── ledger
 //	     the others ◄──► gossip (who is here; the doorbell)
 //
-// What is written goes down the left column and is answered when a majority
-// has it; what is read comes from the ledger of whoever is asked.
+// Nobody is let in who is not known: the door asks for a certificate of the
+// plane's role, httpd for what a caller may do, raft and gossip for membership
+// and a ticket. What is written goes through raft and is answered when a
+// majority has it; what is read comes from the ledger of whoever is asked.
 package collector
 
 import (
@@ -119,7 +122,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	release := sync.OnceValue(server.Close)
 	defer release()
 	index.OverdueBy(server.IsOverdue)
-	door.refused = server.NoteHandshake
+	door.refused, door.copied = server.NoteHandshake, server.NoteCopied
 	pages := web.Handler(server, web.Options{Login: server, AllowedHosts: cfg.hosts(), Version: cfg.Version, Logger: log})
 
 	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, step: ring.Step, log: log}

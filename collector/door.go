@@ -22,7 +22,8 @@ type door struct {
 	listener net.Listener
 	conf     *tls.Config
 	judge    pki.Judge
-	refused  func(*pki.PeerError, netip.Addr) // hears of each handshake that failed for a reason; nil: nobody
+	refused  func(*pki.PeerError, netip.Addr)        // hears of each handshake that failed for a reason; nil: nobody
+	copied   func(id pki.ID, here, there netip.Addr) // hears that one identity comes from two addresses at once; nil: nobody
 	halls    map[pki.Plane]*hall
 	log      *slog.Logger
 
@@ -31,6 +32,7 @@ type door struct {
 	mu     sync.Mutex // guards what follows
 	inside map[*guest]struct{}
 	from   map[netip.Addr]int // connections without a certificate, handshakes among them
+	places map[pki.ID]map[netip.Addr]int
 	told   map[string]time.Time
 }
 
@@ -50,7 +52,7 @@ const (
 func newDoor(listener net.Listener, credentials *pki.Credentials, judge pki.Judge, log *slog.Logger, planes ...pki.Plane) *door {
 	d := &door{
 		listener: listener, conf: credentials.ServerTLS(judge, planes...), judge: judge, log: log,
-		halls: map[pki.Plane]*hall{}, inside: map[*guest]struct{}{}, from: map[netip.Addr]int{}, told: map[string]time.Time{},
+		halls: map[pki.Plane]*hall{}, inside: map[*guest]struct{}{}, from: map[netip.Addr]int{}, places: map[pki.ID]map[netip.Addr]int{}, told: map[string]time.Time{},
 	}
 	for _, plane := range planes {
 		d.halls[plane] = &hall{addr: listener.Addr(), guests: make(chan net.Conn), done: make(chan struct{})}
@@ -117,11 +119,52 @@ func (d *door) greet(ctx context.Context, plain net.Conn) {
 	if g.id.Role != "" {
 		d.forget(addressOf(plain)) // somebody, so no longer one of the nobodies
 	}
-	d.mu.Lock()
-	d.inside[g] = struct{}{}
-	d.mu.Unlock()
+	d.enter(g)
 	if !d.halls[pki.PlaneOf(g.state.NegotiatedProtocol)].lead(g) {
 		g.Close()
+	}
+}
+
+// enter puts a guest on the table. One identity from two addresses at once is a
+// copied key, or a host with two addresses: a person should know.
+func (d *door) enter(g *guest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inside[g] = struct{}{}
+	if g.id.Role == "" {
+		return
+	}
+	here := addressOf(g.Conn)
+	known := d.places[g.id]
+	if known == nil {
+		known = map[netip.Addr]int{}
+		d.places[g.id] = known
+	}
+	if known[here]++; known[here] > 1 || d.copied == nil {
+		return
+	}
+	for there := range known {
+		if there != here {
+			d.copied(g.id, here, there)
+			return
+		}
+	}
+}
+
+// leave takes a guest off the table.
+func (d *door) leave(g *guest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.inside, g)
+	here, known := addressOf(g.Conn), d.places[g.id]
+	if known == nil {
+		return
+	}
+	if known[here]--; known[here] <= 0 {
+		delete(known, here)
+	}
+	if len(known) == 0 {
+		delete(d.places, g.id)
 	}
 }
 
@@ -201,9 +244,7 @@ type guest struct {
 // Close closes the connection and takes it off the table.
 func (g *guest) Close() error {
 	g.once.Do(func() {
-		g.door.mu.Lock()
-		delete(g.door.inside, g)
-		g.door.mu.Unlock()
+		g.door.leave(g)
 		if g.id.Role == "" {
 			g.door.forget(addressOf(g.Conn))
 		}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,8 +81,8 @@ func open(t *testing.T) *house {
 		if err := g.Wait(); err != nil {
 			t.Error(err)
 		}
-		if len(h.inside) > 0 || len(h.from) > 0 {
-			t.Errorf("%d guests and %v stayed on the table", len(h.inside), h.from)
+		if len(h.inside) > 0 || len(h.from) > 0 || len(h.places) > 0 {
+			t.Errorf("%d guests, %v and %v stayed on the table", len(h.inside), h.from, h.places)
 		}
 	})
 	return h
@@ -241,5 +242,27 @@ func TestDoorEndsWhoseCertificateHasEnded(t *testing.T) {
 		t.Errorf("%d connections, %v", fresh.Load(), err)
 	} else {
 		answer.Body.Close()
+	}
+}
+
+func TestOneIdentityFromTwoAddresses(t *testing.T) {
+	h := open(t)
+	told := make(chan string, 10)
+	h.copied = func(id pki.ID, here, there netip.Addr) { told <- fmt.Sprint(id.Name, " ", here, " ", there) }
+	agent := h.fleet.Agent(pkitest.HostID())
+	for _, from := range []byte{1, 1, 9} {
+		c := client(agent.ClientTLS(pki.PlaneAgent, pki.RoleCollector))
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, from)}}
+		c.Transport.(*http.Transport).DialContext = dialer.DialContext
+		defer c.CloseIdleConnections()
+		answer, err := c.Get("https://" + h.address + "/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+	}
+	if got, want := <-told, agent.ID().Name+" 127.0.0.9 127.0.0.1"; got != want || len(told) > 0 {
+		t.Errorf("told %q and %d more, want %q", got, len(told), want)
 	}
 }
