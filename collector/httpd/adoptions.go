@@ -93,6 +93,9 @@ func (s *Server) adopt(ctx context.Context, in adoptIn) (api.AdoptAnswer, error)
 		return api.AdoptAnswer{}, err
 	}
 	task, err := s.takeOver(&job.Job, host, &in.request)
+	if err == nil && !scopeOf(ctx).Holds(task.ID().Namespace()) {
+		err = noTask(task.ID()).WithHint("name a task of a namespace that is yours, with --task")
+	}
 	if err != nil {
 		return api.AdoptAnswer{}, err
 	}

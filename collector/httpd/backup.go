@@ -38,6 +38,7 @@ func (s *Server) serveBackup(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", api.MediaOutput)
 	w.Header().Set("Content-Disposition", "attachment")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	s.remarks.note(fleet.AuditEntry{At: time.Now().UTC(), By: r.exchange.caller, Action: "backup", Decision: "done"})
 	s.Logger.Info("backup taken", "cluster", header.Cluster, "entry", header.Index, "bytes", size)
 	_, err = io.Copy(w, file)
 	if err != nil {

@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"slices"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 )
@@ -35,11 +36,8 @@ func (s *Server) live(ctx context.Context, in liveIn) (api.Live, error) {
 		return api.Live{}, err
 	}
 	live, err := readAnswer[api.Live](text)
-	if live.Runs == nil {
-		live.Runs = []api.LiveRun{}
-	}
-	if live.Waiting == nil {
-		live.Waiting = []api.LiveWaiting{}
-	}
+	scope := scopeOf(ctx) // the host knows no scopes, and may serve others as well
+	live.Runs = slices.DeleteFunc(append([]api.LiveRun{}, live.Runs...), func(run api.LiveRun) bool { return !scope.Holds(run.Task.Namespace()) })
+	live.Waiting = slices.DeleteFunc(append([]api.LiveWaiting{}, live.Waiting...), func(run api.LiveWaiting) bool { return !scope.Holds(run.Task.Namespace()) })
 	return live, err
 }

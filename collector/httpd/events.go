@@ -69,7 +69,7 @@ func (s *Server) hooked(scope fleet.Scope, id fleet.TaskID) (*fleet.Task, error)
 
 // noTask answers for a task that is not there, and for one that is not the
 // caller's to see.
-func noTask(id fleet.TaskID) error {
+func noTask(id fleet.TaskID) *fleet.Error {
 	return fleet.Errorf(fleet.NotFound, "no task %s", id).WithHint("fleetctl tasks")
 }
 
