@@ -27,6 +27,8 @@ type Config struct {
 	// Allow returns why this host does not let the job be adopted. run is what it
 	// really runs; nil while that is not known. Nil: every job may be.
 	Allow func(wish *fleet.Adoption, run *fleet.Execute) error
+	// Would says the same of a wish that nobody has yet. Nil: as Allow.
+	Would func(wish *fleet.Adoption, run *fleet.Execute) error
 	// Look scans the host now.
 	Look func(ctx context.Context) (Sight, error)
 	// Arm makes the scheduler take over what Armed says now, and returns when
@@ -82,6 +84,9 @@ func open(ctx context.Context, cfg Config, kept shelf, disk disk) (*Adopter, err
 	}
 	if a.cfg.Allow == nil {
 		a.cfg.Allow = func(*fleet.Adoption, *fleet.Execute) error { return nil }
+	}
+	if a.cfg.Would == nil {
+		a.cfg.Would = a.cfg.Allow
 	}
 	if a.cfg.Busy == nil {
 		a.cfg.Busy = func(string) bool { return false }

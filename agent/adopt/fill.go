@@ -71,7 +71,7 @@ func (a *Adopter) Diff(ctx context.Context, wish *fleet.Adoption) (string, error
 	if err != nil {
 		return "", err
 	}
-	found, err := a.examine(&sight, wish)
+	found, err := a.examine(&sight, wish, a.cfg.Would)
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -406,6 +407,29 @@ func TestAdoptionsThatAreRefused(t *testing.T) {
 				t.Error("it may be adopted all the same")
 			}
 		})
+	}
+}
+
+func TestWhatAnAdoptionWouldMeet(t *testing.T) {
+	good, bad := task().Run, task().Run
+	bad.User = "root"
+	for policy, codes := range map[string][3]string{
+		usual + "adoption: allowed\n": {"", "", "policy:user"},
+		usual:                         {"policy:adoption", "policy:adoption", "policy:adoption"},
+		strings.Replace(usual, "execute: on", "execute: off", 1) + "adoption: allowed\n": {"policy:execute", "policy:execute", "policy:execute"},
+		"x": {"policy:execute", "policy:execute", "policy:execute"},
+	} {
+		b := newBed(t, policy)
+		for i, run := range []*fleet.Execute{nil, &good, &bad} {
+			w := wish(fleet.AdoptionWanted, nil)
+			err := b.gate.WouldAdopt(&w, run)
+			if e, _ := errors.AsType[*fleet.Error](err); (err == nil) != (codes[i] == "") || e != nil && e.Code != codes[i] {
+				t.Errorf("%q, %d: %v", policy, i, err)
+			}
+			if b.gate.MayAdopt(&w, run) == nil {
+				t.Error("what nobody signed is adopted")
+			}
+		}
 	}
 }
 

@@ -534,6 +534,28 @@ func (g *Gate) MayAdopt(wish *fleet.Adoption, run *fleet.Execute) error {
 	return nil
 }
 
+// WouldAdopt reports whether a job might be taken over, once somebody signs that
+// it shall be.
+func (g *Gate) WouldAdopt(wish *fleet.Adoption, run *fleet.Execute) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now, g.etc = time.Now(), g.etc.once()
+	switch {
+	case g.policy == nil:
+		return refusal(&objection{codeExecute, "policy ignored: " + g.problem, 0})
+	case !g.policy.Execute:
+		return refusal(&objection{codeExecute, "the policy of this host does not let anything run (execute: off)", g.policy.line("execute")})
+	case !g.policy.Adoption:
+		return refusal(&objection{codeAdoption, "the policy does not let jobs of this host be taken over", g.policy.line("adoption")})
+	case run == nil:
+		return nil
+	}
+	if _, no := g.policy.judge(g.etc, &fleet.Task{Name: wish.Task.Name(), Namespace: wish.Task.Namespace(), Run: *run}, g.now); no != nil {
+		return refusal(no)
+	}
+	return nil
+}
+
 // refusal is an objection as an error.
 func refusal(no *objection) error {
 	return fleet.Errorf(fleet.Refused, "%s", (&fleet.Refusal{Code: no.code, Why: no.why, Line: no.line}).String()).WithCode(no.code)

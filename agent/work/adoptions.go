@@ -33,7 +33,7 @@ type adoptions struct {
 func newAdoptions(ctx context.Context, cfg Config, look func(context.Context) (adopt.Sight, error), gate *policy.Gate, log *slog.Logger) (*adoptions, error) {
 	a := &adoptions{gate: gate, told: link.NewTold[[]fleet.Adoption]()}
 	config := adopt.Config{
-		Dir: filepath.Join(cfg.StateDir, "adopt"), Root: cfg.Root, Allow: gate.MayAdopt,
+		Dir: filepath.Join(cfg.StateDir, "adopt"), Root: cfg.Root, Allow: gate.MayAdopt, Would: gate.WouldAdopt,
 		Look: look, Arm: a.arm, Tell: a.tell, Busy: runPartsIn, Logger: log,
 	}
 	if manager, runs := systemdOf(cfg.Root); runs {
