@@ -1,7 +1,10 @@
 package gossip
 
 import (
+	"cmp"
+	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"regexp"
 	"time"
@@ -19,7 +22,7 @@ type Config struct {
 	Role      string            // "agent" or "collector"; worn as a tag
 	Ticket    string            // a collector's word that Name may wear Role; worn as a tag
 	Bind      string            // "10.0.0.1:7772"; port 0 picks a free one
-	Advertise string            // ip:port the others reach this member at; empty: Bind, or of 0.0.0.0 the host's private address
+	Advertise string            // ip:port the others reach this member at; empty: Bind, or where that is every address the one on the way to the seeds
 	Label     string            // names the fleet; members of another label are not heard
 	Ring      *Ring             // its keys encrypt everything; changes of it are followed while Run runs
 	Keyring   string            // instead of Ring: the file of one
@@ -67,8 +70,8 @@ func (c *Config) Validate() error {
 	switch {
 	case err != nil:
 		fail("gossip.bind", c.Bind, "want ip:port such as 10.0.0.1:7772")
-	case bind.Addr() == netip.IPv6Unspecified() && c.Advertise == "":
-		fail("gossip.advertise", "", "is needed with bind "+c.Bind+": the others must know one address")
+	case bind.Addr().IsUnspecified() && c.Advertise == "" && len(c.Seeds) == 0:
+		fail("gossip.advertise", "", "is needed with bind "+c.Bind+" and no seeds: the others must know one address")
 	}
 	if c.Advertise != "" {
 		advertise, err := netip.ParseAddrPort(c.Advertise)
@@ -109,15 +112,47 @@ func (c *Config) listen(lines *logLines) (*memberlist.NetTransport, error) {
 	}
 }
 
+// shown returns the address that is told to the others; zero: that of Bind. Its
+// port is zero where that of Bind is meant. A host that listens on every address
+// is reached at the one that it reaches the others from.
+func (c *Config) shown() (netip.AddrPort, error) {
+	if c.Advertise != "" {
+		return netip.MustParseAddrPort(c.Advertise), nil
+	}
+	if !netip.MustParseAddrPort(c.Bind).Addr().IsUnspecified() {
+		return netip.AddrPort{}, nil
+	}
+	var last error
+	for _, seed := range c.Seeds {
+		towards, err := net.DialTimeout("udp", seed, lookupLimit) // sends nothing
+		if err != nil {
+			last = err
+			continue
+		}
+		from, err := netip.ParseAddrPort(towards.LocalAddr().String())
+		if err = errors.Join(err, towards.Close()); err == nil {
+			return netip.AddrPortFrom(from.Addr().Unmap(), 0), nil
+		}
+		last = err
+	}
+	return netip.AddrPort{}, &fleet.Error{
+		Kind: fleet.Unavailable, Message: "no way to the seeds, so the address of this host is not known", Err: last,
+		Hint: "set gossip.advertise to the ip:port that others reach it at",
+	}
+}
+
+// lookupLimit is how long the name of a seed is looked up.
+const lookupLimit = 2 * time.Second
+
 // serf translates c, which is valid, for the library.
-func (c *Config) serf(m *Mesh, transport *transport, events chan<- serf.Event) *serf.Config {
+func (c *Config) serf(m *Mesh, transport *transport, shown netip.AddrPort, events chan<- serf.Event) *serf.Config {
 	list := memberlist.DefaultLANConfig()
 	list.Transport = transport
 	list.BindAddr, list.BindPort = netip.MustParseAddrPort(c.Bind).Addr().String(), transport.GetAutoBindPort()
 	list.AdvertisePort = list.BindPort
-	if c.Advertise != "" {
-		advertise := netip.MustParseAddrPort(c.Advertise)
-		list.AdvertiseAddr, list.AdvertisePort = advertise.Addr().String(), int(advertise.Port())
+	if shown.IsValid() {
+		list.AdvertiseAddr = shown.Addr().String()
+		list.AdvertisePort = cmp.Or(int(shown.Port()), list.BindPort)
 	}
 	list.Keyring = m.keys
 	list.GossipVerifyIncoming, list.GossipVerifyOutgoing = true, true

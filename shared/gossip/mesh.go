@@ -97,12 +97,16 @@ func Join(cfg Config) (*Mesh, error) {
 	if m.keys, err = libraryRing(ring); err != nil {
 		return nil, err
 	}
+	shown, err := cfg.shown()
+	if err != nil {
+		return nil, err
+	}
 	sockets, err := cfg.listen(m.lines)
 	if err != nil {
 		return nil, err
 	}
 	transport := bounded(sockets)
-	m.serf, err = serf.Create(cfg.serf(m, transport, from))
+	m.serf, err = serf.Create(cfg.serf(m, transport, shown, from))
 	if err != nil {
 		transport.Shutdown()
 		return nil, fmt.Errorf("join gossip: %w", err)

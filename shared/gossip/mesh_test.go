@@ -263,6 +263,19 @@ func TestConfigThatIsWrong(t *testing.T) {
 	}
 }
 
+// TestListenersOnEveryAddressMeet: each tells the others the address that it
+// reaches them from.
+func TestListenersOnEveryAddressMeet(t *testing.T) {
+	here := join(t, "here", nil)
+	there := join(t, "there", func(cfg *Config) {
+		cfg.Bind, cfg.Seeds = "0.0.0.0:0", []string{here.Addr().String()}
+	})
+	await(t, here, map[string]EventKind{"there": Joined})
+	if at := there.Addr(); !at.Addr().IsLoopback() || at.Port() == 0 {
+		t.Errorf("it says that it is at %s", at)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	here := join(t, "here", nil)
 	_, err := Join(Config{Name: "there", Bind: here.Addr().String(), Label: "x", Ring: NewRing(testKey), Admit: admitAll, Logger: slog.New(slog.DiscardHandler)})

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 func TestLinesOfTheLibraryBecomeRecords(t *testing.T) {
@@ -42,6 +44,26 @@ func FuzzParseLine(f *testing.F) {
 			t.Errorf("%q became %q %q", line, component, message)
 		}
 	})
+}
+
+func TestAddressThatIsShown(t *testing.T) {
+	for name, test := range map[string]struct {
+		cfg  Config
+		want string // the address; empty: that of Bind
+	}{
+		"one address":            {Config{Bind: "10.1.2.3:7772"}, "invalid AddrPort"},
+		"told":                   {Config{Bind: "0.0.0.0:7772", Advertise: "192.0.2.1:99"}, "192.0.2.1:99"},
+		"every one, by the seed": {Config{Bind: "0.0.0.0:7772", Seeds: []string{"nonsense", "127.0.0.1:7772"}}, "127.0.0.1:0"},
+		"every one, IPv6":        {Config{Bind: "[::]:7772", Seeds: []string{"127.0.0.1:7772"}}, "127.0.0.1:0"},
+	} {
+		if got, err := test.cfg.shown(); err != nil || got.String() != test.want {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, test.want)
+		}
+	}
+	nowhere := Config{Bind: "0.0.0.0:7772", Seeds: []string{"nonsense"}}
+	if _, err := nowhere.shown(); fleet.KindOf(err) != fleet.Unavailable {
+		t.Errorf("no way to any seed: %v", err)
+	}
 }
 
 func TestKnocksArePacked(t *testing.T) {

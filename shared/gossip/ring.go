@@ -203,8 +203,8 @@ func (r *Ring) Rotate(now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.keys) > 1 {
-		return fleet.Errorf(fleet.Conflict, "the gossip key is being rotated: the last one was made at %s", newest(r.keys).Made.Format(time.RFC3339)).
-			WithCode("rotation_under_way").WithHint("wait %s after that", installFor+useFor)
+		return fleet.Errorf(fleet.Conflict, "the gossip key is being rotated already").WithCode("rotation_under_way").
+			WithHint("that ends at %s", newest(r.keys).Made.Add(installFor+useFor).Format(time.RFC3339))
 	}
 	return r.replace(append(slices.Clone(r.keys), Key{Secret: NewKey(), Made: now.UTC().Truncate(time.Second)}))
 }
