@@ -49,7 +49,7 @@ var hostileTexts = map[string]string{
 	"wide":      strings.Repeat("鐘", 3000),
 }
 
-func TestEveryPageRendersWhateverItIsGiven(t *testing.T) {
+func TestAttack58And59_EveryPageRendersWhateverItIsGiven(t *testing.T) {
 	amounts := []struct {
 		n     int
 		state fleet.RunState

@@ -103,7 +103,7 @@ func TestNoOutputIsAskedOfARunThatNeverStarted(t *testing.T) {
 	}
 }
 
-func TestOutputIsSavedAndNeverShown(t *testing.T) {
+func TestAttack60_OutputIsSavedAndNeverShown(t *testing.T) {
 	handler := Handler(&fake{text: "<script>\x1b[2J\x00"}, opened)
 	got := get(handler, "/runs/"+string(aRun)+"/stdout.txt")
 	if got.Body.String() != "<script>\x1b[2J\x00" {
@@ -112,6 +112,9 @@ func TestOutputIsSavedAndNeverShown(t *testing.T) {
 	header := got.Header()
 	if header.Get("Content-Type") != "text/plain; charset=utf-8" || header.Get("Content-Disposition") != `attachment; filename="stdout.txt"` {
 		t.Errorf("Content-Type %q, Content-Disposition %q", header.Get("Content-Type"), header.Get("Content-Disposition"))
+	}
+	if header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("a browser may take it for what it looks like: %v", header)
 	}
 	empty := get(Handler(&fake{output: func(io.Writer, string) error { return nil }}, opened), "/runs/r/stderr.txt")
 	if empty.Code != 200 || empty.Header().Get("Content-Disposition") == "" {

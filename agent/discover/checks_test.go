@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestChecks tries every mode, some owners and a second link on each daemon,
+// TestAttack100_ModesOwnersAndLinks tries every mode, some owners and a second link on each daemon,
 // and compares with its rule written the other way round: what it does take.
-func TestChecks(t *testing.T) {
+func TestAttack100_ModesOwnersAndLinks(t *testing.T) {
 	const ann, bob = 1000, 1001
 	for _, c := range []struct {
 		cron  Cron

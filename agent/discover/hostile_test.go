@@ -15,10 +15,10 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// TestSwappedWhileRead swaps what a user may write for links and hard links to
+// TestAttack97And101_SwappedWhileRead swaps what a user may write for links and hard links to
 // a secret, as fast as can be, while scans go on. Nothing of the secret is ever
 // in a report.
-func TestSwappedWhileRead(t *testing.T) {
+func TestAttack97And101_SwappedWhileRead(t *testing.T) {
 	const secret = "s3cr3t"
 	for _, id := range []string{"debian", "rhel", "alpine"} {
 		t.Run(id, func(t *testing.T) {
@@ -96,9 +96,9 @@ func swap(root, name string, done <-chan struct{}) {
 	}
 }
 
-// TestManyLines: a user's table of a million lines is cut, and hides nobody
+// TestAttack99_ManyLines: a user's table of a million lines is cut, and hides nobody
 // else's jobs, nor what is wrong with them.
-func TestManyLines(t *testing.T) {
+func TestAttack99_ManyLines(t *testing.T) {
 	for _, c := range []struct {
 		name, line string
 		lines      int
@@ -144,9 +144,9 @@ func TestManyFiles(t *testing.T) {
 	}
 }
 
-// TestAHangingHome: a home on a mount that does not answer costs its own time
+// TestAttack98_AHangingHome: a home on a mount that does not answer costs its own time
 // and keeps its jobs, stale; those of other users are seen.
-func TestAHangingHome(t *testing.T) {
+func TestAttack98_AHangingHome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		root := plant(t, strings.NewReplacer("USER", "ann").Replace(homeOf)+strings.NewReplacer("USER", "bob").Replace(homeOf)+
 			"-- etc/passwd --\nroot:x:0:0::/root:\nann:x:1000:1000::/home/ann:\nbob:x:1001:1001::/home/bob:\n")
@@ -198,9 +198,9 @@ ExecStart=/opt/USER
 -- var/lib/systemd/linger/USER --
 `
 
-// TestHostileText plants what users can write and name. All of it comes out as
+// TestAttack102_HostileText plants what users can write and name. All of it comes out as
 // text that is UTF-8, and none of it hides the jobs beside it.
-func TestHostileText(t *testing.T) {
+func TestAttack102_HostileText(t *testing.T) {
 	evil := "\x1b[2J\x1b]0;t\a<script>\u202e\u2066\xff\xfe\x00\u2028'\"`$(id)"
 	named := strings.ReplaceAll(strings.ReplaceAll(evil, "\x00", ""), "/", "")
 	root := plant(t, "-- etc/os-release --\nID=debian\n-- etc/passwd --\nroot:x:0:0::/root:\nann:x:0:0::/home/ann:\n-- etc/cron.d/good --\n1 1 * * * root good\n")

@@ -29,8 +29,8 @@ func problems(report fleet.Report) []string {
 	return told
 }
 
-// TestTraps puts in a table's place what must neither hang nor trick a scan.
-func TestTraps(t *testing.T) {
+// TestAttack96_Traps puts in a table's place what must neither hang nor trick a scan.
+func TestAttack96_Traps(t *testing.T) {
 	const tab = "/etc/crontab"
 	for _, c := range []struct {
 		name string

@@ -53,7 +53,7 @@ func last(pids []int) int {
 	return highest
 }
 
-func TestNothingEscapesACgroup(t *testing.T) {
+func TestAttack91And92_NothingEscapesACgroup(t *testing.T) {
 	for name, change := range map[string]func(*Config){"guarded": func(*Config) {}, "unguarded": alone} {
 		t.Run(name, func(t *testing.T) {
 			dir := realGroup(t)
@@ -172,7 +172,7 @@ func fakeGroups(t *testing.T, controllers string) *cgroups {
 	return g
 }
 
-func TestLimitsOfTheKernel(t *testing.T) {
+func TestAttack92_LimitsOfTheKernel(t *testing.T) {
 	g := fakeGroups(t, "cpuset cpu io memory pids")
 	dir := g.place("01937f3c-0001")
 	limits := fleet.Limits{Memory: 64 << 20, CPU: 1.5, Processes: 12, IOWeight: 50}
@@ -256,7 +256,7 @@ func TestWhatACgroupKnowsOfTheUse(t *testing.T) {
 	}
 }
 
-func TestKilledForMemory(t *testing.T) {
+func TestAttack92_KilledForMemory(t *testing.T) {
 	started := time.Now()
 	killed := func(change func(*fleet.Run)) fleet.Run {
 		run := fleet.Run{State: fleet.RunRan, Signal: "SIGKILL", Started: &started, PID: 1 << 30}

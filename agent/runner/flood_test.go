@@ -35,7 +35,7 @@ func flood(b *bench, command string, quota fleet.Bytes) (run fleet.Run, peak int
 
 // Whatever a command pours out, the disk holds little of it at any time, and
 // the agent none: the bounds are wide, for hosts that have no time to look.
-func TestAFloodFillsNeitherDiskNorMemory(t *testing.T) {
+func TestAttack92_AFloodFillsNeitherDiskNorMemory(t *testing.T) {
 	b := newBench(t)
 	const size, quota = 2 << 30, 1 << 20
 	for _, command := range []string{"yes | head -c 2147483648", "head -c 2147483648 /dev/zero"} { // lines, and no end of one

@@ -85,9 +85,9 @@ func TestWhatEndsWhileNoAgentRunsIsKnownAfterwards(t *testing.T) {
 	}
 }
 
-// TestAgentsKilledAtEveryPoint kills the agent as soon as it has recorded a
+// TestAttack95_AgentsKilledAtEveryPoint kills the agent as soon as it has recorded a
 // state. What the next one says must be what the command itself left behind.
-func TestAgentsKilledAtEveryPoint(t *testing.T) {
+func TestAttack95_AgentsKilledAtEveryPoint(t *testing.T) {
 	for n := range 12 {
 		state := []fleet.RunState{fleet.RunBegun, fleet.RunRunning, fleet.RunRan}[n%3]
 		t.Run(string(state), func(t *testing.T) {

@@ -324,7 +324,7 @@ func mountsOf(t *testing.T) string {
 	return string(text)
 }
 
-func TestChecks(t *testing.T) {
+func TestAttack100_ModesOwnersAndLinks(t *testing.T) {
 	b := newBench(t)
 	execute := fleet.Execute{Dir: "/usr", Env: map[string]string{"LEVEL": "full"}}
 	text, err := b.Check(t.Context(), execute, []string{"/bin/sh", "-c", `pwd; echo $LEVEL; echo bad >&2`})

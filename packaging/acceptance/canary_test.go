@@ -119,12 +119,12 @@ func (c *cluster) tapped(address, to string) *tap {
 	return p
 }
 
-// TestNoSecretLeavesTheHost plants secrets in a scanned tree and in the output
+// TestAttack103And104_NoSecretLeavesTheHost plants secrets in a scanned tree and in the output
 // of a failing run, and looks for them on the wire, on the collector's disk, in
 // every log, in the API's answers, on the web page and in what fleetctl prints.
 // All the while what stands beside the secrets must be found there.
 // Backups are to come; the raft log and snapshots stand in for them.
-func TestNoSecretLeavesTheHost(t *testing.T) {
+func TestAttack103And104_NoSecretLeavesTheHost(t *testing.T) {
 	c := &cluster{t: t, dir: t.TempDir(), net: 100 + int(networks.Add(1)) + os.Getpid()%100}
 	c.begin(1)
 	if n := c.plantSecrets("root1"); n < len(secretForms) {

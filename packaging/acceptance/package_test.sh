@@ -31,6 +31,15 @@ mv dist/*.deb dist/*.rpm "$work/new/"
 cp "$work"/old/* dist/
 (cd dist && sha256sum -- *.deb *.rpm > SHA256SUMS)
 
+# TestAttack118: one changed byte in a package is told before it is installed.
+mkdir "$work/changed"
+cp dist/*.deb dist/*.rpm dist/SHA256SUMS "$work/changed/"
+expect "packages are what their list of sums says" sh -c "cd '$work/changed' && sha256sum --status -c SHA256SUMS"
+changed=$(ls "$work"/changed/*.deb | head -n 1)
+printf '\377' | dd of="$changed" bs=1 seek="$(($(stat -c %s "$changed") / 2))" conv=notrunc status=none
+cmp -s "$changed" "dist/$(basename "$changed")" && printf '\0' | dd of="$changed" bs=1 seek="$(($(stat -c %s "$changed") / 2))" conv=notrunc status=none
+expect "a changed byte fails the check of the sums" sh -c "cd '$work/changed' && ! sha256sum --status -c SHA256SUMS"
+
 for unit in packaging/systemd/*.service; do
 	mkdir -p "$work/verify/usr/bin" "$work/verify/usr/lib/systemd/system"
 	cp "$unit" "$work/verify/usr/lib/systemd/system/"
