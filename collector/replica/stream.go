@@ -3,7 +3,6 @@ package replica
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"maps"
@@ -50,12 +49,6 @@ type tracked struct {
 	net.Conn
 	of    *stream
 	shown certificate // by the other side; zero before; guarded by of.mu
-}
-
-// certificate is whose one is, and which.
-type certificate struct {
-	peer   pki.ID
-	serial string
 }
 
 func (c *tracked) Close() error {
@@ -157,61 +150,6 @@ func (s *stream) greet(plain net.Conn) {
 	}
 }
 
-// welcome shakes hands with a caller.
-func (s *stream) welcome(conn *tracked) (hello, error) {
-	conn.SetDeadline(time.Now().Add(handshakeLimit))
-	peer, _, err := s.secure(conn, s.credentials.ServerTLS(s.judge, pki.PlaneRaft), tls.Server)
-	if err != nil {
-		return hello{}, err
-	}
-	theirs, err := answer(conn, s.local, peer.Name)
-	conn.SetDeadline(time.Time{})
-	return theirs, err
-}
-
-// secure puts TLS over a connection and returns whose certificate the other
-// side has shown.
-func (s *stream) secure(conn *tracked, conf *tls.Config, side func(net.Conn, *tls.Config) *tls.Conn) (peer pki.ID, serial string, err error) {
-	over := side(conn.Conn, conf)
-	if err := over.HandshakeContext(s.ctx); err != nil {
-		if why := pki.Explain(err); why != nil {
-			return peer, "", why
-		}
-		return peer, "", err
-	}
-	if peer, serial, err = pki.PeerOf(over.ConnectionState()); err != nil {
-		return peer, "", err
-	}
-	s.mu.Lock()
-	conn.Conn, conn.shown = over, certificate{peer, serial}
-	s.mu.Unlock()
-	return peer, serial, nil
-}
-
-// reserve admits a handshake with an address, as long as it has few under way.
-func (s *stream) reserve(from netip.Addr) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.greeting[from] >= handshakesEach {
-		return false
-	}
-	s.greeting[from]++
-	return true
-}
-
-func (s *stream) free(from netip.Addr) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.greeting[from]--; s.greeting[from] == 0 {
-		delete(s.greeting, from)
-	}
-}
-
-func addrOf(conn net.Conn) netip.Addr {
-	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-	return at.Addr().Unmap()
-}
-
 // Accept returns the next connection of a peer.
 func (s *stream) Accept() (net.Conn, error) {
 	select {
@@ -270,45 +208,6 @@ func (s *stream) call(address string, mine hello, limit time.Duration) (net.Conn
 	}
 	s.note("", mine.To, nil)
 	return conn, answered, nil
-}
-
-// introduce shakes hands with the one called.
-func (s *stream) introduce(conn *tracked, mine hello, limit time.Duration) (report, error) {
-	conn.SetDeadline(time.Now().Add(limit))
-	peer, serial, err := s.secure(conn, s.credentials.ClientTLS(pki.PlaneRaft, pki.RoleCollector), tls.Client)
-	if err == nil && s.judge != nil {
-		err = s.judge(peer, serial)
-	}
-	if err != nil {
-		return report{}, err
-	}
-	answered, err := call(conn, mine, peer.Name)
-	conn.SetDeadline(time.Time{})
-	if said := pki.Explain(err); said != nil { // the other side's word about our certificate comes with the first read
-		err = said
-	}
-	return answered, err
-}
-
-// rejudge closes the connections with peers that are welcome no more.
-func (s *stream) rejudge() {
-	if s.judge == nil {
-		return
-	}
-	s.mu.Lock()
-	open := make(map[*tracked]certificate)
-	for conn := range s.open {
-		if conn.shown.serial != "" {
-			open[conn] = conn.shown
-		}
-	}
-	s.mu.Unlock()
-	for conn, shown := range open { // not under the lock: it may ask a ledger
-		if err := s.judge(shown.peer, shown.serial); err != nil {
-			s.note("", shown.peer.Name, err)
-			conn.Close()
-		}
-	}
 }
 
 // note logs why a peer was refused, once until the reason changes; nil forgets.
