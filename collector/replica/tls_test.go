@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -293,4 +294,33 @@ func TestLedgerOfAnotherClusterIsRefused(t *testing.T) {
 	n.stop()
 	n.fleet = pkitest.New(t)
 	wantCode(t, n.tryStart(), fleet.Conflict, "other_cluster")
+}
+
+// TestStrangersCannotHoldTheDoor: who opens connections and says nothing keeps
+// only a few of the places for handshakes.
+func TestStrangersCannotHoldTheDoor(t *testing.T) {
+	t.Parallel()
+	n, _ := listened(t)
+	closed := make(chan struct{}, 2*handshakesEach)
+	for range 2 * handshakesEach {
+		conn, err := net.Dial("tcp", n.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		go func() {
+			conn.SetReadDeadline(time.Now().Add(testLimit))
+			conn.Read(make([]byte, 1))
+			closed <- struct{}{}
+		}()
+	}
+	for range handshakesEach { // at once; the others after handshakeLimit
+		<-closed
+	}
+	n.stream.mu.Lock()
+	under := n.stream.greeting[netip.MustParseAddr("127.0.0.1")]
+	n.stream.mu.Unlock()
+	if under > handshakesEach {
+		t.Errorf("%d handshakes under way", under)
+	}
 }
