@@ -24,7 +24,8 @@ const clockTicks = 100
 func (g *guardian) hurry(w *awaited, within time.Duration) begun {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
-	for {
+	const tries = 4
+	for try := 1; ; try++ {
 		select {
 		case how := <-w.begun:
 			return g.unlessKilled(how, w)
@@ -36,7 +37,11 @@ func (g *guardian) hurry(w *awaited, within time.Duration) begun {
 				return begun{err: errGuardian}
 			}
 		case <-timer.C:
-			g.killUnborn(within)
+			if killed := g.killUnborn(within); killed && try >= tries {
+				// It cannot be killed: what it waits for has taken the question in
+				// and does not answer. Its guardian would start nothing any more.
+				signalOne(stat{pid: g.PID, start: g.Start}, unix.SIGKILL)
+			}
 			timer.Reset(max(within/2, time.Millisecond))
 		}
 	}
@@ -62,8 +67,9 @@ func (g *guardian) unlessKilled(how begun, w *awaited) begun {
 }
 
 // killUnborn kills the child of the guardian that has not executed a program for
-// so long; there is one at most. Everybody who waits in the queue looks for it.
-func (g *guardian) killUnborn(after time.Duration) {
+// so long, and reports whether there was one; there is one at most. Everybody who
+// waits in the queue looks for it.
+func (g *guardian) killUnborn(after time.Duration) bool {
 	children, _ := processes(func(s stat) bool { // of none that can be read none is killed
 		age := sinceBoot() - time.Duration(s.start)*(time.Second/clockTicks)
 		return s.parent == g.PID && !s.dead() && age >= after && unborn(s.pid, g.PID)
@@ -74,6 +80,7 @@ func (g *guardian) killUnborn(after time.Duration) {
 		g.mu.Unlock()
 		signalOne(child, unix.SIGKILL)
 	}
+	return len(children) > 0
 }
 
 // unborn reports whether a child has the memory of its parent still, by the

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -26,8 +28,12 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 		return "", err
 	}
 	id := "check-" + rand.Text()
+	who := probed{execute.User, argv[0], execute.Dir}
+	if r.stuck(who, 0) {
+		return "", fmt.Errorf("%s: not asked again: the probe before still waits for a device and cannot be killed", argv[0])
+	}
 	order := &launch{
-		Argv: argv, Dir: workingDir(execute.Dir, user.home), Credential: credential, user: user.name,
+		Step: r.config.Step, Apart: len(r.config.Step) > 0, Argv: argv, Dir: workingDir(execute.Dir, user.home), Credential: credential, user: user.name,
 		Env: append(environment(&execute, &user, nil), runVariable+id),
 	}
 	reader, writer, err := os.Pipe()
@@ -36,7 +42,12 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 	}
 	defer reader.Close()
 	pidfd := -1
-	pid, _, err := order.fork(fdsOf(r.null, writer, writer), &pidfd)
+	own := fdsOf(r.null, writer, writer, r.null)
+	pid, waits, err := order.fork(own, &pidfd)
+	if order.Apart && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT)) { // the step is not there for this user
+		order.Apart = false
+		pid, waits, err = order.fork(own, &pidfd)
+	}
 	writer.Close()
 	if err != nil {
 		return "", errors.New(explain(err, order).detail)
@@ -48,16 +59,35 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 	probe := accompany(pid, stat.start, pidfd, true)
 	answer := make(chan string, 1)
 	go func() { answer <- readAnswer(reader) }()
+	executed := make(chan error, 1)
+	go func() {
+		if waits != nil {
+			executed <- waits.pass(pid, nil, func(do func()) { do() })
+		} else {
+			executed <- nil
+		}
+	}()
 	select {
 	case <-probe.gone:
 	case <-ctx.Done():
 	}
 	all := family{run: fleet.RunID(id), leader: pid, start: stat.start}
-	all.kill()
+	if left := all.kill(); left > 0 && !probe.exited() {
+		r.stuck(who, 1)
+		go func() {
+			<-probe.gone
+			_, _, _ = probe.reap()
+			r.stuck(who, -1)
+		}()
+		return "", fmt.Errorf("%s: stopped: %w; it waits for a device and cannot be killed", argv[0], context.Cause(ctx))
+	}
 	<-probe.gone
 	status, _, err := probe.reap()
 	reader.Close() // whatever holds the other end, nobody reads it any more
 	said := <-answer
+	if failed := <-executed; failed != nil && ctx.Err() == nil {
+		return "", errors.New(explain(failed, order).detail)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return said, fmt.Errorf("%s: stopped: %w", argv[0], context.Cause(ctx))
@@ -65,6 +95,21 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 		return said, fmt.Errorf("%s: %w", argv[0], err)
 	}
 	return said, badEnd(argv[0], status)
+}
+
+// probed is what is asked, by whom.
+type probed struct{ user, program, dir string }
+
+// stuck counts probes that cannot be killed, and reports whether there are some:
+// each would leave another process for ever.
+func (r *Runner) stuck(who probed, more int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stuckProbes[who] += more; r.stuckProbes[who] == 0 {
+		delete(r.stuckProbes, who)
+		return false
+	}
+	return true
 }
 
 // badEnd is nil for exit code 0.

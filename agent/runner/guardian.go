@@ -98,7 +98,10 @@ func spawn(argv []string, dir string) (*guardian, error) {
 		conn.Close()
 		return nil, err
 	}
-	go process.Wait() // when it ends before its agent does
+	go func() { // when it ends before its agent does
+		_, _ = process.Wait()
+		_ = conn.SetReadDeadline(time.Now().Add(lastWord)) // a child that it was forking may hold the other end for ever
+	}()
 	theirs.Close()    // or its end would not be heard
 	stat, err := readStat(process.Pid)
 	if err != nil {
@@ -111,6 +114,9 @@ func spawn(argv []string, dir string) (*guardian, error) {
 	}
 	return g, g.greet(conn)
 }
+
+// lastWord is how long what a guardian said may be under way when it has ended.
+const lastWord = 100 * time.Millisecond
 
 // greetTime is how long a guardian may take to begin.
 const greetTime = 30 * time.Second

@@ -116,10 +116,11 @@ type Runner struct {
 	unswept   int64                 // bytes of output since the last sweep of all
 	books     map[string]bool       // that hold outcomes which are not on disk yet
 
-	marks     map[fleet.RunID]*marks // of the runs that go on
-	unpacked  map[string]bool        // directories of tasks that may have output to pack
-	lingering map[string]bool        // streams that were taken up after their runs
-	unsettled map[fleet.RunID]bool   // that have ended, and it is not known when that is on disk
+	marks       map[fleet.RunID]*marks // of the runs that go on
+	unpacked    map[string]bool        // directories of tasks that may have output to pack
+	stuckProbes map[probed]int         // that cannot be killed
+	lingering   map[string]bool        // streams that were taken up after their runs
+	unsettled   map[fleet.RunID]bool   // that have ended, and it is not known when that is on disk
 }
 
 // handle is how a process is found again by a later agent.
@@ -208,8 +209,8 @@ func New(config Config) (*Runner, error) {
 		marks: map[fleet.RunID]*marks{}, lingering: map[string]bool{},
 		unpacked: map[string]bool{}, unsettled: map[fleet.RunID]bool{},
 		running: map[fleet.RunID]*companion{}, touched: map[fleet.TaskID]bool{}, books: map[string]bool{},
-		forgotten: map[fleet.TaskID]bool{},
-		expects:   expects{news: make(chan struct{}, 1)},
+		forgotten: map[fleet.TaskID]bool{}, stuckProbes: map[probed]int{},
+		expects: expects{news: make(chan struct{}, 1)},
 	}, nil
 }
 

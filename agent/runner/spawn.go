@@ -30,6 +30,7 @@ type launch struct {
 	Group      string // the cgroup that it begins in; empty: that of its parent
 	Settings   settings
 	Step       []string // the program that waits in its place for the limits
+	Apart      bool     // that program goes into its directory, too: nobody waits in the fork for what may not answer
 	Rlimits    []rlimit
 	Timeout    time.Duration // zero: none
 	Grace      time.Duration
@@ -60,17 +61,20 @@ func (l *launch) fork(files []int, pidfd *int) (pid int, waits *gate, err error)
 	if l.Begin > 0 && sinceBoot() > l.Begin {
 		return 0, nil, errLate
 	}
-	program, argv := l.program(), l.Argv
-	if len(l.Rlimits) > 0 {
+	program, argv, dir := l.program(), l.Argv, l.Dir
+	if len(l.Rlimits) > 0 || l.Apart {
 		var step []*os.File
 		if waits, step, err = newGate(); err != nil {
 			return 0, nil, err
 		}
 		defer closeAll(step...)
 		program, argv, files = l.Step[0], l.stepWords(), append(files[:len(files):len(files)], fdsOf(step...)...)
+		if l.Apart {
+			dir = "/"
+		}
 	}
 	attr := &syscall.ProcAttr{
-		Dir: l.Dir, Env: l.Env, Files: make([]uintptr, len(files)),
+		Dir: dir, Env: l.Env, Files: make([]uintptr, len(files)),
 		Sys: &syscall.SysProcAttr{Setsid: true, Credential: l.Credential, PidFD: pidfd},
 	}
 	for i, fd := range files {

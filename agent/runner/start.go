@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -119,14 +120,23 @@ func startedNow(run fleet.RunID) (status, bool) {
 // startChild makes the process a child of the agent.
 func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (time.Time, error) {
 	pidfd := -1
+	order.Apart = len(order.Step) > 0
 	pid, waits, err := order.fork(fdsOf(files...), &pidfd)
+	if order.Apart && len(order.Rlimits) == 0 && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOENT)) { // the step is not there for this user
+		order.Apart = false
+		pid, waits, err = order.fork(fdsOf(files...), &pidfd)
+	}
 	started := time.Now().UTC()
 	if err != nil {
 		return started, err
 	}
 	if waits != nil {
-		if err := waits.pass(pid, order.Rlimits, func(do func()) { do() }); err != nil {
-			_, _ = syscall.Wait4(pid, nil, 0, nil) // it ends by itself
+		if err := waits.passInTime(pid, order.Rlimits, cmp.Or(order.Birth, birthMost)); err != nil {
+			if errors.Is(err, unix.ETIMEDOUT) {
+				go syscall.Wait4(pid, nil, 0, nil) // when what it waits for has answered, perhaps
+			} else {
+				_, _ = syscall.Wait4(pid, nil, 0, nil) // it ends by itself
+			}
 			unix.Close(pidfd)
 			return started, err
 		}

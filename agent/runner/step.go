@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -63,23 +65,31 @@ func (l *launch) stepWords() []string {
 	if slices.ContainsFunc(l.Rlimits, func(limit rlimit) bool { return limit.Name == "nofile" }) {
 		files = keepFiles
 	}
-	return append(append(slices.Clone(l.Step[1:]), files, l.program()), l.Argv...)
+	dir := ""
+	if l.Apart {
+		dir = l.Dir
+	}
+	return append(append(slices.Clone(l.Step[1:]), files, dir, l.program()), l.Argv...)
 }
 
 // Step is the life of a step. The words are those after its own: how it is with
-// the open files, the program, and its argv. It says nothing on stderr, which
+// the open files, the directory that it goes to, which is empty where it is there
+// already, the program, and its argv. It says nothing on stderr, which
 // is the command's, and returns only where it was not called by an agent.
 func Step(words []string) error {
 	unix.CloseOnExec(gateFD)
 	unix.CloseOnExec(reportFD)
-	if len(words) < 3 {
+	if len(words) < 4 {
 		return errors.New("step: this is a part of the agent, and nothing that a person calls")
 	}
 	_, _ = unix.Write(reportFD, []byte{1})
 	if own, open := opened(); open {
 		refused, errno := takeLimits(own)
 		if refused == 0 {
-			errno = execute(words[0] == keepFiles, words[1], words[2:])
+			errno = enter(words[1])
+		}
+		if refused == 0 && errno == 0 {
+			errno = execute(words[0] == keepFiles, words[2], words[3:])
 		}
 		_, _ = unix.Write(reportFD, binary.LittleEndian.AppendUint32([]byte{refused}, uint32(errno))) // unheard: there is nobody to tell
 	}
@@ -117,6 +127,14 @@ func takeLimits(own []byte) (refused byte, errno syscall.Errno) {
 		}
 	}
 	return 0, 0
+}
+
+// enter goes to a directory; empty: it is there.
+func enter(dir string) (errno syscall.Errno) {
+	if dir != "" {
+		errors.As(os.Chdir(dir), &errno)
+	}
+	return errno
 }
 
 // execute takes the command's program on. The Go runtime raises the number of
@@ -190,6 +208,23 @@ func (g *gate) pass(pid int, limits []rlimit, holds func(do func())) error {
 		return errno
 	}
 	return nil // closed by the execution
+}
+
+// passInTime is pass for a step that is a child of this process and not reaped
+// before it returns: one that has not executed the command in time is killed.
+func (g *gate) passInTime(pid int, limits []rlimit, within time.Duration) error {
+	var late atomic.Bool
+	timer := time.AfterFunc(within, func() {
+		late.Store(true)
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_ = g.report.SetReadDeadline(time.Now()) // who waits for a device is not killed
+	})
+	defer timer.Stop()
+	err := g.pass(pid, limits, func(do func()) { do() })
+	if late.Load() {
+		return unix.ETIMEDOUT
+	}
+	return err
 }
 
 // giveLimits sets the limits of a process, and returns those that it must set
