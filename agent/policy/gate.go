@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
 	"log/slog"
@@ -256,33 +255,6 @@ func (g *Gate) tooSoon(task fleet.TaskID, run bool) *objection {
 	g.staged.Ran[task] = g.latest().UTC()
 	g.changed = true
 	return nil
-}
-
-// open reads an envelope, and finds which of the policy's keys signed it. What
-// was read for the plan before is not read again.
-func (g *Gate) open(text []byte) (*opened, error) {
-	sum := sha256.Sum256(text)
-	if g.used != nil {
-		g.used[sum] = true
-	}
-	if o := g.cache[sum]; o != nil {
-		return o, nil
-	}
-	envelope, err := seal.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	o := &opened{envelope: envelope, digest: envelope.Digest()}
-	if g.policy != nil {
-		keys := make([]ed25519.PublicKey, len(g.policy.Keys))
-		for i := range g.policy.Keys {
-			keys[i] = g.policy.Keys[i].Public
-		}
-		o.signed = envelope.Signers(keys)
-	}
-	o.readStatement()
-	g.cache[sum] = o
-	return o, nil
 }
 
 // Report says what the policy says, and what stands refused.

@@ -72,18 +72,6 @@ type hearing struct {
 	dangers []fleet.Danger
 }
 
-// opened is an envelope that was read, whoever signed it.
-type opened struct {
-	envelope   *seal.Envelope
-	signed     []ed25519.PublicKey // of the policy's keys
-	digest     string
-	statement  *seal.Statement // nil: it is none, or not of this version
-	problem    error           // why statement is nil
-	wrong      error           // what no task may say, and this one does
-	definition string          // SHA-256 of what the task says
-	unread     string          // what of it this version does not know; statement is then read as far as it goes
-}
-
 // rules is the way of an envelope through the gate. The first that objects
 // stops it.
 var rules = []struct {
