@@ -53,11 +53,11 @@ func TestProgramsRefuseBadInput(t *testing.T) {
 
 	out, code := c.run("fleetcron-collector", "run", "--config", c.dir+"/c1.yaml",
 		"--listen-api", address("9.1", 7770), "--listen-raft", address("9.1", 7771), "--listen-gossip", address("9.1", 7772), "--listen-web", address("9.1", 7780))
-	refused(t, "a second collector on one data directory", out, code, "c1", "another process")
+	refused(t, "a second collector on one data directory", out, code, "c1", "in use by pid")
 	out, code = c.run("fleetcron-agent", "run", "--config", c.dir+"/a1.yaml", "--gossip-bind", address("9.2", 7772))
 	refused(t, "a second agent on one state directory", out, code, "a1", "in use by process")
 	out, code = c.run("fleetcron-collector", "init", "--config", c.dir+"/c1.yaml")
-	refused(t, "init where a cluster is", out, code, "another process")
+	refused(t, "init where a cluster is", out, code, "in use by pid")
 
 	c.write("other.yaml", fmt.Sprintf("id: c9\ndata_dir: %s/other\nlisten: {api: '%s', raft: '%s', gossip: '%s', web: '%s'}\n", c.dir,
 		address("0.1", 7770), address("9.3", 7771), address("9.3", 7772), address("9.3", 7780)))
@@ -70,12 +70,16 @@ func TestProgramsRefuseBadInput(t *testing.T) {
 	out, code = c.run("fleetcron-collector", "init", "--config", c.dir+"/other.yaml")
 	refused(t, "a second init", out, code, "already")
 
-	for _, flag := range []string{"--listen-api", "--listen-raft", "--listen-gossip", "--listen-web"} {
+	for _, flag := range []string{"--listen-api", "--listen-raft", "--listen-gossip"} {
 		out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/other.yaml", flag, "0.0.0.0:7770")
-		refused(t, flag+" on every interface", out, code, "0.0.0.0:7770", "loopback")
+		refused(t, flag+" on every interface, without a word of the others' way to it", out, code, "0.0.0.0:7770", "advertise")
 	}
-	out, code = c.run("fleetcron-agent", "run", "--config", c.dir+"/a1.yaml", "--state-dir", c.dir+"/fresh", "--gossip-bind", "0.0.0.0:7772")
-	refused(t, "gossip on every interface", out, code, "0.0.0.0:7772", "loopback")
+	key := filepath.Join(c.dir, "other", "identity", "key.pem")
+	if err := os.Chmod(key, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/other.yaml", "--listen-api", address("9.3", 7770))
+	refused(t, "a key that others may read", out, code, "key.pem", "0600")
 
 	c.write("unknown.yaml", "id: c1\ndatadir: /x\n")
 	out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/unknown.yaml")

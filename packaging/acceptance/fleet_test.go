@@ -5,6 +5,7 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,7 @@ type cluster struct {
 	client     *api.Client    // of the cluster's first person, as is
 	author     *author.Author // who signs
 	network    *network       // nil: loopback
+	visitor    *http.Client   // made by browser
 }
 
 // program is one running process that can be killed and started again.

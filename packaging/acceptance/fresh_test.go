@@ -273,7 +273,7 @@ func (c *cluster) page(path string) (string, bool) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	reply, err := http.DefaultClient.Do(request)
+	reply, err := c.browser().Do(request)
 	if err != nil {
 		c.t.Fatal(err)
 	}

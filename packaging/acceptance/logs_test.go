@@ -124,7 +124,7 @@ func (c *cluster) watch(address string) *bufio.Scanner {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	reply, err := http.DefaultClient.Do(request)
+	reply, err := c.browser().Do(request)
 	if err != nil {
 		c.t.Fatal(err)
 	}
