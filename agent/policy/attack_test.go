@@ -317,6 +317,23 @@ func TestAttack73TheClockIsSetBack(t *testing.T) {
 	s = b.orders(fleet.OrderRun, orderA)
 	_, refused = b.order(given(task(), sign(t, b.says(task()), b.anna)), b.ordered(s, sign(t, s, b.anna)))
 	wantOne(t, refused, "time")
+	if report := b.gate.Report(); !strings.Contains(report.Refused[len(report.Refused)-1].Why, "policy confirm") {
+		t.Errorf("nobody is told: %+v", report)
+	}
+	if err := Confirm(b.path("state")); err != nil {
+		t.Fatal(err)
+	}
+	b.gate.mu.Lock()
+	if !b.gate.confirmed() {
+		t.Error("the word of a person is not taken")
+	}
+	b.gate.mu.Unlock()
+	s = b.orders(fleet.OrderRun, orderB)
+	s.Issued = time.Now().Add(time.Second).UTC()
+	s.Serial = uint64(s.Issued.UnixMilli())
+	if _, refused = b.order(given(task(), sign(t, b.says(task()), b.anna)), b.ordered(s, sign(t, s, b.anna))); len(refused) != 0 {
+		t.Errorf("the clock was confirmed: %v", refused)
+	}
 	b.gate.book.Seen = time.Now().AddDate(1, 0, 0)
 	// A task that was over by then is over, whatever the clock shows.
 	ends := b.says(task())

@@ -324,7 +324,7 @@ func (g *Gate) remember() {
 }
 
 // Confirm is a person's word, for the gate of that directory, that what is
-// ordered once may be done again.
+// ordered once may be done again, and that the clock is right.
 func Confirm(dir string) error {
 	if _, err := os.Stat(dir); os.IsNotExist(err) {
 		return fleet.Errorf(fleet.NotFound, "no agent has run with %s", dir).WithHint("start it with fleetcron-agent run, or name its configuration with --config")
@@ -338,10 +338,11 @@ func (g *Gate) confirmed() bool {
 	if _, err := os.Lstat(name); err != nil {
 		return false
 	}
-	was := !g.book.Lost.IsZero()
+	now := time.Now().UTC()
+	was := !g.book.Lost.IsZero() || now.Before(g.book.Seen)
 	if was {
 		next := g.book.copy()
-		next.Lost, next.Since = time.Time{}, time.Now().UTC()
+		next.Lost, next.Since, next.Seen = time.Time{}, now, now
 		if err := next.save(g.file(bookName)); err != nil {
 			g.log.Error("book of the policy not written", "error", err)
 			return false

@@ -350,6 +350,7 @@ func (g *Gate) publish(p *passage) {
 	}
 	g.accepted, g.wishes, g.refused = p.accepted, p.wishes, p.refused
 	if g.setBack() {
+		g.refused = append(slices.Clone(g.refused), fleet.Refusal{Object: "whatever is ordered once", Code: codeTime, Why: "the clock of this host has shown " + g.book.Seen.UTC().Format(time.RFC3339) + ": if it is right now, a person says `fleetcron-agent policy confirm` there"})
 		g.log.Warn("the clock of this host was set back: nothing that is ordered once is done until it is later", "now", g.now, "seen", g.book.Seen)
 	}
 	if g.problem == "" && !g.book.Lost.IsZero() {

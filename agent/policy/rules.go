@@ -272,7 +272,7 @@ func (h *hearing) checkTime() *objection {
 	case h.once() && h.known():
 		return nil // it was taken in time
 	case h.once() && g.setBack():
-		return &objection{codeTime, fmt.Sprintf("the clock of this host shows %s and has shown %s before: what is ordered once is not believed until it is later than that", at(g.now), at(g.book.Seen)), 0}
+		return &objection{codeTime, fmt.Sprintf("the clock of this host shows %s and has shown %s before: what is ordered once is not believed until it is later than that, or a person says `fleetcron-agent policy confirm` here", at(g.now), at(g.book.Seen)), 0}
 	case h.claim == claimTombstone, h.claim == claimTask && s.Kind == seal.KindAdopt: // adopting has its end, the task has none
 		return nil
 	case !s.Expires.IsZero() && !g.latest().Before(s.Expires):

@@ -193,7 +193,8 @@ func newPolicyConfirm() *cobra.Command {
 		Long: `Where the state of the policy is lost or damaged, the agent cannot tell an order
 that was carried out from a new one, and refuses them all. This says that a
 person has looked: what is ordered from now on is done, what was ordered before
-is not.`,
+is not. It says as well that the clock is right, where it once showed a later
+time than now and is not believed since.`,
 		Args: cobra.NoArgs,
 	}
 	load := configure(command)
