@@ -89,6 +89,24 @@ func (p *program) nodeArgument(c *cobra.Command, args []string, _ string) ([]str
 	})
 }
 
+// collectorArgument proposes a collector as the only argument.
+func (p *program) collectorArgument(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return p.ask(c, func(ctx context.Context, client *api.Client) []string {
+		cluster, err := client.Cluster(ctx)
+		if err != nil {
+			return nil
+		}
+		names := make([]string, len(cluster.Collectors))
+		for i, one := range cluster.Collectors {
+			names[i] = string(one.ID) + "\t" + role(one)
+		}
+		return names
+	})
+}
+
 // requestArgument proposes a change that waits as the only argument.
 func (p *program) requestArgument(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {

@@ -37,7 +37,8 @@ type collectorFake struct {
 	mind      string // of hosts that are asked to adopt: obstinate refuses
 	adoptions map[fleet.TaskID]fleet.Adoption
 	noLeader  bool
-	ends      fleet.Run // how an ordered run ends
+	dropped   fleet.CollectorID // out of the group
+	ends      fleet.Run         // how an ordered run ends
 	writes    int
 
 	findings    []fleet.Finding
@@ -95,23 +96,24 @@ func (f *collectorFake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	mux := http.NewServeMux()
 	for pattern, answer := range map[string]func(*http.Request) (any, error){
-		"GET " + api.PathHosts:      f.listHosts,
-		"GET " + api.PathHost:       func(r *http.Request) (any, error) { return f.host(r.PathValue("host")) },
-		"GET " + api.PathJobs:       f.listJobs,
-		"GET " + api.PathJobGroups:  f.listGroups,
-		"GET " + api.PathTasks:      f.listTasks,
-		"GET " + api.PathTask:       func(r *http.Request) (any, error) { return f.task(taskOf(r)) },
-		"GET " + api.PathTaskHosts:  f.taskHosts,
-		"GET " + api.PathRuns:       f.listRuns,
-		"GET " + api.PathRun:        func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
-		"GET " + api.PathUpcoming:   f.upcoming,
-		"GET " + api.PathAccount:    f.account,
-		"GET " + api.PathProof:      f.proof,
-		"GET " + api.PathCollectors: f.cluster,
-		"POST " + api.PathResolve:   f.resolve,
-		"POST " + api.PathSealed:    f.change(f.sealed),
-		"GET " + api.PathAdoption:   func(r *http.Request) (any, error) { return f.adoption(taskOf(r)) },
-		"GET " + api.PathJobDiff:    f.jobDiff,
+		"GET " + api.PathHosts:        f.listHosts,
+		"GET " + api.PathHost:         func(r *http.Request) (any, error) { return f.host(r.PathValue("host")) },
+		"GET " + api.PathJobs:         f.listJobs,
+		"GET " + api.PathJobGroups:    f.listGroups,
+		"GET " + api.PathTasks:        f.listTasks,
+		"GET " + api.PathTask:         func(r *http.Request) (any, error) { return f.task(taskOf(r)) },
+		"GET " + api.PathTaskHosts:    f.taskHosts,
+		"GET " + api.PathRuns:         f.listRuns,
+		"GET " + api.PathRun:          func(r *http.Request) (any, error) { return f.run(r.PathValue("run")) },
+		"GET " + api.PathUpcoming:     f.upcoming,
+		"GET " + api.PathAccount:      f.account,
+		"GET " + api.PathProof:        f.proof,
+		"GET " + api.PathCollectors:   f.cluster,
+		"DELETE " + api.PathCollector: f.change(f.dropCollector),
+		"POST " + api.PathResolve:     f.resolve,
+		"POST " + api.PathSealed:      f.change(f.sealed),
+		"GET " + api.PathAdoption:     func(r *http.Request) (any, error) { return f.adoption(taskOf(r)) },
+		"GET " + api.PathJobDiff:      f.jobDiff,
 
 		"GET " + api.PathStandings:     f.listStandings,
 		"GET " + api.PathHostLive:      f.live,
@@ -537,12 +539,24 @@ func (f *collectorFake) upcoming(r *http.Request) (any, error) {
 func (f *collectorFake) cluster(*http.Request) (any, error) {
 	heard := fleet.Duration(40 * time.Millisecond)
 	cluster := api.Cluster{ID: "cluster", Answered: "c2", Leader: "c1", Term: 3, Collectors: []api.Collector{
-		{ID: "c1", Raft: "127.0.0.1:7771", API: "http://127.0.0.1:7770", Voter: true, Leader: true, Reachable: true, Applied: 4711, Version: "0.1.0"},
-		{ID: "c2", Raft: "127.0.0.2:7771", API: "http://127.0.0.2:7770", Voter: true, Reachable: true, Applied: 4711, LastContact: &heard, Version: "0.1.0"},
+		{ID: "c1", Raft: "127.0.0.1:7771", API: "https://127.0.0.1:7770", Voter: true, Leader: true, Reachable: true, Applied: 4711, Version: "0.1.0"},
+		{ID: "c2", Raft: "127.0.0.2:7771", API: "https://127.0.0.2:7770", Voter: true, Reachable: true, Applied: 4711, LastContact: &heard, Version: "0.1.0"},
 		{ID: "c3", Raft: "127.0.0.3:7771", Voter: true},
 	}}
 	if f.noLeader {
 		cluster.Leader, cluster.Collectors[0].Leader = "", false
 	}
+	cluster.Collectors = slices.DeleteFunc(cluster.Collectors, func(c api.Collector) bool { return c.ID == f.dropped })
 	return cluster, nil
+}
+
+// dropCollector refuses what the leader refuses: to lose the majority.
+func (f *collectorFake) dropCollector(r *http.Request) (any, error) {
+	id := fleet.CollectorID(r.PathValue("collector"))
+	if id != "c3" {
+		return nil, fleet.Errorf(fleet.Conflict, "without collector %s only 1 of 2 voters would answer, which is no majority", id).
+			WithCode("no_majority").WithHint("start or remove the silent collectors first: fleetctl collectors")
+	}
+	f.dropped = id
+	return f.cluster(r)
 }

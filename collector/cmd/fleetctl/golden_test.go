@@ -152,6 +152,7 @@ func TestGolden(t *testing.T) {
 		{"when", []string{"when", "--from", "02:00", "--to", "04:00", "--namespace", "data"}, 0},
 		{"collectors", []string{"collectors"}, 0},
 		{"collectors-colour", []string{"collectors"}, 120},
+		{"collectors-drop-help", []string{"collectors", "drop", "--help"}, 0},
 		{"export", []string{"export"}, 0},
 		{"export-json", []string{"export", "-o", "json", "--namespace", "data"}, 0},
 		{"next", []string{"next", "30 2 * * *", "--tz", "Europe/Berlin", "-n", "3"}, 0},

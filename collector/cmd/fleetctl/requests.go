@@ -234,7 +234,7 @@ func runApprove(ctx context.Context, p *program, client *api.Client, by *author.
 	if p.settings.Output.people() {
 		p.drawRequest(&view)
 	}
-	if err := p.confirm(o.yes, "approve"); err != nil {
+	if err := p.confirm(o.yes, "approve this", "nothing was signed"); err != nil {
 		return err
 	}
 	answer, err := by.Approve(ctx, &request, o.reason)
@@ -280,7 +280,7 @@ func runCountersign(ctx context.Context, p *program, client *api.Client, by *aut
 		fmt.Fprint(p.stdout, visible.Text(text))
 		p.facts([]fact{{"signed by", strings.Join(p.signersOf(e), ", "), noColor}})
 	}
-	if err := p.confirm(o.yes, "sign"); err != nil {
+	if err := p.confirm(o.yes, "sign this", "nothing was signed"); err != nil {
 		return err
 	}
 	record, err := by.Countersign(ctx, &view.TaskRecord)
@@ -291,15 +291,15 @@ func runCountersign(ctx context.Context, p *program, client *api.Client, by *aut
 }
 
 // confirm asks a person who sits there, and wants --yes of everybody else.
-func (p *program) confirm(yes bool, verb string) error {
+func (p *program) confirm(yes bool, question, otherwise string) error {
 	if yes {
 		return nil
 	}
-	refusal := fleet.Errorf(fleet.Usage, "nothing was signed").WithHint("look at it, then say --yes")
+	refusal := fleet.Errorf(fleet.Usage, "%s", otherwise).WithHint("look at it, then say --yes")
 	if !p.terminal || !p.settings.Output.people() {
 		return refusal
 	}
-	fmt.Fprintf(p.stderr, "%s this? [y/N] ", verb)
+	fmt.Fprintf(p.stderr, "%s? [y/N] ", question)
 	answer, _ := bufio.NewReader(p.stdin).ReadString('\n')
 	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
 		return refusal

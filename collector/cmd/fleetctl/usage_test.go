@@ -24,7 +24,7 @@ func TestErrors(t *testing.T) {
 		{"no such colour", []string{"hosts", "--color", "pink"}, 2, "fleetctl: --color \"pink\": want auto, always or never\n"},
 		{"no unit", []string{"hosts", "--timeout", "5"}, 2, "fleetctl: --timeout \"5\": want a duration such as 90s or 5m\n"},
 		{"no collector", []string{"hosts", "--address", "ftp://x"}, 2, "fleetctl: collector \"ftp://x\": want an address such as https://192.0.2.7:7770\n"},
-		{"too many arguments", []string{"collectors", "x"}, 2, "fleetctl: collectors does not take \"x\": fleetctl collectors [flags]\nhint: fleetctl collectors --help\n"},
+		{"too many arguments", []string{"whoami", "x"}, 2, "fleetctl: whoami does not take \"x\": fleetctl whoami [flags]\nhint: fleetctl whoami --help\n"},
 		{"too few arguments", []string{"run"}, 2, "fleetctl: run wants more: fleetctl run TASK [flags]\nhint: fleetctl run --help\n"},
 		{"no limit", []string{"hosts", "--limit", "0"}, 2, "fleetctl: --limit 0: want at least 1\nhint: --all lists everything\n"},
 		{"bad expression", []string{"next", "61 * * * *"}, 2, "fleetctl: cron expression \"61 * * * *\": minute \"61\" at column 1: out of range: minute goes from 0 to 59\nhint: five fields: minute hour day-of-month month day-of-week, such as \"30 2 * * *\"\n"},
