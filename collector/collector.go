@@ -16,7 +16,6 @@ package collector
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -82,7 +81,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer apiListener.Close()
 	door := newDoor(apiListener, me.credentials, judge, log, planes...)
-	webListener, err := listenWeb(&cfg, me)
+	webListener, err := net.Listen("tcp", cfg.Listen.Web)
 	if err != nil {
 		return fmt.Errorf("listen.web: %w", err)
 	}
@@ -144,7 +143,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	for _, plane := range planes {
 		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release, log) })
 	}
-	g.Go(func() error { return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), webListener, nil, log) })
+	g.Go(func() error { return serveWeb(ctx, &cfg, me, webListener, pages, log) })
 	return g.Wait()
 }
 
@@ -171,13 +170,16 @@ func nodesOf(book *ledger.Ledger) func() <-chan struct{} {
 	}
 }
 
-// listenWeb opens the web page's port: with TLS, but on loopback.
-func listenWeb(cfg *Config, me self) (net.Listener, error) {
-	listener, err := net.Listen("tcp", cfg.Listen.Web)
-	if err != nil || cfg.plainWeb() {
-		return listener, err
+// serveWeb answers browsers: with TLS, but on loopback.
+func serveWeb(ctx context.Context, cfg *Config, me self, listener net.Listener, pages http.Handler, log *slog.Logger) error {
+	if cfg.plainWeb() {
+		return serve(ctx, httpd.NewHTTPServer(cfg.Listen.Web, pages), listener, nil, log)
 	}
-	return tls.NewListener(listener, me.credentials.ServerTLS(nil, pki.PlaneOperator)), nil
+	entrance := newDoor(listener, me.credentials, nil, log, pki.PlaneOperator)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return entrance.Run(ctx) })
+	g.Go(func() error { return serveHall(ctx, entrance.halls[pki.PlaneOperator], pages, nil, log) })
+	return g.Wait()
 }
 
 // joinMesh joins gossip as this collector. A member needs a ticket, and that
