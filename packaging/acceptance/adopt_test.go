@@ -150,21 +150,18 @@ func (e *example) refusals() {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	// The host's own root decides.
-	text, err := os.ReadFile(filepath.Join(e.dir, "a1.yaml"))
+	text, err := os.ReadFile(filepath.Join(e.dir, "policy.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.write("a1.yaml", strings.Replace(string(text), "adoption: allowed", "adoption: forbidden", 1))
-	e.agents[0].kill(syscall.SIGTERM)
-	e.agents[0].start()
-	e.eventually("the agent", func(ctx context.Context) error {
-		host, err := e.client.Host(ctx, "host-1")
-		if err == nil && host.Presence != fleet.Alive {
-			err = fmt.Errorf("it is %s", host.Presence)
+	e.write("policy.yaml", strings.Replace(string(text), "adoption: allowed", "adoption: forbidden", 1))
+	e.eventually("the policy to be in force", func(context.Context) error {
+		if out, code := e.fleetctl("adopt", "host-1:"+string(e.job.ID), "--task", "data/never", "--dry-run"); code != 4 {
+			return fmt.Errorf("exit %d: %s", code, out)
 		}
-		return err
+		return nil
 	})
-	if out, code := e.fleetctl("adopt", "host-1:"+string(e.job.ID), "--task", "data/never", "--wait"); code != 4 || !strings.Contains(out, "forbids") {
+	if out, code := e.fleetctl("adopt", "host-1:"+string(e.job.ID), "--task", "data/never", "--wait"); code != 4 || !strings.Contains(out, "policy:adoption") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if out, code := e.fleetctl("tasks", "data/never"); code != 3 {
