@@ -152,3 +152,17 @@ func (h *house) order(t testing.TB, said *seal.Statement, header ...string) api.
 	t.Helper()
 	return decoded[api.Sealed](t, h.submit(t, said, "?queue=allow", header...), http.StatusOK)
 }
+
+// submitted has a client bring a statement about a task.
+func submitted(t *testing.T, client *api.Client, said *seal.Statement, options api.SubmitOptions) (fleet.TaskRecord, error) {
+	t.Helper()
+	envelope, err := seal.Parse([]byte(signed(t, said)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := client.Submit(t.Context(), envelope, options)
+	if err != nil {
+		return fleet.TaskRecord{}, err
+	}
+	return *sealed.Task, nil
+}

@@ -67,6 +67,9 @@ func malformed(message string) *fleet.Error {
 // halfCharacter reports whether an escape names half of a character, which
 // readers of JSON replace each in its own way.
 func halfCharacter(text []byte) bool {
+	if !bytes.Contains(text, []byte(`\u`)) {
+		return false
+	}
 	high := false
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' || i+1 >= len(text) {

@@ -72,7 +72,7 @@ func TestDecoderWalksMapsForDuplicates(t *testing.T) {
 func FuzzDecoder(f *testing.F) {
 	for _, seed := range []string{
 		`{"journal":"a","records":[{"sequence":1,"run":{"id":"x","due":"2026-01-01T00:00:00Z","exit":0}}]}`,
-		`{"journal":"\ud800","records":null}`, `{"records":[{"run":{"until":null}}]}`, ` [] `, `{"a":{"b":[1,2,{"c":"}"}]}}`, "{\"journal\":\"\\\\\\\"\"}", `{"journal":1e9}`, strings.Repeat("[", 20),
+		`{"journal":"\ud800","records":null}`, `{"journal":"\ud83d\ude00\\ud800"}`, `{"journal":"\uDC00"}`, `{"records":[{"run":{"until":null}}]}`, ` [] `, `{"a":{"b":[1,2,{"c":"}"}]}}`, "{\"journal\":\"\\\\\\\"\"}", `{"journal":1e9}`, strings.Repeat("[", 20),
 	} {
 		f.Add([]byte(seed))
 	}

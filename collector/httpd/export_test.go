@@ -2,7 +2,9 @@ package httpd
 
 import (
 	"context"
+	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -38,3 +40,15 @@ func (r Route) Held(kind fleet.PrincipalKind) bool {
 
 // Remark writes down what was noted.
 func (s *Server) Remark(ctx context.Context) { s.tellOnce(ctx) }
+
+// Limits shows who has to wait.
+type Limits struct{ *limits }
+
+// NewLimits returns limits that nobody has reached.
+func NewLimits() Limits { return Limits{newLimits()} }
+
+// Failed notes that an address failed to say who it is.
+func (l Limits) Failed(from netip.Addr, token string) time.Duration { return l.failed(from, token) }
+
+// Remembered returns how many addresses are.
+func (l Limits) Remembered() int { return len(l.failures) }

@@ -51,20 +51,6 @@ func TestAFollowerPassesChangesOn(t *testing.T) {
 	}
 }
 
-// submitted has a client bring a statement about a task.
-func submitted(t *testing.T, client *api.Client, said *seal.Statement, options api.SubmitOptions) (fleet.TaskRecord, error) {
-	t.Helper()
-	envelope, err := seal.Parse([]byte(signed(t, said)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sealed, err := client.Submit(t.Context(), envelope, options)
-	if err != nil {
-		return fleet.TaskRecord{}, err
-	}
-	return *sealed.Task, nil
-}
-
 // TestWhoeverChangesSomethingFindsItThere lets the follower lag while it
 // passes a change on: its answer must wait until it has the change itself.
 func TestWhoeverChangesSomethingFindsItThere(t *testing.T) {
