@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -127,6 +128,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	leader := &lead{retention: cfg.Retention, propose: raft.Propose, watch: book.Watch, ring: func() { mesh.Knock() }, step: ring.Step, log: log}
 	owner := &local{dir: cfg.DataDir, give: tokenGiver(fleet.CollectorID(cfg.ID), raft), log: log}
 	log.Info("collector started", "id", cfg.ID, "cluster", me.authority.Cluster(), "api", cfg.apiURL(), "web", cfg.webURL(), "version", cfg.Version)
+	if at, err := netip.ParseAddrPort(cfg.Listen.API); err == nil && at.Addr().IsLoopback() {
+		log.Info("only this machine reaches this collector; set advertise to its IP address to let others in", "api", cfg.apiURL())
+	}
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return index.Run(ctx) })

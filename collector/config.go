@@ -22,7 +22,7 @@ type Config struct {
 	Store     string         `yaml:"store" help:"disk, or memory: a trial collector alone in its cluster, whose state is gone when it ends"`
 	DataDir   string         `yaml:"data_dir" help:"directory of ledger, raft log and snapshots"`
 	Listen    Listen         `yaml:"listen"`
-	Advertise string         `yaml:"advertise" help:"IP address that the others reach this collector at; empty: where it listens"`
+	Advertise string         `yaml:"advertise" help:"IP address that the others reach this collector at; empty: where it listens, by default on this machine alone"`
 	Join      []string       `yaml:"join" help:"API addresses of members, for a collector that has no state yet; empty: those that enroll was told"`
 	Gossip    Gossip         `yaml:"gossip"`
 	Hosts     []string       `yaml:"allowed_hosts" help:"names under which the API and the web page may be called, besides the loopback ones"`
@@ -37,9 +37,9 @@ type Config struct {
 
 // Listen holds the address of each listener, as IP:port.
 type Listen struct {
-	API    string `yaml:"api" help:"address of the HTTP API"`
-	Raft   string `yaml:"raft" help:"address for the other collectors"`
-	Gossip string `yaml:"gossip" help:"address for gossip, TCP and UDP"`
+	API    string `yaml:"api" help:"address of the HTTP API; empty: port 7770 of advertise, or of loopback"`
+	Raft   string `yaml:"raft" help:"address for the other collectors; empty: port 7771 of the same"`
+	Gossip string `yaml:"gossip" help:"address for gossip, TCP and UDP; empty: port 7772 of the same"`
 	Web    string `yaml:"web" help:"address of the read-only web page"`
 }
 
@@ -66,14 +66,16 @@ func DefaultConfig() Config {
 		ID:        "c1",
 		Store:     StoreDisk,
 		DataDir:   "/var/lib/fleetcron-collector",
-		Listen:    Listen{API: "127.0.0.1:7770", Raft: "127.0.0.1:7771", Gossip: "127.0.0.1:7772", Web: "127.0.0.1:7780"},
+		Listen:    Listen{Web: "127.0.0.1:7780"},
 		AgentLife: fleet.Duration(identity.AgentLife),
 		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000, Changes: fleet.Duration(400 * 24 * time.Hour)},
 	}
 }
 
-// Validate reports every field that is wrong.
+// Validate fills in the addresses that nobody set, and reports every field that
+// is wrong.
 func (c *Config) Validate() error {
+	c.Listen.follow(c.Advertise)
 	var wrong []fleet.FieldError
 	add := func(field, value, reason string) {
 		wrong = append(wrong, fleet.FieldError{Field: field, Value: value, Reason: reason})
@@ -122,6 +124,19 @@ func (c *Config) Validate() error {
 		return &fleet.Error{Kind: fleet.Usage, Message: "configuration", Fields: wrong}
 	}
 	return nil
+}
+
+// follow lets the listeners that have no address listen on this one; on loopback
+// where it is none.
+func (l *Listen) follow(ip string) {
+	if at, err := netip.ParseAddr(ip); err != nil || at.IsUnspecified() {
+		ip = "127.0.0.1"
+	}
+	for port, address := range map[string]*string{"7770": &l.API, "7771": &l.Raft, "7772": &l.Gossip} {
+		if *address == "" {
+			*address = net.JoinHostPort(ip, port)
+		}
+	}
 }
 
 // table is every listener with the name of its setting.

@@ -38,7 +38,7 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 		{"join without TLS", func(c *Config) { c.Join = []string{"http://10.0.0.1:7770"} }, "join"},
 		{"agent life", func(c *Config) { c.AgentLife = fleet.Duration(91 * 24 * time.Hour) }, "agent_life"},
 		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task retention.changes"},
-		{"several", func(c *Config) { c.ID = ""; c.DataDir = ""; c.Listen = Listen{} }, "id data_dir listen.api listen.raft listen.gossip listen.web"},
+		{"several", func(c *Config) { c.ID = ""; c.DataDir = ""; c.Listen = Listen{API: "x", Raft: "y", Gossip: "z"} }, "id data_dir listen.api listen.raft listen.gossip listen.web"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := DefaultConfig()
@@ -72,7 +72,12 @@ func TestWhereOthersReachACollector(t *testing.T) {
 	if diff := cmp.Diff(want, cfg.hosts()); diff != "" {
 		t.Error(diff)
 	}
-	if local := DefaultConfig(); local.webURL() != "http://127.0.0.1:7780" {
+	alone := DefaultConfig()
+	alone.Advertise = "192.0.2.7"
+	if err := alone.Validate(); err != nil || alone.apiURL() != "https://192.0.2.7:7770" || alone.Listen.Raft != "192.0.2.7:7771" || alone.Listen.Gossip != "192.0.2.7:7772" || !alone.plainWeb() {
+		t.Errorf("advertise alone: %v, %+v", err, alone.Listen)
+	}
+	if local := DefaultConfig(); local.Validate() != nil || local.apiURL() != "https://127.0.0.1:7770" || local.webURL() != "http://127.0.0.1:7780" {
 		t.Errorf("web on loopback is %s", local.webURL())
 	}
 }
