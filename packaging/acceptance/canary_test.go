@@ -5,6 +5,7 @@ package acceptance
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // canary is in every secret of the scanned tree, and plain in every command
@@ -74,25 +76,47 @@ func (c *cluster) plantSecrets(root string) (secrets int) {
 	return secrets
 }
 
-// tap passes on what agents and a collector say, and keeps it.
+// tap passes on what an agent and a collector say, and keeps it: as they said
+// it, and as a wire carries it.
 type tap struct {
-	mu    sync.Mutex
-	heard bytes.Buffer
+	mu           sync.Mutex
+	heard, wired bytes.Buffer
 }
 
-func (p *tap) Write(b []byte) (int, error) {
+func (p *tap) Write(b []byte) (int, error) { return p.keep(&p.heard, b) }
+
+func (p *tap) keep(in *bytes.Buffer, b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.heard.Write(b)
+	return in.Write(b)
 }
 
-func (p *tap) text() string {
+func (p *tap) text() (heard, wired string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.heard.String()
+	return p.heard.String(), p.wired.String()
 }
 
-// tapped listens at an address and passes everything on to another.
+// wire is a connection below TLS whose bytes the tap keeps.
+type wire struct {
+	net.Conn
+	tap *tap
+}
+
+func (w wire) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	_, _ = w.tap.keep(&w.tap.wired, b[:n]) // a buffer takes all
+	return n, err
+}
+
+func (w wire) Write(b []byte) (int, error) {
+	_, _ = w.tap.keep(&w.tap.wired, b) // a buffer takes all
+	return w.Conn.Write(b)
+}
+
+// tapped listens at an address and passes everything on to another. It can,
+// for it has the keys of both: towards the agent it is the collector c1, and
+// towards the collector the agent a1.
 func (c *cluster) tapped(address, to string) *tap {
 	c.t.Helper()
 	listener, err := net.Listen("tcp", address)
@@ -100,14 +124,23 @@ func (c *cluster) tapped(address, to string) *tap {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { listener.Close() })
+	collector, err := pki.LoadCredentials(filepath.Join(c.dir, "c1", "identity"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	agent, err := pki.LoadCredentials(filepath.Join(c.dir, "a1", "identity"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
 	p := new(tap)
 	go func() {
 		for {
-			near, err := listener.Accept()
+			raw, err := listener.Accept()
 			if err != nil {
 				return
 			}
-			far, err := net.Dial("tcp", to)
+			near := tls.Server(wire{raw, p}, collector.ServerTLS(nil, pki.PlaneAgent))
+			far, err := tls.Dial("tcp", to, agent.ClientTLS(pki.PlaneAgent, pki.RoleCollector))
 			if err != nil {
 				near.Close()
 				continue
@@ -123,15 +156,18 @@ func (c *cluster) tapped(address, to string) *tap {
 // of a failing run, and looks for them on the wire, on the collector's disk, in
 // every log, in the API's answers, on the web page and in what fleetctl prints.
 // All the while what stands beside the secrets must be found there.
-// Backups are to come; the raft log and snapshots stand in for them.
+// The connection is listened to with the keys of both sides; who has none sees
+// neither the secrets nor what stands beside them.
 func TestAttack103And104_NoSecretLeavesTheHost(t *testing.T) {
 	c := &cluster{t: t, dir: t.TempDir(), net: 100 + int(networks.Add(1)) + os.Getpid()%100}
 	c.begin(1)
 	if n := c.plantSecrets("root1"); n < len(secretForms) {
 		t.Fatalf("%d secrets planted", n)
 	}
+	c.trust()
+	c.write("a1.yaml", fmt.Sprintf("collectors: ['https://127.%d.8.1:7770']\nstate_dir: %s/a1\nname: host-1\nroot: %s/root1\nlabels: {role: test}\npolicy: %s/policy.yaml\nlog: {level: debug}\n", c.net, c.dir, c.dir, c.dir))
+	c.enrol("fleetcron-agent", "a1")
 	wire := c.tapped(fmt.Sprintf("127.%d.8.1:7770", c.net), fmt.Sprintf("127.%d.0.1:7770", c.net))
-	c.write("a1.yaml", fmt.Sprintf("collectors: ['http://127.%d.8.1:7770']\nstate_dir: %s/a1\nname: host-1\nroot: %s/root1\nlabels: {role: test}\nlog: {level: debug}\n", c.net, c.dir, c.dir))
 	agent := c.start("fleetcron-agent", "a1")
 	c.eventually("the inventory", func(ctx context.Context) error {
 		jobs, err := c.client.Jobs(ctx, api.JobQuery{Text: plain})
@@ -164,10 +200,13 @@ func TestAttack103And104_NoSecretLeavesTheHost(t *testing.T) {
 	})
 
 	c.silentLogs()
-	if sent := wire.text(); !strings.Contains(sent, "is not a list of") {
+	switch said, wired := wire.text(); {
+	case !strings.Contains(said, "is not a list of"):
 		t.Error("the line that is no job is not among what was sent")
-	} else {
-		c.silent("the wire", sent)
+	case len(wired) < len(said) || strings.Contains(wired, plain) || strings.Contains(wired, canary):
+		t.Errorf("%d bytes on the wire for %d, and they can be read", len(wired), len(said))
+	default:
+		c.silent("what the agent says", said)
 	}
 	c.silentAPI()
 	c.silentWeb()
@@ -300,7 +339,7 @@ func (c *cluster) body(address string) string {
 	if err != nil {
 		return ""
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := c.browser().Do(request)
 	if err != nil {
 		c.t.Errorf("%s: %v", address, err)
 		return ""
