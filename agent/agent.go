@@ -26,6 +26,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/agent/link"
 	"github.com/fleetcron/fleetcron/agent/outside"
+	"github.com/fleetcron/fleetcron/agent/probe"
 	"github.com/fleetcron/fleetcron/agent/read"
 	"github.com/fleetcron/fleetcron/agent/runner"
 	"github.com/fleetcron/fleetcron/agent/work"
@@ -62,6 +63,10 @@ func Guard() error { return runner.Guard() }
 // process itself can set, and which becomes the command. It returns only where
 // it was not called by an agent.
 func Step(words []string) error { return runner.Step(words) }
+
+// Probe is the life of a process that asks a service for a task: what it asks
+// stands in its environment, and the error is its answer.
+func Probe(ctx context.Context) error { return probe.Main(ctx) }
 
 // news are the configurations that the parts are to take in; nil: of one that is
 // not played here.
@@ -112,7 +117,7 @@ func (c *Config) work(read func(context.Context) (net.Conn, error), net link.Pee
 		StateDir: c.StateDir, PIDFile: c.PIDFile, Root: c.Root, Policy: c.Policy, Name: c.Name, Labels: c.Labels,
 		Slots: c.Slots, StartRate: c.StartRate, Drain: time.Duration(c.Drain),
 		Output:  work.Output{Runs: c.Output.Runs, Age: time.Duration(c.Output.Age), Size: int64(c.Output.Size)},
-		Version: c.Version, Guardian: c.Guardian, Step: c.Step, Ready: c.Ready, Reloads: reloads, Net: net, Read: read,
+		Version: c.Version, Guardian: c.Guardian, Step: c.Step, Prober: c.Prober, Ready: c.Ready, Reloads: reloads, Net: net, Read: read,
 	}
 }
 

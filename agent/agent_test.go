@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,11 +21,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fleetcron/fleetcron/agent/policy/policytest"
+	"github.com/fleetcron/fleetcron/agent/probe"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
 	"github.com/fleetcron/fleetcron/shared/pki/pkitest"
 )
+
+// TestMain lets this program ask services, as an agent's own would.
+func TestMain(m *testing.M) {
+	if os.Getenv(probe.Variable) != "" {
+		if err := Probe(context.Background()); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
 
 // collector is a small collector over real HTTP that can go away and return.
 type collector struct {
@@ -229,10 +243,10 @@ func await[T any](t *testing.T, what string, from <-chan T) T {
 	}
 }
 
-// probe is a named pipe into which every run writes its occurrence: what
+// witness is a named pipe into which every run writes its occurrence: what
 // really ran, seen from outside the product. A run opens it for both
 // directions, so that none hangs in it when the test is over.
-func probe(t *testing.T) (path string, lines <-chan string) {
+func witness(t *testing.T) (path string, lines <-chan string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "probe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
@@ -290,6 +304,7 @@ func (c *collector) enrol(cfg *Config) {
 func startAgent(t *testing.T, cfg Config) (stop func()) {
 	t.Helper()
 	cfg.Policy = policytest.Trust(t, cfg.StateDir)
+	cfg.Prober = []string{"/proc/self/exe"}
 	cfg.Gossip.Bind = "" // which knocks in other tests
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -322,7 +337,7 @@ func TestFromACrontabLineToAnAnswerAndFromAPlanToOutcomes(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.StateDir, cfg.Root, cfg.Labels = t.TempDir(), hostTree(t), map[string]string{"role": "web"}
 	c.enrol(&cfg)
-	path, ran := probe(t)
+	path, ran := witness(t)
 	stop := startAgent(t, cfg)
 
 	report := await(t, "a report", c.reports)

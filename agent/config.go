@@ -35,6 +35,7 @@ type Config struct {
 	Reloads  <-chan Config `yaml:"-"` // configurations to take in while running; nil: none
 	Guardian []string      `yaml:"-"` // program and argv of the commands' guardian; empty: none
 	Step     []string      `yaml:"-"` // program and argv that begins commands with limits of their own; empty: they do not begin
+	Prober   []string      `yaml:"-"` // argv of what asks services for tasks; empty: no service is there
 	Ready    func()        `yaml:"-"` // called when the agent has started; nil: nobody
 }
 

@@ -34,7 +34,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	c.enrol(&cfg)
 	stop := startAgent(t, cfg)
 	host := await(t, "a registration", c.hosts).ID
-	path, starts := probe(t)
+	path, starts := witness(t)
 	task := func(name, shell string, on fleet.Trigger, generation uint64) fleet.Assignment {
 		return fleet.Assignment{
 			Task:  fleet.Task{Name: name, On: on, Run: fleet.Execute{Command: fleet.Command{Shell: shell}}, Where: fleet.Where{Labels: "*"}},

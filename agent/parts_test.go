@@ -136,7 +136,7 @@ func TestThreeProcesses(t *testing.T) {
 	if os.Geteuid() == 0 {
 		give(t, cfg.Root)
 	}
-	path, ran := probe(t)
+	path, ran := witness(t)
 	if err := errors.Join(os.Chmod(path, 0o666), os.Chmod(filepath.Dir(path), 0o755), os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755)); err != nil {
 		t.Fatal(err)
 	}

@@ -130,7 +130,7 @@ func TestADaemonWhoseProbeFailsIsStartedAgain(t *testing.T) {
 		asked <- struct{}{}
 	}))
 	defer server.Close()
-	path, ran := probe(t)
+	path, ran := witness(t)
 	task := daemon(path, "exec sleep 1000")
 	task.Health = fleet.Health{HTTP: server.URL + "/health", Every: fleet.Duration(time.Second), Fail: 2, Start: fleet.Duration(time.Second)}
 	c := given(t, task)
@@ -150,7 +150,7 @@ func TestADaemonWhoseProbeFailsIsStartedAgain(t *testing.T) {
 }
 
 func TestADaemonThatUsesTooMuchMemoryIsStartedAgain(t *testing.T) {
-	path, ran := probe(t)
+	path, ran := witness(t)
 	task := daemon(path, `x=$(head -c 80000000 /dev/zero | tr '\0' x); while sleep 1; do :; done`)
 	task.Restart.When = fleet.Excess{Memory: 50 << 20, For: fleet.Duration(time.Second)}
 	c := given(t, task)
@@ -165,7 +165,7 @@ func TestADaemonThatUsesTooMuchMemoryIsStartedAgain(t *testing.T) {
 // TestARunThatStallsIsAttemptedAgainFromItsCheckpoint: and meanwhile everybody
 // sees how far it is.
 func TestARunThatStallsIsAttemptedAgainFromItsCheckpoint(t *testing.T) {
-	path, ran := probe(t)
+	path, ran := witness(t)
 	task := daemon(path, `[ "$FLEETCRON_ATTEMPT" = 2 ] && exit 0; echo "PROGRESS 40 loading" >&3; echo "CHECKPOINT seven eighths" >&3; exec sleep 1000`)
 	task.On, task.Restart = fleet.Trigger{Manual: true}, fleet.Restart{}
 	task.Limits.Stall = fleet.Duration(4 * time.Second)
@@ -193,7 +193,7 @@ func TestARunThatStallsIsAttemptedAgainFromItsCheckpoint(t *testing.T) {
 // TestANewAgentKnowsHowFarARunIs: also what it said while there was none. The
 // probe is a program, and counts once the command says that it is ready.
 func TestANewAgentKnowsHowFarARunIs(t *testing.T) {
-	path, ran := probe(t)
+	path, ran := witness(t)
 	dir := t.TempDir()
 	task := daemon(path, `echo "PROGRESS 10 starting" >&3; while [ ! -e go ]; do sleep 0.1; done
 		echo "PROGRESS 20 serving" >&3; echo READY >&3; echo ready 1<> `+path+`; exec sleep 1000`)

@@ -86,7 +86,7 @@ func (l *looker) all(ctx context.Context) error {
 		items []string
 		look  func(ctx context.Context, item string) error
 	}{ // in the order of what they cost
-		{want.File, l.file}, {want.TCP, l.turn.config.TCP}, {want.HTTP, l.turn.config.HTTP}, {want.Unit, l.unit},
+		{want.File, l.file}, {want.TCP, l.service("tcp")}, {want.HTTP, l.service("http")}, {want.Unit, l.unit},
 	} {
 		for _, item := range kind.items {
 			if err := l.one(ctx, kind.look, item); err != nil {
@@ -143,6 +143,11 @@ func said(what string, err error) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", what, err)
+}
+
+// service asks services of a kind.
+func (l *looker) service(kind string) func(ctx context.Context, address string) error {
+	return func(ctx context.Context, address string) error { return l.turn.config.Ask(ctx, l.task, kind, address) }
 }
 
 func (l *looker) unit(ctx context.Context, name string) error {

@@ -27,17 +27,14 @@ func TestWhatIsMissing(t *testing.T) {
 	r := newRoom(newPlaces(0))
 	defer r.Close()
 	r.units["up.service"] = true
-	r.config.TCP = func(_ context.Context, address string) error {
-		if address == "db:1" {
+	r.config.Ask = func(_ context.Context, _ *fleet.Task, kind, address string) error {
+		switch {
+		case address == "db:1", address == "http://db/":
 			return nil
+		case kind == "tcp":
+			return fmt.Errorf("connect to %s: connection refused", address)
 		}
-		return fmt.Errorf("connect to %s: connection refused", address)
-	}
-	r.config.HTTP = func(_ context.Context, url string) error {
-		if url == "http://db/" {
-			return nil
-		}
-		return fmt.Errorf("GET %s: answered 503", url)
+		return fmt.Errorf("GET %s: answered 503", address)
 	}
 	r.checks = func(argv []string) (string, error) {
 		if argv[0] == "false" {

@@ -42,8 +42,9 @@ type Config struct {
 	Cancel func(run fleet.RunID, because fleet.Reason, detail string)
 	// Check runs a command as a task's own would be run.
 	Check func(ctx context.Context, task *fleet.Task, argv []string) (output string, err error)
-	TCP   func(ctx context.Context, address string) error // that host:port accepts a connection
-	HTTP  func(ctx context.Context, url string) error     // that a URL answers with 200–399
+	// Ask asks, as the task's user, whether host:port accepts a connection ("tcp")
+	// or a URL answers with 200–399 ("http").
+	Ask func(ctx context.Context, task *fleet.Task, kind, address string) error
 	// Unit reports whether a unit of systemd is active; nil: there is no systemd.
 	Unit   func(ctx context.Context, name string) (bool, error)
 	Slots  int          // runs at once, without those that are supervised; zero: DefaultSlots

@@ -41,9 +41,12 @@ type Config struct {
 	// Waiting tells of the runs that wait for their turn, and how many may go on
 	// and do; nil: none wait.
 	Waiting func() (waiting []fleet.LiveWaiting, slots, taken int)
-	Mask    func(text string) string // takes secrets out of what people are shown; nil: as it is
-	Sample  time.Duration            // at most so long between two looks at what runs use, at least a second; zero: 10s
-	Logger  *slog.Logger             // nil: slog.Default
+	// Ask asks a service, of kind "http" or "tcp", as the task's user, until ctx
+	// ends; the error is a sentence. Nil: no such service is there.
+	Ask    func(ctx context.Context, execute fleet.Execute, kind, address string) error
+	Mask   func(text string) string // takes secrets out of what people are shown; nil: as it is
+	Sample time.Duration            // at most so long between two looks at what runs use, at least a second; zero: 10s
+	Logger *slog.Logger             // nil: slog.Default
 }
 
 // Vitals watches over the runs that go on. Its methods may be called from any

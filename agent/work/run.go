@@ -56,6 +56,7 @@ type Config struct {
 	Version   string        // of the program
 	Guardian  []string      // program and argv of the commands' guardian
 	Step      []string      // program and argv that begins commands with limits of their own
+	Prober    []string      // argv of what asks services for tasks; empty: no service is there
 	Ready     func()        // called when it has started; nil: nobody
 	Reloads   <-chan Config // Name, Labels, Slots and StartRate of the next are taken in; nil: none comes
 

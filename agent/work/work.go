@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +40,8 @@ type work struct {
 	left  legacy        // of the agent before
 	still chan struct{} // closed when nothing begins any more
 
+	prober []string // argv of what asks services
+
 	mu   sync.Mutex
 	plan *fleet.Plan // the last one taken; nil: none
 }
@@ -66,7 +70,10 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 	}
 	config := turn.Config{
 		Host: id, Grantor: places, Recorder: record, Ended: w.ended, Waits: w.waits, Cancel: w.begin.halt,
-		TCP: vitals.AcceptsTCP, HTTP: vitals.AnswersHTTP, Check: w.check(taken),
+		Ask: func(ctx context.Context, task *fleet.Task, kind, address string) error {
+			return w.ask(ctx, task.Run, kind, address)
+		},
+		Check: w.check(taken),
 		Slots: cfg.Slots, Rate: cfg.StartRate, Logger: log,
 	}
 	if manager, runs := systemdOf("/"); runs {
@@ -75,9 +82,10 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 	w.turns = turn.New(config)
 	w.begin.turns = w.turns
 	w.watch = vitals.New(vitals.Config{
-		Runs: patients{w.runs, w.tasks}, Probed: w.probed, Condemned: w.condemned, Waiting: w.waiting,
+		Runs: patients{w.runs, w.tasks}, Ask: w.ask, Probed: w.probed, Condemned: w.condemned, Waiting: w.waiting,
 		Mask: func(text string) string { masked, _ := masker.Text(text); return masked }, Logger: log,
 	})
+	w.prober = cfg.Prober
 	w.left = sortOut(book.OpenRuns(), saved)
 	started := time.Now()
 	w.plans = scheduler.New(scheduler.Config{
@@ -151,6 +159,29 @@ func (w *work) check(taken *adoptions) func(context.Context, *fleet.Task, []stri
 		return w.runs.Check(ctx, execute, argv)
 	}
 }
+
+// ask asks a service, as the user of a task and in a process of its own: who
+// answers is not read by this one. What is asked stands in the environment, which
+// only that user sees.
+func (w *work) ask(ctx context.Context, execute fleet.Execute, kind, address string) error {
+	if len(w.prober) == 0 {
+		return errors.New("this agent cannot ask services")
+	}
+	environment := maps.Clone(execute.Env)
+	if environment == nil {
+		environment = map[string]string{}
+	}
+	environment[proberVariable] = kind + " " + address
+	execute.Env = environment
+	said, err := w.runs.Check(ctx, execute, w.prober)
+	if said = strings.TrimSpace(said); err != nil && ctx.Err() == nil && said != "" {
+		return errors.New(said)
+	}
+	return err
+}
+
+// proberVariable is the name of that variable, as package probe reads it.
+const proberVariable = "FLEETCRON_PROBE"
 
 // take makes a plan the one in force, after what is held by no plan any more is
 // forgotten.

@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"agent/mask":              {"agent/durable", "shared/fleet"},
 	"agent/policy":            {"shared/fleet", "shared/seal"},
 	"agent/policy/policytest": {"agent/policy", "shared/fleet", "shared/seal"},
+	"agent/probe":             {"shared/fleet"},
 	"agent/runner":            {"shared/fleet"},
 	"agent/scheduler":         {"shared/blackout", "shared/cron", "shared/fleet"},
 	"agent/turn":              {"shared/fleet"},
@@ -67,7 +68,7 @@ var arrows = map[string][]string{
 	},
 	"agent/read": {"agent/discover", "agent/evidence", "agent/link", "agent/mask", "shared/fleet"},
 	// its wiring and its program
-	"agent":                     {"agent/link", "agent/outside", "agent/policy", "agent/read", "agent/runner", "agent/turn", "agent/work", "shared/fleet", "shared/logging"},
+	"agent":                     {"agent/link", "agent/outside", "agent/policy", "agent/probe", "agent/read", "agent/runner", "agent/turn", "agent/work", "shared/fleet", "shared/logging"},
 	"agent/cmd/fleetcron-agent": {"agent", "agent/discover", "agent/enroll", "agent/outside", "agent/policy", "agent/read", "agent/vitals", "shared/fleet", "shared/logging", "shared/pki", "shared/program"},
 
 	// the collector's rooms

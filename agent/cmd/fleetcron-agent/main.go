@@ -40,7 +40,7 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-agent",
 		Short: "find the scheduled jobs of this host, and run the tasks it was given",
 	}
-	root.AddCommand(newRun(), newPart(netPart), newPart(workPart), newPart(readPart), newReload(), newStop(), newStatus(), newScan(), newNotify(), newGuardian(), newStep(), newPolicy(), newEnroll())
+	root.AddCommand(newRun(), newPart(netPart), newPart(workPart), newPart(readPart), newReload(), newStop(), newStatus(), newScan(), newNotify(), newGuardian(), newStep(), newProbe(), newPolicy(), newEnroll())
 	addSignal(root)
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }
@@ -53,6 +53,7 @@ func configure(command *cobra.Command) func() (agent.Config, error) {
 		cfg.Version = version
 		cfg.Guardian = []string{"/proc/self/exe", "fleetcron-agent", "guardian"}
 		cfg.Step = []string{"/proc/self/exe", "fleetcron-agent", "step"}
+		cfg.Prober = []string{"/proc/self/exe", "probe"}
 		return cfg
 	})
 }
@@ -72,6 +73,21 @@ func newStep() *cobra.Command {
 	return &cobra.Command{
 		Use: "step", Args: cobra.ArbitraryArgs, Hidden: true, DisableFlagParsing: true,
 		RunE: func(_ *cobra.Command, words []string) error { return agent.Step(words) },
+	}
+}
+
+// newProbe is for the agent, which starts this program once more to ask a service
+// as the user of a task. What it writes is the answer.
+func newProbe() *cobra.Command {
+	return &cobra.Command{
+		Use: "probe", Args: cobra.NoArgs, Hidden: true,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := agent.Probe(command.Context()); err != nil {
+				fmt.Fprintln(command.OutOrStdout(), err)
+				os.Exit(1)
+			}
+			return nil
+		},
 	}
 }
 
