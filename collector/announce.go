@@ -25,7 +25,7 @@ func announce(ctx context.Context, cfg Config, raft *replica.Replica, book *ledg
 	}
 	tick := time.NewTicker(announceEvery)
 	defer tick.Stop()
-	for !announced(book, others, cfg) {
+	for !announced(raft, book, others, cfg) {
 		if err := introduce(ctx, cfg, raft, book, others); err != nil {
 			log.Debug("not announced yet", "error", err)
 		}
@@ -40,7 +40,11 @@ func announce(ctx context.Context, cfg Config, raft *replica.Replica, book *ledg
 
 // announced reports whether the ledger has this collector as it is now: where
 // it is, and with which certificate.
-func announced(book *ledger.Ledger, others *peers, cfg Config) bool {
+func announced(raft *replica.Replica, book *ledger.Ledger, others *peers, cfg Config) bool {
+	at := func(m replica.Member) bool { return m.ID == others.self && m.Address == raft.Address() }
+	if !slices.ContainsFunc(raft.Members(), at) {
+		return false
+	}
 	node, err := book.Node(fleet.ScopeOf(fleet.Everywhere), cfg.ID)
 	if err != nil || node.Serial != others.credentials.Serial() {
 		return false
@@ -83,6 +87,9 @@ func introduce(ctx context.Context, cfg Config, raft *replica.Replica, book *led
 // introduceLeader records where this collector is, and the certificate that it
 // has made itself since.
 func introduceLeader(ctx context.Context, cfg Config, raft *replica.Replica, book *ledger.Ledger, others *peers) error {
+	if err := raft.Move(ctx); err != nil {
+		return err
+	}
 	now := time.Now().UTC()
 	entry := ledger.Audited{At: now, By: fleet.Principal{Kind: fleet.SystemKind, Name: cfg.ID}, Object: "collector " + cfg.ID}
 	certificate, mine := entry, nodeOf(others.credentials)

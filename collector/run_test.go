@@ -429,3 +429,25 @@ func TestCertificatesAreRenewedAtTwoThirds(t *testing.T) {
 		t.Errorf("without the root key: %v", err)
 	}
 }
+
+func TestACollectorMayMove(t *testing.T) {
+	cfg, kit := founded(t)
+	stop := begin(t, cfg)
+	if _, err := admin(t, kit).Cluster(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	cfg.Listen = place(t, "c1").Listen
+	start(t, cfg)
+	client, err := api.NewClient(api.Config{
+		Addresses: []string{cfg.apiURL()}, Token: strings.TrimSpace(read(t, kit.Dir, "token")), TLS: pki.RootTLS(rootIn(t, kit), kit.Cluster, pki.PlaneOperator), Rounds: 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	eventually(t, "the group knows where it is", func(ctx context.Context) bool {
+		cluster, err := client.Cluster(ctx)
+		return err == nil && cluster.Collectors[0].Raft == cfg.Listen.Raft && cluster.Collectors[0].API == cfg.apiURL()
+	})
+}
