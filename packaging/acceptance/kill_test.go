@@ -42,7 +42,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 	var writers sync.WaitGroup
 	var mu sync.Mutex
 	acknowledged := map[fleet.TaskID]uint64{}
-	for w := range 4 {
+	for w := range 8 {
 		writers.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				name := fmt.Sprintf("w%d-%d", w, n)
@@ -60,7 +60,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 		leader := c.leader()
 		leader.kill(syscall.SIGKILL)
 		c.eventually("writes after the kill", func(context.Context) error {
-			if count(&mu, acknowledged) <= before+4 { // each writer may have had one under way
+			if count(&mu, acknowledged) <= before+8 { // each writer may have had one under way
 				return fmt.Errorf("none yet")
 			}
 			return nil
