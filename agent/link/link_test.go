@@ -207,7 +207,7 @@ func TestAttack89_GarbageEndsTheConnection(t *testing.T) {
 			"no JSON":           frameOf(kindHello, "hi"),
 			"no such part":      frameOf(kindHello, `{"protocol":1,"part":"root"}`),
 			"text for a call":   good + frameOf(kindText, `"x"`),
-			"no such verb":      good + frameOf(kindCall, "execute"),
+			"no such verb":      good + frameOf(kindCall, "execute") + frameOf(kindCall, "execute"),
 			"output for a text": good + frameOf(kindCall, "echo") + frameOf(kindBytes, "x"),
 			"a huge frame":      good + frameOf(kindCall, "echo") + "\x40\x00\x00\x00t",
 		} {

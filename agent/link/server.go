@@ -134,7 +134,7 @@ func (s *Server) calls(ctx context.Context, c *conn, from Part, called func()) {
 			s.lent.hold(ctx, c)
 			return
 		case a == nil || !slices.Contains(a.from, from):
-			err = fleet.Errorf(fleet.Refused, "the %s part has no verb %.40q for the %s part", s.self.Part, name, from)
+			err = s.refuse(ctx, c, name, from)
 		default:
 			err = s.call(ctx, c, a)
 		}
@@ -149,6 +149,18 @@ func (s *Server) calls(ctx context.Context, c *conn, from Part, called func()) {
 			return
 		}
 	}
+}
+
+// refuse answers a call of a verb that is not there for who calls. Its question is
+// heard to its end, so that the answer finds a listener.
+func (s *Server) refuse(ctx context.Context, c *conn, name string, from Part) error {
+	s.log.Warn("a verb was refused", "event", "verb_denied", "part", s.self.Part, "from", from, "verb", fmt.Sprintf("%.40q", name))
+	ctx, stop := context.WithTimeout(ctx, textTime)
+	defer stop()
+	if _, err := c.text(ctx, small); err != nil {
+		return err
+	}
+	return writeFrame(c, kindError, writeFault(fleet.Errorf(fleet.Refused, "the %s part has no verb %.40q for the %s part", s.self.Part, name, from)))
 }
 
 // call answers one call. Its error ends the connection; one of the verb does not.
