@@ -38,8 +38,10 @@ func (m made) Found(id fleet.HostID) (Inventory, error) {
 
 func (made) Pins() ([]fleet.Pin, error)           { return nil, nil }
 func (made) Adoptions() ([]fleet.Adoption, error) { return nil, nil }
-func (made) Owners() map[string]string            { return nil }
-func (made) Acks() (map[string]fleet.Ack, error)  { return nil, nil }
+
+func (made) Policies(fleet.Scope) ([]api.HostChain, error) { return nil, nil }
+func (made) Owners() map[string]string                     { return nil }
+func (made) Acks() (map[string]fleet.Ack, error)           { return nil, nil }
 
 // BenchmarkLook looks over 10,000 hosts of 50 jobs: all of them at first, then
 // again after one host changed. engine-MiB is what the engine keeps, findings

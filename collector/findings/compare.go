@@ -18,6 +18,7 @@ type comparison struct {
 	surveys   map[fleet.HostID]*survey
 	pins      []fleet.Pin
 	adoptions []fleet.Adoption
+	policies  []api.HostChain
 	owners    map[string]string // by fingerprint
 	almanac   *almanac
 	now       time.Time
@@ -56,6 +57,7 @@ func (c *comparison) compare() result {
 	}
 	c.unexpected()
 	c.adopted()
+	c.refused()
 	c.number()
 	c.gather()
 	c.cohorts()
@@ -207,6 +209,29 @@ func (c *comparison) unexpected() {
 
 // patience is how long a host may take to answer an adoption.
 const patience = time.Hour
+
+// refused adds what hosts refuse to run of what was given to them: one finding
+// for each thing, and one for a policy that counts for nothing while tasks wait.
+func (c *comparison) refused() {
+	at := map[fleet.HostID]*Host{}
+	for i := range c.hosts {
+		at[c.hosts[i].ID] = &c.hosts[i]
+	}
+	for i := range c.policies {
+		said := &c.policies[i]
+		host := at[said.Host]
+		switch {
+		case host == nil || len(said.Refused) == 0:
+		case said.Problem != "":
+			one := about(fleet.FindRefused, host, &api.JobView{}, fmt.Sprintf("it runs nothing of the %d tasks and orders that were given to it: %s", len(said.Refused), said.Problem), "policy")
+			c.add(one)
+		default:
+			for _, refusal := range said.Refused {
+				c.add(about(fleet.FindRefused, host, &api.JobView{}, fmt.Sprintf("it refuses %s: %s", refusal.Object, refusal.String()), refusal.Object))
+			}
+		}
+	}
+}
 
 // adopted adds adoptions that are stuck, and lines that came back.
 func (c *comparison) adopted() {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -19,6 +20,9 @@ type Source interface {
 	Found(fleet.HostID) (Inventory, error)
 	Pins() ([]fleet.Pin, error)
 	Adoptions() ([]fleet.Adoption, error)
+	// Policies returns what the hosts say of their own policies, of refusals those
+	// of things within the scope.
+	Policies(scope fleet.Scope) ([]api.HostChain, error)
 	// Owners returns who answers for commands, by fingerprint.
 	Owners() map[string]string
 	Acks() (map[string]fleet.Ack, error)
@@ -175,6 +179,9 @@ func (e *Engine) look(ctx context.Context, marked map[fleet.HostID]bool, now tim
 	}
 	if c.adoptions, err = e.source.Adoptions(); err != nil {
 		return fmt.Errorf("read adoptions: %w", err)
+	}
+	if c.policies, err = e.source.Policies(everywhere); err != nil {
+		return fmt.Errorf("read policies: %w", err)
 	}
 	c.owners = e.source.Owners()
 	e.inputs = c

@@ -49,6 +49,8 @@ func (s *shelf) Found(host fleet.HostID) (Inventory, error) {
 func (s *shelf) Pins() ([]fleet.Pin, error)           { return s.fleet.Pins, nil }
 func (s *shelf) Adoptions() ([]fleet.Adoption, error) { return s.fleet.Adoptions, nil }
 
+func (s *shelf) Policies(fleet.Scope) ([]api.HostChain, error) { return s.fleet.Policies, nil }
+
 func (s *shelf) Owners() map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,6 +31,7 @@ type Fleet struct {
 	Found     map[fleet.HostID]Inventory
 	Pins      []fleet.Pin
 	Adoptions []fleet.Adoption
+	Policies  []api.HostChain
 	Owners    map[string]string    // by fingerprint, as annotated
 	Acks      map[string]fleet.Ack // by finding
 }
@@ -39,7 +40,7 @@ type Fleet struct {
 // acknowledgements that count now.
 func Evaluate(f Fleet, now time.Time) []fleet.Finding {
 	known := newAlmanac()
-	c := comparison{hosts: f.Hosts, surveys: map[fleet.HostID]*survey{}, pins: f.Pins, adoptions: f.Adoptions, owners: f.Owners, almanac: known, now: now}
+	c := comparison{hosts: f.Hosts, surveys: map[fleet.HostID]*survey{}, pins: f.Pins, adoptions: f.Adoptions, policies: f.Policies, owners: f.Owners, almanac: known, now: now}
 	for i := range f.Hosts {
 		host := &f.Hosts[i]
 		c.surveys[host.ID] = newSurvey(host, f.Found[host.ID], known, now)

@@ -44,6 +44,7 @@ var table = map[fleet.FindingKind]entry{
 	fleet.FindNoSignal:   {fleet.Notice, "It has no MAILTO that gets its output, no log and no monitor URL: nobody hears of a failure.", fixAdopt},
 	fleet.FindClockSkew:  {fleet.Warning, "Jobs start at the wrong time, certificates fail, and instants of this host cannot be compared with others. The collector that the host asks compares the clocks, and no other tells of it.", fixClock},
 	fleet.FindSilentHost: {fleet.Warning, "What is shown of it is as old as that. Its jobs may run, or the host may be down.", fixSilent},
+	fleet.FindRefused:    {fleet.Critical, "The host does not run what was given to it: its own policy, which no collector can change, does not allow it, or the signature is not one that it trusts. Its instants are missed. If nobody changed the task or the policy, somebody may have changed what the collectors keep.", fixRefused},
 	fleet.FindAdoption:   {fleet.Warning, "Until it is settled, look which of the two runs: the line on the host, or the task.", fixAdoption},
 }
 
@@ -113,6 +114,8 @@ func fixClock(host string, _ *api.JobView) string { return on(host, "timedatectl
 func fixSilent(host string, _ *api.JobView) string {
 	return on(host, "systemctl status fleetcron-agent")
 }
+
+func fixRefused(host string, _ *api.JobView) string { return "fleetctl policies " + quote(host) }
 
 func fixAdoption(host string, job *api.JobView) string {
 	if job.Adopted == "" {

@@ -2,6 +2,7 @@ package findings
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,10 @@ func (e *Engine) view(ctx context.Context, scope fleet.Scope) (*view, error) {
 	c.pace, c.scope, c.prints, c.list, c.late = nil, scope, prints{}, nil, nil
 	c.hosts = slices.DeleteFunc(slices.Clone(c.hosts), func(h Host) bool { return !scope.Meets(h.Namespaces) })
 	c.adoptions = slices.DeleteFunc(slices.Clone(c.adoptions), func(a fleet.Adoption) bool { return !scope.Holds(a.Task.Namespace()) })
+	var err error
+	if c.policies, err = e.source.Policies(scope); err != nil {
+		return nil, fmt.Errorf("read policies: %w", err)
+	}
 	fresh := newView(c.compare(), c.now)
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -26,12 +26,14 @@ func (s *Server) Follow(ctx context.Context) error {
 			_, pins := s.Ledger.Watch(ledger.Pins)
 			_, annotations := s.Ledger.Watch(ledger.Annotations)
 			_, adoptions := s.Ledger.Watch(ledger.Adoptions)
+			_, policies := s.Ledger.Watch(ledger.Policies)
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-pins:
 			case <-annotations:
 			case <-adoptions:
+			case <-policies:
 			}
 			s.findings.Stir()
 		}
@@ -66,6 +68,11 @@ func (l lookout) Pins() ([]fleet.Pin, error) { return l.Ledger.Pins(everywhere) 
 
 // Adoptions returns the adoptions there are.
 func (l lookout) Adoptions() ([]fleet.Adoption, error) { return l.Ledger.Adoptions(everywhere) }
+
+// Policies returns what the hosts say of their own policies.
+func (l lookout) Policies(scope fleet.Scope) ([]api.HostChain, error) {
+	return l.Ledger.Policies(scope)
+}
 
 // Acks returns every acknowledgement, by finding.
 func (l lookout) Acks() (map[string]fleet.Ack, error) { return l.Ledger.Acks(everywhere) }

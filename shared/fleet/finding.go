@@ -41,6 +41,7 @@ const (
 	FindClockSkew  FindingKind = "clock_skew"  // the host's clock is off
 	FindSilentHost FindingKind = "silent_host" // its agent is not heard of
 	FindAdoption   FindingKind = "adoption"    // an adopted job is back, or its adoption is stuck
+	FindRefused    FindingKind = "refused"     // the host's policy refuses what was given to it
 )
 
 // Finding is something a person should look at.
