@@ -110,7 +110,7 @@ func (l *loner) plan(first time.Time) {
 func (l *loner) start() {
 	l.t.Helper()
 	l.agent = exec.Command(binary(l.t, "fleetcron-agent"), "run", "--state-dir", l.dir, "--root", l.t.TempDir(),
-		"--collectors", "http://127.0.0.1:1", "--policy", filepath.Join(l.dir, "policy.yaml"))
+		"--collectors", "https://127.0.0.1:1", "--policy", filepath.Join(l.dir, "policy.yaml"))
 	l.agent.Stderr = l.t.Output()
 	l.agent.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := l.agent.Start(); err != nil {

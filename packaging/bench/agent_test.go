@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/gossip"
+	"github.com/fleetcron/fleetcron/shared/pki"
+	"github.com/fleetcron/fleetcron/shared/pki/pkitest"
 )
 
 // members is how many others the measured agent knows: as many as two cores
@@ -27,13 +30,20 @@ func BenchmarkAgentIdleMemory(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	dir := b.TempDir()
+	known := pkitest.New(b)
 	key := filepath.Join(dir, "gossip.key")
-	if _, err := gossip.MakeRing(key); err != nil {
+	ring, err := gossip.MakeRing(key)
+	if err != nil {
 		b.Fatal(err)
 	}
+	state := enrolled(b, known, ring, filepath.Join(dir, "state"))
 	var first *gossip.Mesh
 	for n := range members {
-		cfg := gossip.Config{Name: fmt.Sprintf("%032x", n+1), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1), Label: "fleetcron", Keyring: key, Admit: func(string, string, string) error { return nil }, Logger: slog.New(slog.DiscardHandler)}
+		id := fmt.Sprintf("%032x", n+1)
+		cfg := gossip.Config{
+			Name: id, Role: string(pki.RoleAgent), Ticket: known.Ticket(pki.RoleAgent, id), Bind: fmt.Sprintf("127.88.%d.%d:0", n/200, n%200+1),
+			Label: "fc-" + known.Cluster, Keyring: key, Admit: func(string, string, string) error { return nil }, Logger: slog.New(slog.DiscardHandler),
+		}
 		if first != nil {
 			cfg.Seeds = []string{first.Addr().String()}
 		}
@@ -48,7 +58,7 @@ func BenchmarkAgentIdleMemory(b *testing.B) {
 		go mesh.Run(ctx)
 	}
 	config := filepath.Join(dir, "agent.yaml")
-	text := fmt.Sprintf("collectors: ['http://127.88.9.9:7770']\nstate_dir: %s/state\nname: measured\nlog: {level: error}\ngossip: {bind: '127.88.9.1:7772', key_file: %s, seeds: ['%s']}\n", dir, key, first.Addr())
+	text := fmt.Sprintf("collectors: ['https://127.88.9.9:7770']\nstate_dir: %s\nname: measured\nlog: {level: error}\ngossip: {bind: '127.88.9.1:7772', seeds: ['%s']}\n", state, first.Addr())
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}
@@ -70,6 +80,23 @@ func BenchmarkAgentIdleMemory(b *testing.B) {
 	}
 	b.ReportMetric(resident(b, sleeper.Process.Pid), "floor_MiB_rss")
 	b.ReportMetric(members, "members")
+}
+
+// enrolled makes a state directory that of a host of the fleet.
+func enrolled(b *testing.B, known *pkitest.Fleet, ring *gossip.Ring, dir string) string {
+	b.Helper()
+	id := pkitest.HostID()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "net"), 0o700), known.Agent(id).Save(filepath.Join(dir, "identity"))); err != nil {
+		b.Fatal(err)
+	}
+	_, err := gossip.MakeRing(filepath.Join(dir, "net", "ring"), ring.Texts()...)
+	for name, text := range map[string]string{"host-id": id, "cluster": known.Cluster, "net/ticket": known.Ticket(pki.RoleAgent, id)} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return dir
 }
 
 func waitForAll(b *testing.B, mesh *gossip.Mesh) {

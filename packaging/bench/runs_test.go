@@ -85,7 +85,7 @@ func (s *stage) agent(ctx context.Context, tasks []fleet.Task) *exec.Cmd {
 	}
 	book.Close()
 	config := filepath.Join(s.dir, "agent.yaml")
-	text := fmt.Sprintf("collectors: ['http://127.88.9.8:7770']\nstate_dir: %s\nname: measured\nroot: %s\nslots: 10000\nstart_rate: 100000\nlog: {level: error}\npolicy: %s\n", state, s.empty(), policytest.Trust(s.b, state))
+	text := fmt.Sprintf("collectors: ['https://127.88.9.8:7770']\nstate_dir: %s\nname: measured\nroot: %s\nslots: 10000\nstart_rate: 100000\nlog: {level: error}\npolicy: %s\n", state, s.empty(), policytest.Trust(s.b, state))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		s.b.Fatal(err)
 	}

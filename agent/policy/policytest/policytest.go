@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,6 +88,12 @@ adoption: allowed
 `, seal.PublicText(author().Public()), me.Username),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := filepath.Join(stateDir, "host-id")
+	if _, err := os.Stat(id); err != nil {
+		if err := os.WriteFile(id, []byte(strings.Repeat("a", 32)+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
