@@ -79,7 +79,7 @@ func TestProgramsRefuseBadInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/other.yaml", "--listen-api", address("9.3", 7770))
-	refused(t, "a key that others may read", out, code, "key.pem", "0600")
+	refused(t, "a key that others may read", out, code, "key.pem", "lets others at it", "chmod 600")
 
 	c.write("unknown.yaml", "id: c1\ndatadir: /x\n")
 	out, code = c.run("fleetcron-collector", "run", "--config", c.dir+"/unknown.yaml")

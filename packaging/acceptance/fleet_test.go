@@ -72,7 +72,22 @@ func newCluster(t testing.TB, collectors, agents int) *cluster {
 func (c *cluster) begin(collectors int) {
 	c.t.Helper()
 	for n := 1; n <= collectors; n++ {
-		c.write(fmt.Sprintf("c%d.yaml", n), fmt.Sprintf(`id: c%[1]d
+		c.configure(n)
+	}
+	c.must(binary(c.t, "fleetcron-collector"), "init", "--config", c.dir+"/c1.yaml")
+	c.enter(filepath.Join(c.dir, "c1", "admin"))
+	c.collectors = append(c.collectors, c.start("fleetcron-collector", "c1"))
+	c.leads()
+	for n := 2; n <= collectors; n++ {
+		c.join(n)
+	}
+	c.members(collectors)
+}
+
+// configure writes the configuration of collector n.
+func (c *cluster) configure(n int) {
+	c.t.Helper()
+	c.write(fmt.Sprintf("c%d.yaml", n), fmt.Sprintf(`id: c%[1]d
 data_dir: %[2]s/c%[1]d
 listen:
   api: 127.%[3]d.0.%[1]d:7770
@@ -83,16 +98,7 @@ gossip:
   seeds: [%[4]s]
 log: {level: warn}
 `, n, c.dir, c.net, c.seeds()))
-		c.addresses = append(c.addresses, fmt.Sprintf("https://127.%d.0.%d:7770", c.net, n))
-	}
-	c.must(binary(c.t, "fleetcron-collector"), "init", "--config", c.dir+"/c1.yaml")
-	c.enter(filepath.Join(c.dir, "c1", "admin"))
-	c.collectors = append(c.collectors, c.start("fleetcron-collector", "c1"))
-	c.leads()
-	for n := 2; n <= collectors; n++ {
-		c.join(n)
-	}
-	c.members(collectors)
+	c.addresses = append(c.addresses, fmt.Sprintf("https://127.%d.0.%d:7770", c.net, n))
 }
 
 // enter makes what the kit of a cluster gives the person who runs the test.

@@ -43,6 +43,10 @@ log: {level: warn}
 			if !test.kept {
 				kit = fmt.Sprintf("/dev/shm/fleetcron-%s-%d/admin", id, os.Getuid())
 			}
+			c.eventually("the kit", func(context.Context) error {
+				_, err := os.Stat(filepath.Join(kit, "config.yaml"))
+				return err
+			})
 			c.enter(kit)
 			c.leads()
 			c.put(t.Context(), "kept", "task: kept\non: {manual: true}\nrun: {command: 'true'}\nwhere: {pick: none}\n")
@@ -52,7 +56,17 @@ log: {level: warn}
 			}
 
 			collector.kill(syscall.SIGKILL)
+			if !test.kept { // the next one is another cluster, with another kit
+				if err := os.RemoveAll(kit); err != nil {
+					t.Fatal(err)
+				}
+			}
 			collector.start()
+			c.eventually("the kit", func(context.Context) error {
+				_, err := os.Stat(filepath.Join(kit, "config.yaml"))
+				return err
+			})
+			c.enter(kit)
 			c.leads()
 			_, err = c.client.Task(t.Context(), "default/kept")
 			if found := err == nil; found != test.kept || (err != nil && fleet.KindOf(err) != fleet.NotFound) {
