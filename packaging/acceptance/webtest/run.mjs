@@ -138,7 +138,7 @@ async function portrait(base) {
   await page.close();
 }
 
-const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors", "/findings", "/history", "/when", "/standings", "/calendars"];
+const lists = ["/", "/hosts", "/jobs", "/jobs?group=command", "/tasks", "/runs", "/upcoming", "/collectors", "/findings", "/history", "/when", "/standings", "/calendars", "/login"];
 
 // links finds the first address on a page that begins with a prefix.
 async function links(base, path, selector) {
@@ -276,6 +276,10 @@ try {
   await inventory(rich, true);
   await inventory(rich, false);
   await comforts(rich);
+  await visit(rich, "/login#c0de", {}, async (page, name) => {
+    await page.waitForURL(`${rich}/`);
+    check(`${name}: a link logs in by itself`, (await page.locator("h1").count()) === 1, page.url());
+  });
   await printing(rich);
   if (shots) await portrait(rich);
 
