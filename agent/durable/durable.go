@@ -10,7 +10,8 @@ import (
 )
 
 // Replace makes a file with this content the one of that name, readable for its
-// owner alone.
+// owner alone. Where somebody else may write to the directory, nothing that he
+// laid there is followed or written to.
 func Replace(path string, content []byte) error {
 	temporary := path + ".new"
 	if err := write(temporary, content); err != nil {
@@ -44,7 +45,11 @@ func Once(path string, content []byte) error {
 }
 
 func write(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	// What a write that was cut off left there goes away; a link may stand there.
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

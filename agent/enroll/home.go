@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -47,7 +49,7 @@ const (
 // Load returns this host's credentials. Where it was never enrolled the error
 // says how it is.
 func (h Home) Load() (*pki.Credentials, error) {
-	credentials, err := pki.LoadCredentials(h.Identity())
+	credentials, err := pki.LoadCredentialsOf(h.Identity(), h.Owner)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fleet.Errorf(fleet.Unauthenticated, "this host is not enrolled: there is no identity in %s", h.Identity()).WithCode("not_enrolled").
 			WithHint("fleetctl enroll-token, and then here: fleetcron-agent enroll --token-file FILE --address https://COLLECTOR:7770")
@@ -173,7 +175,7 @@ func (h Home) key(purpose string) (*ecdsa.PrivateKey, error) {
 	if err := h.prepare(h.Identity()); err != nil {
 		return nil, err
 	}
-	text, err := pki.ReadPrivate(h.keyOf(purpose))
+	text, err := pki.ReadPrivateOf(h.keyOf(purpose), h.Owner)
 	if err == nil {
 		key, err := pki.ParseKey(text)
 		if err != nil {
@@ -221,9 +223,30 @@ func (h Home) give(paths ...string) error {
 		return nil
 	}
 	for _, path := range paths {
-		if err := os.Lchown(path, h.Owner, -1); err != nil {
-			return err
+		if err := give(path, h.Owner); err != nil {
+			return &fs.PathError{Op: "chown", Path: path, Err: err}
 		}
 	}
 	return nil
+}
+
+// give hands over one file or directory. Who gets it may have laid something
+// else under its name: a link to what he must not have is not followed.
+func give(path string, uid int) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var is unix.Stat_t
+	if err := unix.Fstat(fd, &is); err != nil {
+		return err
+	}
+	switch kind := is.Mode & unix.S_IFMT; {
+	case kind != unix.S_IFDIR && kind != unix.S_IFREG:
+		return errors.New("is neither a file nor a directory")
+	case kind == unix.S_IFREG && is.Nlink != 1 && int(is.Uid) != uid:
+		return errors.New("has another name elsewhere")
+	}
+	return unix.Fchownat(fd, "", uid, -1, unix.AT_EMPTY_PATH)
 }

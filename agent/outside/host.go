@@ -3,7 +3,6 @@ package outside
 import (
 	"context"
 	"encoding/hex"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -77,7 +76,7 @@ func (h *host) change(how func()) {
 const addressEvery = 20 * time.Second
 
 // Run looks for other addresses until ctx ends.
-func (h *host) Run(ctx context.Context, _ *slog.Logger) error {
+func (h *host) Run(ctx context.Context) error {
 	tick := time.NewTicker(addressEvery)
 	defer tick.Stop()
 	for {

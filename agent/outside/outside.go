@@ -28,9 +28,6 @@ import (
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
-// User is who this part is where each part is a process of its own.
-const User = "fleetcron-agent"
-
 // Config is what it is told.
 type Config struct {
 	Collectors []string // addresses
@@ -57,7 +54,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	defer work.Close()
 	read := link.NewClient(link.Net, link.Read, cfg.Version, cfg.Read)
 	defer read.Close()
-	home := enroll.Home{StateDir: cfg.StateDir}
+	home := enroll.Home{StateDir: cfg.StateDir, Owner: Owner()}
 	me, err := awaitIdentity(ctx, home, log)
 	if me == nil || err != nil {
 		return err
@@ -111,7 +108,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return doorbell.Run(ctx) })
 	g.Go(func() error { return renewal.Run(ctx) })
 	g.Go(func() error { return link.Lend(ctx, work, lender) })
-	g.Go(func() error { return host.Run(ctx, log) })
+	g.Go(func() error { return host.Run(ctx) })
 	g.Go(func() error { return found.Run(ctx) })
 	g.Go(func() error { return link.Follow(ctx, read, link.Facts, host.setFacts, lost("facts")) })
 	g.Go(func() error { return link.Follow(ctx, work, link.Labels, host.setLabels, lost("labels")) })

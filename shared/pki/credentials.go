@@ -86,15 +86,19 @@ const (
 // LoadCredentials reads what Save wrote. A key that others may read, or of
 // another owner, is refused. The error is fs.ErrNotExist where nothing was
 // ever saved.
-func LoadCredentials(dir string) (*Credentials, error) {
-	c, err := load(dir)
+func LoadCredentials(dir string) (*Credentials, error) { return LoadCredentialsOf(dir, 0) }
+
+// LoadCredentialsOf reads credentials that may be that user's as well: root
+// reads so what it gave to him.
+func LoadCredentialsOf(dir string, uid int) (*Credentials, error) {
+	c, err := load(dir, uid)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("identity in %s: %w", dir, err)
 	}
 	return c, err
 }
 
-func load(dir string) (*Credentials, error) {
+func load(dir string, uid int) (*Credentials, error) {
 	chain, err := readCertificates(filepath.Join(dir, chainFile))
 	if err != nil {
 		return nil, err
@@ -103,7 +107,7 @@ func load(dir string) (*Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	key, err := keyOf(dir, chain[0])
+	key, err := keyOf(dir, chain[0], uid)
 	if err != nil {
 		return nil, err
 	}
@@ -112,12 +116,12 @@ func load(dir string) (*Credentials, error) {
 
 // keyOf returns the key of the certificate, and ends a Save that was cut off
 // after its decisive step.
-func keyOf(dir string, leaf *x509.Certificate) (*ecdsa.PrivateKey, error) {
-	key, err := readKey(filepath.Join(dir, keyFile))
+func keyOf(dir string, leaf *x509.Certificate, uid int) (*ecdsa.PrivateKey, error) {
+	key, err := readKey(filepath.Join(dir, keyFile), uid)
 	if err == nil && key.PublicKey.Equal(leaf.PublicKey) {
 		return key, nil
 	}
-	next, nextErr := readKey(filepath.Join(dir, nextFile))
+	next, nextErr := readKey(filepath.Join(dir, nextFile), uid)
 	if nextErr != nil || !next.PublicKey.Equal(leaf.PublicKey) {
 		if err == nil {
 			err = &PeerError{Code: CodeIdentity, Reason: keyFile + " and " + chainFile + " do not belong together", Hint: "put back the files that belong together, or enrol again"}
@@ -127,8 +131,8 @@ func keyOf(dir string, leaf *x509.Certificate) (*ecdsa.PrivateKey, error) {
 	return next, place(filepath.Join(dir, nextFile), filepath.Join(dir, keyFile))
 }
 
-func readKey(path string) (*ecdsa.PrivateKey, error) {
-	text, err := ReadPrivate(path)
+func readKey(path string, uid int) (*ecdsa.PrivateKey, error) {
+	text, err := ReadPrivateOf(path, uid)
 	if err != nil {
 		return nil, err
 	}

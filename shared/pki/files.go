@@ -19,7 +19,10 @@ const maxPrivate = 64 << 10
 // ReadPrivate reads a small file that nobody but its owner may read: a key, a
 // token. A file that others may read or write, of another owner than this
 // process or root, or that is no regular file, is refused.
-func ReadPrivate(path string) ([]byte, error) {
+func ReadPrivate(path string) ([]byte, error) { return ReadPrivateOf(path, 0) }
+
+// ReadPrivateOf reads a small file that may be that user's as well.
+func ReadPrivateOf(path string, uid int) ([]byte, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, private(path, "is a symbolic link", "name the file itself")
@@ -32,7 +35,7 @@ func ReadPrivate(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := judgeFile(path, info); err != nil {
+	if err := judgeFile(path, info, uid); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(file, maxPrivate+1))
@@ -42,14 +45,14 @@ func ReadPrivate(path string) ([]byte, error) {
 	return text, err
 }
 
-func judgeFile(path string, info os.FileInfo) error {
+func judgeFile(path string, info os.FileInfo, uid int) error {
 	owner := int(info.Sys().(*syscall.Stat_t).Uid)
 	switch mode := info.Mode(); {
 	case !mode.IsRegular():
 		return private(path, "is no regular file", "name a file")
 	case mode.Perm()&0o077 != 0:
 		return private(path, fmt.Sprintf("mode %04o lets others at it", mode.Perm()), "chmod 600 "+path)
-	case owner != os.Geteuid() && owner != 0:
+	case owner != os.Geteuid() && owner != 0 && owner != uid:
 		return private(path, fmt.Sprintf("belongs to uid %d, and this process is uid %d", owner, os.Geteuid()), fmt.Sprintf("chown %d %s", os.Geteuid(), path))
 	}
 	return nil

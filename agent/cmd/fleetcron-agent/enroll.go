@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
-	"strconv"
 	"strings"
 	"time"
 
@@ -89,7 +87,7 @@ func fromFile(word string) error {
 }
 
 func requestOf(cfg *agent.Config, file string, addresses []string, stdin io.Reader) (*enroll.Request, error) {
-	request := &enroll.Request{Home: enroll.Home{StateDir: cfg.StateDir, Owner: owner()}, Addresses: addresses, Name: cfg.Name}
+	request := &enroll.Request{Home: enroll.Home{StateDir: cfg.StateDir, Owner: outside.Owner()}, Addresses: addresses, Name: cfg.Name}
 	if len(addresses) == 0 {
 		request.Addresses = cfg.Collectors
 	}
@@ -122,23 +120,6 @@ func readToken(file string, stdin io.Reader) (string, error) {
 		return "", fleet.Errorf(fleet.Usage, "the token file %s is empty", file)
 	}
 	return string(text), nil
-}
-
-// owner returns the uid of the part of the agent that talks to the network,
-// where it has a user of its own.
-func owner() int {
-	if os.Geteuid() != 0 {
-		return 0
-	}
-	found, err := user.Lookup(outside.User)
-	if err != nil {
-		return 0
-	}
-	uid, err := strconv.Atoi(found.Uid)
-	if err != nil {
-		return 0
-	}
-	return uid
 }
 
 func tellEnrolled(w io.Writer, credentials *pki.Credentials) {
