@@ -68,8 +68,9 @@ type Gate struct {
 
 // acceptance is a task that may begin.
 type acceptance struct {
-	expires time.Time // zero: never
-	persons int
+	expires   time.Time // zero: never
+	namespace string
+	signers   []*Key
 }
 
 // New returns a gate that has read the host's policy, or knows why it counts for
@@ -287,7 +288,7 @@ const (
 func (g *Gate) Run(ctx context.Context) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	asked := time.Now()
+	asked, looked := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -296,6 +297,8 @@ func (g *Gate) Run(ctx context.Context) error {
 		}
 		g.mu.Lock()
 		changed := g.read()
+		changed = g.ended(looked, time.Now()) || changed
+		looked = time.Now()
 		if g.confirmed() || changed || len(g.refused) > 0 && time.Since(asked) >= askEvery {
 			asked = time.Now()
 			g.poke()
@@ -306,6 +309,21 @@ func (g *Gate) Run(ctx context.Context) error {
 			g.log.Error("audit chain not on disk", "error", err)
 		}
 	}
+}
+
+// ended reports whether in that time a key began or ceased to count, or
+// something that was taken expired.
+func (g *Gate) ended(after, now time.Time) bool {
+	within := func(t time.Time) bool { return t.After(after) && !t.After(now) }
+	if g.policy != nil && slices.ContainsFunc(g.policy.Keys, func(k Key) bool { return within(k.NotBefore) || within(k.NotAfter) }) {
+		return true
+	}
+	for _, a := range g.accepted {
+		if within(a.expires) {
+			return true
+		}
+	}
+	return false
 }
 
 // remember writes the clock down, so that it is known when it is set back.

@@ -17,8 +17,8 @@ import (
 // Codes of what the policy itself refuses: this and the name of the rule.
 const policyCode = "policy:"
 
-// masked is how a secret that was masked begins. What stands there is known
-// only when the run begins, and is judged then.
+// masked is how a secret that was masked begins. What stands there in the
+// command of a run is known only when that begins, and is judged then.
 const masked = "<redacted:"
 
 // bench is one judgement of one task.
@@ -27,6 +27,7 @@ type bench struct {
 	etc     accounts
 	task    *fleet.Task
 	now     time.Time
+	filled  bool // the command is the one that is executed, with its secrets
 	user    account
 	dangers []fleet.Danger
 	found   map[string]found // programs that were looked for
@@ -83,8 +84,8 @@ var judgements = []struct {
 
 // judge returns what is dangerous about a task, and why it may not run here;
 // nil: it may.
-func (p *Policy) judge(etc accounts, task *fleet.Task, now time.Time) ([]fleet.Danger, *objection) {
-	b := &bench{policy: p, etc: etc, task: task, now: now}
+func (p *Policy) judge(etc accounts, task *fleet.Task, now time.Time, filled bool) ([]fleet.Danger, *objection) {
+	b := &bench{policy: p, etc: etc, task: task, now: now, filled: filled}
 	for _, j := range judgements {
 		if no := j.judge(b); no != nil {
 			return b.dangers, no
@@ -223,14 +224,17 @@ func (b *bench) commands() [][]string {
 
 func (b *bench) judgeCommand() *objection {
 	for _, argv := range b.commands() {
-		if no := b.judgeProgram(argv); no != nil {
+		later := !b.filled && len(b.task.Run.Command.Argv) > 0 && &argv[0] == &b.task.Run.Command.Argv[0]
+		if no := b.judgeProgram(argv, later); no != nil {
 			return no
 		}
 	}
 	return nil
 }
 
-func (b *bench) judgeProgram(argv []string) *objection {
+// judgeProgram judges one program with its arguments; later: where secrets are
+// masked in them, they are judged again when those are filled in.
+func (b *bench) judgeProgram(argv []string, later bool) *objection {
 	program := argv[0]
 	if !path.IsAbs(program) || path.Clean(program) != program {
 		return b.object("command", "commands", "%q is no absolute path without . and ..", program)
@@ -248,7 +252,7 @@ func (b *bench) judgeProgram(argv []string) *objection {
 		if !c.matchesProgram(program) {
 			continue
 		}
-		if slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:]) {
+		if later && slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:]) {
 			return nil
 		}
 		listed = c

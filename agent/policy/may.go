@@ -25,16 +25,32 @@ func (g *Gate) May(task *fleet.Task) error {
 	case !a.expires.IsZero() && !g.latest().Before(a.expires):
 		return refusal(&objection{codeTime, "it expired at " + a.expires.UTC().Format(time.RFC3339), 0})
 	}
-	dangers, no := g.policy.judge(g.etc, task, g.now)
+	signers := g.stillHold(a)
+	if len(signers) < g.policy.Threshold {
+		return refusal(&objection{codeSignature, fmt.Sprintf("%d of %d needed signatures are by keys that this host trusts now for namespace %s", len(signers), g.policy.Threshold, task.ID().Namespace()), g.policy.line("keys")})
+	}
+	dangers, no := g.policy.judge(g.etc, task, g.now, true)
 	if no != nil {
 		return refusal(no)
 	}
 	for i, danger := range g.policy.TwoPerson {
-		if a.persons < 2 && slices.Contains(dangers, danger) {
+		if persons(signers) < 2 && slices.Contains(dangers, danger) {
 			return refusal(&objection{codeApproval, fmt.Sprintf("it is dangerous (%s) and needs the signatures of two people", danger), g.policy.line(fmt.Sprintf("two_person[%d]", i))})
 		}
 	}
 	return nil
+}
+
+// stillHold returns those who signed for a task and may speak for it now.
+func (g *Gate) stillHold(a *acceptance) (signers []*Key) {
+	for i := range g.policy.Keys {
+		key := &g.policy.Keys[i]
+		signed := slices.ContainsFunc(a.signers, func(was *Key) bool { return was.Public.Equal(key.Public) })
+		if signed && key.holds(a.namespace, g.latest()) {
+			signers = append(signers, key)
+		}
+	}
+	return signers
 }
 
 // MayAdopt reports whether a job may be taken over as the plan wishes. run is
@@ -52,7 +68,7 @@ func (g *Gate) MayAdopt(wish *fleet.Adoption, run *fleet.Execute) error {
 	case run == nil:
 		return nil
 	}
-	if _, no := g.policy.judge(g.etc, &fleet.Task{Name: wish.Task.Name(), Namespace: wish.Task.Namespace(), Run: *run}, g.now); no != nil {
+	if _, no := g.policy.judge(g.etc, &fleet.Task{Name: wish.Task.Name(), Namespace: wish.Task.Namespace(), Run: *run}, g.now, true); no != nil {
 		return refusal(no)
 	}
 	return nil
@@ -74,7 +90,7 @@ func (g *Gate) WouldAdopt(wish *fleet.Adoption, run *fleet.Execute) error {
 	case run == nil:
 		return nil
 	}
-	if _, no := g.policy.judge(g.etc, &fleet.Task{Name: wish.Task.Name(), Namespace: wish.Task.Namespace(), Run: *run}, g.now); no != nil {
+	if _, no := g.policy.judge(g.etc, &fleet.Task{Name: wish.Task.Name(), Namespace: wish.Task.Namespace(), Run: *run}, g.now, true); no != nil {
 		return refusal(no)
 	}
 	return nil

@@ -98,6 +98,8 @@ func (p *passage) unsigned(o *fleet.Order, object string) {
 		no = &objection{codeReplay, "this host lost what it has done before: fleetcron-agent policy confirm", 0}
 	case !known && (g.setBack() || !g.latest().Before(o.Expires)):
 		no = &objection{codeTime, "it has expired, or the clock of this host was set back", 0}
+	case !known && o.Due.After(g.latest().Add(leeway)):
+		no = &objection{codeTime, "it is of a time to come: one of the two clocks is wrong", 0}
 	case !known && p.known != nil:
 		no = p.known
 	case !known:

@@ -52,6 +52,10 @@ func (g *Gate) keep() error {
 	return nil
 }
 
+// maxGeneration is more than any task comes to. The collectors choose the number,
+// and one that cannot be counted on from would make two definitions one.
+const maxGeneration = 1 << 53
+
 // passage is a plan on its way through the gate.
 type passage struct {
 	gate      *Gate
@@ -215,7 +219,7 @@ func (p *passage) suits(a *fleet.Adoption, h *hearing) *objection {
 }
 
 func (p *passage) assignment(a *fleet.Assignment) {
-	h := &hearing{claim: claimTask, text: a.Envelope, given: a.Generation}
+	h := &hearing{claim: claimTask, text: a.Envelope, given: min(a.Generation, maxGeneration)}
 	known := func() bool {
 		was := p.gate.book.Objects[h.key()]
 		return was.Digest == h.sealed.digest
@@ -235,7 +239,7 @@ func (p *passage) assignment(a *fleet.Assignment) {
 		out.Refused = p.refuse("task "+string(out.Task.ID()), h, no)
 	} else {
 		p.took("task "+string(out.Task.ID()), h, known())
-		p.accepted[out.Task.ID()] = &acceptance{expires: h.expires(), persons: persons(h.signers)}
+		p.accepted[out.Task.ID()] = &acceptance{expires: h.expires(), namespace: h.sealed.statement.Namespace, signers: h.signers}
 	}
 	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[out.Task.ID()] != nil {
 		return // nobody could tell when it is due, or it is given twice

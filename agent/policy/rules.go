@@ -450,7 +450,7 @@ func (h *hearing) judge(task *fleet.Task) *objection {
 	if h.sealed.unread != "" {
 		return nil // it is not begun
 	}
-	dangers, no := h.gate.policy.judge(h.gate.etc, task, h.gate.now)
+	dangers, no := h.gate.policy.judge(h.gate.etc, task, h.gate.now, false)
 	h.dangers = append(h.dangers, dangers...)
 	return no
 }

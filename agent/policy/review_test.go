@@ -1,0 +1,117 @@
+package policy
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// TestMaskIsNoPassword: what looks like a masked secret is put back in the
+// command of a run only, so elsewhere nothing excuses arguments.
+func TestMaskIsNoPassword(t *testing.T) {
+	b := newBed(t, usual)
+	for name, change := range map[string]func(*fleet.Task){
+		"wait_for": func(t *fleet.Task) {
+			t.WaitFor.Command = []string{"/bin/echo", "-e", "<redacted:abcd>", "evil"}
+		},
+		"health": func(t *fleet.Task) {
+			t.On = fleet.Trigger{Daemon: true}
+			t.Health.Exec = []string{"/bin/echo", "-e", "<redacted:abcd>", "evil"}
+		},
+	} {
+		given := task()
+		change(&given)
+		r := b.take(b.says(given))
+		if want(t, r, "policy:args"); r == nil {
+			t.Errorf("%s: a mask in one argument let every argument pass", name)
+		}
+	}
+	// The command itself is judged with its secrets; one that still holds a mask
+	// then is not let through.
+	filled := task()
+	filled.Run.Command.Argv = []string{"/bin/echo", "evil", "<redacted:abcd>"}
+	if r := b.take(b.says(task())); r != nil {
+		t.Fatal(r)
+	}
+	if err := b.gate.May(&filled); err == nil {
+		t.Error("words that nobody judged may begin")
+	}
+}
+
+// TestKeyEndsWhileItsTaskStands: a key's end counts at once, not with the next
+// plan that happens to come.
+func TestKeyEndsWhileItsTaskStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Hour).UTC()
+		b := newBed(t, strings.Replace(usual, "    name: anna\n", "    name: anna\n    not_after: "+end.Format(time.RFC3339)+"\n", 1))
+		if r := b.take(b.says(task())); r != nil {
+			t.Fatal(r)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go b.gate.Run(ctx)
+		time.Sleep(59 * time.Minute)
+		given := task()
+		if err := b.gate.May(&given); err != nil {
+			t.Fatalf("before its end: %v", err)
+		}
+		drain(b.gate.Changed())
+		time.Sleep(2 * time.Minute)
+		if err := b.gate.May(&given); err == nil {
+			t.Error("the key is out of date, and what it signed begins")
+		}
+		select {
+		case <-b.gate.Changed():
+		default:
+			t.Error("nobody was told to open the plan again")
+		}
+	})
+}
+
+// TestGenerationThatEndsCounting: the collectors choose the number under which a
+// statement goes, and must not choose one that makes two of them one.
+func TestGenerationThatEndsCounting(t *testing.T) {
+	b := newBed(t, usual)
+	first := given(task(), sign(t, b.says(task()), b.anna))
+	first.Generation = math.MaxUint64
+	plan, _ := b.takes(first)
+	was := plan.Assignments[0].Generation
+	other := task()
+	other.Limits.Nice = 5
+	second := given(other, sign(t, b.says(other), b.anna))
+	second.Generation = math.MaxUint64
+	plan, _ = b.takes(second)
+	if is := plan.Assignments[0].Generation; is <= was {
+		t.Errorf("another definition has generation %d, the one before had %d", is, was)
+	}
+}
+
+// TestWebhookOfTheNextCentury: what comes unsigned is not kept for longer than
+// what is signed.
+func TestWebhookOfTheNextCentury(t *testing.T) {
+	b := newBed(t, usual+"unsigned_triggers: [webhook]\n")
+	hooked := task()
+	hooked.On = fleet.Trigger{Webhook: true}
+	a := given(hooked, sign(t, b.says(hooked), b.anna))
+	for name, due := range map[string]time.Time{"far": time.Now().AddDate(100, 0, 0), "tomorrow": time.Now().Add(time.Hour)} {
+		o := fleet.Order{
+			ID: "11111111-1111-4111-8111-111111111111", Run: "21111111-1111-4111-8111-111111111111", Kind: fleet.OrderRun, Host: hostID, Task: hooked.ID(),
+			Cause: "webhook", Due: due, Expires: due.Add(time.Hour),
+		}
+		if _, refused := b.order(a, o); len(refused) == 0 {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}
+
+func drain(c <-chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}
