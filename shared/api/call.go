@@ -35,6 +35,7 @@ type call struct {
 	wait   time.Duration // how long the collector may hold the answer back
 	open   bool          // the answer is a stream: no time-out once it began
 	clock  bool          // say what time it is here
+	host   bool          // a host answers, through any collector: the leader's answer is no better
 }
 
 // unreachable is why a collector did not answer at all.
@@ -95,7 +96,7 @@ func backoff(round int) time.Duration {
 
 // ask asks one collector, first for the leader's answer where that is wanted.
 func (c *Client) ask(ctx context.Context, address string, call call) (*http.Response, error) {
-	own := !c.config.Consistent || call.method != http.MethodGet || call.open || call.wait > 0 || call.path == PathCollectors
+	own := !c.config.Consistent || call.method != http.MethodGet || call.open || call.host || call.wait > 0 || call.path == PathCollectors
 	if own {
 		return c.attempt(ctx, address, call)
 	}
@@ -314,6 +315,12 @@ func read[T any](ctx context.Context, c *Client, call call) (T, http.Header, err
 // get reads one thing.
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
 	value, _, err := read[T](ctx, c, call{method: http.MethodGet, path: path, query: query})
+	return value, err
+}
+
+// ofHost is get of what the host itself answers.
+func ofHost[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {
+	value, _, err := read[T](ctx, c, call{method: http.MethodGet, path: path, query: query, host: true})
 	return value, err
 }
 

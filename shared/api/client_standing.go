@@ -23,7 +23,7 @@ func (c *Client) Stand(ctx context.Context, host fleet.HostID, stands Stands) er
 // Live asks the agent of a host, by name or id, what goes on there. It is
 // Unavailable when that agent does not answer.
 func (c *Client) Live(ctx context.Context, host string) (Live, error) {
-	return get[Live](ctx, c, HostPath(host)+"/live", nil)
+	return ofHost[Live](ctx, c, HostPath(host)+"/live", nil)
 }
 
 // Calendars lists the calendars by name.

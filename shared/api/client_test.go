@@ -79,6 +79,30 @@ func TestConsistentReads(t *testing.T) {
 	}
 }
 
+// TestWhatAHostAnswersIsAskedOnce: a leader that is asked by another collector
+// asks no further, so that the question must not take its way.
+func TestWhatAHostAnswersIsAskedOnce(t *testing.T) {
+	var asked []string
+	address := collector(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RequestURI())
+		_, _ = io.WriteString(w, `{}`)
+	})
+	client, err := api.NewClient(api.Config{Addresses: []string{address}, Consistent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Live(t.Context(), "db-1"); err != nil {
+		t.Error(err)
+	}
+	if _, err := client.JobDiff(t.Context(), "db-1", "1a2b", "data/x", false); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"/v1/hosts/db-1/live", "/v1/hosts/db-1/jobs/1a2b/diff?task=data%2Fx"}, asked); diff != "" || client.Stale() {
+		t.Errorf("stale %v, asked %s", client.Stale(), diff)
+	}
+}
+
 const nobody = "127.0.0.1:1" // nothing listens there
 
 func TestAddresses(t *testing.T) {

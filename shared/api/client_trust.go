@@ -246,7 +246,7 @@ func (c *Client) JobDiff(ctx context.Context, host string, job fleet.JobID, task
 	if force {
 		query.Set("force", strconv.FormatBool(force))
 	}
-	return get[JobDiff](ctx, c, HostPath(host)+"/jobs/"+url.PathEscape(string(job))+"/diff", query)
+	return ofHost[JobDiff](ctx, c, HostPath(host)+"/jobs/"+url.PathEscape(string(job))+"/diff", query)
 }
 
 // drop takes something away. ifIndex nil takes whatever version there is.
