@@ -96,13 +96,14 @@ func (c *conn) next(ctx context.Context) (frame, error) {
 	case f := <-c.frames:
 		return f, nil
 	case <-c.over:
-		return frame{}, cmpEOF(c.failed)
+		return frame{}, hungUp(c.failed)
 	case <-ctx.Done():
 		return frame{}, ctx.Err()
 	}
 }
 
-func cmpEOF(err error) error {
+// hungUp says by io.EOF that a connection was ended, by whomever.
+func hungUp(err error) error {
 	if err == nil || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
 		return io.EOF
 	}

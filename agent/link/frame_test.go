@@ -2,11 +2,13 @@ package link
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // FuzzFrame: what is read is what was written, and nothing that is not a frame
@@ -33,6 +35,51 @@ func FuzzFrame(f *testing.F) {
 			if taken := stream[before : len(stream)-from.Len()]; !bytes.Equal(again.Bytes(), taken) {
 				t.Fatalf("%x was read and written as %x", taken, again.Bytes())
 			}
+		}
+	})
+}
+
+// FuzzConversation: whatever follows a hello, the server answers or hangs up, and
+// then speaks with the next.
+func FuzzConversation(f *testing.F) {
+	whole := func(frames ...frame) []byte {
+		var b bytes.Buffer
+		for _, one := range frames {
+			_ = writeFrame(&b, one.kind, one.payload) // to memory
+		}
+		return b.Bytes()
+	}
+	f.Add(whole(frame{kindCall, []byte("echo")}, frame{kindText, []byte(`"x"`)}))
+	f.Add(whole(frame{kindCall, []byte("echo")}, frame{kindPart, []byte(`"x`)}, frame{kindText, []byte(`y"`)}, frame{kindCall, []byte("echo")}))
+	f.Add(whole(frame{kindCall, []byte("secret")}, frame{kindText, []byte(`"x"`)}))
+	f.Add(whole(frame{kindCall, []byte("lend")}))
+	f.Add(whole(frame{kindCall, nil}, frame{kindEnd, nil}, frame{kindError, []byte("{}")}))
+	f.Add([]byte("\xff\xff\xff\xfft"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		inside := NewInside()
+		server := newServer(new(lines))
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan error, 1)
+		go func() { over <- server.Serve(ctx, inside) }()
+		raw, err := inside.Dial(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = raw.SetDeadline(time.Now().Add(5 * time.Second)) // a pipe has deadlines
+		if _, _, err := greet(raw, hello{protocol, Net, "1"}, true); err != nil {
+			t.Fatal(err)
+		}
+		go io.Copy(io.Discard, raw)
+		_, _ = raw.Write(said) // he may hang up before it is said
+		raw.Close()
+		client := NewClient(Net, Work, "1", inside.Dial)
+		if got, err := echo.Call(ctx, client, "still here"); err != nil || got != "still here" {
+			t.Errorf("after %q: %q, %v", said, got, err)
+		}
+		client.Close()
+		cancel()
+		if err := <-over; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"slices"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -207,15 +206,11 @@ func (s *Server) call(ctx context.Context, c *conn, a *answerer) error {
 	return c.sendOutput(output)
 }
 
-// buffers are for output on its way.
-var buffers = sync.Pool{New: func() any { return new([MaxFrame / 2]byte) }}
-
 // sendOutput passes on what is read as it comes.
 func (c *conn) sendOutput(output io.Reader) error {
-	buffer := buffers.Get().(*[MaxFrame / 2]byte)
-	defer buffers.Put(buffer)
+	buffer := make([]byte, MaxFrame/2)
 	for {
-		n, err := output.Read(buffer[:])
+		n, err := output.Read(buffer)
 		if n > 0 {
 			if err := writeFrame(c, kindBytes, buffer[:n]); err != nil {
 				return err

@@ -28,11 +28,13 @@ func TestATakenPortIsTriedAgain(t *testing.T) {
 		over := make(chan error)
 		go func() { over <- d.Run(ctx) }()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(tried) != 0 {
 			t.Errorf("without a ticket it tried %d times", len(tried))
 		}
 		d.admit(enroll.Gossip{Ticket: "first"})
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if n := len(tried); n < 12 || n > 20 {
 			t.Errorf("tried %d times in an hour", n)
 		}

@@ -198,8 +198,8 @@ func awaitWork(ctx context.Context, work *link.Client, log *slog.Logger) (state 
 // sameEvery is how often is looked whether work is still who it was.
 const sameEvery = 10 * time.Second
 
-// same ends this part when work has become another: with a plan before the one
-// that it took from us, its disk was lost or the host was enrolled anew.
+// same ends this part when work is another host than before: a person has enrolled
+// this machine anew.
 func same(ctx context.Context, work *link.Client, was link.State) error {
 	tick := time.NewTicker(sameEvery)
 	defer tick.Stop()
@@ -210,13 +210,9 @@ func same(ctx context.Context, work *link.Client, was link.State) error {
 		case <-tick.C:
 		}
 		is, err := link.GetState.Call(ctx, work, link.Nothing{})
-		if err != nil {
-			continue // those who follow say so
+		if err == nil && (is.Host != was.Host || is.Cluster != was.Cluster) { // those who follow it say when it is away
+			return fleet.Errorf(fleet.Conflict, "the work part is host %s now, and was host %s: starting anew", is.Host, was.Host)
 		}
-		if is.Host != was.Host || is.Cluster != was.Cluster || is.Index < was.Index {
-			return fleet.Errorf(fleet.Conflict, "the work part is another than before (host %s, plan %d; it was host %s, plan %d): starting anew", is.Host, is.Index, was.Host, was.Index)
-		}
-		was = is
 	}
 }
 
