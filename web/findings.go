@@ -41,6 +41,7 @@ var findingKinds = []option{
 	{string(fleet.FindOrphan), "orphan"},
 	{string(fleet.FindNoOwner), "nobody answers for it"},
 	{string(fleet.FindNoSignal), "no signal of failure"},
+	{string(fleet.FindRefused), "refused by the host's policy"},
 	{string(fleet.FindDST), "change of the clock"},
 	{string(fleet.FindClockSkew), "clock is off"},
 	{string(fleet.FindSilentHost), "silent host"},
