@@ -1,12 +1,8 @@
 package scheduler
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -125,17 +121,5 @@ func (t *task) within() time.Duration {
 	return fleet.DefaultWithin
 }
 
-// RunID returns the id of the run of an occurrence: a UUIDv7 with the time of
-// the instant, the rest drawn from the occurrence's name. An instant that is
-// decided twice, because the first decision was lost, keeps its id.
-func RunID(o fleet.Occurrence) fleet.RunID {
-	sum := sha256.Sum256([]byte(o.String()))
-	var id uuid.UUID
-	var stamp [8]byte
-	binary.BigEndian.PutUint64(stamp[:], uint64(max(0, o.Nominal.UnixMilli())))
-	copy(id[:6], stamp[2:])
-	copy(id[6:], sum[:10])
-	id[6] = id[6]&0x0f | 0x70
-	id[8] = id[8]&0x3f | 0x80
-	return fleet.RunID(id.String())
-}
+// RunID returns the id of the run of an occurrence.
+func RunID(o fleet.Occurrence) fleet.RunID { return o.Run() }

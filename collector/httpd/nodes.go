@@ -65,7 +65,7 @@ func (s *Server) makeJoinToken(ctx context.Context, in newJoinToken) (api.MadeJo
 		ID: secret.ID, Hash: secret.Hash(), Collector: in.Collector, Node: in.Node, Namespaces: in.Namespaces, Labels: in.Labels,
 		Network: in.network, Approve: in.Approve, Created: now, Expires: now.Add(cmp.Or(time.Duration(in.Life), joinTokenLife)), By: callerOf(ctx).String(),
 	}
-	if len(token.Namespaces) == 0 && token.Collector == "" {
+	if len(token.Namespaces) == 0 && token.Collector == "" && token.Node == "" {
 		token.Namespaces = []string{fleet.Everywhere}
 	}
 	wears := fleet.Host{ID: "00000000000000000000000000000000", Name: "new", Labels: token.Labels}

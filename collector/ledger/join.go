@@ -10,7 +10,8 @@ import (
 )
 
 // PutJoinToken takes in a new join token. It returns the fleet.JoinToken
-// without its hash.
+// without its hash. One that readmits a host and names no namespaces or no
+// labels has those that the host has.
 type PutJoinToken struct {
 	Token fleet.JoinToken `json:"token"`
 }
@@ -29,16 +30,24 @@ func (cmd *PutJoinToken) apply(c *change) any {
 	case c.get(inJoinTokens, key(token.ID)) != nil:
 		return fleet.Errorf(fleet.Conflict, "there is a join token %s", token.ID).WithCode("exists")
 	}
+	if token.Node != "" {
+		node, found := storedNode(c, string(token.Node))
+		switch {
+		case !found || node.Role != fleet.AgentKind:
+			return noNode(string(token.Node))
+		case node.State == fleet.NodeRevoked:
+			return revoked(node.ID)
+		}
+		if len(token.Namespaces) == 0 {
+			token.Namespaces = node.Namespaces
+		}
+		if token.Labels == nil {
+			token.Labels = node.Labels
+		}
+	}
 	if token.Collector == "" {
 		if refusal := checkNamespaces(token.Namespaces); refusal != nil {
 			return refusal
-		}
-	}
-	if token.Node != "" {
-		if node, found := storedNode(c, string(token.Node)); !found || node.Role != fleet.AgentKind {
-			return noNode(string(token.Node))
-		} else if node.State == fleet.NodeRevoked {
-			return revoked(node.ID)
 		}
 	}
 	c.put(inJoinTokens, key(token.ID), encode(token))

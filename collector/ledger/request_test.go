@@ -274,7 +274,7 @@ func TestRules(t *testing.T) {
 	l.refused("not_found", &DropRules{Namespace: "other"})
 	l.must(put("*", func(p *PutRules) { p.Rules.Approvals = 2 }))
 	for range 2 {
-		for namespace, want := range map[string]int{"data": 1, "other": 2, "": 2} {
+		for namespace, want := range map[string]int{"data": 2, "other": 2, "": 2} {
 			if got := l.RulesOf(namespace); got.Approvals != want {
 				t.Errorf("%q: %+v", namespace, got)
 			}

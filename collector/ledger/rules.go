@@ -12,7 +12,7 @@ import (
 const MaxRequestLife = 30 * 24 * time.Hour
 
 // PutRules makes or replaces the rules of a namespace. It returns the
-// fleet.Rules. Those of Everywhere hold for every namespace without its own.
+// fleet.Rules. Those of Everywhere hold for every namespace, beside its own.
 type PutRules struct {
 	Rules   fleet.Rules `json:"rules"`
 	IfIndex *uint64     `json:"if_index,omitempty"` // as in PutTask
@@ -24,7 +24,7 @@ func (cmd *PutRules) apply(c *change) any {
 	rules := cmd.Rules
 	switch {
 	case rules.Namespace != fleet.Everywhere && !fleet.ValidName(rules.Namespace):
-		return fleet.Invalidf("namespace", rules.Namespace, "want a namespace, or * for those without rules of their own")
+		return fleet.Invalidf("namespace", rules.Namespace, "want a namespace, or * for all of them")
 	case rules.Approvals < 0 || rules.Approvals > 2:
 		return fleet.Invalidf("approvals", strconv.Itoa(rules.Approvals), "want 1 or 2")
 	case rules.Within < 0 || time.Duration(rules.Within) > MaxRequestLife:
@@ -96,16 +96,29 @@ func (l *Ledger) AllRules(scope fleet.Scope) []fleet.Rules {
 	return all
 }
 
-// RulesOf returns the rules that hold in a namespace: its own, else those of
-// Everywhere, else none. What has no namespace is of Everywhere.
+// RulesOf returns the rules that hold in a namespace: its own and those of
+// Everywhere, of each what asks for more. So whoever may change the rules of one
+// namespace cannot take away what somebody asked of all. What has no namespace
+// is of Everywhere.
 func (l *Ledger) RulesOf(namespace string) fleet.Rules {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if rules := l.memory.rules[namespace]; rules != nil {
-		return *rules
+	all, own := l.memory.rules[fleet.Everywhere], l.memory.rules[namespace]
+	switch {
+	case all == nil && own == nil:
+		return fleet.Rules{Namespace: namespace}
+	case own == nil:
+		return *all
+	case all == nil:
+		return *own
 	}
-	if rules := l.memory.rules[fleet.Everywhere]; rules != nil {
-		return *rules
+	both := *own
+	both.TwoPerson = filter(fleet.Dangers, func(danger fleet.Danger) bool {
+		return slices.Contains(own.TwoPerson, danger) || slices.Contains(all.TwoPerson, danger)
+	})
+	both.Approvals = max(own.Approvals, all.Approvals)
+	if within := all.Within; both.Within == 0 || within != 0 && within < both.Within {
+		both.Within = within
 	}
-	return fleet.Rules{Namespace: namespace}
+	return both
 }

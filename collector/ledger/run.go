@@ -111,12 +111,18 @@ func recordRun(c *change, host fleet.HostID, run *fleet.Run, serves func(fleet.T
 		return false, why
 	}
 	old, found := storedRun(c, run.ID)
+	if found && (old.Host != host || old.Task != run.Task) {
+		if !owns(c, run) || owns(c, &old) || !serves(run.Task) {
+			return false, "the run belongs to another host or task"
+		}
+		tally.forget(&old) // it was never theirs
+		removeRun(c, &old)
+		old, found = fleet.Run{}, false
+	}
 	next := *run
 	presumed := found && c.get(inPresumed, key(string(run.ID))) != nil
 	if found {
 		switch {
-		case old.Host != host || old.Task != run.Task:
-			return false, "the run belongs to another host or task"
 		case presumed: // its host knows better
 			c.delete(inPresumed, key(string(run.ID)))
 		case old.State == run.State && old.State.Terminal():
@@ -132,6 +138,28 @@ func recordRun(c *change, host fleet.HostID, run *fleet.Run, serves func(fleet.T
 	settleOrders(c, &next)
 	settleLease(c, &next)
 	return true, ""
+}
+
+// owns reports whether the run's id can be told to be that of its own host and
+// task: it follows from the instant, or from an order that the host was given.
+// Whoever knows another host can work out its ids, and record runs under them
+// before it does.
+func owns(c *change, run *fleet.Run) bool {
+	first := fleet.Run{ID: fleet.Occurrence{Task: run.Task, Scope: run.Host, Nominal: run.Due}.Run(), Task: run.Task, Host: run.Host, Attempt: 1}
+	if run.Order == "" {
+		return first.ID == run.ID || first.LeadsTo(run)
+	}
+	order, _ := stored[fleet.Order](c, inOrders, key(string(run.Host), string(run.Order)))
+	if order.Task == run.Task && order.Run == run.ID {
+		return true
+	}
+	for _, k := range c.keys(inRunsByOrder, prefix(string(run.Order))) {
+		before, _ := storedRun(c, fleet.RunID(k[len(prefix(string(run.Order))):]))
+		if before.LeadsTo(run) {
+			return true
+		}
+	}
+	return false
 }
 
 // notServed says why a host cannot speak of a task.

@@ -140,6 +140,19 @@ func (t *tally) count(old, next *fleet.Run, known bool) {
 	}
 }
 
+// forget takes a run out of the sums that should never have been in them.
+func (t *tally) forget(run *fleet.Run) {
+	less := hourCount{runs: -1}
+	if run.Failed() {
+		less.failed--
+	}
+	own := namespaceHour{run.Task.Namespace(), hourOf(run)}
+	t.hours[own.hour] = t.hours[own.hour].plus(less)
+	t.hoursOf[own] = t.hoursOf[own].plus(less)
+	t.kept[run.Task]--
+	t.open[own.namespace] -= opens(run)
+}
+
 // opens counts a run that has begun and not ended; a run that is not there has
 // no state.
 func opens(run *fleet.Run) int {

@@ -112,6 +112,28 @@ func (r *Run) LeadsTo(other *Run) bool {
 	return id == other.ID
 }
 
+// Run returns the id of the run of the occurrence, its first attempt: a UUIDv7
+// with the time of the instant, the rest drawn from the occurrence's name. So an
+// instant that is decided twice, because the first decision was lost, keeps its
+// id, and who knows the occurrence knows whose the id is.
+func (o Occurrence) Run() RunID {
+	sum := sha256.Sum256([]byte(o.String()))
+	var raw [16]byte
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], uint64(max(0, o.Nominal.UnixMilli())))
+	copy(raw[:6], stamp[2:])
+	copy(raw[6:], sum[:10])
+	raw[6] = raw[6]&0x0f | 0x70
+	raw[8] = raw[8]&0x3f | 0x80
+	return runIDOf(raw[:])
+}
+
+// runIDOf writes 16 bytes as a UUID.
+func runIDOf(raw []byte) RunID {
+	text := hex.EncodeToString(raw)
+	return RunID(text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:])
+}
+
 // nextAttemptID keeps the instant that a UUIDv7 begins with, counts the twelve
 // bits after it on, so that attempts sort as they are made, and draws the rest
 // from the id before. Where those bits are at their end the order is chance.
@@ -125,6 +147,5 @@ func nextAttemptID(id RunID) RunID {
 	binary.BigEndian.PutUint16(raw[6:], 0x7000|count)
 	copy(raw[8:], sum[:8])
 	raw[8] = raw[8]&0x3f | 0x80
-	text := hex.EncodeToString(raw)
-	return RunID(text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:])
+	return runIDOf(raw)
 }

@@ -16,7 +16,7 @@ func newRulesCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "rules", Args: arguments(0, 0),
 		Short: "List, set and drop what needs a second person, by namespace",
-		Long:  "What needs a second person, by namespace: what runs as root, through a shell, everywhere, at\nonce, or takes a found job over. A change that is so waits until enough people approved it. The\nrules of * hold for every namespace that has none of its own. Hosts have rules of their own, in\ntheir policy.",
+		Long:  "What needs a second person, by namespace: what runs as root, through a shell, everywhere, at\nonce, or takes a found job over. A change that is so waits until enough people approved it. The\nrules of * hold for every namespace, beside its own: what asks for more counts. Hosts have rules\nof their own, in their policy.",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, _ []string) error {
 			list, err := client.Rules(ctx)
 			if err != nil {
@@ -76,7 +76,7 @@ func newRulesSet(p *program) *cobra.Command {
 
 func namespaceText(name string) string {
 	if name == fleet.Everywhere {
-		return "every namespace without rules of its own"
+		return "every namespace"
 	}
 	return "namespace " + name
 }
