@@ -122,8 +122,10 @@ for host in this web database queue forgotten; do
 	YAML
 	join_token "$work/a$n.token"
 	"$bin/fleetcron-agent" enroll --config "$work/a$n.yaml" --token-file "$work/a$n.token" --address "https://127.0.0.1:$port" >> "$work/init.log"
+	adoption=()
+	[ $host = web ] && adoption=(--allow-adoption)
 	# What this host lets run is its own word: here whatever you sign, as you.
-	"$bin/fleetcron-agent" policy init --config "$work/a$n.yaml" --trust "$work/c1/admin/operator.pub" --allow-user "$(id -un)" --allow-command '*' --allow-shell $([ $host = web ] && echo --allow-adoption) >> "$work/init.log"
+	"$bin/fleetcron-agent" policy init --config "$work/a$n.yaml" --trust "$work/c1/admin/operator.pub" --allow-user "$(id -un)" --allow-command '*' --allow-shell "${adoption[@]}" >> "$work/init.log"
 	"$bin/fleetcron-agent" run --config "$work/a$n.yaml" > "$work/a$n.log" 2>&1 &
 	pids+=($!)
 done
