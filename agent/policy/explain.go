@@ -61,7 +61,7 @@ func Explain(config Config, plan *fleet.Plan, id fleet.TaskID) ([]Step, error) {
 // lookOn is a gate that only looks.
 func lookOn(config Config) *Gate {
 	config = config.complete()
-	g := &Gate{config: config, etc: accounts{dir: config.Accounts}.once(), log: config.Log, host: config.Host, own: config.Host.Labels, cache: map[[32]byte]*opened{}, now: time.Now()}
+	g := &Gate{config: config, etc: accounts{dir: config.Accounts}.once(), log: config.Log, host: config.Host, own: config.Host.Labels, cache: map[[32]byte]*opened{}, now: time.Now(), tasks: strangeTasks(), orders: strangeOrders(), entries: strangeWords()}
 	g.book = newBook()
 	if text, err := os.ReadFile(filepath.Join(config.Dir, bookName)); err == nil {
 		if b := newBook(); json.Unmarshal(text, b) == nil && b.Version == bookVersion {

@@ -64,6 +64,9 @@ type Gate struct {
 	wishes   map[fleet.TaskID]*objection // adoptions that were judged; nil: granted
 	refused  []fleet.Refusal
 	settled  map[fleet.TaskID]fleet.AdoptionState
+	tasks    strangers
+	orders   strangers
+	entries  strangers // refusals of what they bring, in the audit chain
 }
 
 // acceptance is a task that may begin.
@@ -83,7 +86,7 @@ func New(config Config) (*Gate, error) {
 	g := &Gate{
 		config: config, etc: accounts{dir: config.Accounts}, log: config.Log, news: make(chan struct{}, 1),
 		host: config.Host, own: config.Host.Labels, settled: map[fleet.TaskID]fleet.AdoptionState{},
-		cache: map[[sha256.Size]byte]*opened{},
+		cache: map[[sha256.Size]byte]*opened{}, tasks: strangeTasks(), orders: strangeOrders(), entries: strangeWords(),
 	}
 	var err error
 	if g.chain, err = openChain(g.file(chainName)); err != nil {

@@ -121,6 +121,9 @@ func (p *passage) unsigned(o *fleet.Order, object string) {
 func (p *passage) refuseOrder(o *fleet.Order, object string, h *hearing, no *objection) {
 	r := p.refuse(object, h, no)
 	_, err := fleet.ParseTaskID(string(o.Task))
+	if !h.vouched() && !p.gate.orders.admit(string(o.ID), p.gate.now) {
+		return
+	}
 	if o.Kind != fleet.OrderRun || err != nil || !uuidForm.MatchString(string(o.ID)) || !uuidForm.MatchString(string(o.Run)) {
 		return
 	}

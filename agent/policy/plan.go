@@ -130,7 +130,9 @@ func (p *passage) refuse(object string, h *hearing, no *objection) *fleet.Refusa
 	if h.sealed != nil {
 		entry.Digest = h.sealed.digest
 	}
-	p.entries = append(p.entries, entry)
+	if h.vouched() || p.gate.entries.admit(object+no.code, p.gate.now) {
+		p.entries = append(p.entries, entry)
+	}
 	return &r
 }
 
@@ -237,6 +239,9 @@ func (p *passage) assignment(a *fleet.Assignment) {
 	out := p.rewrite(a, h)
 	if no != nil {
 		out.Refused = p.refuse("task "+string(out.Task.ID()), h, no)
+		if _, known := p.gate.staged.Objects["task "+string(out.Task.ID())]; !known && !h.vouched() && !p.gate.tasks.admit(string(out.Task.ID()), p.gate.now) {
+			return
+		}
 	} else {
 		p.took("task "+string(out.Task.ID()), h, known())
 		p.accepted[out.Task.ID()] = &acceptance{expires: h.expires(), namespace: h.sealed.statement.Namespace, signers: h.signers}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -113,5 +114,59 @@ func drain(c <-chan struct{}) {
 	select {
 	case <-c:
 	default:
+	}
+}
+
+// TestWhoOwnsTheCollectorsFillsNothing: what nobody signed leaves records here,
+// so its number is bounded, plan after plan.
+func TestWhoOwnsTheCollectorsFillsNothing(t *testing.T) {
+	b := newBed(t, usual)
+	ours := given(task(), sign(t, b.says(task()), b.anna))
+	tasks, orders := map[fleet.TaskID]bool{}, map[fleet.OrderID]bool{}
+	for n := range 3 {
+		hostile := fleet.Plan{Host: hostID, Index: uint64(n)}
+		for i := range 2000 {
+			junk := task()
+			junk.Name = fmt.Sprintf("junk-%d-%d", n, i)
+			hostile.Assignments = append(hostile.Assignments, given(junk, nil))
+			id := fmt.Sprintf("%08x-%04x-4111-8111-111111111111", i, n)
+			hostile.Orders = append(hostile.Orders, fleet.Order{ID: fleet.OrderID(id), Run: fleet.RunID(id), Kind: fleet.OrderRun, Host: hostID, Task: "data/nightly", Due: time.Now(), Expires: time.Now().Add(time.Hour)})
+		}
+		hostile.Assignments = append(hostile.Assignments, ours)
+		plan, _ := b.gate.Open(&hostile)
+		last := plan.Assignments[len(plan.Assignments)-1]
+		if last.Task.ID() != "data/nightly" || last.Refused != nil {
+			t.Fatalf("plan %d: what is signed is not taken: %+v", n, last)
+		}
+		for _, a := range plan.Assignments {
+			tasks[a.Task.ID()] = true
+		}
+		for _, o := range plan.Orders {
+			orders[o.ID] = true
+		}
+	}
+	if len(tasks) > 600 || len(orders) > 150 {
+		t.Errorf("%d tasks and %d orders that nobody signed are recorded here", len(tasks), len(orders))
+	}
+	if len(tasks) < 100 || len(orders) < 50 {
+		t.Errorf("%d tasks and %d orders are shown to people", len(tasks), len(orders))
+	}
+}
+
+func TestStrangersOfLaterTimes(t *testing.T) {
+	s := strangers{most: 2, every: time.Minute}
+	now := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		after time.Duration
+		name  string
+		want  bool
+	}{
+		{0, "a", true}, {0, "b", true}, {0, "c", false}, {0, "a", true}, {59 * time.Second, "c", false},
+		{time.Second, "c", true}, {0, "d", false}, {-time.Hour, "d", false}, {2 * time.Minute, "d", true}, {0, "e", true}, {0, "f", false},
+	} {
+		now = now.Add(step.after)
+		if got := s.admit(step.name, now); got != step.want {
+			t.Errorf("%s at %s: %v", step.name, now.Format(time.TimeOnly), got)
+		}
 	}
 }

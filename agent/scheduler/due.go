@@ -129,7 +129,9 @@ func (s *State) catchUp(now time.Time, t *task, late []item, inTimeFollows bool)
 func (s *State) due(now time.Time, t *task, i item) {
 	on, limits := &t.assignment.Task.On, &t.assignment.Task.Limits
 	why, blocked := s.blocked(now, t)
-	switch {
+	switch no := t.assignment.Refused; {
+	case no != nil: // in ranges, as all that comes to nothing: who gives it is not believed
+		s.settle(now, t, instants{i.nominal, i.nominal, 1}, fleet.RunMissed, fleet.MissedRefused, no.String())
 	case blocked:
 		s.giveUp(now, t, i, fleet.SkippedBreaker, why)
 	case len(t.waiting) == 0 && !t.full():

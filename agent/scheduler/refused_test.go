@@ -72,3 +72,33 @@ func TestADaemonThatWasRefusedStartsWhenItIsAllowed(t *testing.T) {
 		t.Errorf("allowed: begun %v, in a crash loop %v", begun, crashed)
 	}
 }
+
+// TestWhatIsRefusedEverySecondLeavesARecordAMinute, as all that comes to nothing:
+// whoever gives it is not believed, and must not fill the disk.
+func TestWhatIsRefusedEverySecondLeavesARecordAMinute(t *testing.T) {
+	a := every(time.Second, nil)
+	a.Refused = &fleet.Refusal{Code: "signature", Why: "nobody signed it"}
+	a.Since = noon
+	state := NewState(host, newMemory(), Life{Started: noon.Add(-time.Hour)})
+	records, instants := 0, 0
+	note := func(actions []Action) {
+		for _, action := range actions {
+			switch action := action.(type) {
+			case Begin:
+				t.Errorf("begins: %+v", action.Due)
+			case Settle:
+				if run := action.Run; run.State != fleet.RunMissed || run.Reason != fleet.MissedRefused || run.Detail != a.Refused.String() {
+					t.Errorf("settled as %+v", run)
+				}
+				records, instants = records+1, instants+action.Run.Instants()
+			}
+		}
+	}
+	note(state.Step(noon, plan(a)))
+	for second := range 600 {
+		note(state.Step(noon.Add(time.Duration(second+1)*time.Second), nil))
+	}
+	if records > 12 || instants < 530 || instants > 600 {
+		t.Errorf("%d records of %d instants in ten minutes", records, instants)
+	}
+}
