@@ -176,6 +176,10 @@ func (g *Gate) poke() {
 // read takes the policy file in and reports whether it says another thing.
 func (g *Gate) read() bool {
 	policy, err := Load(g.config.Path)
+	if err != nil && g.policy != nil { // it may be written at this very moment
+		time.Sleep(writeTime)
+		policy, err = Load(g.config.Path)
+	}
 	problem := ""
 	if err != nil {
 		problem = err.Error()
@@ -277,6 +281,8 @@ func (g *Gate) Report() fleet.PolicyReport {
 }
 
 const (
+	// writeTime is how long an editor may take to write a file in its place.
+	writeTime = 50 * time.Millisecond
 	// lookEvery is how often the policy file is looked at: accounts and
 	// directories on the way to it give no notice either.
 	lookEvery = 2 * time.Second

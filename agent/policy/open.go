@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"iter"
+	"maps"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/seal"
@@ -14,6 +16,7 @@ import (
 
 // opened is an envelope that was read, whoever signed it.
 type opened struct {
+	broken     error // why it is none; nothing else is set then
 	envelope   *seal.Envelope
 	signed     []ed25519.PublicKey // of the policy's keys
 	digest     string
@@ -31,24 +34,81 @@ func (g *Gate) open(text []byte) (*opened, error) {
 	if g.used != nil {
 		g.used[sum] = true
 	}
-	if o := g.cache[sum]; o != nil {
-		return o, nil
+	o := g.cache[sum]
+	if o == nil {
+		o = openWith(g.policy, text)
+		g.cache[sum] = o
 	}
+	return o, o.broken
+}
+
+// openWith reads an envelope by the keys of a policy; nil: there are none.
+func openWith(p *Policy, text []byte) *opened {
 	envelope, err := seal.Parse(text)
 	if err != nil {
-		return nil, err
+		return &opened{broken: err}
 	}
 	o := &opened{envelope: envelope, digest: envelope.Digest()}
-	if g.policy != nil {
-		keys := make([]ed25519.PublicKey, len(g.policy.Keys))
-		for i := range g.policy.Keys {
-			keys[i] = g.policy.Keys[i].Public
+	if p != nil {
+		keys := make([]ed25519.PublicKey, len(p.Keys))
+		for i := range p.Keys {
+			keys[i] = p.Keys[i].Public
 		}
 		o.signed = envelope.Signers(keys)
 	}
 	o.readStatement()
-	g.cache[sum] = o
-	return o, nil
+	return o
+}
+
+// prepare reads the envelopes of a plan ahead: whoever holds the collectors can
+// give many with many signatures, and what is due meanwhile must not wait.
+func (g *Gate) prepare(plan *fleet.Plan) {
+	fresh := map[[sha256.Size]byte][]byte{}
+	g.mu.Lock()
+	p := g.policy
+	for text := range envelopes(plan) {
+		if sum := sha256.Sum256(text); len(text) > 0 && g.cache[sum] == nil {
+			fresh[sum] = text
+		}
+	}
+	g.mu.Unlock()
+	read := make(map[[sha256.Size]byte]*opened, len(fresh))
+	for sum, text := range fresh {
+		read[sum] = openWith(p, text)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.policy == p {
+		maps.Copy(g.cache, read)
+	}
+}
+
+// envelopes are all of a plan.
+func envelopes(plan *fleet.Plan) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, list := range [][][]byte{plan.Tombstones, plan.Sealed} {
+			for _, text := range list {
+				if !yield(text) {
+					return
+				}
+			}
+		}
+		for i := range plan.Adoptions {
+			if !yield(plan.Adoptions[i].Envelope) {
+				return
+			}
+		}
+		for i := range plan.Assignments {
+			if !yield(plan.Assignments[i].Envelope) {
+				return
+			}
+		}
+		for i := range plan.Orders {
+			if !yield(plan.Orders[i].Envelope) {
+				return
+			}
+		}
+	}
 }
 
 // readStatement reads what is said. A task that says what this version does not

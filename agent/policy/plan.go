@@ -18,6 +18,7 @@ const maxRefused = 500
 // was taken is on disk. Refused tasks and orders to run stay in it, marked, so
 // that each of their instants has an outcome.
 func (g *Gate) Open(plan *fleet.Plan) (*fleet.Plan, []fleet.Refusal) {
+	g.prepare(plan)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now, g.used, g.etc = time.Now(), map[[32]byte]bool{}, g.etc.once()

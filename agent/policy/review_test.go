@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 // TestMaskIsNoPassword: what looks like a masked secret is put back in the
@@ -167,6 +168,39 @@ func TestStrangersOfLaterTimes(t *testing.T) {
 		now = now.Add(step.after)
 		if got := s.admit(step.name, now); got != step.want {
 			t.Errorf("%s at %s: %v", step.name, now.Format(time.TimeOnly), got)
+		}
+	}
+}
+
+// TestNobodyWaitsForSignatures: a begin is asked about while a hostile plan of
+// many signatures is opened.
+func TestNobodyWaitsForSignatures(t *testing.T) {
+	b := newBed(t, usual)
+	if r := b.take(b.says(task())); r != nil {
+		t.Fatal(r)
+	}
+	e := seal.Envelope{PayloadType: seal.PayloadType}
+	for i := range seal.MaxSignatures {
+		e.Signatures = append(e.Signatures, seal.Signature{Sig: append(make([]byte, 63), byte(i))})
+	}
+	hostile := fleet.Plan{Host: hostID}
+	for i := range 300 {
+		e.Payload = fmt.Appendf(nil, "{%d}", i)
+		hostile.Tombstones = append(hostile.Tombstones, e.Marshal())
+	}
+	opened, asked := make(chan struct{}), 0
+	go func() { b.gate.Open(&hostile); close(opened) }()
+	given := task()
+	for {
+		select {
+		case <-opened:
+			if asked < 50 {
+				t.Errorf("only %d begins were asked about meanwhile", asked)
+			}
+			return
+		default:
+			_ = b.gate.May(&given)
+			asked++
 		}
 	}
 }

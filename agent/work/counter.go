@@ -58,8 +58,8 @@ func (c *counter) serve(state link.State, kept *keeper, work *work, box outbox, 
 		now.Index = kept.index()
 		return now, nil
 	})
-	link.Handle(s, link.Offer, func(_ context.Context, plan *fleet.Plan) (link.Nothing, error) {
-		return link.Nothing{}, kept.Take(plan)
+	link.Handle(s, link.Offer, func(ctx context.Context, plan *fleet.Plan) (link.Nothing, error) {
+		return link.Nothing{}, kept.Offer(ctx, plan)
 	})
 	link.Handle(s, link.Outbox, func(ctx context.Context, page *link.Page) (fleet.RunBatch, error) {
 		return box.Outbox(ctx, page.After, min(max(page.Limit, 1), maxRecords))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/fleetcron/fleetcron/agent/journal"
 	"github.com/fleetcron/fleetcron/agent/policy"
@@ -31,12 +32,42 @@ type keeper struct {
 
 	mu    sync.Mutex
 	given *fleet.Plan // nil: none
+	rest  time.Time   // until when no other is taken
+}
+
+// maxPlan is how many things a plan may hold, and restTimes how many times as
+// long as one has taken no other is taken: more than any host has to do, and
+// enough that nobody keeps this part from doing it by giving it plans.
+const (
+	maxPlan   = 50_000
+	restTimes = 4
+)
+
+// Offer makes a plan the one in force, in its turn.
+func (k *keeper) Offer(ctx context.Context, plan *fleet.Plan) error {
+	k.mu.Lock()
+	wait := time.Until(k.rest)
+	k.mu.Unlock()
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	began := time.Now()
+	err := k.Take(plan)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.rest = time.Now().Add(min(restTimes*time.Since(began), time.Minute))
+	return err
 }
 
 // Take makes a plan of the collectors the one in force.
 func (k *keeper) Take(plan *fleet.Plan) error {
 	if plan.Host != k.id {
 		return fleet.Errorf(fleet.Invalid, "the plan is of host %q, this one is %q", plan.Host, k.id)
+	}
+	if n := len(plan.Assignments) + len(plan.Orders) + len(plan.Adoptions) + len(plan.Sealed) + len(plan.Tombstones); n > maxPlan {
+		return fleet.Errorf(fleet.TooLarge, "the plan holds %d things, at most %d are taken", n, maxPlan)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
