@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -63,6 +64,9 @@ func (s *Server) ack(ctx context.Context, in ackIn) (fleet.Ack, error) {
 }
 
 func (s *Server) dropAck(ctx context.Context, in ackIn) (receipt, error) {
+	if stands, err := s.HasFinding(ctx, in.finding); err != nil || !stands && !scopeOf(ctx).All() {
+		return receipt{}, errors.Join(err, fleet.Errorf(fleet.NotFound, "finding %s is not acknowledged", in.finding).WithHint("fleetctl findings --acked only"))
+	}
 	_, err := s.propose(ctx, in.change, act{"ack.drop", "finding " + in.finding, ""}, &ledger.DropAck{Finding: in.finding})
 	return s.done(err)
 }

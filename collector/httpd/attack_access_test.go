@@ -348,6 +348,12 @@ func TestTheGateKnowsMachinesByTheirCertificates(t *testing.T) {
 		return w.Code
 	}
 	own := api.AgentPath(fleet.HostID(host)) + "/plan"
+	id, _ := h.token(t, func(token *fleet.Token) { token.Name, token.Namespaces = "anna", []string{"data"} })
+	gone, _ := h.token(t, func(token *fleet.Token) { token.Name = "anna" })
+	h.propose(t, &ledger.RevokeToken{ID: gone, At: time.Now().UTC()})
+	passed := func(token, name string, scope string, roles ...fleet.Role) []string {
+		return []string{api.HeaderPrincipal, asJSON(t, fleet.Principal{Kind: fleet.PersonKind, Name: name, Token: token, Roles: roles, Scope: []string{scope}})}
+	}
 	admin, _ := json.Marshal(everyone("anna"))
 	system, _ := json.Marshal(fleet.Principal{Kind: fleet.SystemKind, Name: "c1"})
 	for _, c := range []struct {
@@ -367,7 +373,14 @@ func TestTheGateKnowsMachinesByTheirCertificates(t *testing.T) {
 		{"an agent with an admin's name on its own plane", pki.PlaneAgent, agent, api.PathHosts, []string{api.HeaderPrincipal, string(admin)}, 403},
 		{"a collector", pki.PlanePeer, collector, api.PathGossipKey, nil, 200},
 		{"a collector that reads for itself", pki.PlanePeer, collector, api.PathHosts, nil, 403},
-		{"a collector for an admin", pki.PlanePeer, collector, api.PathHosts, []string{api.HeaderPrincipal, string(admin)}, 200},
+		{"a collector for a person", pki.PlanePeer, collector, api.PathHosts, passed(id, "anna", "data", fleet.Viewer), 200},
+		{"a collector for a person without a token", pki.PlanePeer, collector, api.PathHosts, []string{api.HeaderPrincipal, string(admin)}, 401},
+		{"a collector for a person whose token was revoked", pki.PlanePeer, collector, api.PathHosts, passed(gone, "anna", "data", fleet.Viewer), 401},
+		{"a collector for somebody else with that token", pki.PlanePeer, collector, api.PathHosts, passed(id, "berta", "data", fleet.Viewer), 403},
+		{"a collector for a person with more roles", pki.PlanePeer, collector, api.PathHosts, passed(id, "anna", "data", fleet.Admin), 403},
+		{"a collector for a person with more namespaces", pki.PlanePeer, collector, api.PathHosts, passed(id, "anna", fleet.Everywhere, fleet.Viewer), 403},
+		{"a collector for an agent", pki.PlanePeer, collector, own, []string{api.HeaderPrincipal, asJSON(t, fleet.Principal{Kind: fleet.AgentKind, Name: host, Token: agent.Serial()})}, 404},
+		{"a collector for an agent with another certificate", pki.PlanePeer, collector, own, []string{api.HeaderPrincipal, asJSON(t, fleet.Principal{Kind: fleet.AgentKind, Name: host, Token: collector.Serial()})}, 403},
 		{"a collector for the system", pki.PlanePeer, collector, api.PathHosts, []string{api.HeaderPrincipal, string(system)}, 403},
 		{"a collector for nobody", pki.PlanePeer, collector, api.PathHosts, []string{api.HeaderPrincipal, "{}"}, 401},
 		{"a certificate and no token", pki.PlaneOperator, collector, api.PathHosts, nil, 401},

@@ -33,6 +33,9 @@ func (callers) Authenticate(r *http.Request, plane pki.Plane) (fleet.Principal, 
 	switch plane {
 	case pki.PlaneAgent:
 		caller.Kind, caller.Name, caller.Via = fleet.AgentKind, r.Header.Get(headerAgent), "agent"
+		if r.TLS != nil {
+			_, caller.Token, _ = pki.PeerOf(*r.TLS)
+		}
 	case pki.PlanePeer:
 		caller.Kind, caller.Name, caller.Via = fleet.CollectorKind, r.Header.Get(headerPeer), "peer"
 		if said := r.Header.Get(api.HeaderPrincipal); said != "" {

@@ -91,6 +91,9 @@ func (s *Server) serve(w http.ResponseWriter, r *request, route *Route) error {
 	if err := checkBody(w, r, route.Body); err != nil {
 		return err
 	}
+	if err := s.limits.body(&r.exchange.caller, r.ContentLength, route.Body); err != nil {
+		return err
+	}
 	if route.Permission == BeAgent {
 		defer s.noteCall(r)()
 		if s.Ring != nil {

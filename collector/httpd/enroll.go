@@ -235,7 +235,7 @@ func (s *Server) enrolled(_ context.Context, id string) (api.Enrolled, error) {
 		return api.Enrolled{}, noAuthority()
 	}
 	node, chain, found, err := s.Ledger.Enrolled(id)
-	if err != nil || !found {
+	if err != nil || !found || node.Role != fleet.AgentKind { // nobody approves a collector, and its name can be guessed
 		return api.Enrolled{}, errors.Join(err, fleet.Errorf(fleet.NotFound, "no node %s", id))
 	}
 	return s.enrolledNode(&node, chain), nil
@@ -253,11 +253,8 @@ func parseRenew() func(*request) (renewal, error) {
 		if in.host, in.Renew, err = parseAgent(r, decoder); err != nil {
 			return in, err
 		}
-		if r.plane != pki.PlaneAgent || r.TLS == nil {
-			return in, nil // another collector has looked at the connection
-		}
-		if _, serial, err := pki.PeerOf(*r.TLS); err != nil || serial != in.Serial {
-			return in, errors.Join(err, fleet.Invalidf("serial", clip(in.Serial), "is not that of the certificate of this connection"))
+		if in.Serial != r.exchange.caller.Token { // also where another collector passes it on, that has not looked
+			return in, fleet.Invalidf("serial", clip(in.Serial), "is not that of the certificate of this connection")
 		}
 		return in, nil
 	}

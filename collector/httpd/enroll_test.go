@@ -401,7 +401,7 @@ func enrolInRound(t *testing.T, do func(method, path, target, body string, heade
 	}
 	_, next := newKey(t)
 	do("POST", api.PathAgentRenew, api.AgentPath(fleet.HostID(got.Node))+"/certificate", asJSON(t, api.Renew{Request: next, Serial: pki.Serial(leaf[0])}), headerPeer, "c2",
-		api.HeaderPrincipal, asJSON(t, fleet.Principal{Kind: fleet.AgentKind, Name: got.Node}))
+		api.HeaderPrincipal, asJSON(t, fleet.Principal{Kind: fleet.AgentKind, Name: got.Node, Token: pki.Serial(leaf[0])}))
 	do("GET", api.PathGossipKey, api.PathGossipKey, "", headerAgent, got.Node)
 	do("POST", api.PathGossipKey, api.PathGossipKey, "", api.HeaderReason, "yearly")
 	do("GET", api.PathNodes, api.PathNodes, "")

@@ -28,6 +28,8 @@ type Register interface {
 	Admit(id string, hash []byte, now time.Time) (fleet.Token, error)
 	// AdmitNode returns nil while a machine's certificate counts.
 	AdmitNode(kind fleet.PrincipalKind, id, serial string) error
+	// Token returns a token without its hash.
+	Token(scope fleet.Scope, id string) (fleet.Token, error)
 }
 
 // Gate tells callers apart by what they can prove: on the planes of agents and
@@ -87,7 +89,8 @@ func vouchedFor(kind fleet.PrincipalKind, err error) bool {
 }
 
 // peer is a collector, or who asked the collector that passes the request on:
-// it is believed that word, because it has asked the caller as we do.
+// it is believed that word, because it has asked the caller as we do, as far as
+// this collector knows nothing else.
 func (g *Gate) peer(r *http.Request) (fleet.Principal, error) {
 	collector, err := g.machine(r, pki.RoleCollector, fleet.CollectorKind, viaPeer)
 	said := r.Header.Get(api.HeaderPrincipal)
@@ -98,7 +101,7 @@ func (g *Gate) peer(r *http.Request) (fleet.Principal, error) {
 	if err := json.Unmarshal([]byte(said), &caller); err != nil || caller.Kind == fleet.SystemKind {
 		return collector, fleet.Errorf(fleet.Refused, "collector %s passes on a request of nobody who could be", collector.Name).WithCode(api.CodePermission)
 	}
-	return caller, nil
+	return g.passedOn(caller)
 }
 
 // person looks the token up by its id. Unknown, wrong and malformed get one

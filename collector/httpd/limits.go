@@ -21,6 +21,11 @@ const (
 	// makes some dozens in a second.
 	callsPerSecond = 50
 	callsAtOnce    = 200
+	// bytesPerSecond is how much an agent may send on end, and bytesAtOnce how
+	// much at once before that counts: what it reports is kept by every
+	// collector, and is in memory several times meanwhile.
+	bytesPerSecond = 512 << 10
+	bytesAtOnce    = 64 << 20
 	// mostRemembered bounds how many addresses and agents are remembered; who
 	// was quiet longest is forgotten first.
 	mostRemembered = 20_000
@@ -32,6 +37,7 @@ type limits struct {
 	failures map[failure]*bucket
 	joins    map[netip.Prefix]*bucket
 	agents   map[string]*bucket
+	bytes    map[string]*bucket // of agents, too
 }
 
 // failure is who failed to say who it is.
@@ -47,18 +53,22 @@ type bucket struct {
 }
 
 func newLimits() *limits {
-	return &limits{failures: map[failure]*bucket{}, joins: map[netip.Prefix]*bucket{}, agents: map[string]*bucket{}}
+	return &limits{failures: map[failure]*bucket{}, joins: map[netip.Prefix]*bucket{}, agents: map[string]*bucket{}, bytes: map[string]*bucket{}}
 }
 
 // take takes one out of the bucket and returns how long to wait for the next
 // if it is empty.
 func (b *bucket) take(now time.Time, perSecond, most float64) time.Duration {
+	return b.takeMany(now, 1, perSecond, most)
+}
+
+func (b *bucket) takeMany(now time.Time, many, perSecond, most float64) time.Duration {
 	b.fill(now, perSecond, most)
-	if b.left >= 1 {
-		b.left--
+	if b.left >= many {
+		b.left -= many
 		return 0
 	}
-	return b.until(perSecond)
+	return time.Duration((many - b.left) / perSecond * float64(time.Second))
 }
 
 func (b *bucket) fill(now time.Time, perSecond, most float64) {
@@ -120,6 +130,24 @@ func (l *limits) agent(caller *fleet.Principal) error {
 	defer l.mu.Unlock()
 	now := time.Now()
 	if wait := bucketOf(l.agents, caller.Name, callsAtOnce, now).take(now, callsPerSecond, callsAtOnce); wait > 0 {
+		return tooOften(wait)
+	}
+	return nil
+}
+
+// body refuses an agent that sends too much. A body whose size nobody says
+// counts as the largest.
+func (l *limits) body(caller *fleet.Principal, size int64, content content) error {
+	if caller.Kind != fleet.AgentKind || caller.Via != viaAgent || content == none || content == stream {
+		return nil
+	}
+	if size < 0 {
+		size = contents[content].limit
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if wait := bucketOf(l.bytes, caller.Name, bytesAtOnce, now).takeMany(now, float64(size), bytesPerSecond, bytesAtOnce); wait > 0 {
 		return tooOften(wait)
 	}
 	return nil

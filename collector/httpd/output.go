@@ -120,6 +120,9 @@ func (s *Server) output(ctx context.Context, in outputIn, to sink, passed bool) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	if in.Follow {
+		go s.whileWelcome(ctx, cancel)
+	}
 	run, err := s.Ledger.Run(scopeOf(ctx), in.run)
 	if err != nil {
 		return err

@@ -26,8 +26,11 @@ func (s *Server) newer(ctx context.Context, w waiting, topics ...ledger.Topic) (
 	var end <-chan time.Time
 	for {
 		index, changed := s.watch(topics)
-		if w.Index == 0 || index > w.Index {
+		if w.Index == 0 {
 			return note(ctx, index), nil
+		}
+		if index > w.Index {
+			return note(ctx, index), s.still(ctx)
 		}
 		if end == nil {
 			timer := time.NewTimer(w.limit())
@@ -41,7 +44,7 @@ func (s *Server) newer(ctx context.Context, w waiting, topics ...ledger.Topic) (
 		case <-changed[3]:
 		case <-changed[4]:
 		case <-end:
-			return note(ctx, index), nil
+			return note(ctx, index), s.still(ctx)
 		case <-s.life.Done():
 			return note(ctx, index), nil
 		case <-ctx.Done():
