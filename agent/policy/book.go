@@ -38,6 +38,7 @@ type noted struct {
 	Serial     uint64    `json:"serial"`
 	Digest     string    `json:"digest"`
 	Gone       bool      `json:"gone,omitempty"`       // a tombstone
+	Was        string    `json:"was,omitempty"`        // of a tombstone: the digest of the statement before
 	Generation uint64    `json:"generation,omitempty"` // of a task, under that statement
 	Definition string    `json:"definition,omitempty"` // of a task: SHA-256 of what it says
 	Floor      time.Time `json:"floor,omitzero"`       // of a task: when it was first said; nothing before is due

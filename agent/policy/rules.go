@@ -335,8 +335,8 @@ func (h *hearing) checkReplay() *objection {
 	case h.claim == claimTombstone:
 		h.note()
 		return nil
-	case h.claim == claimTask && back.Gone && g.silent(h.id()) && s.Serial < back.Serial && (!known || back.Serial == was.Serial || s.Serial == was.Serial):
-		return nil // the job shall come back; until it does the task runs
+	case h.claim == claimTask && s.Task.State != fleet.TaskRetired && back.Gone && g.silent(h.id()) && s.Serial < back.Serial && (!known || s.Serial == was.Serial || back.Serial == was.Serial && (was.Was == "" || was.Was == h.sealed.digest)):
+		return nil // the job shall come back; until it does the task runs, as it was last
 	case known && s.Serial < was.Serial:
 		return &objection{codeReplay, fmt.Sprintf("a newer statement about %s was taken before (serial %d, this one has %d)", h.key(), was.Serial, s.Serial), 0}
 	case known && s.Serial == was.Serial && was.Digest != h.sealed.digest:
@@ -399,6 +399,12 @@ func (h *hearing) note() {
 	}
 	if h.claim == claimAdoption && !now.Taken {
 		now.Asked = h.asked
+	}
+	switch {
+	case now.Gone && was.Gone:
+		now.Was = was.Was
+	case now.Gone && was.Digest != now.Digest:
+		now.Was = was.Digest
 	}
 	if now != was {
 		b.Objects[key] = now
