@@ -94,7 +94,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	}
 	defer raft.Close()
 	others := &peers{
-		self: fleet.CollectorID(cfg.ID), version: cfg.Version, credentials: me.credentials, transport: peerTransport(me.credentials),
+		self: fleet.CollectorID(cfg.ID), version: cfg.Version, credentials: me.credentials, transport: peerTransport(me.credentials, judge),
 		known: book.Collectors, leader: group{raft}.Leader,
 	}
 	defer others.transport.CloseIdleConnections()
@@ -143,7 +143,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return me.mind(ctx, log) })
 	g.Go(func() error { return owner.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
-	g.Go(func() error { return door.Watch(ctx, nodesOf(book), func() { raft.Rejudge(); hosts.learn() }) })
+	g.Go(func() error { return door.Watch(ctx, nodesOf(book), func() { raft.Rejudge(); hosts.learn(); others.transport.CloseIdleConnections() }) })
 	for _, plane := range planes {
 		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release, log) })
 	}

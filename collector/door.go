@@ -28,11 +28,13 @@ type door struct {
 
 	knocking sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows
-	inside map[*guest]struct{}
-	from   map[netip.Addr]int // connections without a certificate, handshakes among them
-	places map[pki.ID]map[netip.Addr]int
-	told   map[string]time.Time
+	mu       sync.Mutex // guards what follows
+	inside   map[*guest]struct{}
+	shaking  int                  // handshakes under way
+	nobodies int                  // inside without a certificate
+	from     map[netip.Prefix]int // both, from one network
+	places   map[pki.ID]map[netip.Addr]int
+	told     map[string]time.Time
 }
 
 // What one listener bears. An address that many share, such as a gateway's,
@@ -40,7 +42,10 @@ type door struct {
 const (
 	knockLimit  = 5 * time.Second // for a handshake
 	guestsMax   = 16384
-	nobodiesMax = 256 // of one address: without a certificate, or not yet
+	shakingMax  = 8192
+	nobodiesAll = 4096 // without a certificate: those who have one find room
+	nobodiesMax = 256  // of one network without a certificate, or not yet
+	agentMax    = 64   // of one host, which needs a few
 	tellEvery   = time.Minute
 	toldMax     = 256
 	sweepEvery  = time.Minute
@@ -51,7 +56,7 @@ const (
 func newDoor(listener net.Listener, credentials *pki.Credentials, judge pki.Judge, log *slog.Logger, planes ...pki.Plane) *door {
 	d := &door{
 		listener: listener, conf: credentials.ServerTLS(judge, planes...), judge: judge, log: log,
-		halls: map[pki.Plane]*hall{}, inside: map[*guest]struct{}{}, from: map[netip.Addr]int{}, places: map[pki.ID]map[netip.Addr]int{}, told: map[string]time.Time{},
+		halls: map[pki.Plane]*hall{}, inside: map[*guest]struct{}{}, from: map[netip.Prefix]int{}, places: map[pki.ID]map[netip.Addr]int{}, told: map[string]time.Time{},
 	}
 	for _, plane := range planes {
 		d.halls[plane] = &hall{addr: listener.Addr(), guests: make(chan net.Conn), done: make(chan struct{})}
@@ -83,71 +88,109 @@ func (d *door) Run(ctx context.Context) error {
 
 // admit counts a caller in, or does not where there are too many.
 func (d *door) admit(conn net.Conn) bool {
-	address := addressOf(conn)
+	network := networkOf(conn)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.inside) >= guestsMax || d.from[address] >= nobodiesMax {
+	if len(d.inside) >= guestsMax || d.shaking >= shakingMax || d.from[network] >= nobodiesMax {
 		return false
 	}
-	d.from[address]++
+	d.shaking++
+	d.from[network]++
 	return true
 }
 
-// forget counts one without a certificate out.
-func (d *door) forget(address netip.Addr) {
+// shaken counts a handshake out.
+func (d *door) shaken() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.from[address]--; d.from[address] <= 0 {
-		delete(d.from, address)
+	d.shaking--
+}
+
+// forget counts one without a certificate out.
+func (d *door) forget(conn net.Conn) {
+	network := networkOf(conn)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.from[network]--; d.from[network] <= 0 {
+		delete(d.from, network)
 	}
+}
+
+// networkOf returns what counts as one address: of IPv6 the 64 bits that one
+// network has.
+func networkOf(conn net.Conn) netip.Prefix {
+	address := addressOf(conn)
+	bits := 32
+	if address.Is6() {
+		bits = 64
+	}
+	network, _ := address.Prefix(bits) // of no address: none
+	return network
 }
 
 // greet finishes the handshake and shows the guest to its hall.
 func (d *door) greet(ctx context.Context, plain net.Conn) {
 	plain.SetDeadline(time.Now().Add(knockLimit))
 	conn := tls.Server(plain, d.conf)
-	if err := conn.HandshakeContext(ctx); err != nil {
+	err := conn.HandshakeContext(ctx)
+	d.shaken()
+	if err != nil {
 		d.refuse(plain, err)
 		plain.Close()
-		d.forget(addressOf(plain))
+		d.forget(plain)
 		return
 	}
 	plain.SetDeadline(time.Time{})
 	g := &guest{Conn: conn, state: conn.ConnectionState(), door: d}
 	g.id, g.serial, _ = pki.PeerOf(g.state)
 	if g.id.Role != "" {
-		d.forget(addressOf(plain)) // somebody, so no longer one of the nobodies
+		d.forget(plain) // somebody, so no longer one of the nobodies
 	}
-	d.enter(g)
+	if !d.enter(g) {
+		plain.Close()
+		if g.id.Role == "" {
+			d.forget(plain)
+		}
+		return
+	}
 	if !d.halls[pki.PlaneOf(g.state.NegotiatedProtocol)].lead(g) {
 		g.Close()
 	}
 }
 
 // enter puts a guest on the table. One identity from two addresses at once is a
-// copied key, or a host with two addresses: a person should know.
-func (d *door) enter(g *guest) {
+// copied key, or a host with two addresses: a person should know. One of too many
+// is not put on it.
+func (d *door) enter(g *guest) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	known, has := d.places[g.id], 0
+	for _, n := range known {
+		has += n
+	}
+	if g.id.Role == pki.RoleAgent && has >= agentMax || g.id.Role == "" && d.nobodies >= nobodiesAll {
+		return false
+	}
 	d.inside[g] = struct{}{}
 	if g.id.Role == "" {
-		return
+		d.nobodies++
+		return true
 	}
 	here := addressOf(g.Conn)
-	known := d.places[g.id]
 	if known == nil {
 		known = map[netip.Addr]int{}
 		d.places[g.id] = known
 	}
 	if known[here]++; known[here] > 1 || d.copied == nil {
-		return
+		return true
 	}
 	for there := range known {
 		if there != here {
 			d.copied(g.id, here, there)
-			return
+			break
 		}
 	}
+	return true
 }
 
 // leave takes a guest off the table.
@@ -155,6 +198,9 @@ func (d *door) leave(g *guest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.inside, g)
+	if g.id.Role == "" {
+		d.nobodies--
+	}
 	here, known := addressOf(g.Conn), d.places[g.id]
 	if known == nil {
 		return

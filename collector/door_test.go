@@ -81,7 +81,7 @@ func open(t *testing.T) *house {
 		if err := g.Wait(); err != nil {
 			t.Error(err)
 		}
-		if len(h.inside) > 0 || len(h.from) > 0 || len(h.places) > 0 {
+		if len(h.inside) > 0 || len(h.from) > 0 || len(h.places) > 0 || h.shaking != 0 || h.nobodies != 0 {
 			t.Errorf("%d guests, %v and %v stayed on the table", len(h.inside), h.from, h.places)
 		}
 	})
@@ -215,6 +215,63 @@ func TestAttack51_ConnectionsWithoutAName(t *testing.T) {
 		t.Errorf("another address: %v", err)
 	}
 }
+
+// TestAttack51_OneHostTakesNoRoomOfOthers opens connections with one
+// certificate, and without any, until no more are let in.
+func TestAttack51_OneHostTakesNoRoomOfOthers(t *testing.T) {
+	h := open(t)
+	greedy, modest := h.fleet.Agent(pkitest.HostID()), h.fleet.Agent(pkitest.HostID())
+	conf := greedy.ClientTLS(pki.PlaneAgent, pki.RoleCollector)
+	let := 0
+	for range agentMax + 3 {
+		conn, err := tls.Dial("tcp", h.address, conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, err := bufio.NewReader(conn).ReadByte(); err == nil {
+			let++
+		}
+	}
+	if let != agentMax {
+		t.Errorf("%d connections of one host were let in", let)
+	}
+	if _, err := h.get(modest.ClientTLS(pki.PlaneAgent, pki.RoleCollector), "/"); err != nil {
+		t.Errorf("another host: %v", err)
+	}
+	h.mu.Lock()
+	h.nobodies += nobodiesAll
+	h.mu.Unlock()
+	if _, err := h.get(pki.RootTLS(h.fleet.Root.Certificate, "", pki.PlaneOperator), "/"); err == nil {
+		t.Error("one nobody too many was let in")
+	}
+	if _, err := h.get(modest.ClientTLS(pki.PlaneAgent, pki.RoleCollector), "/"); err != nil {
+		t.Errorf("a host, while nobodies fill their room: %v", err)
+	}
+	h.mu.Lock()
+	h.nobodies -= nobodiesAll
+	h.mu.Unlock()
+}
+
+// TestANetworkIsOneAddressAtTheDoor: of IPv6 everyone has a network.
+func TestANetworkIsOneAddressAtTheDoor(t *testing.T) {
+	at := func(address string) net.Conn {
+		return remote{address: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))}
+	}
+	one, two, other := networkOf(at("[2001:db8::1]:1")), networkOf(at("[2001:db8::ffff:1]:2")), networkOf(at("[2001:db8:0:1::1]:1"))
+	if one != two || one == other || networkOf(at("192.0.2.1:1")) == networkOf(at("192.0.2.2:1")) || networkOf(at("192.0.2.1:1")) != networkOf(at("[::ffff:192.0.2.1]:7")) {
+		t.Error(one, two, other)
+	}
+}
+
+// remote is a connection with nothing but the other end's address.
+type remote struct {
+	net.Conn
+	address net.Addr
+}
+
+func (r remote) RemoteAddr() net.Addr { return r.address }
 
 func TestDoorEndsWhoseCertificateHasEnded(t *testing.T) {
 	h := open(t)

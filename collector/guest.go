@@ -27,7 +27,7 @@ func (g *guest) Close() error {
 	g.once.Do(func() {
 		g.door.leave(g)
 		if g.id.Role == "" {
-			g.door.forget(addressOf(g.Conn))
+			g.door.forget(g.Conn)
 		}
 	})
 	return g.Conn.Close()

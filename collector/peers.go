@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -25,10 +26,24 @@ type peers struct {
 	leader      func() fleet.CollectorID
 }
 
-// peerTransport carries requests to other collectors.
-func peerTransport(credentials *pki.Credentials) *http.Transport {
+// peerTransport carries requests to other collectors, as far as they are
+// welcome: one that was revoked has its certificate still, and could stand in
+// for another.
+func peerTransport(credentials *pki.Credentials, judge pki.Judge) *http.Transport {
+	conf := credentials.ClientTLS(pki.PlanePeer, pki.RoleCollector)
+	verify := conf.VerifyConnection
+	conf.VerifyConnection = func(state tls.ConnectionState) error {
+		if err := verify(state); err != nil {
+			return err
+		}
+		id, serial, err := pki.PeerOf(state)
+		if err != nil {
+			return err
+		}
+		return judge(id, serial)
+	}
 	return &http.Transport{
-		TLSClientConfig: credentials.ClientTLS(pki.PlanePeer, pki.RoleCollector), TLSHandshakeTimeout: knockLimit,
+		TLSClientConfig: conf, TLSHandshakeTimeout: knockLimit,
 		MaxIdleConnsPerHost: 64, IdleConnTimeout: 90 * time.Second, ResponseHeaderTimeout: 2 * api.MaxWait, MaxResponseHeaderBytes: 64 << 10,
 	}
 }

@@ -15,6 +15,7 @@ const (
 	CodeLife    = time.Minute
 	SessionLife = 8 * time.Hour
 	sessionsMax = 4096
+	sessionsOne = 32 // of one token: the oldest makes room
 )
 
 // Sessions are the browsers that are logged in to this collector's web page.
@@ -64,12 +65,30 @@ func (s *Sessions) add(to map[secret]session, one session, now time.Time) (text 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(to, func(_ secret, old session) bool { return !now.Before(old.expires) })
+	makeRoom(to, one.who.Token)
 	if len(to) >= sessionsMax {
 		return "", time.Time{}, fleet.Errorf(fleet.Unavailable, "%d sessions are open", len(to)).WithCode("sessions_full").WithHint("log out where you need none, or wait")
 	}
 	text = rand.Text()
 	to[sha256.Sum256([]byte(text))] = one
 	return text, one.expires, nil
+}
+
+// makeRoom ends the session of a token that ends next, where it has too many:
+// nobody keeps others out.
+func makeRoom(in map[secret]session, token string) {
+	of, next := 0, secret{}
+	for key, one := range in {
+		if one.who.Token != token {
+			continue
+		}
+		if of++; of == 1 || one.expires.Before(in[next].expires) {
+			next = key
+		}
+	}
+	if of >= sessionsOne {
+		delete(in, next)
+	}
 }
 
 // Who returns whose session a cookie is; false: nobody's.

@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -109,7 +110,15 @@ func TestSessionsEnd(t *testing.T) {
 		t.Error("somebody else was logged out")
 	}
 	for range 5000 {
-		if _, _, err := s.Offer(fleet.Principal{}, now); err != nil {
+		if _, _, err := s.Offer(fleet.Principal{Token: "greedy"}, now); err != nil {
+			t.Fatalf("one token keeps itself out: %v", err)
+		}
+	}
+	for n := range 5000 {
+		if _, _, err := s.Offer(fleet.Principal{Token: fmt.Sprint(n)}, now); err != nil {
+			if n < 4000 {
+				t.Errorf("one token took the room of %d others", 4096-n)
+			}
 			if codeOf(err) != "sessions_full" {
 				t.Error(err)
 			}
