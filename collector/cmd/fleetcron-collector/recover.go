@@ -16,13 +16,14 @@ func newRecover() *cobra.Command {
 		Use:   "recover",
 		Short: "go on alone after a majority of the collectors was lost for good",
 		Long: `Says what this stopped collector has and what may be lost, and with --yes makes
-it the only member of a new cluster with all that it has. Run it without --yes on
+it the only member of a new group with all that it has. Run it without --yes on
 every collector that is left, and let the one with the highest term, and among
-those with the highest last entry, go on. The others are then started with an
-empty data directory and join: in their configuration.
+those with the highest last entry, go on. From the data directories of the others
+ledger.db and raft are then deleted, and their identity stays: they join again.
 
-The cluster gets a new id: a member of the old one that comes back meets nobody.
-Do this only when the others will not come back: two clusters would answer.`,
+Identities, keys and what was signed go on to count. A member of the old group
+that comes back with its old ledger meets nobody. Do this only when the others
+will not come back: two groups would answer.`,
 		Args: cobra.NoArgs,
 	}
 	yes := command.Flags().Bool("yes", false, "do it")
@@ -46,7 +47,7 @@ Do this only when the others will not come back: two clusters would answer.`,
 		if _, err := collector.Recover(cfg); err != nil {
 			return err
 		}
-		fmt.Fprintf(command.OutOrStdout(), "%s is the only member of a new cluster; start it, then let the others join with empty data directories\n", cfg.ID)
+		fmt.Fprintf(command.OutOrStdout(), "%s is the only member of the group; start it, then delete ledger.db and raft on the others: they join again\n", cfg.ID)
 		return nil
 	}
 	return command
@@ -69,10 +70,10 @@ func tell(w io.Writer, cfg *collector.Config, remains *collector.Remains) {
 func newRestore() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "begin a new cluster with a backup",
-		Long: `Reads a backup that fleetctl backup made, and makes a new cluster of this
-collector alone that begins with it. The data directory must have no state: a
-restore never overwrites. What changed after the backup was taken is not in it:
+		Short: "begin a new group with a backup",
+		Long: `Reads a backup that fleetctl backup made, and makes a new group of this collector
+alone that begins with it. The data directory must hold an identity of the same
+cluster, and no state: a restore never overwrites. What changed after the backup was taken is not in it:
 tasks that were given since run on until an agent asks again, and then end.`,
 		Example: "  fleetcron-collector restore /backup/fleetcron-2026-11-21.backup",
 		Args:    cobra.ExactArgs(1),
@@ -92,7 +93,7 @@ tasks that were given since run on until an agent asks again, and then end.`,
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(command.OutOrStdout(), "made a new cluster in %s of the backup of cluster %s at entry %d, taken %s\n",
+		fmt.Fprintf(command.OutOrStdout(), "made a new group in %s of the backup of cluster %s at entry %d, taken %s\n",
 			cfg.DataDir, header.Cluster, header.Index, header.Taken.Format("2006-01-02 15:04:05 MST"))
 		return nil
 	}

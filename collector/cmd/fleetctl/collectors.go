@@ -63,12 +63,12 @@ func runCollectorDrop(ctx context.Context, p *program, client *api.Client, id fl
 	}
 	return p.show(after, func() error {
 		p.say("collector %s is out of the group; %s", id, staying(after.Collectors, id))
-		p.note("its identity still counts, and where it runs it joins again: fleetctl node revoke %s", id)
+		p.note("its identity still counts, and with it a collector may join again: fleetctl node revoke %s", id)
 		return nil
 	})
 }
 
-// staying says how many decide without one of them, and how many of these answer.
+// staying says how many voters stay without one of them, and how many answer.
 func staying(all []api.Collector, without fleet.CollectorID) string {
 	voters, answer := 0, 0
 	for _, c := range all {
@@ -80,7 +80,7 @@ func staying(all []api.Collector, without fleet.CollectorID) string {
 			answer++
 		}
 	}
-	return fmt.Sprintf("without it %s decide, of which %d answer", count(voters, "voter"), answer)
+	return fmt.Sprintf("of the voters that stay, %d of %d answer", answer, voters)
 }
 
 func runCollectors(ctx context.Context, p *program, client *api.Client) error {

@@ -43,7 +43,7 @@ func newRunCommand(p *program) *cobra.Command {
 		Use: "run TASK", GroupID: groupRuns, Args: arguments(1, 1),
 		Short:             "Run a task now",
 		Long:              "Run a task now, on those of its hosts that are named, or on all of them with --all. A task\nof one host needs neither. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 124 where what it waits for (wait_for) was not there in time,\n1 where it did not run for another reason. A run that is attempted again is\nfollowed to its last attempt.",
-		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait",
+		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait\n  fleetctl run data/nightly-backup --all --reason \"restored from the copy\"",
 		ValidArgsFunction: p.taskArgument,
 		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
 			return runRun(ctx, p, client, by, args[0], options)
