@@ -23,6 +23,10 @@ func (s *Server) serveBackup(w http.ResponseWriter, r *request) error {
 	if err := s.ready(); err != nil { // it would not hold what was acknowledged
 		return err
 	}
+	taken := fleet.AuditEntry{At: time.Now().UTC(), By: r.exchange.caller, Action: "backup", Decision: "done"}
+	if err := s.tell(r.Context(), []fleet.AuditEntry{taken}); err != nil { // nobody takes all that there is unseen
+		return &fleet.Error{Kind: fleet.Unavailable, Code: "audit_unavailable", Message: "that a backup is taken cannot be written down now", Err: err, Hint: "try again when there is a leader: fleetctl collectors"}
+	}
 	file, header, err := s.takeBackup()
 	if err != nil {
 		return err
@@ -38,7 +42,6 @@ func (s *Server) serveBackup(w http.ResponseWriter, r *request) error {
 	w.Header().Set("Content-Type", api.MediaOutput)
 	w.Header().Set("Content-Disposition", "attachment")
 	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
-	s.remarks.note(fleet.AuditEntry{At: time.Now().UTC(), By: r.exchange.caller, Action: "backup", Decision: "done"})
 	s.Logger.Info("backup taken", "cluster", header.Cluster, "entry", header.Index, "bytes", size)
 	_, err = io.Copy(w, file)
 	if err != nil {

@@ -21,9 +21,13 @@ const (
 	// tellRemarks is how often remarks are written down: equal ones become
 	// one entry with a count, so that whoever is refused cannot fill the chain.
 	tellRemarks = 10 * time.Second
-	// mostRemarks is how many different ones are told apart in that time; the
-	// others are counted as one.
-	mostRemarks = 100
+	// remarksEach is how many different ones of one caller are told apart in
+	// that time, and mostRemarks how many refusals of all; the others are
+	// counted as one. So nobody hides what others do, or what they do later.
+	remarksEach = 20
+	mostRemarks = 400
+	// mostEntries bounds what one collector tells at once.
+	mostEntries = 800
 )
 
 // remarks are what this collector has to tell the audit chain beside changes:
@@ -31,6 +35,7 @@ const (
 type remarks struct {
 	mu   sync.Mutex
 	open map[remark]*fleet.AuditEntry
+	of   map[remark]int // how many different ones of a caller
 }
 
 // remark is what makes two of them equal.
@@ -43,10 +48,10 @@ func (all *remarks) note(entry fleet.AuditEntry) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.open == nil {
-		all.open = map[remark]*fleet.AuditEntry{}
+		all.open, all.of = map[remark]*fleet.AuditEntry{}, map[remark]int{}
 	}
-	if all.open[same] == nil && len(all.open) >= mostRemarks {
-		same, entry = remark{}, fleet.AuditEntry{At: entry.At, Action: "many", Decision: "refused", Code: "many", Why: "more different refusals than are told apart"}
+	if all.open[same] == nil {
+		same, entry = all.fold(same, entry)
 	}
 	if one := all.open[same]; one != nil {
 		one.Count += max(1, entry.Count)
@@ -54,6 +59,26 @@ func (all *remarks) note(entry fleet.AuditEntry) {
 	}
 	entry.Count = max(1, entry.Count)
 	all.open[same] = &entry
+}
+
+// fold returns what is noted instead of one more, where there are too many.
+func (all *remarks) fold(same remark, entry fleet.AuditEntry) (remark, fleet.AuditEntry) {
+	caller := remark{kind: same.kind, name: same.name, token: same.token}
+	if caller == (remark{}) {
+		caller.address = same.address
+	}
+	room := mostRemarks
+	if entry.Decision == "done" {
+		room = mostEntries
+	}
+	switch all.of[caller]++; {
+	case len(all.open) >= room:
+		return remark{}, fleet.AuditEntry{At: entry.At, Action: "many", Decision: "refused", Code: "many", Why: "more different refusals than are told apart"}
+	case all.of[caller] > remarksEach:
+		caller.action = "many"
+		return caller, fleet.AuditEntry{At: entry.At, By: entry.By, Action: "many", Decision: "refused", Code: "many", Why: "more different refusals of one caller than are told apart"}
+	}
+	return same, entry
 }
 
 // take returns what was noted since, by time.
@@ -67,7 +92,7 @@ func (all *remarks) take() []fleet.AuditEntry {
 		}
 		entries = append(entries, *one)
 	}
-	all.open = nil
+	all.open, all.of = nil, nil
 	slices.SortFunc(entries, func(a, b fleet.AuditEntry) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Object, b.Object)) })
 	return entries
 }
@@ -161,8 +186,8 @@ func parseRemarks() func(*request) ([]fleet.AuditEntry, error) {
 
 // recordRemarks writes down what another collector has to tell.
 func (s *Server) recordRemarks(ctx context.Context, entries []fleet.AuditEntry) (receipt, error) {
-	if len(entries) > mostRemarks+1 {
-		return receipt{}, fleet.Errorf(fleet.TooLarge, "%d entries, at most %d are taken", len(entries), mostRemarks+1)
+	if len(entries) > mostEntries+1 {
+		return receipt{}, fleet.Errorf(fleet.TooLarge, "%d entries, at most %d are taken", len(entries), mostEntries+1)
 	}
 	for i := range entries {
 		one := &entries[i]

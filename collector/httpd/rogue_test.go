@@ -117,3 +117,62 @@ func TestAttack42_AnAgentSendsSoMuchAndNoMore(t *testing.T) {
 		check(t, h.Close())
 	})
 }
+
+// TestNobodyHidesInACrowd: whoever is refused in many ways at once does not keep
+// what others do out of the chain.
+func TestNobodyHidesInACrowd(t *testing.T) {
+	h := newHouse(t)
+	for n := range 1000 {
+		h.do(t, http.MethodDelete, api.PathTokens+"/aaaaa"+itoa(100+n%900), "", "Authorization", "Bearer vera:viewer:*")
+	}
+	h.do(t, http.MethodGet, api.PathTokens, "", "Authorization", "Bearer walter:viewer:*")
+	taken := h.do(t, http.MethodGet, api.PathBackup, "", "Authorization", "Bearer mallory")
+	if taken.StatusCode != http.StatusOK {
+		t.Fatal(text(t, taken))
+	}
+	h.Remark(t.Context())
+	list, err := h.ledger.Audit(everywhere, api.AuditQuery{Page: api.Page{Limit: 1000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by, counted := map[string]int{}, 0
+	for _, link := range list.Items {
+		by[link.By.Name]++
+		if link.By.Name == "vera" {
+			counted += max(1, link.Count)
+		}
+	}
+	if by["vera"] != 21 || counted != 1000 || by["walter"] != 1 || by["mallory"] != 1 {
+		t.Errorf("%v, of which %d by vera", by, counted)
+	}
+}
+
+// TestABackupIsTakenByNobodyUnseen, not even while nobody leads.
+func TestABackupIsTakenByNobodyUnseen(t *testing.T) {
+	h := newHouse(t)
+	h.member.lead("c9")
+	reply := h.do(t, http.MethodGet, api.PathBackup, "", "Authorization", "Bearer mallory")
+	if p := decoded[api.Problem](t, reply, http.StatusServiceUnavailable); p.Code != "audit_unavailable" {
+		t.Errorf("%+v", p)
+	}
+}
+
+// TestWhoServesWhatIsNotToldByATrial: a host of mine may serve others, whom I do
+// not know.
+func TestWhoServesWhatIsNotToldByATrial(t *testing.T) {
+	h := newHouse(t)
+	h.propose(t, &ledger.PutNode{Node: fleet.Node{ID: string(hostID(1)), Role: fleet.AgentKind, Namespaces: []string{"red", "blue"}, Serial: "01", Fingerprint: "ff"}, At: time.Now().UTC()})
+	h.addHost(t, 1, map[string]string{"role": "db"})
+	try := func(namespace string) *http.Response {
+		document := strings.Replace(backup, `"namespace":"data"`, `"namespace":"`+namespace+`"`, 1)
+		return h.do(t, http.MethodPost, api.PathResolve, document, "Content-Type", api.MediaJSON, "Authorization", "Bearer rita:viewer:red")
+	}
+	if got := decoded[api.Resolution](t, try("red"), http.StatusOK); len(got.Hosts) != 1 {
+		t.Errorf("%+v", got)
+	}
+	for _, namespace := range []string{"blue", "green"} {
+		if p := decoded[api.Problem](t, try(namespace), http.StatusNotFound); strings.Contains(p.Detail, "host") {
+			t.Errorf("%s: %+v", namespace, p)
+		}
+	}
+}

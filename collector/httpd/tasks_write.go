@@ -34,6 +34,9 @@ func (s *Server) resolve(ctx context.Context, in given) (api.Resolution, error) 
 	if err != nil {
 		return api.Resolution{}, err
 	}
+	if !scopeOf(ctx).Holds(task.ID().Namespace()) {
+		return api.Resolution{}, noTask(task.ID()) // which hosts serve it is not for others to know
+	}
 	resolution := api.Resolution{Task: task, Changes: true}
 	current, err := s.Ledger.Task(scopeOf(ctx), task.ID())
 	if err == nil {
