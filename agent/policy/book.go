@@ -38,6 +38,7 @@ type noted struct {
 	Serial     uint64    `json:"serial"`
 	Digest     string    `json:"digest"`
 	Gone       bool      `json:"gone,omitempty"`       // a tombstone
+	Here       bool      `json:"here,omitempty"`       // of a task: it was taken on this host
 	Was        string    `json:"was,omitempty"`        // of a tombstone: the digest of the statement before
 	Generation uint64    `json:"generation,omitempty"` // of a task, under that statement
 	Definition string    `json:"definition,omitempty"` // of a task: SHA-256 of what it says

@@ -245,6 +245,7 @@ func (p *passage) assignment(a *fleet.Assignment) {
 		}
 	} else {
 		p.took("task "+string(out.Task.ID()), h, known())
+		p.settle(h)
 		p.accepted[out.Task.ID()] = &acceptance{expires: h.expires(), namespace: h.sealed.statement.Namespace, signers: h.signers}
 	}
 	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[out.Task.ID()] != nil {
@@ -258,6 +259,26 @@ func (p *passage) assignment(a *fleet.Assignment) {
 	if no == nil {
 		p.tasks[out.Task.ID()] = &out
 	}
+}
+
+// settle notes that the task is this host's until a signed word says otherwise.
+func (p *passage) settle(h *hearing) {
+	entry, known := p.gate.staged.Objects[h.key()]
+	if known && !entry.Here && !entry.Gone && entry.Digest == h.sealed.digest && p.known == nil {
+		entry.Here = true
+		p.gate.staged.Objects[h.key()] = entry
+		p.gate.changed = true
+	}
+}
+
+// Stands reports whether a task was taken here and nobody has signed since that
+// it is no more, or for others: that the collectors give it no longer is not
+// enough to forget what it left.
+func (g *Gate) Stands(task fleet.TaskID) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	entry := g.book.Objects["task "+string(task)]
+	return entry.Here && !entry.Gone
 }
 
 // valid reports whether there is a statement whose task can be carried out.
