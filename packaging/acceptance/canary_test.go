@@ -167,6 +167,7 @@ func TestAttack103And104_NoSecretLeavesTheHost(t *testing.T) {
 	c.trust()
 	c.write("a1.yaml", fmt.Sprintf("collectors: ['https://127.%d.8.1:7770']\nstate_dir: %s/a1\nname: host-1\nroot: %s/root1\nlabels: {role: test}\npolicy: %s/policy.yaml\nlog: {level: debug}\n", c.net, c.dir, c.dir, c.dir))
 	c.enrol("fleetcron-agent", "a1")
+	c.write("a1/net/collectors", "[]") // it was told of the collector itself, past the tap
 	wire := c.tapped(fmt.Sprintf("127.%d.8.1:7770", c.net), fmt.Sprintf("127.%d.0.1:7770", c.net))
 	agent := c.start("fleetcron-agent", "a1")
 	c.eventually("the inventory", func(ctx context.Context) error {
