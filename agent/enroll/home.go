@@ -142,6 +142,23 @@ func (h Home) saveList(path string, list []string) error {
 // come last: what runs commands believes them, and a cut in between leaves an
 // identity that says more than they do, which is noticed.
 func (h Home) saveIdentity(credentials *pki.Credentials) error {
+	if err := h.save(credentials); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"cluster": credentials.ID().Cluster, "host-id": credentials.ID().Name} {
+		path := filepath.Join(h.StateDir, name)
+		if err := durable.Replace(path, []byte(text+"\n")); err != nil {
+			return err
+		}
+		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // who this host is, is no secret
+			return err
+		}
+	}
+	return nil
+}
+
+// save keeps credentials where who plays the network part can read them.
+func (h Home) save(credentials *pki.Credentials) error {
 	if err := h.prepare(h.Identity()); err != nil {
 		return err
 	}
@@ -154,15 +171,6 @@ func (h Home) saveIdentity(credentials *pki.Credentials) error {
 	}
 	for _, entry := range entries {
 		if err := h.give(filepath.Join(h.Identity(), entry.Name())); err != nil {
-			return err
-		}
-	}
-	for name, text := range map[string]string{"cluster": credentials.ID().Cluster, "host-id": credentials.ID().Name} {
-		path := filepath.Join(h.StateDir, name)
-		if err := durable.Replace(path, []byte(text+"\n")); err != nil {
-			return err
-		}
-		if err := os.Chmod(path, 0o644); err != nil { //nolint:gosec // who this host is, is no secret
 			return err
 		}
 	}

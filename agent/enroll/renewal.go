@@ -74,7 +74,7 @@ func (r *Renewal) Run(ctx context.Context) error {
 
 // settle removes the key of a renewal that has come to its end.
 func (r *Renewal) settle() error {
-	text, err := pki.ReadPrivate(r.Home.keyOf(forRenewal))
+	text, err := pki.ReadPrivateOf(r.Home.keyOf(forRenewal), r.Home.Owner)
 	if err != nil {
 		return nil // there is none; one that cannot be read is reported when it is needed
 	}
@@ -165,7 +165,7 @@ func (r *Renewal) once(ctx context.Context) error {
 	if next.ID() != r.Credentials.ID() {
 		return fleet.Errorf(fleet.Invalid, "the next certificate is of %s, this is %s", next.ID(), r.Credentials.ID())
 	}
-	if err := next.Save(r.Home.Identity()); err != nil {
+	if err := r.Home.save(next); err != nil {
 		return err
 	}
 	r.replace(next)
