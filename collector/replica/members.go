@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -136,6 +137,14 @@ func (r *Replica) nameOf(address string) string {
 		}
 	}
 	return ""
+}
+
+// isAt reports whether a member is at an IP address.
+func (r *Replica) isAt(address netip.Addr) bool {
+	return slices.ContainsFunc(r.Members(), func(member Member) bool {
+		at, err := netip.ParseAddrPort(member.Address)
+		return err == nil && at.Addr().Unmap() == address
+	})
 }
 
 // joinPause is between two looks at how far a joining member has come.

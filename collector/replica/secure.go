@@ -51,22 +51,40 @@ func (s *stream) secure(conn *tracked, conf *tls.Config, side func(net.Conn, *tl
 }
 
 // reserve admits a handshake with an address, as long as it has few under way.
-func (s *stream) reserve(from netip.Addr) bool {
+// Strangers, who can have many addresses, take no room of members.
+func (s *stream) reserve(from netip.Addr, member bool) bool {
+	from = networkOf(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.greeting[from] >= handshakesEach {
+	if s.greeting[from] >= handshakesEach || !member && s.strangers >= handshakesMax {
 		return false
 	}
-	s.greeting[from]++
+	if s.greeting[from]++; !member {
+		s.strangers++
+	}
 	return true
 }
 
-func (s *stream) free(from netip.Addr) {
+func (s *stream) free(from netip.Addr, member bool) {
+	from = networkOf(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.greeting[from]--; s.greeting[from] == 0 {
 		delete(s.greeting, from)
 	}
+	if !member {
+		s.strangers--
+	}
+}
+
+// networkOf returns the first address of the network that counts as one
+// address: of IPv6 everyone has 64 bits.
+func networkOf(address netip.Addr) netip.Addr {
+	if !address.Is6() {
+		return address
+	}
+	network, _ := address.Prefix(64) // of an address of IPv6 there always is one
+	return network.Addr()
 }
 
 func addrOf(conn net.Conn) netip.Addr {

@@ -41,7 +41,8 @@ type stream struct {
 	open    map[*tracked]struct{} // raft leaves connections to be closed by the other side
 	refused map[string]string     // the last reason by peer, so that a log says it once
 
-	greeting map[netip.Addr]int // handshakes under way by address
+	greeting  map[netip.Addr]int // handshakes under way by address; of IPv6 by network
+	strangers int                // of them from where no member is
 }
 
 // tracked is a connection that Close of the stream closes.
@@ -75,15 +76,17 @@ type local interface {
 	hello() hello                    // who it is now
 	called(caller, self hello) error // judges a caller; nil: go on
 	nameOf(address string) string    // the id of the member at an address; empty: unknown
+	isAt(address netip.Addr) bool    // says whether some member is there
 	admits(caller hello) error       // says whether a caller is a member
 	report(about string) report      // answers an ask
 }
 
 const (
 	handshakeLimit = 5 * time.Second
-	handshakesMax  = 64 // at once; further callers wait in the kernel
-	handshakesEach = 8  // of them from one address; more are closed
+	handshakesMax  = 64 // at once from where no member is; more are closed
+	handshakesEach = 8  // at once from one address; more are closed
 	refusedMax     = 256
+	acceptPause    = 50 * time.Millisecond
 )
 
 func newStream(listener net.Listener, shown net.Addr, log *slog.Logger, credentials *pki.Credentials, judge pki.Judge) *stream {
@@ -105,36 +108,32 @@ func (s *stream) begin(local local) {
 
 // serve accepts callers until Close.
 func (s *stream) serve() {
-	slots := make(chan struct{}, handshakesMax)
 	for {
-		slots <- struct{}{}
 		conn, err := s.listener.Accept()
 		if err != nil {
 			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
 				return
 			}
 			s.log.Warn("raft caller not accepted", "error", err)
-			<-slots
+			time.Sleep(acceptPause) // such as for a want of file descriptors
 			continue
 		}
-		s.serving.Go(func() {
-			defer func() { <-slots }()
-			s.greet(conn)
-		})
+		member := s.local.isAt(addrOf(conn))
+		if !s.reserve(addrOf(conn), member) {
+			conn.Close()
+			continue
+		}
+		s.serving.Go(func() { s.greet(conn, member) })
 	}
 }
 
 // greet shakes hands with a caller and hands the connection to raft, or
 // answers what it asks.
-func (s *stream) greet(plain net.Conn) {
+func (s *stream) greet(plain net.Conn, member bool) {
 	from := addrOf(plain)
-	if !s.reserve(from) {
-		plain.Close()
-		return
-	}
 	conn := s.track(plain)
 	theirs, err := s.welcome(conn)
-	s.free(from)
+	s.free(from, member)
 	if err != nil {
 		s.note(from.String(), theirs.From, err)
 	}

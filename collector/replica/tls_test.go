@@ -324,3 +324,44 @@ func TestStrangersCannotHoldTheDoor(t *testing.T) {
 		t.Errorf("%d handshakes under way", under)
 	}
 }
+
+// TestStrangersTakeNoRoomOfMembers, however many addresses they have.
+func TestStrangersTakeNoRoomOfMembers(t *testing.T) {
+	t.Parallel()
+	n, _ := listened(t)
+	s := n.stream
+	let := 0
+	at := netip.MustParseAddr("192.0.2.1")
+	for range 2 * handshakesMax {
+		if s.reserve(at, false) {
+			let++
+		}
+		at = at.Next()
+	}
+	if let != handshakesMax {
+		t.Errorf("%d strangers are greeted at once", let)
+	}
+	member := netip.MustParseAddr("198.51.100.1")
+	if !s.reserve(member, true) {
+		t.Error("a member is not")
+	}
+	s.free(member, true)
+	at = netip.MustParseAddr("192.0.2.1")
+	for range let {
+		s.free(at, false)
+		at = at.Next()
+	}
+	if len(s.greeting) != 0 || s.strangers != 0 {
+		t.Errorf("%v and %d strangers stayed", s.greeting, s.strangers)
+	}
+	here := netip.MustParseAddr("2001:db8::1")
+	for range handshakesEach {
+		if !s.reserve(here, false) {
+			t.Fatal("too few of a network")
+		}
+		here = here.Next()
+	}
+	if s.reserve(here, false) {
+		t.Error("a network of IPv6 is many addresses")
+	}
+}
