@@ -57,8 +57,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil:
+		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("the socket of the %s part: %w", s.self.Part, err)
+		case err != nil: // no descriptor is left, for example: others' runs end, and this part must not
+			s.log.Error("a connection was not accepted", "part", s.self.Part, "error", err)
+			pause(ctx, again)
+			continue
 		}
 		select {
 		case s.ongoing <- struct{}{}:

@@ -38,6 +38,9 @@ func handle[Q, A any](s *Server, v Verb[Q, A], answer func(ctx context.Context, 
 		from: v.From, most: v.Most, places: make(chan struct{}, v.AtOnce),
 		answer: func(ctx context.Context, text []byte) (any, io.ReadCloser, error) {
 			question := new(Q)
+			if err := weigh(text); err != nil {
+				return nil, nil, err
+			}
 			if err := json.Unmarshal(text, question); err != nil {
 				return nil, nil, fleet.Errorf(fleet.Invalid, "the question of %s cannot be read: %v", v.Name, err)
 			}
@@ -101,7 +104,11 @@ func (v Verb[Q, A]) ask(ctx context.Context, to Caller, question Q, answer *A) (
 		c.Close()
 		return nil, ctx.Err()
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
+	err = weigh(text)
+	if err == nil {
+		err = json.Unmarshal(text, answer)
+	}
+	if err != nil {
 		c.Close()
 		return nil, fleet.Errorf(fleet.Internal, "the answer to %s cannot be read: %v", v.Name, err)
 	}
