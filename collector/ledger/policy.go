@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,7 +12,7 @@ import (
 )
 
 // RecordPolicy records what a host says of its policy, what it refuses, and
-// where its own audit chain stands. An older word than the one on record, and
+// where its own audit chain stands. A chain that went back is noted in ours. An older word than the one on record, and
 // one that says the same, write nothing.
 type RecordPolicy struct {
 	Host   fleet.HostID       `json:"host"`
@@ -27,9 +28,36 @@ func (cmd *RecordPolicy) apply(c *change) any {
 	if found && (cmd.Report.At.Before(old.At) || samePolicy(&old, &cmd.Report)) {
 		return nil
 	}
+	if found && wentBack(&old, &cmd.Report) && c.notedBack(cmd.Host, cmd.At) {
+		c.link(fleet.AuditEntry{
+			At: cmd.At, By: fleet.Principal{Kind: fleet.AgentKind, Name: string(cmd.Host), Via: "agent"}, Action: "chain.back", Object: "host " + string(cmd.Host),
+			Namespace: namespaceOfNode(c, string(cmd.Host)), Decision: AuditDone, Code: "host_chain_back",
+			Why: fmt.Sprintf("the host's own audit chain was at entry %d, and is now at entry %d with another past: it was written anew, or the host's disk is an older one", old.AuditSeq, cmd.Report.AuditSeq),
+		})
+	}
 	c.put(inPolicies, key(string(cmd.Host)), encode(cmd.Report))
 	c.notify(Policies)
 	return nil
+}
+
+// wentBack reports whether a host's chain cannot be the one that it told of
+// before. What it wrote since then no head can tell.
+func wentBack(old, next *fleet.PolicyReport) bool {
+	return next.AuditSeq < old.AuditSeq || next.AuditSeq == old.AuditSeq && !bytes.Equal(next.AuditHead, old.AuditHead)
+}
+
+// backEvery is how often it is noted that one host's chain went back.
+const backEvery = time.Hour
+
+// notedBack reports whether it is to be noted now that a host's chain went back:
+// a host that tells of nothing else must not fill ours.
+func (c *change) notedBack(host fleet.HostID, at time.Time) bool {
+	k := append([]byte("chain back "), host...)
+	if last := c.get(inMeta, k); last != nil && at.Before(time.Unix(int64(number(last)), 0).Add(backEvery)) {
+		return false
+	}
+	c.put(inMeta, k, bigEndian(uint64(max(0, at.Unix()))))
+	return true
 }
 
 // samePolicy reports whether two words differ in their time alone.

@@ -103,3 +103,31 @@ func TestNoHostSpeaksInTheNameOfAnother(t *testing.T) {
 		t.Errorf("%d runs, then %d; %v", before, after, err)
 	}
 }
+
+// TestAHostsChainGoesOneWay: a host that writes its own chain anew is seen.
+func TestAHostsChainGoesOneWay(t *testing.T) {
+	l := newLedger(t)
+	l.enrol(1, "data")
+	at := noon
+	tell := func(seq uint64, head byte) {
+		at = at.Add(time.Minute)
+		l.must(&RecordPolicy{Host: hostID(1), At: at, Report: fleet.PolicyReport{Execute: true, AuditSeq: seq, AuditHead: []byte{head}, At: at}})
+	}
+	tell(3, 1)
+	tell(5, 2)
+	tell(5, 2)
+	if links := l.chain(); len(links) != 0 {
+		t.Errorf("%+v", links)
+	}
+	tell(5, 3)
+	tell(6, 4)
+	at = at.Add(time.Hour)
+	tell(2, 5)
+	for n := range 10 { // and nothing else
+		tell(uint64(1+n%2), 6)
+	}
+	links := l.chain()
+	if len(links) != 2 || links[0].Code != "host_chain_back" || links[1].By.Name != string(hostID(1)) || links[1].Namespace != "data" || !links[1].At.Equal(noon.Add(time.Hour+6*time.Minute)) {
+		t.Errorf("%+v", links)
+	}
+}

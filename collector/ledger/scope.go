@@ -56,16 +56,7 @@ func forbidden(c *change, by *fleet.Principal, command Command) *fleet.Error {
 // namespaceOf returns the one namespace that a command is about, for those who
 // audit it; empty: none, or several.
 func namespaceOf(c *change, command Command) string {
-	single := func(names []string) string {
-		if len(names) == 1 && names[0] != fleet.Everywhere {
-			return names[0]
-		}
-		return ""
-	}
-	node := func(id string) string {
-		row, _ := storedNode(c, id)
-		return single(row.Namespaces)
-	}
+	node := func(id string) string { return namespaceOfNode(c, id) }
 	request := func(id string) string {
 		row, _ := storedRequest(c, id)
 		return row.Namespace
@@ -114,6 +105,19 @@ func namespaceOf(c *change, command Command) string {
 		return request(cmd.ID)
 	}
 	return ""
+}
+
+// single returns the only name there is, if it is one of a namespace.
+func single(names []string) string {
+	if len(names) == 1 && names[0] != fleet.Everywhere {
+		return names[0]
+	}
+	return ""
+}
+
+func namespaceOfNode(c *change, id string) string {
+	row, _ := storedNode(c, id)
+	return single(row.Namespaces)
 }
 
 func foreignTask(scope fleet.Scope, id fleet.TaskID) *fleet.Error {

@@ -74,7 +74,9 @@ func newRestore() *cobra.Command {
 		Long: `Reads a backup that fleetctl backup made, and makes a new group of this collector
 alone that begins with it. The data directory must hold an identity of the same
 cluster, and no state: a restore never overwrites. What changed after the backup was taken is not in it:
-tasks that were given since run on until an agent asks again, and then end.`,
+tasks that were given since run on until an agent asks again, and then end.
+Tokens and machines that were revoked since, and join tokens that were used,
+count again: revoke them anew.`,
 		Example: "  fleetcron-collector restore /backup/fleetcron-2026-11-21.backup",
 		Args:    cobra.ExactArgs(1),
 	}
@@ -95,6 +97,7 @@ tasks that were given since run on until an agent asks again, and then end.`,
 		}
 		fmt.Fprintf(command.OutOrStdout(), "made a new group in %s of the backup of cluster %s at entry %d, taken %s\n",
 			cfg.DataDir, header.Cluster, header.Index, header.Taken.Format("2006-01-02 15:04:05 MST"))
+		fmt.Fprintln(command.OutOrStdout(), "what was revoked since then counts again: fleetctl token list, fleetctl nodes, fleetctl enroll-token list")
 		return nil
 	}
 	return command
