@@ -110,7 +110,11 @@ func othersWrite(stat *syscall.Stat_t) bool {
 }
 
 // shells are programs that run what their arguments say.
-var shells = []string{"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish", "rbash", "busybox", "toybox"}
+var shells = []string{
+	"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish", "rbash", "busybox", "toybox",
+	"bash-static", "busybox.static", "mksh-static", "zsh-static", "static-sh", "sash", "lksh", "oksh", "loksh", "ksh93", "ksh2020", "rksh", "pdksh",
+	"posh", "yash", "zsh5", "rzsh", "bsd-csh", "pwsh", "elvish", "nu", "xonsh",
+}
 
 // isShell reports whether a program is a shell, by its name as it is written or
 // by that of the file that it is.

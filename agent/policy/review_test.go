@@ -239,3 +239,14 @@ func TestWhoEndsATask(t *testing.T) {
 		}
 	}
 }
+
+// TestShellsByOtherNames are shells as well, wherever a policy allows every
+// program and no shell.
+func TestShellsByOtherNames(t *testing.T) {
+	b := newBed(t, strings.Replace(usual, "  - path: /bin/true\n", "  - path: \"*\"\n    rest: \".*\"\n", 1))
+	for _, name := range []string{"sh", "lksh", "ksh93", "bash-static", "busybox.static", "pwsh"} {
+		given := task()
+		given.Run.Command.Argv = []string{"/opt/none/" + name, "-c", "id"}
+		want(t, b.take(b.says(given)), "policy:shell")
+	}
+}
