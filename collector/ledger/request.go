@@ -139,10 +139,28 @@ func (cmd *PutRequest) apply(c *change) any {
 	if old, found := stored[heldRow](c, inHeld, key(request.ID)); found && old.Expires.After(request.At) {
 		return old.Request
 	}
+	if asked(c, &request.By) >= maxAsked {
+		return fleet.Errorf(fleet.Conflict, "%d changes of %s wait for approval already", maxAsked, request.By.Name).WithCode("too_many_requests").
+			WithHint("fleetctl approve lists them; take back what is not meant any more")
+	}
 	dropRequests(c, request.Object)
 	request.Approved, request.Index = nil, c.index
 	putRequest(c, heldRow{request, cmd.Signers, cmd.Action, encodeEntry(cmd.Command)})
 	return request
+}
+
+// maxAsked is how many changes of one person may wait: every collector holds
+// them in memory, and looks through them when a task changes.
+const maxAsked = 200
+
+// asked counts what waits of a person.
+func asked(c *change, by *fleet.Principal) (n int) {
+	for _, k := range c.keys(inHeld, nil) {
+		if row, _ := stored[heldRow](c, inHeld, k); samePerson(&row.By, by) {
+			n++
+		}
+	}
+	return n
 }
 
 // encodeEntry writes a command that was read from an entry.
@@ -312,6 +330,21 @@ func dropRequest(c *change, id string) {
 func dropRequests(c *change, object string) {
 	for _, k := range c.keys(inHeld, nil) {
 		if row, _ := stored[heldRow](c, inHeld, k); row.Object == object {
+			dropRequest(c, row.ID)
+		}
+	}
+}
+
+// dropOrdersOf drops the orders that wait for a task that changes: what would
+// run is not what those who approve have looked at.
+func dropOrdersOf(c *change, task fleet.TaskID) {
+	for _, k := range c.keys(inHeld, nil) {
+		row, _ := stored[heldRow](c, inHeld, k)
+		command, err := decodeHeld(row.Entry)
+		if err != nil {
+			panic(unwritten{fmt.Errorf("held command: %w", err)})
+		}
+		if put, is := command.(*PutOrders); is && slices.ContainsFunc(put.Orders, func(order fleet.Order) bool { return order.Task == task }) {
 			dropRequest(c, row.ID)
 		}
 	}

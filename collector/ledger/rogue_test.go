@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -130,4 +131,33 @@ func TestAHostsChainGoesOneWay(t *testing.T) {
 	if len(links) != 2 || links[0].Code != "host_chain_back" || links[1].By.Name != string(hostID(1)) || links[1].Namespace != "data" || !links[1].At.Equal(noon.Add(time.Hour+6*time.Minute)) {
 		t.Errorf("%+v", links)
 	}
+}
+
+// TestAnOrderWaitsForTheTaskThatItWasOf: whoever asks for a run cannot have one
+// task looked at and another one run.
+func TestAnOrderWaitsForTheTaskThatItWasOf(t *testing.T) {
+	l := newLedger(t)
+	l.enrol(1, "default")
+	l.must(testTask("a", "*"), testTask("b", "*"))
+	ask := func(id string, task fleet.TaskID) {
+		l.must(&PutRequest{
+			Request: fleet.Request{ID: id, Namespace: "default", Object: "order " + id, Dangers: []fleet.Danger{fleet.DangerOneShot}, Envelope: []byte("e"), By: person("ann"), At: noon, Expires: noon.Add(time.Hour), Needs: 1},
+			Signers: []string{"k1"}, Action: "order.run", Command: &PutOrders{Orders: []fleet.Order{testOrder(fleet.OrderID("o"+id), 1, task)}, At: noon, Envelope: []byte("e"), Digest: "d" + id, Expires: noon.Add(time.Hour)},
+		})
+	}
+	ask("1", "default/a")
+	ask("2", "default/b")
+	other := testTask("a", "*")
+	other.Task.Run.Command.Argv = []string{"/usr/bin/other"}
+	l.must(other)
+	if left := l.Requests(everywhere); len(left) != 1 || left[0].ID != "2" {
+		t.Errorf("%+v", left)
+	}
+	for n := range maxAsked - 1 {
+		ask(fmt.Sprint("more", n), "default/b")
+	}
+	l.refused("too_many_requests", &PutRequest{
+		Request: fleet.Request{ID: "last", Namespace: "default", Object: "order last", Envelope: []byte("e"), By: person("ann"), At: noon, Expires: noon.Add(time.Hour), Needs: 1},
+		Signers: []string{"k1"}, Action: "order.run", Command: &PutOrders{Orders: []fleet.Order{testOrder("ol", 1, "default/b")}, At: noon, Envelope: []byte("e"), Digest: "dl", Expires: noon.Add(time.Hour)},
+	})
 }

@@ -175,6 +175,7 @@ func putTask(c *change, task taskRow) {
 	c.put(inTasks, key(string(id)), encode(task))
 	keepGeneration(c, &task)
 	dropRequests(c, "task "+string(id))
+	dropOrdersOf(c, id)
 	c.notify(Tasks)
 	index := c.index
 	c.after(func(l *Ledger) {
