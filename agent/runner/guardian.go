@@ -102,7 +102,7 @@ func spawn(argv []string, dir string) (*guardian, error) {
 		_, _ = process.Wait()
 		_ = conn.SetReadDeadline(time.Now().Add(lastWord)) // a child that it was forking may hold the other end for ever
 	}()
-	theirs.Close()    // or its end would not be heard
+	theirs.Close() // or its end would not be heard
 	stat, err := readStat(process.Pid)
 	if err != nil {
 		conn.Close()
