@@ -143,7 +143,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return me.mind(ctx, log) })
 	g.Go(func() error { return owner.Run(ctx) })
 	g.Go(func() error { return door.Run(ctx) })
-	g.Go(func() error { return door.Watch(ctx, nodesOf(book), func() { raft.Rejudge(); hosts.learn(); others.transport.CloseIdleConnections() }) })
+	g.Go(func() error {
+		return door.Watch(ctx, nodesOf(book), func() { raft.Rejudge(); hosts.learn(); others.transport.CloseIdleConnections() })
+	})
 	for _, plane := range planes {
 		g.Go(func() error { return serveHall(ctx, door.halls[plane], server.Handler(plane), release, log) })
 	}
