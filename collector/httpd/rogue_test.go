@@ -176,3 +176,23 @@ func TestWhoServesWhatIsNotToldByATrial(t *testing.T) {
 		}
 	}
 }
+
+// TestALeaderKeepsNoCertificateForItself: a join token that another collector
+// passes on is signed for one key.
+func TestALeaderKeepsNoCertificateForItself(t *testing.T) {
+	h := newHouse(t)
+	token := h.joinToken(t, api.NewJoinToken{Collector: "c4"})
+	sign := func(request, issuer string) *http.Response {
+		return h.on(t, pki.PlanePeer, http.MethodPost, "/v1/collectors/c4/certificate",
+			asJSON(t, api.Enroll{Token: token.Secret, Request: request, Intermediate: issuer, Name: "c4"}), headerPeer, "c2", "Content-Type", api.MediaJSON)
+	}
+	_, own := newKey(t)
+	_, theirs := newKey(t)
+	_, issuer := newKey(t)
+	for range 2 { // the answer may have been lost
+		decoded[api.Enrolled](t, sign(theirs, issuer), http.StatusOK)
+	}
+	if p := decoded[api.Problem](t, sign(own, issuer), http.StatusUnauthorized); p.Code != "join_token_invalid" {
+		t.Errorf("%+v", p)
+	}
+}

@@ -142,6 +142,7 @@ type Server struct {
 	turns    turns
 	limits   *limits
 	remarks  remarks
+	signed   signed
 
 	life context.Context // ends with Close: whoever waits returns
 	end  context.CancelFunc

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fleetcron/fleetcron/collector/identity"
@@ -29,11 +30,36 @@ func (s *Server) sign(ctx context.Context, in enrolling) (api.Enrolled, error) {
 	if err != nil {
 		return api.Enrolled{}, err
 	}
+	if !s.signed.first(token.ID, request.Fingerprint) {
+		return api.Enrolled{}, joinTokenInvalid()
+	}
 	issued, err := s.issueCollector(&in, request, token.Collector, now)
 	return api.Enrolled{
 		Node: string(token.Collector), Cluster: s.Authority.Cluster(), State: fleet.NodePending, Fingerprint: issued.Fingerprint,
 		Chain: string(issued.Chain), Intermediate: string(issued.Intermediate),
 	}, err
+}
+
+// signed remembers for which key a join token was signed here. The token is used
+// up by the leader, which may be bad and keep a certificate for itself. The zero
+// value is ready.
+type signed struct {
+	mu   sync.Mutex
+	keys map[string]string // fingerprint by token
+}
+
+// first reports whether no other key was signed for the token.
+func (s *signed) first(token, fingerprint string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys = map[string]string{}
+	}
+	if known := s.keys[token]; known != "" {
+		return known == fingerprint
+	}
+	s.keys[token] = fingerprint
+	return true
 }
 
 // signLimit is how long another collector may take to sign.
