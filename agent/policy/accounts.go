@@ -76,17 +76,6 @@ func (a accounts) find(wanted func(fields []string) bool) (found account, ok boo
 	return found, ok, err
 }
 
-// names lists every name that a number has.
-func (a accounts) names(uid int) (names []string, err error) {
-	number := strconv.Itoa(uid)
-	err = a.lines("passwd", func(fields []string) {
-		if len(fields) >= 7 && fields[2] == number {
-			names = append(names, fields[0])
-		}
-	})
-	return names, err
-}
-
 // closed says why nobody may use the account at that time; empty: anybody may.
 // A password that cannot match ("*", "!") is how daemons' accounts look, and
 // closes nothing; one that was switched off with usermod -L does.

@@ -16,9 +16,6 @@ import (
 // defaultExpiry is how long an order waits for its host.
 const defaultExpiry = time.Hour
 
-// maxExpiry bounds how long an order may wait for its host.
-const maxExpiry = 30 * 24 * time.Hour
-
 // Runs lists runs, the newest first.
 func (s *Server) Runs(ctx context.Context, q api.RunQuery) (api.List[api.RunView], error) {
 	var list api.List[api.RunView]
