@@ -41,7 +41,7 @@ type door struct {
 // holds fewer people than fit, and agents show certificates.
 const (
 	knockLimit  = 5 * time.Second // for a handshake
-	guestsMax   = 16384
+	guestsMax   = 40960           // 10,000 hosts have two or three connections each, below LimitNOFILE of the unit
 	shakingMax  = 8192
 	nobodiesAll = 4096 // without a certificate: those who have one find room
 	nobodiesMax = 256  // of one network without a certificate, or not yet
