@@ -29,7 +29,6 @@ type debian struct {
 	*machine
 	t     testing.TB
 	first int // its first process, as this test sees it
-	typed int // how many commands were typed there
 }
 
 func newDebians(t testing.TB, packages string) *debians {
@@ -117,7 +116,6 @@ func (d *debian) sh(line string) (string, int) {
 // types is as sh, of a command that must do what it says.
 func (d *debian) types(line string) string {
 	d.t.Helper()
-	d.typed++
 	began := time.Now()
 	out, code := d.sh(line)
 	d.t.Logf("%s# %s  (%s)\n%s", strings.TrimPrefix(d.name, d.of.name), line, time.Since(began).Round(time.Millisecond), out)

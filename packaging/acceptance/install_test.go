@@ -17,11 +17,11 @@ import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
-// fiveMinutes is how long the whole of README's "Install on a fleet" may take,
-// of which a person who copies line by line needs tenSeconds for each.
+// How long the whole of README's "Install on a fleet" may take, of which a person
+// who copies line by line needs so much for each.
 const (
-	fiveMinutes = 5 * time.Minute
-	tenSeconds  = 10 * time.Second
+	installLimit = 5 * time.Minute
+	typingALine  = 10 * time.Second
 )
 
 var typedBlock = regexp.MustCompile("(?s)```sh\n# ([^\n]*)\n(.*?)```")
@@ -33,12 +33,24 @@ func TestInstallOnAFleet(t *testing.T) {
 	n := newDebians(t, builtPackages(t))
 	n.subnet, n.count = "192.0.2", 6 // the addresses of README
 	i := &installed{t: t, collector: n.boot("c1"), host: n.boot("web-1"), desk: n.boot("desk")}
-	i.types(readInstall(t))
+	if err := os.WriteFile(i.host.path("/etc/cron.d/backup"), []byte("30 2 * * * root /opt/backup --all\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	i.types(readme(t, "## Install on a fleet"))
 
+	t.Run("apart", i.apart)
 	t.Run("encrypted", i.encrypted)
 	t.Run("authenticated", i.authenticated)
 	t.Run("signed", i.signed)
 	t.Run("stolen", i.stolen)
+	t.Run("more", func(t *testing.T) {
+		i.collector.types("systemctl start fleetcron-collector")
+		i.until("leader", "fleetctl collectors")
+		i.second = n.boot("c2")
+		i.typesAll(readme(t, "### More collectors"))
+		i.until("https://192.0.2.10:7770", "fleetctl collectors -o json")
+		i.until("exit 0", "fleetctl run web/space --wait")
+	})
 }
 
 // builtPackages returns the directory with the packages, which it makes where
@@ -62,19 +74,19 @@ func builtPackages(t *testing.T) string {
 // block is a block of commands that are typed at one place.
 type block struct{ place, lines string }
 
-// readInstall reads the commands that README's section has.
-func readInstall(t *testing.T) (blocks []block) {
+// readme reads the commands that a section of README has, without those below
+// other headings.
+func readme(t *testing.T, heading string) (blocks []block) {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(text), "\n## Install on a fleet\n")
-	section, _, ends := strings.Cut(section, "\n## ")
+	_, section, found := strings.Cut(string(text), "\n"+heading+"\n")
+	section, _, ends := strings.Cut(section, "\n##")
 	if !found || !ends {
-		t.Fatal("README has no section Install on a fleet")
+		t.Fatalf("README has no section %s", heading)
 	}
-	section, _, _ = strings.Cut(section, "\n### ")
 	for _, found := range typedBlock.FindAllStringSubmatch(section, -1) {
 		blocks = append(blocks, block{found[1], found[2]})
 	}
@@ -85,12 +97,13 @@ func readInstall(t *testing.T) (blocks []block) {
 type installed struct {
 	t                     *testing.T
 	collector, host, desk *debian
+	second                *debian // collector
 }
 
 // at returns the machine of a place in README.
 func (i *installed) at(place string) *debian {
 	i.t.Helper()
-	for name, machine := range map[string]*debian{"on the collector": i.collector, "on your own machine": i.desk, "on each host": i.host} {
+	for name, machine := range map[string]*debian{"on the collector": i.collector, "on the second collector": i.second, "on your own machine": i.desk, "on each host": i.host} {
 		if strings.HasPrefix(place, name) {
 			return machine
 		}
@@ -102,7 +115,18 @@ func (i *installed) at(place string) *debian {
 // types types the blocks, and says how long a person would have taken.
 func (i *installed) types(blocks []block) {
 	i.t.Helper()
-	began, typed := time.Now(), 0
+	began := time.Now()
+	typed := i.typesAll(blocks)
+	machine, person := time.Since(began), time.Duration(typed)*typingALine
+	i.t.Logf("%d commands took %s, and %s with %s for typing each", typed, machine.Round(time.Second), (machine + person).Round(time.Second), typingALine)
+	if machine+person > installLimit {
+		i.t.Errorf("that is more than %s", installLimit)
+	}
+}
+
+// typesAll types the blocks and returns how many commands they were.
+func (i *installed) typesAll(blocks []block) (typed int) {
+	i.t.Helper()
 	for _, block := range blocks {
 		machine := i.at(block.place)
 		for line := range strings.SplitSeq(strings.TrimSpace(block.lines), "\n") {
@@ -113,11 +137,7 @@ func (i *installed) types(blocks []block) {
 			typed++
 		}
 	}
-	machine, person := time.Since(began), time.Duration(typed)*tenSeconds
-	i.t.Logf("%d commands took %s, and %s with %s for typing each", typed, machine.Round(time.Second), (machine + person).Round(time.Second), tenSeconds)
-	if machine+person > fiveMinutes {
-		i.t.Errorf("that is more than %s", fiveMinutes)
-	}
+	return typed
 }
 
 // until runs a command on the desk until it says what is wanted.
@@ -131,9 +151,24 @@ func (i *installed) until(want, line string) {
 	})
 }
 
+// apart: each part of the agent is a process of a user of its own, and together
+// they tell what the host has scheduled.
+func (i *installed) apart(t *testing.T) {
+	i.until("/opt/backup --all", "fleetctl find backup --host web-1")
+	out, _ := i.host.sh("ps -eo user:20,args")
+	for part, user := range map[string]string{"net": "fleetcron-agent", "read": "fleetcron-read", "work": "root"} {
+		if !regexp.MustCompile(`(?m)^` + user + ` +/usr/bin/fleetcron-agent ` + part + ` `).MatchString(out) {
+			t.Errorf("%s is not played by %s:\n%s", part, user, out)
+		}
+	}
+}
+
 // encrypted: nothing answers who does not speak TLS 1.3, and the pages answer
 // on the collector's machine alone.
 func (i *installed) encrypted(t *testing.T) {
+	if out, _ := i.collector.sh("curl -sS -o /dev/null -w '%{http_code} %{redirect_url}' http://127.0.0.1:7780/jobs"); !strings.HasPrefix(out, "303 ") {
+		t.Errorf("the pages, to one who is not logged in: %s", out)
+	}
 	for _, try := range []struct{ line, want string }{
 		{"curl -sS -o /dev/null -w '%{http_code}' http://192.0.2.7:7770/v1/hosts", "400"},
 		{"curl -sSk --tls-max 1.2 https://192.0.2.7:7770/v1/hosts", "curl: (35)"},
