@@ -143,6 +143,8 @@ func (i *installed) typesAll(blocks []block) (typed int) {
 // until runs a command on the desk until it says what is wanted.
 func (i *installed) until(want, line string) {
 	i.t.Helper()
+	began := time.Now()
+	defer func() { i.t.Logf("%s says %s after %s", line, want, time.Since(began).Round(time.Millisecond)) }()
 	(&cluster{t: i.t}).eventually(line+" to say "+want, func(context.Context) error {
 		if out, _ := i.desk.sh(line); !strings.Contains(out, want) {
 			return fmt.Errorf("it says %s", out)
