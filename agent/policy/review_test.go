@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,8 +56,14 @@ func TestKeyEndsWhileItsTaskStands(t *testing.T) {
 			t.Fatal(r)
 		}
 		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			if err := b.gate.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		defer running.Wait()
 		defer stop()
-		go b.gate.Run(ctx)
 		time.Sleep(59 * time.Minute)
 		given := task()
 		if err := b.gate.May(&given); err != nil {
