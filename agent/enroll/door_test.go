@@ -140,7 +140,7 @@ func (c *collector) serve(w http.ResponseWriter, r *http.Request) {
 // enrolled is the answer about a node.
 func (c *collector) enrolled(node string, active bool) api.Enrolled {
 	public := publicKey(c.t, c.requests[node])
-	answer := api.Enrolled{Node: node, Cluster: c.fleet.Cluster, State: fleet.NodePending, Fingerprint: pki.Fingerprint(public)}
+	answer := api.Enrolled{Node: node, Cluster: c.fleet.Cluster, State: fleet.NodePending, Fingerprint: pki.Fingerprint(public), Labels: map[string]string{"role": "db"}}
 	if !active {
 		return answer
 	}

@@ -188,7 +188,11 @@ func (r *Request) take(ctx context.Context, wait *waiting, had *pki.Credentials,
 		return nil, fleet.Errorf(fleet.Conflict, "the token was for %s, and this machine is %s", credentials.ID(), had.ID()).WithCode("another_host").
 			WithHint("fleetctl agent readmit %s makes one for it", had.ID().Name)
 	}
-	if err := r.Home.saveIdentity(credentials); err != nil {
+	given := fleet.Host{ID: fleet.HostID(credentials.ID().Name), Name: credentials.ID().Name, Labels: answer.Labels}
+	if err := given.Validate(); err != nil {
+		return nil, fmt.Errorf("what the collector answered: %w", err)
+	}
+	if err := errors.Join(r.Home.saveLabels(answer.Labels), r.Home.saveIdentity(credentials)); err != nil {
 		return nil, fmt.Errorf("save identity: %w", err)
 	}
 	if err := r.Home.forget(r.Home.pending(), r.Home.keyOf(forEnrolment), r.Home.keyOf(forRenewal)); err != nil {

@@ -37,7 +37,7 @@ func TestMachineBecomesAHost(t *testing.T) {
 	if err != nil || loaded.ID() != made.ID() || loaded.ID().Name != c.node || loaded.ID().Cluster != c.fleet.Cluster {
 		t.Fatalf("loaded %v, %v", loaded, err)
 	}
-	for name, want := range map[string]string{"host-id": c.node + "\n", "cluster": c.fleet.Cluster + "\n"} {
+	for name, want := range map[string]string{"host-id": c.node + "\n", "cluster": c.fleet.Cluster + "\n", "labels": `{"role":"db"}` + "\n"} {
 		text, err := os.ReadFile(filepath.Join(home.StateDir, name))
 		info, _ := os.Stat(filepath.Join(home.StateDir, name))
 		if string(text) != want || err != nil || info.Mode().Perm() != 0o644 {

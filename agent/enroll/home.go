@@ -157,6 +157,26 @@ func (h Home) saveIdentity(credentials *pki.Credentials) error {
 	return nil
 }
 
+// saveLabels keeps what the join token gave; nothing where it gave none. They
+// are root's, as who this host is: tasks may select hosts by them.
+func (h Home) saveLabels(labels map[string]string) error {
+	path := filepath.Join(h.StateDir, "labels")
+	if len(labels) == 0 {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	text, err := json.Marshal(labels)
+	if err != nil {
+		return err
+	}
+	if err := durable.Replace(path, append(text, '\n')); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o644) //nolint:gosec // no secret
+}
+
 // save keeps credentials where who plays the network part can read them.
 func (h Home) save(credentials *pki.Credentials) error {
 	if err := h.prepare(h.Identity()); err != nil {

@@ -35,8 +35,12 @@ func Explain(cfg Config, task fleet.TaskID) ([]policy.Step, error) {
 	if seen.Plan == nil {
 		return nil, fleet.Errorf(fleet.NotFound, "this host has no plan yet").WithHint("fleetcron-agent status")
 	}
+	host, err := describe(cfg, id)
+	if err != nil {
+		return nil, err
+	}
 	return policy.Explain(policy.Config{
-		Path: cfg.Policy, Dir: cfg.policyDir(), Host: describe(cfg, id), Cluster: cluster, Journal: seen.ID, Log: slog.New(slog.DiscardHandler),
+		Path: cfg.Policy, Dir: cfg.policyDir(), Host: host, Cluster: cluster, Journal: seen.ID, Log: slog.New(slog.DiscardHandler),
 	}, seen.Plan, task)
 }
 

@@ -2,11 +2,13 @@ package work
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -106,7 +108,7 @@ func readOwn(path string) (string, error) {
 		return "", fleet.Errorf(fleet.Refused, "%s can be written by others (owner %d, mode %s)", path, by.Uid, info.Mode()).
 			WithHint("chown root %s; chmod 644 %[1]s; and find out who wrote it", path)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, 1024))
+	text, err := io.ReadAll(io.LimitReader(file, 16<<10))
 	return string(text), err
 }
 
@@ -154,16 +156,41 @@ func hostName(root string) string {
 	return ""
 }
 
-// describe says who this host is to the policy.
-func describe(cfg Config, id fleet.HostID) fleet.Host {
-	host := fleet.Host{ID: id, Name: cfg.Name, Labels: cfg.Labels, AgentVersion: cfg.Version}
+// enrolledLabels returns the labels that the host's join token gave it.
+func enrolledLabels(stateDir string) (labels map[string]string, err error) {
+	path := filepath.Join(stateDir, "labels")
+	text, err := readOwn(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &labels)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("labels of the enrolment, %s: %w", path, err)
+	}
+	return labels, nil
+}
+
+// describe says who this host is to the policy. Its own labels go before those
+// of its enrolment.
+func describe(cfg Config, id fleet.HostID) (fleet.Host, error) {
+	labels, err := enrolledLabels(cfg.StateDir)
+	if err != nil {
+		return fleet.Host{}, err
+	}
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, cfg.Labels)
+	host := fleet.Host{ID: id, Name: cfg.Name, Labels: labels, AgentVersion: cfg.Version}
 	if host.Name == "" {
 		host.Name = hostName(cfg.Root)
 	}
 	if host.Name == "" {
 		host.Name = string(id)
 	}
-	return host
+	return host, nil
 }
 
 // bootTime returns when the host booted; zero when the kernel does not say.

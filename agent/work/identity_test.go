@@ -77,3 +77,32 @@ func TestBootTime(t *testing.T) {
 		t.Error("the kernel says when it booted, and it was not read")
 	}
 }
+
+func TestLabelsOfTheEnrolment(t *testing.T) {
+	dir := t.TempDir()
+	cfg := Config{StateDir: dir, Name: "db-1", Labels: map[string]string{"role": "web"}}
+	labels := func() map[string]string {
+		t.Helper()
+		host, err := describe(cfg, "0123456789abcdef0123456789abcdef")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return host.Labels
+	}
+	if got := labels(); len(got) != 1 {
+		t.Errorf("without any: %v", got)
+	}
+	path := filepath.Join(dir, "labels")
+	if err := os.WriteFile(path, []byte(`{"role":"db","zone":"a"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := labels(); got["role"] != "web" || got["zone"] != "a" || len(cfg.Labels) != 1 {
+		t.Errorf("the host's own go before those of its enrolment: %v, configured %v", got, cfg.Labels)
+	}
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := describe(cfg, "0123456789abcdef0123456789abcdef"); err == nil {
+		t.Error("labels that everybody may write are believed")
+	}
+}

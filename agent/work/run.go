@@ -104,7 +104,10 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 		return fmt.Errorf("load plan: %w", err)
 	}
 	var taken *adoptions
-	host := describe(cfg, id)
+	host, err := describe(cfg, id)
+	if err != nil {
+		return err
+	}
 	gate, err := newGate(cfg, host, me.cluster, book, last != nil, func(task fleet.TaskID) bool { return taken.adopter.Silent(task) }, log)
 	if err != nil {
 		return err
@@ -216,7 +219,11 @@ func reload(ctx context.Context, cfg Config, id fleet.HostID, bound func(slots, 
 			bound(cfg.Slots, cfg.StartRate)
 			log.Info("configuration taken in", "component", "work", "slots", cfg.Slots, "start_rate", cfg.StartRate, "labels", cfg.Labels)
 		}
-		rename(describe(cfg, id))
+		if host, err := describe(cfg, id); err != nil {
+			log.Error("name and labels stay as they were", "component", "work", "error", err)
+		} else {
+			rename(host)
+		}
 	}
 }
 

@@ -188,7 +188,7 @@ func calledSo(in *enrolling, id fleet.CollectorID) error {
 func (s *Server) enrolledNode(node *fleet.Node, chain []byte) api.Enrolled {
 	return api.Enrolled{
 		Node: node.ID, Cluster: s.Authority.Cluster(), State: node.State, Fingerprint: node.Fingerprint,
-		Chain: string(chain), CA: s.rootPEM(), Collectors: s.collectorURLs(),
+		Chain: string(chain), CA: s.rootPEM(), Collectors: s.collectorURLs(), Labels: node.Labels,
 	}
 }
 

@@ -119,12 +119,13 @@ func TestAFleetOnARealNetwork(t *testing.T) {
 	for n := 1; n <= 3; n++ {
 		c.agent(n)
 		id := fmt.Sprintf("a%d", n)
-		c.enrolled(id, "fleetcron-agent")
+		c.enrolled(id, "fleetcron-agent", "--label", "zone=z"+fmt.Sprint(n))
 		agents[id] = c.up(id, "fleetcron-agent")
 	}
 	for n := 1; n <= 3; n++ {
 		c.alive(n)
 	}
+	c.asks("host-2", "hosts", "--label", "zone=z2")
 	c.write("beat.yaml", "task: beat\non: {every: 1s, deadline: 5s}\nrun: {command: [/bin/true]}\nwhere: {labels: role=test}\n")
 	c.admin("apply", "-f", c.dir+"/beat.yaml")
 	for n := 1; n <= 3; n++ {

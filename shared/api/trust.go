@@ -44,6 +44,9 @@ type Enrolled struct {
 	Intermediate string          `json:"intermediate,omitempty"` // of a collector, PEM
 	Collectors   []string        `json:"collectors,omitempty"`   // API addresses
 	Gossip       *GossipTicket   `json:"gossip,omitempty"`
+	// Labels are what the join token gives a host; its own configuration and
+	// policy go before them.
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // GossipTicket lets a member into gossip: the ring, and a word of a collector
