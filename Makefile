@@ -65,7 +65,7 @@ lint: ## gofmt, go vet, staticcheck, shellcheck where installed
 
 .PHONY: acceptance
 acceptance: demo-check ## the real programs on real sockets: the demo, the kill test, bad input
-	FLEETCRON_BIN=$(CURDIR)/bin go test $(RACE) -count=1 -timeout 10m -tags acceptance ./packaging/acceptance/...
+	FLEETCRON_BIN=$(CURDIR)/bin go test $(RACE) -count=1 -timeout 15m -tags acceptance ./packaging/acceptance/...
 
 .PHONY: web-test
 web-test: ## the pages in a real browser; installs Chromium and playwright-core itself
