@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 go test -timeout 40m -run '^$' -bench "${BENCH:-.}" -benchtime "${BENCHTIME:-1s}" \
-	./shared/cron ./shared/calendar ./agent/discover ./agent/evidence ./agent/journal ./agent/runner ./agent/scheduler ./agent/turn ./agent/vitals \
+	./shared/cron ./shared/calendar ./shared/seal ./agent/policy ./agent/discover ./agent/evidence ./agent/journal ./agent/runner ./agent/scheduler ./agent/turn ./agent/vitals \
 	./collector/findings ./collector/ledger ./collector/search ./collector/replica ./collector/httpd ./web \
 	./packaging/bench 2>&1 | grep -vE '^(goos|goarch|pkg|cpu):|no test files'
 # How long an edit on a host takes until the collector's clients have it, with
