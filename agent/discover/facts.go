@@ -2,13 +2,9 @@ package discover
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,8 +14,9 @@ import (
 )
 
 // Facts describes the host whose tree is at root: its name (which may be
-// unknown), system, zone and cron from the tree; kernel, processors, memory and addresses from the machine
-// this runs on. ID, Labels and AgentVersion are left to the caller.
+// unknown), system, zone and cron from the tree; kernel, processors and memory from the machine
+// this runs on. ID, Labels and AgentVersion are left to the caller, and so are the
+// addresses, which only the part of the agent with a network sees.
 func Facts(ctx context.Context, root string) (fleet.Host, error) {
 	t, err := openTree(root)
 	if err != nil {
@@ -29,7 +26,7 @@ func Facts(ctx context.Context, root string) (fleet.Host, error) {
 	h := readHost(ctx, t)
 	facts := fleet.Host{
 		Name: hostName(ctx, t, root), OS: h.pretty, Timezone: h.zone, Cron: string(h.cron),
-		Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), MemoryBytes: memory(ctx), Addresses: addresses(ctx),
+		Arch: runtime.GOARCH, CPUs: runtime.NumCPU(), MemoryBytes: memory(ctx),
 	}
 	var uts unix.Utsname
 	if unix.Uname(&uts) == nil {
@@ -61,50 +58,6 @@ func memory(ctx context.Context) int64 {
 		}
 	}
 	return 0
-}
-
-// maxAddresses is what a fleet.Host may have.
-const maxAddresses = 256
-
-// addresses are the machine's own, in order, without those that mean only
-// itself or one link and those that change by themselves.
-func addresses(ctx context.Context) []netip.Addr {
-	interfaces, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil
-	}
-	passing := temporary(ctx)
-	var list []netip.Addr
-	for _, address := range interfaces {
-		prefix, err := netip.ParsePrefix(address.String())
-		if err != nil {
-			continue
-		}
-		if a := prefix.Addr().Unmap(); !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsMulticast() && !passing[a] {
-			list = append(list, a)
-		}
-	}
-	slices.SortFunc(list, netip.Addr.Compare)
-	list = slices.Compact(list)
-	return list[:min(len(list), maxAddresses)]
-}
-
-// temporary are the IPv6 addresses the kernel replaces every day for privacy.
-func temporary(ctx context.Context) map[netip.Addr]bool {
-	const flagTemporary = 0x01
-	list := make(map[netip.Addr]bool)
-	for line := range strings.Lines(string(machine(ctx, "/proc/net/if_inet6"))) {
-		fields := strings.Fields(line)
-		if len(fields) < 5 {
-			continue
-		}
-		digits, err := hex.DecodeString(fields[0])
-		flags, err2 := strconv.ParseUint(fields[4], 16, 32)
-		if a, ok := netip.AddrFromSlice(digits); ok && err == nil && err2 == nil && flags&flagTemporary != 0 {
-			list[a] = true
-		}
-	}
-	return list
 }
 
 // machine reads a file of the machine itself, whatever tree is looked at.

@@ -130,7 +130,7 @@ func (r *reader) describe(ctx context.Context) (fleet.Host, error) {
 	if r.cfg.Name != "" {
 		host.Name = r.cfg.Name
 	}
-	host.Addresses, host.AgentVersion = nil, r.cfg.Version // which the network part sees
+	host.AgentVersion = r.cfg.Version
 	return host, nil
 }
 

@@ -218,7 +218,7 @@ func newAuditHosts(p *program) *cobra.Command {
 	return &cobra.Command{
 		Use: "hosts", Args: arguments(0, 0),
 		Short: "List the heads of the chains that hosts keep of themselves",
-		Long:  "List the heads of the chains that hosts keep of themselves. Keep such a list: fleetcron-agent\naudit verify on the host tells whether its chain still holds that head.",
+		Long:  "List the heads of the chains that hosts keep of themselves. Keep such a list:\nfleetcron-agent policy audit on the host verifies its chain and prints the head that it has now.",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, _ []string) error {
 			list, err := client.HostChains(ctx)
 			if err != nil {
