@@ -3,6 +3,7 @@
 package acceptance
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,8 +24,9 @@ const (
 	rushEvery = 8 * time.Second // from one rush to the next
 )
 
-// rushKills are when the agent is killed in each rush: when so many of its commands
-// have written down that they run. The guardian goes with it where that is said.
+// rushKills are when the agent is killed in each rush: by the first of its commands
+// to find that so many have written down that they run. The guardian goes with it
+// where that is said.
 var rushKills = []struct {
 	running  int
 	guardian bool
@@ -33,9 +35,9 @@ var rushKills = []struct {
 // loner is an agent without a collector.
 type loner struct {
 	*scene
-	t     *testing.T
-	dir   string
-	agent *exec.Cmd
+	t         *testing.T
+	dir, mark string // mark tells the commands whom to kill, and when
+	agent     *exec.Cmd
 }
 
 // TestAnAgentIsKilledInTheMiddleOfARush: with more than 32 starts under way the
@@ -44,7 +46,7 @@ type loner struct {
 func TestAnAgentIsKilledInTheMiddleOfARush(t *testing.T) {
 	dir := t.TempDir()
 	l := &loner{t: t, dir: filepath.Join(dir, "state"), scene: &scene{cluster: &cluster{t: t}, hosts: []fleet.HostID{fleet.HostID(strings.Repeat("7", 32))}}}
-	l.lines, l.probe = filepath.Join(dir, "probes"), filepath.Join(dir, "probe")
+	l.lines, l.probe, l.mark = filepath.Join(dir, "probes"), filepath.Join(dir, "probe"), filepath.Join(dir, "mark")
 	for path, text := range map[string]string{l.probe + ".c": probeSource, l.lines: ""} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -55,10 +57,8 @@ func TestAnAgentIsKilledInTheMiddleOfARush(t *testing.T) {
 	l.plan(first)
 	l.start()
 	for n, kill := range rushKills {
-		due := first.Add(time.Duration(n) * rushEvery)
-		l.calm(time.Until(due))
-		l.await(fmt.Sprintf("%d commands of rush %d", kill.running, n), func() bool { return l.begunSince(due) >= kill.running })
-		l.kill(kill.guardian)
+		l.calm(time.Until(first.Add(time.Duration(n)*rushEvery - time.Second)))
+		l.kill(kill.running, kill.guardian)
 	}
 	l.calm(2 * time.Second)
 	l.await("every run to have an outcome", func() bool {
@@ -80,7 +80,7 @@ func (l *loner) plan(first time.Time) {
 		for i := range rushSize {
 			task := fleet.Task{
 				Name: fmt.Sprintf("rush-%d-%d", n, i), Namespace: fleet.DefaultNamespace, On: fleet.Trigger{At: &at, Deadline: fleet.Duration(5 * time.Second)},
-				Run: fleet.Execute{Command: fleet.Command{Argv: []string{l.probe, l.lines, "1500", "0"}}, Dir: "/"}, Where: fleet.Where{Labels: "*"},
+				Run: fleet.Execute{Command: fleet.Command{Argv: []string{l.probe, l.lines, "1500", "0", l.mark}}, Dir: "/"}, Where: fleet.Where{Labels: "*"},
 			}
 			if i%2 == 1 {
 				task.Run.Command = fleet.Command{Shell: fmt.Sprintf("%s %s %d 0; true", l.probe, l.lines, 10*i)}
@@ -119,16 +119,26 @@ func (l *loner) start() {
 	l.t.Cleanup(func() { _ = l.agent.Process.Kill() }) // it ended long ago, unless the test failed
 }
 
-// kill rushKills the agent, and starts another one.
-func (l *loner) kill(guardian bool) {
+// kill has a command of the next rush kill the agent, waits for that, and starts
+// another one. A test that watched from outside would come too late: the machine
+// is busy with the rush.
+func (l *loner) kill(running int, guardian bool) {
 	l.t.Helper()
-	from := time.Now()
-	parent := l.guardianOf(&program{cmd: l.agent})
-	_ = l.agent.Process.Kill()
-	if guardian && parent != 0 {
-		_ = syscall.Kill(parent, syscall.SIGKILL)
+	who := "agent"
+	if guardian {
+		who = "guardian"
 	}
-	_ = l.agent.Wait()
+	mark := fmt.Sprintf("%d %d %s\n", bytes.Count(l.text(), []byte("\n"))+running, l.agent.Process.Pid, who)
+	if err := os.WriteFile(l.mark, []byte(mark), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	from := time.Now()
+	patience := time.AfterFunc(time.Minute, func() { _ = l.agent.Process.Kill() })
+	_ = l.agent.Wait() // it was killed: that is no news
+	patience.Stop()
+	if _, err := os.Stat(l.mark); !os.IsNotExist(err) {
+		l.t.Fatalf("a minute of waiting for %d commands of a rush (%v)", running, err)
+	}
 	seen, err := journal.Inspect(filepath.Join(l.dir, "journal"))
 	if err != nil {
 		l.t.Fatal(err)
@@ -157,15 +167,14 @@ func (l *loner) end() {
 	}
 }
 
-// begunSince is how many commands have written down that they run, from an
-// instant on.
-func (l *loner) begunSince(at time.Time) (n int) {
-	for _, p := range l.readLines() {
-		if !p.At.Before(at) {
-			n++
-		}
+// text is what the commands have written down.
+func (l *loner) text() []byte {
+	l.t.Helper()
+	text, err := os.ReadFile(l.lines)
+	if err != nil {
+		l.t.Fatal(err)
 	}
-	return n
+	return text
 }
 
 // await waits until something is so.
@@ -202,7 +211,7 @@ func (l *loner) judge() {
 	l.history.Until, l.history.Probes = time.Now(), l.readLines()
 	l.leftovers()
 	l.history.Tolerance = checker.Tolerance{Late: 6 * time.Second, Record: 5 * time.Second, Settle: 10 * time.Second}
-	l.history.Minima = checker.Minima{Due: len(rushKills) * rushSize, Ran: len(rushKills) * rushSize / 4, Probes: len(rushKills) * rushSize / 4, Windows: map[checker.Kind]int{checker.AgentDown: len(rushKills), checker.GuardianDown: 1}}
+	l.history.Minima = checker.Minima{Due: len(rushKills) * rushSize, Ran: len(rushKills) * rushSize / 8, Probes: len(rushKills) * rushSize / 8, Windows: map[checker.Kind]int{checker.AgentDown: len(rushKills), checker.GuardianDown: 1}}
 	verdict, err := checker.Check(&l.history)
 	if err != nil || !verdict.Holds() {
 		l.t.Errorf("%v", err)
