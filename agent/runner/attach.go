@@ -24,9 +24,7 @@ func (r *Runner) Attach(run fleet.Run, noted []byte) {
 func (r *Runner) takeUp(c *companion, noted []byte) {
 	var err error
 	c.handle, err = decodeHandle(noted)
-	if c.handle.Tmp {
-		c.tmp = tmpOf(c.run.ID)
-	}
+	c.tmp = tmpOf(c.handle.Tmp)
 	switch {
 	case c.run.State.Terminal():
 		r.settle(c)
@@ -154,7 +152,7 @@ func (r *Runner) stranger(c *companion) *process {
 
 // findProcess looks for the process of a run whose start was not recorded.
 func (r *Runner) findProcess(c *companion) {
-	found, is := processOf(string(c.run.ID))
+	found, is := processOf(c.handle.Mark)
 	if !is {
 		return
 	}

@@ -27,14 +27,14 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 	if err != nil {
 		return "", err
 	}
-	id := "check-" + rand.Text()
+	mark := rand.Text()
 	who := probed{execute.User, argv[0], execute.Dir}
 	if r.stuck(who, 0) {
 		return "", fmt.Errorf("%s: not asked again: the probe before still waits for a device and cannot be killed", argv[0])
 	}
 	order := &launch{
 		Step: r.config.Step, Apart: len(r.config.Step) > 0, Argv: argv, Dir: workingDir(execute.Dir, user.home), Credential: credential, user: user.name,
-		Env: append(environment(&execute, &user, nil), runVariable+id),
+		Env: append(environment(&execute, &user, nil), markVariable+mark),
 	}
 	reader, writer, err := os.Pipe()
 	if err != nil {
@@ -71,7 +71,7 @@ func (r *Runner) Check(ctx context.Context, execute fleet.Execute, argv []string
 	case <-probe.gone:
 	case <-ctx.Done():
 	}
-	all := family{run: fleet.RunID(id), leader: pid, start: stat.start}
+	all := family{mark: mark, leader: pid, start: stat.start}
 	if left := all.kill(); left > 0 && !probe.exited() {
 		r.stuck(who, 1)
 		go func() {

@@ -126,9 +126,6 @@ func factsOf(run *fleet.Run) []Fact {
 	return facts
 }
 
-// runVariable marks a process as belonging to a run.
-const runVariable = "FLEETCRON_RUN="
-
 const timeFormat = "2006-01-02T15:04:05.999999999Z"
 
 // settingsOf returns what the task wants the process to inherit.

@@ -46,7 +46,7 @@ type ending struct {
 
 // family is everything that the run has started.
 func (c *companion) family() family {
-	all := family{run: c.run.ID, leader: c.process.pid, start: c.process.start, group: c.handle.Group}
+	all := family{mark: c.handle.Mark, leader: c.process.pid, start: c.process.start, group: c.handle.Group}
 	if c.handle.Guard != nil {
 		all.others = []int{c.handle.Guard.PID}
 	}

@@ -9,15 +9,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // family is everything that a run has started: who is in its session, who
 // descends from those, and who escaped from both but still carries the run's
 // mark in its environment.
 type family struct {
-	run    fleet.RunID
+	mark   string // empty: it has none
 	leader int
 	start  uint64
 	others []int  // guardian and agent: never part of it, whoever started them
@@ -30,7 +28,7 @@ func (f family) living() []stat {
 	if err != nil {
 		return nil
 	}
-	return f.among(all, func(s stat) bool { return markOf(s.pid) == f.run })
+	return f.among(all, func(s stat) bool { return markOf(s.pid) == f.mark })
 }
 
 // among lists the members among all processes; marked says which ones carry
@@ -69,7 +67,7 @@ func (f family) among(all []stat, marked func(stat) bool) []stat {
 		}
 	}
 	for _, s := range all {
-		if _, known := in[s.pid]; !known && s.start >= f.start && marked(s) {
+		if _, known := in[s.pid]; !known && f.mark != "" && s.start >= f.start && marked(s) {
 			add(s)
 		}
 	}
@@ -80,18 +78,23 @@ func (f family) among(all []stat, marked func(stat) bool) []stat {
 	return members
 }
 
-// markOf returns the run whose mark a process has in its environment.
-func markOf(pid int) fleet.RunID {
+// markVariable marks a process as belonging to a run. Its value is drawn for
+// that run alone: ids of runs can be computed, and whoever lays one into his own
+// processes' environment must not have them taken for the run's.
+const markVariable = "FLEETCRON_MARK="
+
+// markOf returns the mark that a process has in its environment.
+func markOf(pid int) string {
 	environ, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
 		return ""
 	}
-	_, mark, found := strings.Cut("\x00"+string(environ), "\x00"+runVariable)
-	run, _, whole := strings.Cut(mark, "\x00")
+	_, mark, found := strings.Cut("\x00"+string(environ), "\x00"+markVariable)
+	mark, _, whole := strings.Cut(mark, "\x00")
 	if !found || !whole {
 		return ""
 	}
-	return fleet.RunID(run)
+	return mark
 }
 
 // signalAll signals the leader's group at once, so that nothing can fork away

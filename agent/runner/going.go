@@ -58,7 +58,7 @@ func (r *Runner) Families(runs []fleet.RunID) map[fleet.RunID][]int {
 		if !wanted[g.run.ID] {
 			continue
 		}
-		for _, s := range g.family.among(all, func(s stat) bool { return marks[s.pid] == g.run.ID }) {
+		for _, s := range g.family.among(all, func(s stat) bool { return marks[s.pid] == g.family.mark }) {
 			families[g.run.ID] = append(families[g.run.ID], s.pid)
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Runner) Families(runs []fleet.RunID) map[fleet.RunID][]int {
 // read once. Whoever has wiped his meanwhile is still known by it.
 type sighted struct {
 	mu    sync.Mutex
-	marks map[sight]fleet.RunID
+	marks map[sight]string
 }
 
 // sight is a process that cannot be mistaken for another one.
@@ -78,12 +78,12 @@ type sight struct {
 	start uint64
 }
 
-// marksOf returns the runs that the processes belong to by their marks.
-func (s *sighted) marksOf(all []stat) map[int]fleet.RunID {
+// marksOf returns the marks of those processes that have one.
+func (s *sighted) marksOf(all []stat) map[int]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := make(map[sight]fleet.RunID, len(all))
-	marks := map[int]fleet.RunID{}
+	now := make(map[sight]string, len(all))
+	marks := map[int]string{}
 	for _, p := range all {
 		key := sight{p.pid, p.start}
 		mark, known := s.marks[key]

@@ -44,6 +44,7 @@ type guard struct {
 type ward struct {
 	status
 	grace    time.Duration
+	mark     string   // that its processes have in their environment
 	group    string   // its cgroup
 	streams  []string // where it writes to
 	quota    int64    // of each
@@ -162,7 +163,7 @@ func (g *guard) launch(l *launch, files []int) {
 	stat, _ := readStat(pid) // it is not reaped yet, so it is there
 	w := &ward{
 		status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()},
-		grace:  l.Grace, whole: l.Whole, group: l.Group, waits: waits != nil, streams: l.Streams, quota: l.Quota,
+		grace:  l.Grace, whole: l.Whole, mark: l.Mark, group: l.Group, waits: waits != nil, streams: l.Streams, quota: l.Quota,
 	}
 	g.wards[pid] = w
 	if l.Timeout > 0 {
@@ -282,7 +283,7 @@ func (g *guard) timeOver(pid int) {
 // stop ends everything that a ward has started, and then lets it go.
 func (g *guard) stop(w *ward) {
 	w.stopping = true
-	all := family{run: w.Run, leader: w.PID, start: w.Start, others: g.others, group: w.group}
+	all := family{mark: w.mark, leader: w.PID, start: w.Start, others: g.others, group: w.group}
 	go func() {
 		var left int
 		if w.whole {

@@ -235,6 +235,16 @@ func TestAStepHasNoRightsOfItsOwn(t *testing.T) {
 	}
 }
 
+// tmpOf returns the private directories that are there of a run which has begun.
+func (b *bench) tmpOf(run fleet.RunID) privateTmp {
+	b.t.Helper()
+	name := b.begun(run).Tmp
+	if name == "" {
+		b.t.Fatal("the run has no private directories")
+	}
+	return tmpOf(name)
+}
+
 func TestPrivateTmp(t *testing.T) {
 	needRoot(t)
 	if os.Getenv("RUNNER_TEST_SHARED") != "" {
@@ -260,14 +270,14 @@ func TestPrivateTmp(t *testing.T) {
 			if now := mountsOf(t); now != mounts {
 				t.Errorf("mounts of the host before\n%s\nnow\n%s", mounts, now)
 			}
-			if left := tmpOf(got.ID); left != (privateTmp{}) {
+			if left := b.tmpOf(got.ID); left != (privateTmp{}) {
 				t.Errorf("left over: %v", left)
 			}
 
 			spec = b.spec(fleet.Command{Argv: []string{"/no/such/program"}})
 			spec.Execute.PrivateTmp = true
-			if got := b.run(spec); got.Reason != fleet.MissedForkFailed || tmpOf(got.ID) != (privateTmp{}) {
-				t.Errorf("%s: %s, left over: %v", got.Reason, got.Detail, tmpOf(got.ID))
+			if got := b.run(spec); got.Reason != fleet.MissedForkFailed || b.tmpOf(got.ID) != (privateTmp{}) {
+				t.Errorf("%s: %s, left over: %v", got.Reason, got.Detail, b.tmpOf(got.ID))
 			}
 		})
 	}
@@ -304,14 +314,15 @@ func TestPrivateTmpGoesWithTheRunOfADeadAgent(t *testing.T) {
 	spec := b.spec(sh("echo mine > /tmp/file; read x < " + hold))
 	spec.Execute.PrivateTmp = true
 	last := killedAgent(t, b, spec, fleet.RunRunning)
-	if tmpOf(spec.Run.ID) == (privateTmp{}) {
+	name := handleOf(t, last).Tmp
+	if tmpOf(name) == (privateTmp{}) {
 		t.Fatal("it has none")
 	}
 	b.Attach(last.Run, last.Handle)
 	<-b.found
 	write(t, hold, "\n", 0o600)
-	if got := b.wait(); !got.Succeeded() || tmpOf(spec.Run.ID) != (privateTmp{}) {
-		t.Errorf("%+v, left over: %v", got, tmpOf(spec.Run.ID))
+	if got := b.wait(); !got.Succeeded() || tmpOf(name) != (privateTmp{}) {
+		t.Errorf("%+v, left over: %v", got, tmpOf(name))
 	}
 }
 

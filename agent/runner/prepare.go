@@ -16,7 +16,7 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 		return nil, &failure{fleet.MissedNoUser, err.Error()}
 	}
 	order := &launch{
-		Run: spec.Run.ID, Dir: workingDir(spec.Execute.Dir, user.home), Credential: credential,
+		Run: spec.Run.ID, Mark: c.handle.Mark, Dir: workingDir(spec.Execute.Dir, user.home), Credential: credential,
 		Settings: settingsOf(spec), Timeout: c.handle.Timeout, Grace: c.handle.Grace,
 		Birth: r.birth, Begin: spec.Begin, Whole: spec.Whole, Exposed: r.protected,
 		user: user.name, Step: r.config.Step, Rlimits: rlimitsOf(spec.Limits.Rlimits),
@@ -36,7 +36,7 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 		return nil, notMade("a directory for the task's state", err)
 	}
 	facts := append(spec.Facts[:len(spec.Facts):len(spec.Facts)], factsOf(&spec.Run)...)
-	order.Env = append(environment(&spec.Execute, &user, append(facts, r.states.factsOf(spec.Run.Task, state)...)), order.Env...)
+	order.Env = append(environment(&spec.Execute, &user, append(facts, r.states.factsOf(spec.Run.Task, state)...)), append(order.Env, markVariable+order.Mark)...)
 	limits := kernelLimits(&spec.Limits)
 	if err := r.cgroups.make(c.handle.Group, limits); err == nil {
 		order.Group = c.handle.Group
@@ -46,7 +46,7 @@ func (r *Runner) prepare(spec *Spec, c *companion) (*launch, *failure) {
 		r.log.Warn("run begins without a cgroup of its own", "run", spec.Run.ID, "task", spec.Run.Task, "error", err)
 	}
 	if spec.Execute.PrivateTmp {
-		if c.tmp, err = makeTmp(spec.Run.ID); err != nil {
+		if c.tmp, err = makeTmp(c.handle.Tmp); err != nil {
 			return nil, &failure{fleet.MissedLimits, "run.private_tmp: " + err.Error()}
 		}
 		c.tmp.settle(&order.Settings)

@@ -2,8 +2,10 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -252,13 +254,14 @@ func processes(wanted func(stat) bool) ([]stat, error) {
 }
 
 // processOf finds the leader of a run that was begun but whose process was not
-// recorded, by the variable that every run has in its environment.
-func processOf(run string) (stat, bool) {
-	all, err := processes(func(s stat) bool { return s.pid == s.session && !s.dead() && string(markOf(s.pid)) == run })
+// recorded, by the mark that only its processes have in their environment. It is
+// the first of those that lead a session: the others it has started itself.
+func processOf(mark string) (stat, bool) {
+	all, err := processes(func(s stat) bool { return s.pid == s.session && !s.dead() && mark != "" && markOf(s.pid) == mark })
 	if err != nil || len(all) == 0 {
 		return stat{}, false
 	}
-	return all[0], true
+	return slices.MinFunc(all, func(a, b stat) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.pid, b.pid)) }), true
 }
 
 // bootID names this boot of the host.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,7 +134,8 @@ type handle struct {
 	Grace   time.Duration `json:"grace"`
 	Quota   int64         `json:"quota"` // of each stream
 	Whole   bool          `json:"whole,omitempty"`
-	Tmp     bool          `json:"tmp,omitempty"`     // it has private directories
+	Mark    string        `json:"mark,omitempty"`    // that its processes have in their environment
+	Tmp     string        `json:"private,omitempty"` // how its private directories are called; empty: it has none
 	Group   string        `json:"group,omitempty"`   // its cgroup
 	Limited bool          `json:"limited,omitempty"` // which keeps limits
 
@@ -261,7 +263,10 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	c.handle = handle{
 		Boot: r.boot, Timeout: time.Duration(spec.Limits.Timeout),
 		Grace: grace(spec.Limits), Quota: int64(quota(spec.Limits)),
-		Whole: spec.Whole, Tmp: spec.Execute.PrivateTmp, Limited: len(kernelLimits(&spec.Limits)) > 0, Retry: spec.Retry, First: spec.First.UTC(),
+		Whole: spec.Whole, Mark: rand.Text(), Limited: len(kernelLimits(&spec.Limits)) > 0, Retry: spec.Retry, First: spec.First.UTC(),
+	}
+	if spec.Execute.PrivateTmp {
+		c.handle.Tmp = rand.Text()
 	}
 	c.handle.Group = r.cgroups.lend(spec.Run.ID, !c.handle.Limited && !spec.Whole)
 	if spec.Retry.Attempts > 1 {

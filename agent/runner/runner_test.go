@@ -31,6 +31,7 @@ type memory struct {
 	mu      sync.Mutex
 	records []fleet.Run
 	handles map[fleet.RunID][]byte
+	begun   map[fleet.RunID][]byte // handles of runs when they began
 	refuse  error
 	running chan fleet.Run
 }
@@ -43,6 +44,9 @@ func (m *memory) Record(_ context.Context, run fleet.Run, handle []byte) error {
 	}
 	m.records = append(m.records, run)
 	m.handles[run.ID] = handle
+	if run.State == fleet.RunBegun {
+		m.begun[run.ID] = handle
+	}
 	if run.State == fleet.RunRunning {
 		m.running <- run
 	}
@@ -83,7 +87,7 @@ func newBench(t testing.TB, change ...func(*Config)) *bench {
 	t.Helper()
 	b := &bench{
 		t: t, dir: t.TempDir(), series: rand.Uint32(), found: make(chan struct{}, 10), ended: make(chan fleet.Run, 10000),
-		memory: &memory{handles: map[fleet.RunID][]byte{}, running: make(chan fleet.Run, 10000)},
+		memory: &memory{handles: map[fleet.RunID][]byte{}, begun: map[fleet.RunID][]byte{}, running: make(chan fleet.Run, 10000)},
 	}
 	config := Config{
 		Dir: filepath.Join(b.dir, "output"), Recorder: b.memory, Guardian: guardedBy, Step: steppedBy,
@@ -116,6 +120,18 @@ func (b *bench) spec(command fleet.Command) Spec {
 }
 
 func sh(script string) fleet.Command { return fleet.Command{Shell: script} }
+
+// begun returns the handle that a run had when it began.
+func (b *bench) begun(run fleet.RunID) handle {
+	b.t.Helper()
+	b.memory.mu.Lock()
+	defer b.memory.mu.Unlock()
+	h, err := decodeHandle(b.memory.begun[run])
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return h
+}
 
 // run carries out one spec to its end.
 func (b *bench) run(spec Spec) fleet.Run {
@@ -279,7 +295,7 @@ func TestEnvironmentIsBuiltFromNothing(t *testing.T) {
 		"FLEETCRON_OCCURRENCE=data/nightly@" + string(host) + "@2026-11-21T02:30:00Z",
 		"FLEETCRON_ATTEMPT=2", "FLEETCRON_DUE=2026-11-21T02:30:00Z", "FLEETCRON_HOST=" + string(host), "FLEETCRON_NOTIFY_FD=3",
 		"FLEETCRON_PARENT=01958d2c-0000-7000-8000-000000000009",
-		"FLEETCRON_STATE_DIR=" + filepath.Join(b.config.States, "data", "nightly"), "FLEETCRON_LAST_EXIT=", "FLEETCRON_CHECKPOINT=",
+		"FLEETCRON_STATE_DIR=" + filepath.Join(b.config.States, "data", "nightly"), "FLEETCRON_LAST_EXIT=", "FLEETCRON_CHECKPOINT=", markVariable + b.begun(got.ID).Mark,
 	}
 	if os.Geteuid() != 0 {
 		want[0], want[2], want[5] = "", "", ""

@@ -27,6 +27,7 @@ type launch struct {
 	Env        []string
 	Dir        string
 	Credential *syscall.Credential
+	Mark       string // that it has in its environment
 	Group      string // the cgroup that it begins in; empty: that of its parent
 	Settings   settings
 	Step       []string // the program that waits in its place for the limits

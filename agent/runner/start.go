@@ -97,7 +97,7 @@ func (r *Runner) startGuarded(c *companion, order *launch, files ...*os.File) (t
 		}
 		s, noted := findStatus(c.guard.path, order.Run, &c.handle)
 		if !noted {
-			s, noted = startedNow(order.Run)
+			s, noted = startedNow(order)
 		}
 		if !noted {
 			return time.Time{}, how.err
@@ -112,9 +112,9 @@ func (r *Runner) startGuarded(c *companion, order *launch, files ...*os.File) (t
 }
 
 // startedNow finds the process of a run that nobody had time to note.
-func startedNow(run fleet.RunID) (status, bool) {
-	s, found := processOf(string(run))
-	return status{Run: run, PID: s.pid, Start: s.start, Started: time.Now().UTC()}, found
+func startedNow(order *launch) (status, bool) {
+	s, found := processOf(order.Mark)
+	return status{Run: order.Run, PID: s.pid, Start: s.start, Started: time.Now().UTC()}, found
 }
 
 // startChild makes the process a child of the agent.

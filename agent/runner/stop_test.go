@@ -164,7 +164,7 @@ func testEscapes(t *testing.T, change ...func(*Config)) {
 				t.Errorf("%+v", got)
 			}
 			mustBeGone(t, escaped)
-			if left := (family{run: spec.Run.ID, leader: got.PID}).living(); len(left) != 0 {
+			if left := (family{mark: b.begun(spec.Run.ID).Mark, leader: got.PID}).living(); len(left) != 0 {
 				t.Errorf("left over: %+v", left)
 			}
 		})

@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // privateTmp are the directories that take the place of /tmp and /var/tmp for
@@ -16,21 +14,22 @@ import (
 // hides, below a directory that only the agent's user enters.
 type privateTmp [len(tmpPlaces)]string
 
-// tmpPrefix is how those directories begin, the run's id follows.
+// tmpPrefix is how those directories begin. What follows is drawn: whoever knew
+// it before could take the name, and the run would not begin.
 const tmpPrefix = "fleetcron-private-"
 
 // tmpPlaces are what is hidden.
 var tmpPlaces = [...]string{"/tmp", "/var/tmp"}
 
-// makeTmp makes the private directories of a run.
-func makeTmp(run fleet.RunID) (privateTmp, error) {
+// makeTmp makes the private directories of a run under a name of theirs.
+func makeTmp(name string) (privateTmp, error) {
 	var made privateTmp
 	for i, place := range tmpPlaces {
 		if i > 0 && sameDir(place, tmpPlaces[0]) {
 			continue // hidden with that one
 		}
 		// Made anew or not at all: nobody can have put a link there before.
-		own := filepath.Join(place, tmpPrefix+filepath.Base(string(run)))
+		own := filepath.Join(place, tmpPrefix+name)
 		if err := os.Mkdir(own, 0o700); err != nil {
 			return made, errors.Join(err, made.remove())
 		}
@@ -78,11 +77,14 @@ func (p privateTmp) remove() error {
 	return all
 }
 
-// tmpOf returns the private directories that a run has, if it has any.
-func tmpOf(run fleet.RunID) privateTmp {
+// tmpOf returns the private directories that a run has under a name; empty: none.
+func tmpOf(name string) privateTmp {
 	var found privateTmp
+	if name == "" {
+		return found
+	}
 	for i, place := range tmpPlaces {
-		own := filepath.Join(place, tmpPrefix+filepath.Base(string(run)))
+		own := filepath.Join(place, tmpPrefix+filepath.Base(name))
 		var now unix.Stat_t
 		if unix.Lstat(own, &now) == nil && now.Mode&unix.S_IFMT == unix.S_IFDIR && int(now.Uid) == os.Geteuid() {
 			found[i] = own

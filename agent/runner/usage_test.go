@@ -76,7 +76,7 @@ func TestAWholeRunEndsWithItsLastProcess(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 			mustBeGone(t, left)
-			if left := (family{run: spec.Run.ID, leader: got.PID}).living(); len(left) != 0 {
+			if left := (family{mark: b.begun(spec.Run.ID).Mark, leader: got.PID}).living(); len(left) != 0 {
 				t.Errorf("left over: %+v", left)
 			}
 		})
