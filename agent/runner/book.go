@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -92,14 +94,31 @@ func findStatus(path string, run fleet.RunID, h *handle) (status, bool) {
 // matters to the next agent of the same boot, and is checked before it counts.
 // The first place says whether the book is sealed.
 type book struct {
-	file   *os.File
-	free   []int64
-	places int64
-	held   map[fleet.RunID]int64
+	file     *os.File
+	free     []int64
+	places   int64
+	reserved int64 // places that there is room for on the disk, however full it becomes
+	held     map[fleet.RunID]int64
 }
 
 func newBook(file *os.File) book {
-	return book{file: file, places: 1, held: map[fleet.RunID]int64{}}
+	b := book{file: file, places: 1, held: map[fleet.RunID]int64{}}
+	b.reserve()
+	return b
+}
+
+// reservedPlaces is for how many more places room is taken at once.
+const reservedPlaces = 256
+
+// reserve takes room on the disk for places that are not used yet, so that how a
+// run ended can be noted on a disk that became full meanwhile. Where none is to
+// be had now it is asked for again with the next place.
+func (b *book) reserve() {
+	const keepLength = unix.FALLOC_FL_KEEP_SIZE
+	err := unix.Fallocate(int(b.file.Fd()), keepLength, b.reserved*slotBytes, reservedPlaces*slotBytes)
+	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) { // no such thing here
+		b.reserved += reservedPlaces
+	}
 }
 
 // sealed stands for the run in the first place of a book when its guardian
@@ -126,6 +145,9 @@ func (b *book) write(s *status) error {
 	default:
 		place = b.places
 		b.places++
+		if b.places > b.reserved {
+			b.reserve()
+		}
 	}
 	b.held[s.Run] = place
 	_, err = b.file.WriteAt(slot, place*slotBytes)
