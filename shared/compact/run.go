@@ -40,13 +40,14 @@ type Run struct {
 	Read       int64          `cbor:"27,keyasint,omitempty"`
 	Written    int64          `cbor:"28,keyasint,omitempty"`
 	Parent     fleet.RunID    `cbor:"29,keyasint,omitempty"`
+	Params     fleet.Params   `cbor:"30,keyasint,omitempty"`
 }
 
 // Of returns the run in its few bytes.
 func Of(r *fleet.Run) Run {
 	return Run{
 		ID: r.ID, Task: r.Task, Generation: r.Generation, Host: r.Host,
-		Due: nanos(&r.Due), Until: nanos(r.Until), Count: r.Count, Order: r.Order, Parent: r.Parent, Attempt: r.Attempt,
+		Due: nanos(&r.Due), Until: nanos(r.Until), Count: r.Count, Order: r.Order, Parent: r.Parent, Params: r.Params, Attempt: r.Attempt,
 		State: r.State, Reason: r.Reason, Detail: r.Detail,
 		Started: nanos(r.Started), Ended: nanos(r.Ended), PID: r.PID, Exit: r.Exit, Signal: r.Signal,
 		TimedOut: r.TimedOut, Cancelled: r.Cancelled,
@@ -63,7 +64,7 @@ func (r *Run) Whole() fleet.Run {
 	}
 	return fleet.Run{
 		ID: r.ID, Task: r.Task, Generation: r.Generation, Host: r.Host,
-		Due: *due, Until: instant(r.Until), Count: r.Count, Order: r.Order, Parent: r.Parent, Attempt: r.Attempt,
+		Due: *due, Until: instant(r.Until), Count: r.Count, Order: r.Order, Parent: r.Parent, Params: r.Params, Attempt: r.Attempt,
 		State: r.State, Reason: r.Reason, Detail: r.Detail,
 		Started: instant(r.Started), Ended: instant(r.Ended), PID: r.PID, Exit: r.Exit, Signal: r.Signal,
 		TimedOut: r.TimedOut, Cancelled: r.Cancelled,

@@ -16,6 +16,15 @@ var instants = rapid.Custom(func(t *rapid.T) time.Time {
 	return time.Unix(rapid.Int64Range(31_536_000, 7_258_118_399).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond")).UTC()
 })
 
+// params are values of parameters, or none.
+var params = rapid.Custom(func(t *rapid.T) fleet.Params {
+	values := rapid.MapOfN(rapid.StringN(1, 8, 20), rapid.String(), 0, 3).Draw(t, "values")
+	if len(values) == 0 {
+		return nil
+	}
+	return values
+})
+
 func TestARunComesBackWhole(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringN(0, 8, 20)
@@ -28,7 +37,7 @@ func TestARunComesBackWhole(t *testing.T) {
 			PID: rapid.IntRange(0, 1<<22).Draw(t, "pid"), Exit: rapid.Ptr(rapid.IntRange(0, 255), true).Draw(t, "exit"),
 			Signal: text.Draw(t, "signal"), TimedOut: rapid.Bool().Draw(t, "timed out"), Cancelled: rapid.Bool().Draw(t, "cancelled"),
 			Stdout: rapid.Int64().Draw(t, "stdout"), Stderr: rapid.Int64().Draw(t, "stderr"), Dropped: rapid.Int64().Draw(t, "dropped"), Tail: text.Draw(t, "tail"),
-			Again: rapid.Ptr(instants, true).Draw(t, "again"),
+			Again: rapid.Ptr(instants, true).Draw(t, "again"), Params: params.Draw(t, "params"),
 			Used: fleet.Used{
 				CPU: fleet.Duration(rapid.Int64().Draw(t, "cpu")), Memory: fleet.Bytes(rapid.Int64().Draw(t, "memory")),
 				Read: fleet.Bytes(rapid.Int64().Draw(t, "read")), Written: fleet.Bytes(rapid.Int64().Draw(t, "written")),

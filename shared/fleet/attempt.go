@@ -95,7 +95,7 @@ func (r *Retry) pause(run *Run) time.Duration {
 func (r *Run) NextAttempt() Run {
 	return Run{
 		ID: nextAttemptID(r.ID), Task: r.Task, Generation: r.Generation, Host: r.Host,
-		Due: r.Due, Order: r.Order, Parent: r.Parent, Attempt: r.Attempt + 1, Again: r.Again, State: RunPending,
+		Due: r.Due, Order: r.Order, Parent: r.Parent, Params: r.Params, Attempt: r.Attempt + 1, Again: r.Again, State: RunPending,
 	}
 }
 

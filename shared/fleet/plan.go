@@ -57,6 +57,7 @@ type Order struct {
 	Parent  RunID     `json:"parent,omitempty"`  // of a run: the run whose command gave the order
 	Cause   string    `json:"cause,omitempty"`   // of a run that no person ordered: "event deployed", "webhook", "file"
 	Payload string    `json:"payload,omitempty"` // what the cause brought along; at most MaxPayload bytes of text
+	Params  Params    `json:"params,omitempty"`  // of a run: values of the task's parameters, beside its defaults
 	// Refused says why this host does not carry it out; nil: it does. The agent
 	// itself sets it.
 	Refused *Refusal `json:"refused,omitempty"`
@@ -88,13 +89,26 @@ type Plan struct {
 	// of tasks and calendars that are no longer given and that a host may still know.
 	Sealed     [][]byte `json:"sealed,omitempty"`
 	Tombstones [][]byte `json:"tombstones,omitempty"`
+	// Kept is what a host goes on with beside the plan. The host itself sets it; a
+	// collector says nothing here.
+	Kept *Kept `json:"kept,omitempty"`
+}
+
+// Kept is what was given to a host and is no longer, while nobody that it trusts
+// has signed that it ends.
+type Kept struct {
+	Assignments []Assignment `json:"assignments,omitempty"`
+	Sealed      [][]byte     `json:"sealed,omitempty"` // of calendars that assignments name
 }
 
 // Applied tells the collectors which generation of each task a host runs.
 type Applied struct {
 	Host        HostID            `json:"host"`
 	Generations map[TaskID]uint64 `json:"generations"`
-	At          time.Time         `json:"at"`
+	// Held are the tasks that it would run if its policy let it, and that it goes
+	// on holding until it sees a signed end.
+	Held []TaskID  `json:"held,omitempty"`
+	At   time.Time `json:"at"`
 	// Since is when each generation was taken over; the collectors keep it, an
 	// agent need not say it.
 	Since map[TaskID]time.Time `json:"since,omitempty"`

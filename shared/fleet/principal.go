@@ -53,6 +53,7 @@ type Role string
 // which no collector has.
 const (
 	Viewer   Role = "viewer"   // reads
+	Runner   Role = "runner"   // reads, and submits orders to run and to cancel
 	Operator Role = "operator" // reads, and submits tasks and orders
 	Approver Role = "approver" // reads, and adds a second signature
 	Admin    Role = "admin"    // all of it, and tokens, enrolment, collectors
@@ -60,7 +61,7 @@ const (
 )
 
 // Roles lists every role.
-var Roles = []Role{Viewer, Operator, Approver, Admin, Auditor}
+var Roles = []Role{Viewer, Runner, Operator, Approver, Admin, Auditor}
 
 // PrincipalKind says what a caller is.
 type PrincipalKind string

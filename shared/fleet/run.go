@@ -122,6 +122,7 @@ type Run struct {
 	Count   int        `json:"count,omitempty"`
 	Order   OrderID    `json:"order,omitempty"`   // set when a person ordered it
 	Parent  RunID      `json:"parent,omitempty"`  // the run whose command ordered it
+	Params  Params     `json:"params,omitempty"`  // values of the task's parameters that its order said; the others had their defaults
 	Attempt int        `json:"attempt,omitempty"` // from 1; zero: nothing was attempted
 	// Again is set on an attempt that failed and is followed by another one:
 	// when that is to begin. It is set on the other as well, while that waits.
@@ -203,5 +204,6 @@ func (r *Run) Validate() error {
 	check.that(len(r.Detail) <= 1024, "detail", "", "at most 1024 bytes")
 	check.that(len(r.Parent) <= 36, "parent", string(r.Parent), "want a UUID")
 	check.that(r.Count >= 0, "count", "", "must not be negative")
+	r.Params.validate(&check)
 	return check.err()
 }

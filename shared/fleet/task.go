@@ -9,14 +9,16 @@ import (
 // Task is a command fleetcron is given: what runs, when, where and within
 // which limits. Its JSON form is the task file.
 type Task struct {
-	Name        string  `json:"task"`
-	Namespace   string  `json:"namespace,omitempty"` // empty: "default"
-	Owner       string  `json:"owner,omitempty"`
-	Description string  `json:"description,omitempty"`
-	On          Trigger `json:"on"`
-	Run         Execute `json:"run"`
-	Where       Where   `json:"where"`
-	Limits      Limits  `json:"limits,omitzero"`
+	Name        string `json:"task"`
+	Namespace   string `json:"namespace,omitempty"` // empty: "default"
+	Owner       string `json:"owner,omitempty"`
+	Description string `json:"description,omitempty"`
+	// Params are the values that an order to run may say, by their names.
+	Params map[string]Param `json:"params,omitempty"`
+	On     Trigger          `json:"on"`
+	Run    Execute          `json:"run"`
+	Where  Where            `json:"where"`
+	Limits Limits           `json:"limits,omitzero"`
 
 	WaitFor WaitFor `json:"wait_for,omitzero"` // what must be there before a run begins
 	Retry   Retry   `json:"retry,omitzero"`

@@ -29,6 +29,7 @@ func (t *Task) Validate() error {
 	t.Limits.validate(&check)
 	check.that(!t.Supervised() || t.Limits.Fleet == 0, "limits.fleet", strconv.Itoa(t.Limits.Fleet), "does not go with a command that is kept up: it never ends")
 	t.validatePolicies(&check)
+	t.validateParams(&check)
 	return check.err()
 }
 

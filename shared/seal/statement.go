@@ -78,6 +78,9 @@ type Order struct {
 	Reason  string      `json:"reason,omitempty"`
 	Payload string      `json:"payload,omitempty"`
 	Parent  fleet.RunID `json:"parent,omitempty"` // of a run: the run whose command asks
+	// Params are values of the task's parameters, of a run; what is left out has
+	// its default.
+	Params fleet.Params `json:"params,omitempty"`
 }
 
 // Event is something that happened, with what it brings along.

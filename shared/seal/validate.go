@@ -202,4 +202,6 @@ func (o *Order) validate(check *checker) {
 	check.that(len(o.Reason) <= maxReason, "order.reason", strconv.Itoa(len(o.Reason)), "is too long: want at most 1024 bytes")
 	check.that(o.Payload == "" || o.Kind == fleet.OrderRun, "order.payload", "", "belongs to run only")
 	check.that(len(o.Payload) <= fleet.MaxPayload, "order.payload", strconv.Itoa(len(o.Payload)), "is too large")
+	check.that(len(o.Params) == 0 || o.Kind == fleet.OrderRun, "order.params", "", "belongs to run only")
+	check.at("order", o.Params.Validate())
 }

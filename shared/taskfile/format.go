@@ -27,6 +27,7 @@ func Format(task fleet.Task) ([]byte, error) {
 		m.text("namespace", task.Namespace)
 		m.text("owner", task.Owner)
 		m.text("description", task.Description)
+		m.mapping("params", func(m *block) { writeParams(m, task.Params) })
 		m.mapping("on", func(m *block) { writeTrigger(m, &task.On) })
 		m.mapping("run", func(m *block) { writeRun(m, &task.Run) })
 		m.mapping("where", func(m *block) { writeWhere(m, &task.Where) })

@@ -58,6 +58,7 @@ func someTask(t *rapid.T) fleet.Task {
 		task.Run.Env = env
 	}
 	task.Run.Stdin = maybe("stdin")
+	someParams(t, &task)
 	somePolicies(t, &task, seconds)
 	switch rapid.IntRange(0, 9).Draw(t, "trigger") {
 	case 0:
@@ -88,6 +89,16 @@ func someTask(t *rapid.T) fleet.Task {
 		task.Where.Networks = []netip.Prefix{netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("10.1.2.3/32")}
 	}
 	return task
+}
+
+// someParams draws parameters, or none.
+func someParams(t *rapid.T, task *fleet.Task) {
+	said := func(value string) *string { return &value }
+	task.Params = rapid.SampledFrom([]map[string]fleet.Param{
+		nil, nil, {"on": {Type: fleet.ParamBool, Default: said("true")}, "n": {Type: fleet.ParamInt, Default: said("-7"), Min: "-10", Max: "1000"}},
+		{"a": {Type: fleet.ParamText, Description: "no: #1", Default: said(""), Pattern: `[a-z' "]*`, MaxLength: 7}},
+		{"c": {Type: fleet.ParamChoice, Values: []string{"no", "1e3", "010"}, Default: said("no")}, "d": {Type: fleet.ParamDuration, Min: "1s", Default: said("2m")}},
+	}).Draw(t, "params")
 }
 
 // somePolicies draws what goes with every trigger but daemon.

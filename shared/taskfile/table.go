@@ -24,6 +24,7 @@ var document = section{fields: []field{
 	{"namespace", texts(func(t *fleet.Task) *string { return &t.Namespace })},
 	{"owner", texts(func(t *fleet.Task) *string { return &t.Owner })},
 	{"description", texts(func(t *fleet.Task) *string { return &t.Description })},
+	{"params", readParams},
 	{"on", trigger.read},
 	{"run", execute.read},
 	{"where", where.read},
