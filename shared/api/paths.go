@@ -89,6 +89,7 @@ const (
 	PathAgentAsks     = "/v1/agents/{host}/asks"
 	PathAgentAnswer   = "/v1/agents/{host}/asks/{ask}" // … to here
 	PathAgentPolicy   = "/v1/agents/{host}/policy"     // what its policy says and refuses, and its audit head
+	PathAgentProofs   = "/v1/agents/{host}/proofs"     // what it signed of its runs
 	PathAgentRenew    = "/v1/agents/{host}/certificate"
 	PathEnroll        = "/v1/enroll"        // the plane of those who have no certificate yet
 	PathEnrolled      = "/v1/enroll/{node}" // whether a person has approved
@@ -108,6 +109,8 @@ const (
 	PathAudit         = "/v1/audit"
 	PathAuditAgent    = "/v1/audit/hosts"    // the heads that hosts reported
 	PathRefusals      = "/v1/audit/refusals" // post: a collector tells the leader whom it refused
+	PathProofs        = "/v1/proofs"         // what hosts signed of their runs
+	PathProofHosts    = "/v1/proofs/hosts"   // how far each host's chain is, and its keys
 	PathPolicies      = "/v1/policies"       // what hosts say of their policies, and what they refuse
 	PathGossipKey     = "/v1/gossip-key"     // post: rotate
 	PathSession       = "/v1/sessions"       // post: a link that logs a browser in, once

@@ -31,6 +31,9 @@ type Enroll struct {
 	API          string `json:"api,omitempty"`  // of a collector: its URL
 	// Hosts are names and addresses under which browsers call a collector.
 	Hosts []string `json:"hosts,omitempty"`
+	// ProofKey is the Ed25519 key with which an agent signs what became of its
+	// runs; empty: it has none yet.
+	ProofKey []byte `json:"proof_key,omitempty"`
 }
 
 // Enrolled is the answer: a certificate, or that a person must approve first.

@@ -67,6 +67,9 @@ type Node struct {
 	Why         string            `json:"why,omitempty"`
 	// Request is the certificate request of a pending node, DER.
 	Request []byte `json:"request,omitempty"`
+	// ProofKey is the Ed25519 key with which a host said at its last enrolment
+	// that it signs its proofs; empty: it said none.
+	ProofKey []byte `json:"proof_key,omitempty"`
 }
 
 // Danger names what may need a second person.
