@@ -247,9 +247,14 @@ func (b *bench) judgeProgram(argv []string, later bool) *objection {
 		return nil // it may say anything already
 	}
 	var listed *Command
+	var other *objection
 	for i := range b.policy.Commands {
 		c := &b.policy.Commands[i]
 		if !c.matchesProgram(program) {
+			continue
+		}
+		if no := b.judgeContents(c, program); no != nil {
+			other = no
 			continue
 		}
 		if later && slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:]) {
@@ -257,7 +262,10 @@ func (b *bench) judgeProgram(argv []string, later bool) *objection {
 		}
 		listed = c
 	}
-	if listed == nil {
+	switch {
+	case listed == nil && other != nil:
+		return other
+	case listed == nil:
 		return b.object("command", "commands", "%s is not among the commands that the policy allows", program)
 	}
 	return &objection{policyCode + "args", fmt.Sprintf("the arguments of %s are not as the policy wants them: %s", program, describe(argv[1:])), listed.line}

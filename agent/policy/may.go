@@ -29,6 +29,9 @@ func (g *Gate) May(task *fleet.Task) error {
 	if len(signers) < g.policy.Threshold {
 		return refusal(&objection{codeSignature, fmt.Sprintf("%d of %d needed signatures are by keys that this host trusts now for namespace %s", len(signers), g.policy.Threshold, task.ID().Namespace()), g.policy.line("keys")})
 	}
+	if no := g.policy.outOfHours(g.now); no != nil {
+		return refusal(no)
+	}
 	dangers, no := g.policy.judge(g.etc, task, g.now, true)
 	if no != nil {
 		return refusal(no)

@@ -31,6 +31,7 @@ type Policy struct {
 	MaxTimeout  time.Duration // zero: no bound
 	MaxParallel int           // runs of one task at once; zero: no bound
 	MinNice     int
+	Hours       Hours // in which runs may begin, also those that people order
 
 	Orders    bool          // whether a person may order a run now
 	Every     time.Duration // between two orders, events or triggers of one task; zero: no bound
@@ -41,6 +42,7 @@ type Policy struct {
 
 	Digest string // SHA-256 of the file, hex
 	lines  map[string]int
+	files  contents
 }
 
 // Key is a public key that this host trusts, and for what.
@@ -67,7 +69,10 @@ type Command struct {
 	// pattern of each further one. Without Rest there may be no more.
 	Args []Pattern
 	Rest *Pattern
-	line int
+	// SHA256 lists what its file may hold; nil: whatever it does. Of a script that
+	// is the script alone, and not what reads it.
+	SHA256 []string
+	line   int
 }
 
 // Probes says what a task may look at beside running commands.

@@ -118,6 +118,7 @@ func (r *reader) top() map[string]key {
 		"max_timeout":       r.duration(&p.MaxTimeout),
 		"max_parallel":      r.number(&p.MaxParallel, 1, 1000),
 		"min_nice":          r.number(&p.MinNice, -20, 19),
+		"hours":             r.hours,
 		"orders":            r.table(map[string]key{"run": r.word(&p.Orders, "allowed", "forbidden"), "every": r.duration(&p.Every)}),
 		"adoption":          r.word(&p.Adoption, "allowed", "forbidden"),
 		"two_person":        r.dangers,
@@ -310,7 +311,8 @@ func (r *reader) commands(n *yaml.Node, at string) {
 			"args": func(n *yaml.Node, at string) {
 				r.list(n, at, func(n *yaml.Node, at string) { c.Args = append(c.Args, r.pattern(n, at)) })
 			},
-			"rest": func(n *yaml.Node, at string) { rest := r.pattern(n, at); c.Rest = &rest },
+			"rest":   func(n *yaml.Node, at string) { rest := r.pattern(n, at); c.Rest = &rest },
+			"sha256": r.words(&c.SHA256, digest),
 		})
 		if n.Kind == yaml.MappingNode && c.Path == "" {
 			r.fail(n, at+".path", "", "is missing")
@@ -326,6 +328,18 @@ func (r *reader) pattern(n *yaml.Node, at string) Pattern {
 		r.fail(n, at, text, "is no regular expression: "+err.Error())
 	}
 	return p
+}
+
+func (r *reader) hours(n *yaml.Node, at string) {
+	r.policy.Hours = Hours{}
+	r.list(n, at, func(n *yaml.Node, at string) {
+		text, ok := r.text(n, at)
+		window, err := newWindow(text)
+		if ok && err != nil {
+			r.fail(n, at, text, err.Error())
+		}
+		r.policy.Hours = append(r.policy.Hours, window)
+	})
 }
 
 func (r *reader) dangers(n *yaml.Node, at string) {
@@ -358,6 +372,8 @@ func (r *reader) labels(n *yaml.Node, at string) {
 }
 
 var (
+	digestForm = regexp.MustCompile(`\A[0-9a-f]{64}\z`)
+
 	userForm = regexp.MustCompile(`\A[a-z_][a-z0-9_.-]{0,31}\$?\z`)
 	envForm  = regexp.MustCompile(`\A[A-Za-z_][A-Za-z0-9_]*\*?\z`)
 )
@@ -375,6 +391,13 @@ func envName(word string) string {
 	}
 	if reason := neverEnv(strings.TrimSuffix(word, "*")); reason != "" && !strings.HasSuffix(word, "*") {
 		return reason
+	}
+	return ""
+}
+
+func digest(word string) string {
+	if !digestForm.MatchString(word) {
+		return "want the 64 digits that sha256sum prints"
 	}
 	return ""
 }

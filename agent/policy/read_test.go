@@ -34,6 +34,7 @@ commands:
   - path: /usr/local/bin/*
     args: ['--level=(full|diff)']
     rest: "/srv/[a-z]+"
+    sha256: [e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855]
 shell: allowed
 login: allowed
 env: [LEVEL, "BACKUP_*"]
@@ -45,6 +46,7 @@ probes:
 max_timeout: 6h
 max_parallel: 4
 min_nice: -5
+hours: ["22:00-06:00", "Sat,Sun 00:00-24:00"]
 orders: {run: forbidden, every: 90s}
 adoption: allowed
 two_person: [root, everywhere]
@@ -59,10 +61,14 @@ labels: {role: db, "rack": "3"}
 		t.Errorf("keys %+v", p.Keys)
 	}
 	c := p.Commands[0]
-	if c.Path != "/usr/local/bin/*" || c.Args[0].String() != "--level=(full|diff)" || c.Rest.String() != "/srv/[a-z]+" || c.line != 14 {
+	if c.Path != "/usr/local/bin/*" || c.Args[0].String() != "--level=(full|diff)" || c.Rest.String() != "/srv/[a-z]+" || len(c.SHA256) != 1 || c.line != 14 {
 		t.Errorf("commands %+v", p.Commands)
 	}
+	if p.Hours.String() != "22:00-06:00, Sat,Sun 00:00-24:00" {
+		t.Errorf("hours %s", p.Hours)
+	}
 	got := *p
+	got.Hours = nil
 	got.Keys, got.Commands, got.lines, got.Digest = nil, nil, nil, ""
 	want := Policy{
 		Execute: true, Threshold: 2, Users: Users{Allow: []string{"*", "backup"}, Deny: []string{"root", "www-data"}, MinUID: 500}, Groups: []string{"adm"},
@@ -71,7 +77,7 @@ labels: {role: db, "rack": "3"}
 		MaxTimeout: 6 * time.Hour, MaxParallel: 4, MinNice: -5, Every: 90 * time.Second, Adoption: true,
 		TwoPerson: []fleet.Danger{fleet.DangerRoot, fleet.DangerEverywhere}, Unsigned: []string{"webhook"}, Labels: map[string]string{"role": "db", "rack": "3"},
 	}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Policy{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Policy{}, contents{})); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -116,6 +122,8 @@ func TestEveryMistakeIsToldWithItsLine(t *testing.T) {
 		"a relative directory": {"dirs: [srv]\n", "dirs[0]"},
 		"no port":              {"probes: {tcp: [db-1]}\n", "want host:port"},
 		"an endless time":      {"max_timeout: -1s\n", "max_timeout"},
+		"no hours":             {"hours: [9-17]\n", "hours[0]"},
+		"a short digest":       {"commands: [{path: /bin/true, sha256: [abc]}]\n", "sha256sum"},
 		"an unknown danger":    {"two_person: [sudo]\n", "two_person[0]"},
 		"an unknown trigger":   {"unsigned_triggers: [event]\n", "nothing else may come unsigned"},
 		"a bad label":          {"labels: {\"A B\": x}\n", "labels"},

@@ -98,7 +98,7 @@ func (d *Draft) Text() []byte {
 		deny = "[]"
 	}
 	say("\n# As whom commands run. Deny goes before allow, and means every name of that\n# number. \"*\" allows whoever has at least min_uid.\nusers:\n  allow: %s\n  deny: %s\n  # min_uid: 1000\n", list(d.Users), deny)
-	say("\n# What may be run, by its absolute path; \"*\" is every program. args holds a\n# regular expression for each argument, which must match all of it; rest is for\n# all further ones. The program and its directories must be safe from others.\n")
+	say("\n# What may be run, by its absolute path; \"*\" is every program. args holds a\n# regular expression for each argument, which must match all of it; rest is for\n# all further ones. The program and its directories must be safe from others;\n# with sha256 its file must hold just that, too.\n")
 	if len(d.Commands) == 0 {
 		say("commands: []\n  # - path: /usr/local/bin/backup\n  #   args: [\"--(full|diff)\"]\n")
 	} else {
@@ -118,6 +118,7 @@ func (d *Draft) Text() []byte {
 	say("\n# Below which directories run.dir may lie; without it anywhere.\n# dirs: [/srv]\n")
 	say("\n# What tasks may look at beside running commands.\n# probes:\n#   files: [/srv/in]             # below these they may wait for files\n#   tcp: [\"127.0.0.1:*\", \"db-1:5432\"]\n#   units: [\"*\"]\n")
 	say("\n# max_timeout: 6h    # limits.timeout is needed, and at most this\n# max_parallel: 4    # limits.per_host\n# min_nice: 0\n# groups: [adm]      # that a task may give beside its user's own\n")
+	say("\n# When runs may begin, by this host's clock; without it at any time.\n# hours: [\"22:00-06:00\", \"Sat,Sun 00:00-24:00\"]\n")
 	say("\n# Runs that people order (fleetctl run).\n# orders: {run: allowed, every: 1m}\n# What may come without a signature.\n# unsigned_triggers: [webhook]\n")
 	say("\n# Whether tasks may take the place of this host's own jobs (fleetctl adopt).\nadoption: %s\n", word(d.Adoption))
 	say("\n# What needs the signatures of two people: root, shell, everywhere, oneshot,\n# adoption.\n# two_person: [root, everywhere]\n")
