@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // birthMost is how long a process may take from its fork to its program. As
@@ -20,13 +22,20 @@ const birthMost = 10 * time.Second
 const clockTicks = 100
 
 // hurry waits for what becomes of a start, and kills what does not come as far
-// as its program in time.
-func (g *guardian) hurry(w *awaited, within time.Duration) begun {
+// as its program in time. Whoever wants the run stopped does not wait so long.
+func (g *guardian) hurry(w *awaited, within time.Duration, c *companion) begun {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
+	halts := c.halt
 	const tries = 4
 	for try := 1; ; try++ {
 		select {
+		case why := <-halts:
+			c.doomed, halts = &why, nil
+			done, stopped := make(chan struct{}), make(chan struct{})
+			go func() { defer close(stopped); g.stopStep(c.run.ID, c.handle, done) }()
+			defer func() { close(done); <-stopped }()
+			try--
 		case how := <-w.begun:
 			return g.unlessKilled(how, w)
 		case <-g.dead:
@@ -43,6 +52,31 @@ func (g *guardian) hurry(w *awaited, within time.Duration) begun {
 				signalOne(stat{pid: g.PID, start: g.Start}, unix.SIGKILL)
 			}
 			timer.Reset(max(within/2, time.Millisecond))
+		}
+	}
+}
+
+// stepLook is between two looks whether the guardian has noted a start.
+const stepLook = 20 * time.Millisecond
+
+// stopStep ends a run whose command is not known to be executed yet: a step may
+// stand in its place, and not go on. Before the guardian has noted it there is
+// none; from done on it is for others to end it.
+func (g *guardian) stopStep(run fleet.RunID, h handle, done <-chan struct{}) {
+	tick := time.NewTicker(stepLook)
+	defer tick.Stop()
+	for {
+		s, noted := findStatus(g.path, run, &h)
+		if noted {
+			if !s.over() {
+				family{mark: h.Mark, leader: s.PID, start: s.Start, others: []int{g.PID}, group: h.Group}.stop(h.Grace)
+			}
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-done:
+			return
 		}
 	}
 }

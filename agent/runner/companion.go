@@ -31,7 +31,10 @@ type companion struct {
 
 	calm <-chan struct{} // when it is to be recorded that it runs; nil: it is
 	halt chan halt       // why somebody wants it stopped
-	over chan struct{}   // closed after its outcome
+	// doomed is set when somebody wanted it stopped before its command was known
+	// to be executed.
+	doomed *halt
+	over   chan struct{} // closed after its outcome
 }
 
 // ending is how a run came to its end.
@@ -115,6 +118,10 @@ func (r *Runner) await(c *companion) (ending, bool) {
 		stopped = make(chan int, 1)
 		gone, timeout = nil, nil // from here on the end is when all are gone
 		go func() { stopped <- c.stop(r) }()
+	}
+	if c.doomed != nil {
+		end.cancelled, end.reason, end.why = c.doomed.reason == "", c.doomed.reason, c.doomed.detail
+		stop()
 	}
 	for {
 		select {

@@ -49,7 +49,7 @@ func explain(err error, l *launch) *failure {
 	case errors.Is(err, unix.E2BIG):
 		return forkFailed("command and environment together are too long for this host")
 	case errors.Is(err, unix.ETIMEDOUT):
-		return forkFailed("%s or the directory %s does not answer: the file system hangs; given up so that others can start", program, dir)
+		return forkFailed("%s or the directory %s does not answer: the file system hangs, or somebody has stopped the start; given up so that others can begin", program, dir)
 	case errors.Is(err, unix.ENOEXEC):
 		return forkFailed("%s is not a program: a script needs a first line such as #!/bin/sh", program)
 	}

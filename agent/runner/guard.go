@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -171,7 +172,7 @@ func (g *guard) launch(l *launch, files []int) {
 	}
 	g.write(w)
 	if waits != nil {
-		go g.pass(w, waits, l.Rlimits)
+		go g.pass(w, waits, l)
 	} else {
 		g.tellBegun(w)
 	}
@@ -182,8 +183,8 @@ func (g *guard) launch(l *launch, files []int) {
 }
 
 // pass lets a step go on, and says what came of it.
-func (g *guard) pass(w *ward, waits *gate, limits []rlimit) {
-	err := waits.pass(w.PID, limits, func(do func()) {
+func (g *guard) pass(w *ward, waits *gate, l *launch) {
+	err := waits.passInTime(w.PID, l.Rlimits, cmp.Or(l.Birth, birthMost), func(do func()) {
 		g.mu.Lock() // against reaping
 		defer g.mu.Unlock()
 		if !w.over() {
@@ -194,7 +195,11 @@ func (g *guard) pass(w *ward, waits *gate, limits []rlimit) {
 	defer g.mu.Unlock()
 	w.waits = false
 	if err != nil {
-		w.Refused = refusalOf(w.Run, err) // and the step ends by itself
+		// The step ends by itself, or perhaps never where it was too late.
+		w.Refused = refusalOf(w.Run, err)
+		if errors.Is(err, unix.ETIMEDOUT) && !w.over() {
+			w.Wait, w.Ended = syscall.WaitStatus(unix.SIGKILL), time.Now().UTC()
+		}
 	} else {
 		g.tellBegun(w)
 	}

@@ -176,7 +176,7 @@ func (g *guardian) pass(news *notice) {
 
 // launch lets the guardian start a process, and returns when that has happened
 // or has failed. The end comes by the channel.
-func (g *guardian) launch(l *launch, files ...*os.File) (begun, <-chan status) {
+func (g *guardian) launch(l *launch, c *companion, files ...*os.File) (begun, <-chan status) {
 	w := &awaited{begun: make(chan begun, 1), ended: make(chan status, 1)}
 	g.mu.Lock()
 	g.wards[l.Run] = w
@@ -184,7 +184,7 @@ func (g *guardian) launch(l *launch, files ...*os.File) (begun, <-chan status) {
 	if err := g.orders.send(order{Launch: l}, fdsOf(files...)...); err != nil {
 		return begun{err: errGuardian}, nil
 	}
-	return g.hurry(w, cmp.Or(l.Birth, birthMost)), w.ended
+	return g.hurry(w, cmp.Or(l.Birth, birthMost), c), w.ended
 }
 
 // leave stops listening for a run.

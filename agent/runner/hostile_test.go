@@ -204,7 +204,7 @@ func TestAStepThatIsGoneGetsNoLimits(t *testing.T) {
 	}
 	g := &guard{wards: map[int]*ward{}, notices: newNotices(nil), book: newBook(os.NewFile(uintptr(highest(t)), ""))}
 	w := &ward{status: status{Run: "a", PID: os.Getpid(), Ended: due}, stopping: true}
-	g.pass(w, waits, []rlimit{{"msgqueue", before.Cur / 2}})
+	g.pass(w, waits, &launch{Rlimits: []rlimit{{"msgqueue", before.Cur / 2}}})
 	if err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &after); err != nil {
 		t.Fatal(err)
 	}

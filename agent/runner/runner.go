@@ -378,6 +378,15 @@ func (r *Runner) carryOut(spec Spec, c *companion) {
 	r.rush.leave()
 	if failed != nil {
 		c.run.State, c.run.Reason, c.run.Detail = fleet.Reasons[failed.reason], failed.reason, failed.detail
+		select {
+		case why := <-c.halt: // nothing looked for it so far
+			c.doomed = &why
+		default:
+		}
+		if c.doomed != nil && c.run.State == fleet.RunMissed {
+			c.run.Cancelled = c.doomed.reason == ""
+			c.run.Detail = c.doomed.detail + "; that was before the command was executed"
+		}
 		r.settle(c)
 		return
 	}

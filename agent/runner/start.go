@@ -89,7 +89,7 @@ func (r *Runner) launch(c *companion, order *launch, files ...*os.File) (time.Ti
 
 // startGuarded lets the guardian start the process.
 func (r *Runner) startGuarded(c *companion, order *launch, files ...*os.File) (time.Time, error) {
-	how, ended := c.guard.launch(order, files...)
+	how, ended := c.guard.launch(order, c, files...)
 	if how.err != nil {
 		c.guard.leave(order.Run)
 		if !errors.Is(how.err, errGuardian) {
@@ -131,7 +131,7 @@ func (r *Runner) startChild(c *companion, order *launch, files ...*os.File) (tim
 		return started, err
 	}
 	if waits != nil {
-		if err := waits.passInTime(pid, order.Rlimits, cmp.Or(order.Birth, birthMost)); err != nil {
+		if err := waits.passInTime(pid, order.Rlimits, cmp.Or(order.Birth, birthMost), func(do func()) { do() }); err != nil {
 			if errors.Is(err, unix.ETIMEDOUT) {
 				go syscall.Wait4(pid, nil, 0, nil) // when what it waits for has answered, perhaps
 			} else {

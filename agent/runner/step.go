@@ -210,17 +210,18 @@ func (g *gate) pass(pid int, limits []rlimit, holds func(do func())) error {
 	return nil // closed by the execution
 }
 
-// passInTime is pass for a step that is a child of this process and not reaped
-// before it returns: one that has not executed the command in time is killed.
-func (g *gate) passInTime(pid int, limits []rlimit, within time.Duration) error {
+// passInTime is pass for a child of this process: one that has not executed the
+// command in time is killed, because its user, or what he executes, may let it
+// stand still for ever.
+func (g *gate) passInTime(pid int, limits []rlimit, within time.Duration, holds func(do func())) error {
 	var late atomic.Bool
 	timer := time.AfterFunc(within, func() {
 		late.Store(true)
-		_ = unix.Kill(pid, unix.SIGKILL)
-		_ = g.report.SetReadDeadline(time.Now()) // who waits for a device is not killed
+		holds(func() { _ = unix.Kill(pid, unix.SIGKILL) })
+		_ = g.report.SetReadDeadline(time.Now().Add(lastWord)) // who waits for a device is not killed
 	})
 	defer timer.Stop()
-	err := g.pass(pid, limits, func(do func()) { do() })
+	err := g.pass(pid, limits, holds)
 	if late.Load() {
 		return unix.ETIMEDOUT
 	}
