@@ -276,7 +276,7 @@ func TestAttack86WhatStandsBesideAStatement(t *testing.T) {
 	want(t, b.offer(stolen), "signature")
 }
 
-func asJSON(t *testing.T, value any) string {
+func asJSON(t testing.TB, value any) string {
 	t.Helper()
 	text, err := json.Marshal(value)
 	if err != nil {

@@ -38,11 +38,13 @@ type noted struct {
 	Serial     uint64    `json:"serial"`
 	Digest     string    `json:"digest"`
 	Gone       bool      `json:"gone,omitempty"`       // a tombstone
-	Here       bool      `json:"here,omitempty"`       // of a task: it was taken on this host
+	Here       bool      `json:"here,omitempty"`       // of a task: it, or one before, was taken here, and it means this host
+	Dropped    bool      `json:"dropped,omitempty"`    // of a task: root of this host wants nothing of it
 	Was        string    `json:"was,omitempty"`        // of a tombstone: the digest of the statement before
 	Generation uint64    `json:"generation,omitempty"` // of a task, under that statement
 	Definition string    `json:"definition,omitempty"` // of a task: SHA-256 of what it says
 	Floor      time.Time `json:"floor,omitzero"`       // of a task: when it was first said; nothing before is due
+	Since      time.Time `json:"since,omitzero"`       // of a task: when it counts from, as it was taken first
 	Taken      bool      `json:"taken,omitempty"`      // of an adoption: it was taken in time
 	Asked      time.Time `json:"asked,omitzero"`       // of an adoption, as it was taken
 }

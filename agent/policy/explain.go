@@ -24,16 +24,19 @@ type Step struct {
 // without one.
 func Explain(config Config, plan *fleet.Plan, id fleet.TaskID) ([]Step, error) {
 	g := lookOn(config)
+	stood := held(plan, nil)
 	var given *fleet.Assignment
-	for i := range plan.Assignments {
-		if plan.Assignments[i].Task.ID() == id {
-			given = &plan.Assignments[i]
+	for _, list := range [][]fleet.Assignment{plan.Assignments, stood.Assignments} {
+		for i := range list {
+			if list[i].Task.ID() == id {
+				given = &list[i]
+			}
 		}
 	}
 	if given == nil {
 		return nil, fleet.Errorf(fleet.NotFound, "the plan of this host has no task %s", id).WithHint("fleetctl tasks hosts %s", id)
 	}
-	p := g.pass(plan)
+	p := g.pass(plan, stood)
 	g.staged, g.changed = g.book.copy(), false
 	h := &hearing{gate: g, claim: claimTask, text: given.Envelope, given: given.Generation}
 	var steps []Step

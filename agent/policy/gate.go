@@ -63,6 +63,8 @@ type Gate struct {
 	accepted map[fleet.TaskID]*acceptance
 	wishes   map[fleet.TaskID]*objection // adoptions that were judged; nil: granted
 	refused  []fleet.Refusal
+	held     []fleet.TaskID       // that stand and are refused now
+	withheld map[string]time.Time // objects that go on and are not given, since when
 	settled  map[fleet.TaskID]fleet.AdoptionState
 	tasks    strangers
 	orders   strangers
@@ -307,8 +309,9 @@ func (g *Gate) Run(ctx context.Context) error {
 		g.mu.Lock()
 		changed := g.read()
 		changed = g.ended(looked, time.Now()) || changed
+		changed = g.dropped() || changed
 		looked = time.Now()
-		if g.confirmed() || changed || len(g.refused) > 0 && time.Since(asked) >= askEvery {
+		if g.confirmed() || changed || len(g.refused)+len(g.withheld) > 0 && time.Since(asked) >= askEvery {
 			asked = time.Now()
 			g.poke()
 		}

@@ -57,7 +57,9 @@ func TestWhatIsDueSinceSurvivesAPause(t *testing.T) {
 	if len(refused) != 0 || !plan.Assignments[0].Since.Equal(a.Since) || plan.Assignments[0].State != fleet.TaskPaused {
 		t.Errorf("%v %+v", refused, plan.Assignments)
 	}
-	a.Since = time.Unix(0, 0)
+	a.Task.Name = "weekly"
+	first.Name, first.Task.Definition = "weekly", &a.Task
+	a.Envelope, a.Since = sign(t, first, b.anna), time.Unix(0, 0)
 	if plan, _ = b.takes(a); !plan.Assignments[0].Since.Equal(first.Issued) {
 		t.Errorf("due since %v, which is before anybody said it", plan.Assignments[0].Since)
 	}

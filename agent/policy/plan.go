@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,16 +19,26 @@ const maxRefused = 500
 // was taken is on disk. Refused tasks and orders to run stay in it, marked, so
 // that each of their instants has an outcome.
 func (g *Gate) Open(plan *fleet.Plan) (*fleet.Plan, []fleet.Refusal) {
+	opened, refused, _ := g.Follow(plan, nil)
+	return opened, refused
+}
+
+// Follow opens a plan that takes the place of another one. It also returns what
+// goes on beside it, to be put into the plan before that is kept: nil is nothing.
+func (g *Gate) Follow(plan, before *fleet.Plan) (*fleet.Plan, []fleet.Refusal, *fleet.Kept) {
+	stood := held(plan, before)
 	g.prepare(plan)
+	g.prepare(&fleet.Plan{Assignments: stood.Assignments, Sealed: stood.Sealed})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now, g.used, g.etc = time.Now(), map[[32]byte]bool{}, g.etc.once()
-	first := g.pass(plan)
+	g.dropped()
+	first := g.pass(plan, stood)
 	if g.changed {
 		if err := g.keep(); err != nil { // then nothing new is taken
 			g.log.Error("book of the policy not written: nothing new is taken", "error", err)
 			why := &objection{codeReplay, "this host cannot write down that it takes it: " + err.Error(), 0}
-			first = g.passKnown(plan, why)
+			first = g.passKnown(plan, stood, why)
 		}
 	}
 	for sum := range g.cache {
@@ -37,7 +48,10 @@ func (g *Gate) Open(plan *fleet.Plan) (*fleet.Plan, []fleet.Refusal) {
 	}
 	g.used = nil
 	g.publish(first)
-	return first.plan, first.refused
+	if len(first.kept.Assignments)+len(first.kept.Sealed) == 0 {
+		return first.plan, first.refused, nil
+	}
+	return first.plan, first.refused, &first.kept
 }
 
 // keep makes what was staged the book.
@@ -68,19 +82,28 @@ type passage struct {
 	wishes    map[fleet.TaskID]*objection
 	refused   []fleet.Refusal
 	entries   []Entry
+
+	before   fleet.Kept            // what may go on though the plan does not give it
+	kept     fleet.Kept            // what of that does
+	withheld []string              // objects among them
+	heard    map[[32]byte]bool     // envelopes of assignments in the plan
+	sure     map[fleet.TaskID]bool // listed, and as the last statement says
 	// known, where it is set, is why nothing is taken that was not before.
 	known *objection
 }
 
 // pass hears everything in a plan.
-func (g *Gate) pass(plan *fleet.Plan) *passage { return g.passKnown(plan, nil) }
+func (g *Gate) pass(plan *fleet.Plan, before fleet.Kept) *passage {
+	return g.passKnown(plan, before, nil)
+}
 
-func (g *Gate) passKnown(plan *fleet.Plan, known *objection) *passage {
+func (g *Gate) passKnown(plan *fleet.Plan, before fleet.Kept, known *objection) *passage {
 	g.staged, g.changed = g.book.copy(), false
 	p := &passage{
 		gate: g, plan: &fleet.Plan{Host: g.host.ID, Index: plan.Index, Assignments: []fleet.Assignment{}, Orders: []fleet.Order{}},
 		tasks: map[fleet.TaskID]*fleet.Assignment{}, calendars: map[string]*hearing{}, listed: map[fleet.TaskID]bool{},
 		accepted: map[fleet.TaskID]*acceptance{}, wishes: map[fleet.TaskID]*objection{}, known: known,
+		before: before, heard: map[[32]byte]bool{}, sure: map[fleet.TaskID]bool{},
 	}
 	if known != nil {
 		defer func() { g.staged, g.changed = g.book.copy(), false }()
@@ -91,12 +114,15 @@ func (g *Gate) passKnown(plan *fleet.Plan, known *objection) *passage {
 	for i, text := range plan.Sealed {
 		p.calendar(i, text)
 	}
+	p.calendarsFor(plan)
 	for i := range plan.Adoptions {
 		p.adoption(&plan.Adoptions[i])
 	}
+	p.latter(plan.Tombstones)
 	for i := range plan.Assignments {
 		p.assignment(&plan.Assignments[i])
 	}
+	p.goOn()
 	for i := range plan.Orders {
 		p.order(&plan.Orders[i])
 	}
@@ -163,10 +189,19 @@ func (p *passage) calendar(i int, text []byte) {
 	case h.sealed.statement.Calendar.Definition.Name != h.sealed.statement.Name:
 		p.refuse(object, h, &objection{codeParse, "the calendar within has another name", 0})
 	default:
-		p.calendars[h.sealed.statement.Name] = h
-		p.plan.Calendars = append(p.plan.Calendars, *h.sealed.statement.Calendar.Definition)
-		p.plan.Sealed = append(p.plan.Sealed, text)
+		p.give(h)
 	}
+}
+
+// give puts a calendar into the opened plan.
+func (p *passage) give(h *hearing) {
+	s := h.sealed.statement
+	if p.calendars[s.Name] != nil {
+		return
+	}
+	p.calendars[s.Name] = h
+	p.plan.Calendars = append(p.plan.Calendars, *s.Calendar.Definition)
+	p.plan.Sealed = append(p.plan.Sealed, h.text)
 }
 
 func (p *passage) adoption(a *fleet.Adoption) {
@@ -179,7 +214,9 @@ func (p *passage) adoption(a *fleet.Adoption) {
 	}
 	if no != nil {
 		p.refuse(object, h, no)
-		if p.wishes[a.Task] = no; a.State == fleet.AdoptionWanted { // the adopter asks, and answers
+		// The adopter asks, and answers; of a task that stands it would keep the turn.
+		entry := p.gate.staged.Objects["task "+string(a.Task)]
+		if p.wishes[a.Task] = no; a.State == fleet.AdoptionWanted && !entry.stands() {
 			p.plan.Adoptions = append(p.plan.Adoptions, fleet.Adoption{Task: a.Task, Host: p.gate.host.ID, Job: a.Job, State: a.State, Asked: a.Asked})
 		}
 		return
@@ -193,7 +230,7 @@ func (p *passage) adoption(a *fleet.Adoption) {
 		p.gate.changed = p.gate.changed || p.known == nil
 	}
 	out := fleet.Adoption{
-		Task: h.id(), Host: p.gate.host.ID, State: a.State, Job: a.Job, Handed: a.Handed, Asked: entry.Asked, At: a.At, Why: a.Why,
+		Task: h.id(), Host: p.gate.host.ID, State: a.State, Job: a.Job, Handed: sooner(a.Handed, p.gate.now), Asked: entry.Asked, At: a.At, Why: a.Why,
 		By: names(h.signers), Envelope: a.Envelope,
 	}
 	if s.Adopt != nil {
@@ -201,6 +238,13 @@ func (p *passage) adoption(a *fleet.Adoption) {
 	}
 	p.wishes[out.Task] = nil
 	p.plan.Adoptions = append(p.plan.Adoptions, out)
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.After(b) {
+		return b.UTC()
+	}
+	return a
 }
 
 // suits reports what the collectors say beside the statement of an adoption that
@@ -222,11 +266,14 @@ func (p *passage) suits(a *fleet.Adoption, h *hearing) *objection {
 }
 
 func (p *passage) assignment(a *fleet.Assignment) {
-	h := &hearing{claim: claimTask, text: a.Envelope, given: min(a.Generation, maxGeneration)}
-	known := func() bool {
-		was := p.gate.book.Objects[h.key()]
-		return was.Digest == h.sealed.digest
-	}
+	p.heard[sha256.Sum256(a.Envelope)] = true
+	h, no := p.hearTask(a)
+	p.list(a, h, no)
+}
+
+// hearTask takes the envelope of an assignment through the rules.
+func (p *passage) hearTask(a *fleet.Assignment) (*hearing, *objection) {
+	h := &hearing{claim: claimTask, text: a.Envelope, given: min(a.Generation, maxGeneration), since: a.Since}
 	no := p.hear(h)
 	if no == nil && h.id() != a.Task.ID() {
 		no = &objection{codeSignature, "what is sealed is another task: " + string(h.id()), 0}
@@ -237,27 +284,44 @@ func (p *passage) assignment(a *fleet.Assignment) {
 	if no == nil {
 		no = p.blackout(h)
 	}
+	if h.sealed == nil { // no policy is in force; what was taken before says what it is about
+		if o, stands := p.stands(h.text); stands {
+			h.sealed = o
+		}
+	}
+	return h, no
+}
+
+// list puts an assignment into the opened plan, accepted or refused.
+func (p *passage) list(a *fleet.Assignment, h *hearing, no *objection) {
 	out := p.rewrite(a, h)
+	id := out.Task.ID()
+	entry, known := p.gate.staged.Objects["task "+string(id)]
+	sure := h.sealed != nil && entry.Digest == h.sealed.digest && entry.stands()
 	if no != nil {
-		out.Refused = p.refuse("task "+string(out.Task.ID()), h, no)
-		if _, known := p.gate.staged.Objects["task "+string(out.Task.ID())]; !known && !h.vouched() && !p.gate.tasks.admit(string(out.Task.ID()), p.gate.now) {
+		out.Refused = p.refuse("task "+string(id), h, no)
+		switch {
+		case no.code == codeDropped, p.sure[id]:
+			return
+		case !known && !h.vouched() && !p.gate.tasks.admit(string(id), p.gate.now):
 			return
 		}
 	} else {
-		p.took("task "+string(out.Task.ID()), h, known())
+		p.took("task "+string(id), h, p.gate.book.Objects[h.key()].Digest == h.sealed.digest)
 		p.settle(h)
-		p.accepted[out.Task.ID()] = &acceptance{expires: h.expires(), namespace: h.sealed.statement.Namespace, signers: h.signers}
+		p.accepted[id] = &acceptance{expires: h.expires(), namespace: h.sealed.statement.Namespace, signers: h.signers}
+		sure = true
 	}
-	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[out.Task.ID()] != nil {
+	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[id] != nil {
 		return // nobody could tell when it is due, or it is given twice
 	}
-	if p.listed[out.Task.ID()] { // the one before was refused
-		p.plan.Assignments = slices.DeleteFunc(p.plan.Assignments, func(other fleet.Assignment) bool { return other.Task.ID() == out.Task.ID() })
+	if p.listed[id] { // the one before was refused
+		p.plan.Assignments = slices.DeleteFunc(p.plan.Assignments, func(other fleet.Assignment) bool { return other.Task.ID() == id })
 	}
-	p.listed[out.Task.ID()] = true
+	p.listed[id], p.sure[id] = true, sure
 	p.plan.Assignments = append(p.plan.Assignments, out)
 	if no == nil {
-		p.tasks[out.Task.ID()] = &out
+		p.tasks[id] = &out
 	}
 }
 
@@ -269,16 +333,6 @@ func (p *passage) settle(h *hearing) {
 		p.gate.staged.Objects[h.key()] = entry
 		p.gate.changed = true
 	}
-}
-
-// Stands reports whether a task was taken here and nobody has signed since that
-// it is no more, or for others: that the collectors give it no longer is not
-// enough to forget what it left.
-func (g *Gate) Stands(task fleet.TaskID) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	entry := g.book.Objects["task "+string(task)]
-	return entry.Here && !entry.Gone
 }
 
 // valid reports whether there is a statement whose task can be carried out.
@@ -340,6 +394,7 @@ func (p *passage) rewrite(a *fleet.Assignment, h *hearing) fleet.Assignment {
 		Task: *s.Task.Definition, State: s.Task.State, Generation: a.Generation, Since: a.Since, Unread: h.sealed.unread,
 		Document: []byte(s.Task.Document), MediaType: s.Task.MediaType, Envelope: a.Envelope,
 	}
+	out.Since = sooner(out.Since, p.gate.now)
 	floor := s.Issued
 	if was := p.gate.staged.Objects[s.Object()]; was.Digest == h.sealed.digest {
 		if was.Generation > 0 {
@@ -347,6 +402,9 @@ func (p *passage) rewrite(a *fleet.Assignment, h *hearing) fleet.Assignment {
 		}
 		if !was.Floor.IsZero() {
 			floor = was.Floor
+		}
+		if !was.Since.IsZero() {
+			out.Since = was.Since
 		}
 	}
 	if out.Since.Before(floor) {
@@ -365,6 +423,7 @@ func names(keys []*Key) string {
 
 // publish makes what was found the state of the gate.
 func (g *Gate) publish(p *passage) {
+	g.tellWithheld(p)
 	told := map[string]bool{}
 	for _, r := range g.refused {
 		told[r.Object+r.Code+r.Why] = true
@@ -379,7 +438,7 @@ func (g *Gate) publish(p *passage) {
 			g.log.Warn("refused", "object", r.Object, "code", r.Code, "why", r.Why, "line", r.Line)
 		}
 	}
-	g.accepted, g.wishes, g.refused = p.accepted, p.wishes, p.refused
+	g.accepted, g.wishes, g.refused, g.held = p.accepted, p.wishes, p.refused, p.holds()
 	if g.setBack() {
 		g.refused = append(slices.Clone(g.refused), fleet.Refusal{Object: "whatever is ordered once", Code: codeTime, Why: "the clock of this host has shown " + g.book.Seen.UTC().Format(time.RFC3339) + ": if it is right now, a person says `fleetcron-agent policy confirm` there"})
 		g.log.Warn("the clock of this host was set back: nothing that is ordered once is done until it is later", "now", g.now, "seen", g.book.Seen)

@@ -212,41 +212,6 @@ func TestNobodyWaitsForSignatures(t *testing.T) {
 	}
 }
 
-// TestWhoEndsATask: a signed word does, and no plan that leaves it out.
-func TestWhoEndsATask(t *testing.T) {
-	for name, end := range map[string]func(b *bed, plan *fleet.Plan){
-		"a tombstone": func(b *bed, plan *fleet.Plan) {
-			plan.Tombstones = [][]byte{sign(b.t, b.retires(task()), b.anna)}
-		},
-		"a version for others": func(b *bed, plan *fleet.Plan) {
-			elsewhere := task()
-			elsewhere.Where.Labels = "role=web"
-			plan.Tombstones = [][]byte{sign(b.t, b.says(elsewhere), b.anna)}
-		},
-	} {
-		b := newBed(t, usual)
-		given := given(task(), sign(t, b.says(task()), b.anna))
-		if b.gate.Stands("data/nightly") {
-			t.Errorf("%s: it stands before it was given", name)
-		}
-		if r := b.offer(given); r != nil {
-			t.Fatal(r)
-		}
-		b.takes()
-		b.gate.Open(&fleet.Plan{Host: hostID, Tombstones: [][]byte{given.Envelope}})
-		b.open()
-		if !b.gate.Stands("data/nightly") {
-			t.Errorf("%s: left out of a plan it does not stand any more", name)
-		}
-		plan := fleet.Plan{Host: hostID}
-		end(b, &plan)
-		b.gate.Open(&plan)
-		if b.gate.Stands("data/nightly") {
-			t.Errorf("%s: it stands", name)
-		}
-	}
-}
-
 // TestShellsByOtherNames are shells as well, wherever a policy allows every
 // program and no shell.
 func TestShellsByOtherNames(t *testing.T) {

@@ -47,6 +47,7 @@ const (
 	codeReplay    = "replay"
 	codeApproval  = "approval"
 	codeRate      = "rate"
+	codeDropped   = "dropped"
 )
 
 const (
@@ -64,6 +65,8 @@ type hearing struct {
 	task  fleet.TaskID // beside an order: whose it is said to be
 	waits *fleet.Task  // beside an event: the task that waits for it, as it was signed; nil: none
 	given uint64       // beside a task: its generation
+	since time.Time    // beside a task: from when on it is said to count
+	stood bool         // of a calendar: the book was asked already
 	asked time.Time    // beside an adoption
 	done  bool         // beside an adoption: it is said to be carried out
 
@@ -235,14 +238,9 @@ func (h *hearing) checkTarget() *objection {
 	if h.claim != claimTask && h.claim != claimAdoption || s.Task.Definition == nil {
 		return nil
 	}
-	where := s.Task.Definition.Where
-	if len(where.Networks) > 0 && where.Labels == "" && len(where.Hosts) == 0 {
-		where.Labels = "*"
-	}
-	where.Networks = nil
-	if where.Pick == fleet.PickNone || !where.Matches(host) {
+	if where := &s.Task.Definition.Where; !h.meansHere(where) {
 		h.note() // what was meant for this host before is no longer
-		return &objection{codeTarget, fmt.Sprintf("its where (%s) does not mean this host, whose name is %s and whose labels are %s", whereText(&where), host.Name, labelText(host.Labels)), h.gate.policy.line("labels")}
+		return &objection{codeTarget, fmt.Sprintf("its where (%s) does not mean this host, whose name is %s and whose labels are %s", whereText(where), host.Name, labelText(host.Labels)), h.gate.policy.line("labels")}
 	}
 	return nil
 }
@@ -332,9 +330,15 @@ func (h *hearing) checkReplay() *objection {
 	was, known := g.staged.Objects[h.key()]
 	back := g.staged.Objects["adoption "+s.Namespace+"/"+s.Name]
 	switch {
-	case h.claim == claimTombstone:
-		h.note()
+	case h.stood:
 		return nil
+	case h.claim == claimTombstone:
+		if !h.goesOn() {
+			h.note()
+		}
+		return nil
+	case h.claim == claimTask && was.Dropped && s.Serial <= was.Serial:
+		return &objection{codeDropped, "root of this host wants nothing of it (fleetcron-agent policy drop), until somebody signs a newer statement about it", 0}
 	case h.claim == claimTask && s.Task.State != fleet.TaskRetired && back.Gone && g.silent(h.id()) && s.Serial < back.Serial && (!known || s.Serial == was.Serial || back.Serial == was.Serial && (was.Was == "" || was.Was == h.sealed.digest)):
 		return nil // the job shall come back; until it does the task runs, as it was last
 	case known && s.Serial < was.Serial:
@@ -350,6 +354,31 @@ func (h *hearing) checkReplay() *objection {
 	}
 	h.note()
 	return nil
+}
+
+// goesOn reports whether a tombstone ends nothing: it is a newer statement that
+// means this host, or it asks for a job to be put back that still is silent.
+func (h *hearing) goesOn() bool {
+	s := h.sealed.statement
+	switch {
+	case s.Task == nil:
+		return false
+	case s.Kind == seal.KindRelease:
+		return h.gate.silent(h.id())
+	case s.Task.Definition == nil:
+		return false
+	}
+	return h.meansHere(&s.Task.Definition.Where)
+}
+
+// meansHere reports whether a where means this host, networks aside.
+func (h *hearing) meansHere(said *fleet.Where) bool {
+	where := *said
+	if len(where.Networks) > 0 && where.Labels == "" && len(where.Hosts) == 0 {
+		where.Labels = "*"
+	}
+	where.Networks = nil
+	return where.Pick != fleet.PickNone && where.Matches(&h.gate.host)
 }
 
 // id is the task that the statement is about.
@@ -395,7 +424,7 @@ func (h *hearing) note() {
 	case s.Kind == seal.KindCalendar:
 		now.Gone = s.Calendar.Definition == nil
 	case s.Task != nil:
-		now.Gone = s.Task.State == fleet.TaskRetired
+		now.Gone, now.Generation = s.Task.State == fleet.TaskRetired, was.Generation
 	}
 	if h.claim == claimAdoption && !now.Taken {
 		now.Asked = h.asked
@@ -419,14 +448,25 @@ func (h *hearing) noteTask(now, was *noted) {
 	if was.Definition == now.Definition && !was.Floor.IsZero() {
 		now.Floor = was.Floor // a pause does not make it begin anew
 	}
+	if h.claim != claimTask {
+		return
+	}
+	now.Here = was.Here && !was.Gone && h.meansHere(&s.Task.Definition.Where)
 	switch {
-	case h.claim != claimTask:
+	case was.Definition == now.Definition && !was.Since.IsZero():
+		now.Since = was.Since
+	case h.since.Before(now.Floor):
+		now.Since = now.Floor
+	default:
+		now.Since = sooner(h.since, h.gate.now).UTC()
+	}
+	switch {
 	case was.Serial == s.Serial && was.Generation > 0:
 		now.Generation = was.Generation
-	case was.Definition != now.Definition && !was.Gone:
+	case was.Definition != now.Definition && was.Generation > 0:
 		now.Generation = max(h.given, was.Generation+1)
 	default:
-		now.Generation = h.given
+		now.Generation = max(h.given, was.Generation)
 	}
 }
 

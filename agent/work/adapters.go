@@ -14,9 +14,6 @@ import (
 type recorder struct {
 	journal *journal.Journal
 	did     func() // tells that an order was carried out; nil: nobody
-	// withheld reports whether a task is given no more, though nobody signed that
-	// it shall end; nil: none is.
-	withheld func(task fleet.TaskID) bool
 }
 
 // Hold records that a run waits. While the disk is full nothing waits.
@@ -44,13 +41,8 @@ func (r recorder) Count(ctx context.Context, stint fleet.Stint) error {
 	return err
 }
 
-// Remember records what the scheduler wants to know again. Of a task that is
-// withheld nothing is forgotten: when it comes back it stands as it stood, and
-// what a person stopped does not start.
+// Remember records what the scheduler wants to know again.
 func (r recorder) Remember(ctx context.Context, task fleet.TaskID, memo []byte) error {
-	if len(memo) == 0 && r.withheld != nil && r.withheld(task) {
-		return nil
-	}
 	err := r.journal.Remember(ctx, task, memo)
 	if errors.Is(err, journal.ErrFull) {
 		return nil

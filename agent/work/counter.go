@@ -34,20 +34,21 @@ func newCounter(cfg Config, gate *policy.Gate, log *slog.Logger) *counter {
 
 // tell says what of a plan is carried out, and what the policy says of it.
 func (c *counter) tell(plan *fleet.Plan, report fleet.PolicyReport) {
-	c.applied.Set(appliedOf(plan))
+	c.applied.Set(appliedOf(plan, c.gate.Held()))
 	c.policy.Set(report)
 	c.labels.Set(c.gate.Labels())
 }
 
-// appliedOf says which generation of each task a plan lets run.
-func appliedOf(plan *fleet.Plan) fleet.Applied {
+// appliedOf says which generation of each task a plan lets run, and which are
+// held beside them.
+func appliedOf(plan *fleet.Plan, held []fleet.TaskID) fleet.Applied {
 	generations := make(map[fleet.TaskID]uint64, len(plan.Assignments))
 	for i := range plan.Assignments {
 		if a := &plan.Assignments[i]; a.Refused == nil {
 			generations[a.Task.ID()] = a.Generation
 		}
 	}
-	return fleet.Applied{Host: plan.Host, Generations: generations, At: time.Now().UTC()}
+	return fleet.Applied{Host: plan.Host, Generations: generations, Held: held, At: time.Now().UTC()}
 }
 
 // serve says who answers what.

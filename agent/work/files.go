@@ -52,13 +52,6 @@ func (p *planner) Again() {
 	p.giveAll(true)
 }
 
-// holds reports whether the plan of the collectors gives a task.
-func (p *planner) holds(task fleet.TaskID) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.plan.Assignments, func(a fleet.Assignment) bool { return a.Task.ID() == task })
-}
-
 // giveAll needs mu. Without a plan it gives nothing: an empty one would say that
 // this host has nothing to do any more.
 func (p *planner) giveAll(stored bool) {

@@ -20,8 +20,8 @@ func newGate(cfg Config, host fleet.Host, cluster string, book *journal.Journal,
 }
 
 // keeper lets nothing of a plan be carried out but what the gate opened. It
-// keeps the plan as the collectors gave it, to be opened again when the policy
-// is another.
+// keeps the plan as the collectors gave it, with what goes on beside it, to be
+// opened again when the policy is another.
 type keeper struct {
 	gate  *policy.Gate
 	id    fleet.HostID
@@ -71,16 +71,21 @@ func (k *keeper) Take(plan *fleet.Plan) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	opened := k.open(plan)
-	if err := k.save(plan); err != nil {
+	given := *plan
+	given.Kept = nil // which no collector says
+	opened, _, kept := k.gate.Follow(&given, k.given)
+	checkPlan(opened, k.id, k.log)
+	given.Kept = kept
+	if err := k.save(&given); err != nil {
 		return err
 	}
-	k.given = plan
+	k.given = &given
 	k.carry(opened, false)
 	k.tell(opened, k.gate.Report())
 	return nil
 }
 
+// open opens a plan that is kept, with what goes on beside it.
 func (k *keeper) open(plan *fleet.Plan) *fleet.Plan {
 	opened, _ := k.gate.Open(plan)
 	checkPlan(opened, k.id, k.log)

@@ -86,7 +86,7 @@ func TestAPlanIsOpenedAgainWhenThePolicyIsAnother(t *testing.T) {
 	if first.plan.Assignments[0].Refused == nil || first.stored || len(first.report.Refused) != 1 {
 		t.Errorf("%+v", first)
 	}
-	if saved != &plan || saved.Assignments[0].Refused != nil {
+	if string(saved.Assignments[0].Envelope) != string(plan.Assignments[0].Envelope) || saved.Assignments[0].Refused != nil || saved.Kept != nil {
 		t.Error("what is saved is not what the collectors gave")
 	}
 	if err := k.Take(&fleet.Plan{Host: "ffffffffffffffffffffffffffffffff"}); err == nil {
@@ -108,5 +108,55 @@ func TestAPlanIsOpenedAgainWhenThePolicyIsAnother(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestWhatIsWithheldGoesOn through the plan that is saved: the next agent knows
+// of it from there.
+func TestWhatIsWithheldGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	var gate *policy.Gate
+	open := func() {
+		if gate != nil {
+			gate.Close()
+		}
+		var err error
+		gate, err = policy.New(policy.Config{Path: policytest.Trust(t, dir), Dir: filepath.Join(dir, "policy"), Host: fleet.Host{ID: thisHost, Name: "web-1"}, Cluster: policytest.Cluster, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	open()
+	defer func() { gate.Close() }()
+	var saved, carried *fleet.Plan
+	keep := func() *keeper {
+		return &keeper{
+			gate: gate, id: thisHost, log: slog.New(slog.DiscardHandler), given: saved,
+			save:  func(plan *fleet.Plan) error { saved = plan; return nil },
+			carry: func(plan *fleet.Plan, _ bool) { carried = plan },
+			tell:  func(*fleet.Plan, fleet.PolicyReport) {},
+		}
+	}
+	k := keep()
+	plan := policytest.Sealed(fleet.Plan{Host: thisHost, Index: 3, Assignments: []fleet.Assignment{{
+		Task: fleet.Task{
+			Namespace: "data", Name: "x", On: fleet.Trigger{Manual: true}, Where: fleet.Where{Labels: "*"},
+			Run: fleet.Execute{Command: fleet.Command{Argv: []string{"/bin/true"}}},
+		}, State: fleet.TaskEnabled, Generation: 1,
+	}}})
+	for i, given := range []fleet.Plan{plan, {Host: thisHost, Index: 4}, {Host: thisHost, Index: 5, Kept: &fleet.Kept{}}} {
+		if err := k.Take(&given); err != nil {
+			t.Fatal(err)
+		}
+		if len(carried.Assignments) != 1 || carried.Assignments[0].Refused != nil {
+			t.Fatalf("plan %d: %+v is carried out", i, carried.Assignments)
+		}
+		if saved.Index != given.Index || (saved.Kept != nil) != (i > 0) {
+			t.Fatalf("plan %d: saved is %+v", i, saved)
+		}
+	}
+	open()
+	if opened := keep().open(saved); len(opened.Assignments) != 1 || opened.Assignments[0].Refused != nil {
+		t.Errorf("after a restart %+v is carried out", opened.Assignments)
 	}
 }

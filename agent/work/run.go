@@ -136,7 +136,6 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	}
 	given := &planner{files: files, decided: book.OrderDecided, armed: taken.adopter.Armed, give: work.plans.Plan}
 	taken.given, taken.plans = given, work.plans
-	work.withheld = func(task fleet.TaskID) bool { return !given.holds(task) && gate.Stands(task) }
 	work.takeUp()
 	if saved != nil {
 		taken.adopter.Take(saved, true)

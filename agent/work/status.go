@@ -52,6 +52,9 @@ func ReadStatus(cfg Config) (Status, error) {
 	status.Torn, status.Damaged = seen.Torn, seen.Damaged
 	if seen.Plan != nil {
 		status.PlanIndex, status.Tasks = seen.Plan.Index, len(seen.Plan.Assignments)
+		if kept := seen.Plan.Kept; kept != nil {
+			status.Tasks += len(kept.Assignments)
+		}
 	}
 	status.Policy = policyLine(cfg.Policy)
 	for _, open := range seen.Runs {

@@ -42,14 +42,9 @@ type work struct {
 
 	prober []string // argv of what asks services
 
-	// withheld is set before it runs; nil: no task is.
-	withheld func(task fleet.TaskID) bool
-
 	mu   sync.Mutex
 	plan *fleet.Plan // the last one taken; nil: none
 }
-
-func (w *work) isWithheld(task fleet.TaskID) bool { return w.withheld != nil && w.withheld(task) }
 
 // newWork puts it together. Nothing begins before Run.
 func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Plan, masker *mask.Masker, taken *adoptions, places turn.Grantor, log *slog.Logger) (*work, error) {
@@ -67,7 +62,7 @@ func newWork(cfg Config, id fleet.HostID, book *journal.Journal, saved *fleet.Pl
 	if err != nil {
 		return nil, err
 	}
-	record := recorder{book, w.board.Did, w.isWithheld}
+	record := recorder{book, w.board.Did}
 	fill := filler{taken.adopter, taken.gate, w.tasks, w.runs.Start, record, w.ended}
 	w.begin = &starter{
 		host: id, recorder: record, ended: w.ended, addresses: hostAddresses, tasks: w.tasks,
@@ -198,9 +193,6 @@ func (w *work) take(ctx context.Context, plan *fleet.Plan) {
 	w.expect(before, plan)
 	w.forget(ctx, before, plan)
 	for _, task := range gone(before, plan) {
-		if w.isWithheld(task) {
-			continue
-		}
 		if err := w.runs.Forget(task); err != nil {
 			w.log.Warn("state of a task that left not removed", "task", task, "error", err)
 		}
