@@ -22,7 +22,7 @@ import (
 
 // wholeTask and wholeDaemon have the fields that tasks of other rounds have not.
 const (
-	wholeTask = `{"task":"whole","namespace":"data","on":{"every":"1h","after_end":true,"blackout":["year-end"],"deadline":"1m"},
+	wholeTask = `{"task":"whole","namespace":"data","params":{"n":{"type":"int","description":"d","default":"1","min":"0","max":"9"},"c":{"type":"choice","values":["a"],"default":"a"},"t":{"type":"text","default":"x","pattern":"[a-z]*","max_length":9}},"on":{"every":"1h","after_end":true,"blackout":["year-end"],"deadline":"1m"},
 		"run":{"command":"true","shell":"strict","group":"g","groups":["adm"],"login":true,"umask":"0027","no_new_privs":true,"private_tmp":true,"stdin":"x"},
 		"where":{"labels":"*"},
 		"limits":{"timeout":"1m","stall":"1m","keep":{"runs":1,"age":"1d","size":"1MiB"},"memory":"1GiB","cpu":1.5,"processes":9,"io_weight":50,"ionice":"idle","rlimits":{"nofile":9}},
@@ -221,6 +221,7 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	}
 	again := time.Now().Add(time.Minute)
 	failed := newRun(1, fleet.RunRan)
+	failed.Params = fleet.Params{"n": "2"}
 	failed.ID, failed.Attempt, failed.Again, failed.Used = failed.ID[:35]+"9", 1, &again, fleet.Used{CPU: 1, Memory: 2, Read: 3, Written: 4}
 	do("POST", api.PathAgentRuns, agent+"/runs", asJSON(t, api.RunBatch{Journal: fleet.JournalID(strings.Repeat("d", 32)), Records: []api.RunRecord{{Sequence: 1, Run: failed}, {Sequence: 2, Run: failed.NextAttempt()}}}))
 	do("GET", api.PathRuns, api.PathRuns+"?occurrence="+string(failed.ID), "")

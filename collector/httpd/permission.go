@@ -19,7 +19,8 @@ const (
 	ReadMetrics   Permission = "metrics:read"   // how the collectors fare, and how much of everything there is
 	ReadAudit     Permission = "audit:read"     // who changed what, and who was refused
 	WriteTasks    Permission = "tasks:write"    // submit signed tasks, calendars, adoptions
-	RunTasks      Permission = "tasks:run"      // submit signed orders and events; call webhooks
+	RunTasks      Permission = "tasks:run"      // submit signed orders to run and to cancel
+	ControlTasks  Permission = "tasks:control"  // submit signed orders to start, stop, restart and reset, and events; call webhooks
 	WriteNotes    Permission = "notes:write"    // pins, annotations, acknowledgements
 	Approve       Permission = "tasks:approve"  // add a signature to what waits for one
 	ManageTokens  Permission = "tokens:write"   // who may ask, and as what
@@ -35,12 +36,13 @@ const (
 // roles says which roles hold a permission. What is not in it nobody holds: a
 // token without a role may do nothing.
 var roles = map[Permission][]fleet.Role{
-	ReadFleet:     {fleet.Viewer, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
-	ReadOutput:    {fleet.Viewer, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
-	ReadMetrics:   {fleet.Viewer, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
+	ReadFleet:     {fleet.Viewer, fleet.Runner, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
+	ReadOutput:    {fleet.Viewer, fleet.Runner, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
+	ReadMetrics:   {fleet.Viewer, fleet.Runner, fleet.Operator, fleet.Approver, fleet.Auditor, fleet.Admin},
 	ReadAudit:     {fleet.Auditor, fleet.Admin},
 	WriteTasks:    {fleet.Operator, fleet.Admin},
-	RunTasks:      {fleet.Operator, fleet.Admin},
+	RunTasks:      {fleet.Runner, fleet.Operator, fleet.Admin},
+	ControlTasks:  {fleet.Operator, fleet.Admin},
 	WriteNotes:    {fleet.Operator, fleet.Admin},
 	Approve:       {fleet.Approver, fleet.Admin},
 	ManageTokens:  {fleet.Admin},

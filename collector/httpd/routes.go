@@ -52,7 +52,7 @@ func (s *Server) routes() []Route {
 		{post, api.PathSealed, forPeople, AnyPerson, leader, sealed, "Envelope", "Sealed", answer(parseSealed, s.submit)},
 		{post, api.PathResolve, forPeople, ReadFleet, here, document, "Task", "Resolution", answer(parseDocument, s.resolve)},
 		{post, api.PathAdoptions, forPeople, WriteTasks, leader, jsonBody, "AdoptRequest", "AdoptAnswer", answer(parseAdopt(), s.adopt)},
-		{post, api.PathTaskHook, forPeople, RunTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
+		{post, api.PathTaskHook, forPeople, ControlTasks, leader, payload, "", "Ordered", answer(parseHook, s.hook)},
 		{get, api.PathEnvelope, forPeople, ReadFleet, here, none, "", "", s.serveEnvelope},
 		{put, api.PathEnvelope, forPeople, Approve, leader, sealed, "Envelope", "TaskRecord", answer(parsePutEnvelope, s.putEnvelope)},
 

@@ -68,6 +68,18 @@ func keysOf(envelope *seal.Envelope) []string {
 	return ids
 }
 
+// why is what the audit chain says of it beside the person's words: the values
+// that a run was ordered with.
+func (in *sealedIn) why() string {
+	switch {
+	case in.said.Order == nil || len(in.said.Order.Params) == 0:
+		return "" // the person's words
+	case in.Reason == "":
+		return "with " + in.said.Order.Params.String()
+	}
+	return in.Reason + "; with " + in.said.Order.Params.String()
+}
+
 // submission is what a statement amounts to.
 type submission struct {
 	action  string // the word of the audit chain
@@ -83,7 +95,7 @@ var submissions = map[seal.Kind]struct {
 }{
 	seal.KindTask:     {WriteTasks, (*Server).sealedTask},
 	seal.KindOrder:    {RunTasks, (*Server).sealedOrder},
-	seal.KindEvent:    {RunTasks, (*Server).sealedEvent},
+	seal.KindEvent:    {ControlTasks, (*Server).sealedEvent},
 	seal.KindCalendar: {WriteTasks, (*Server).sealedCalendar},
 	seal.KindAdopt:    {WriteTasks, (*Server).sealedAdoption},
 	seal.KindRelease:  {WriteTasks, (*Server).sealedRelease},
@@ -93,7 +105,11 @@ var submissions = map[seal.Kind]struct {
 // of its namespace ask for.
 func (s *Server) submit(ctx context.Context, in sealedIn) (api.Sealed, error) {
 	kind := submissions[in.said.Kind]
-	if err := refuseUnpermitted(callerOf(ctx), kind.permission); err != nil {
+	permission := kind.permission
+	if in.said.Order != nil && in.said.Order.Kind.Stands() {
+		permission = ControlTasks
+	}
+	if err := refuseUnpermitted(callerOf(ctx), permission); err != nil {
 		return api.Sealed{}, err
 	}
 	if err := s.ours(ctx, in.said); err != nil {
@@ -107,7 +123,7 @@ func (s *Server) submit(ctx context.Context, in sealedIn) (api.Sealed, error) {
 		return api.Sealed{}, err
 	}
 	in.Sealed = in.digest
-	about := act{todo.action, in.said.Object(), ""}
+	about := act{todo.action, in.said.Object(), in.why()}
 	rules := s.Ledger.RulesOf(in.said.Namespace)
 	if dangers := withheld(&rules, in.said); len(dangers) > 0 {
 		about.Action = "request.put"

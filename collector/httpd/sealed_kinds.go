@@ -82,6 +82,11 @@ func (s *Server) sealedOrder(ctx context.Context, in *sealedIn) (submission, err
 		return submission{}, fleet.Invalidf("task", string(id), "is kept up by its hosts and does not run to an end").
 			WithHint("fleetctl restart %s starts it anew", id)
 	}
+	if said.Order.Kind == fleet.OrderRun {
+		if _, err := record.Task.Values(said.Order.Params); err != nil { // its hosts would refuse it
+			return submission{}, err
+		}
+	}
 	hosts, err := s.meant(&record.Task, said.Hosts)
 	if err != nil {
 		return submission{}, err
@@ -95,6 +100,7 @@ func (s *Server) sealedOrder(ctx context.Context, in *sealedIn) (submission, err
 	for i, host := range hosts {
 		orders[i] = in.order(host.ID, id, said.Order.ID, said.Order.Due)
 		orders[i].Kind, orders[i].Payload, orders[i].Parent = said.Order.Kind, said.Order.Payload, said.Order.Parent
+		orders[i].Params = said.Order.Params
 		if said.Order.Kind != fleet.OrderRun {
 			orders[i].Run = ""
 		}

@@ -102,11 +102,11 @@ func (s *Server) newToken(ctx context.Context, in asking[api.NewToken]) (api.Mad
 		return api.MadeToken{}, fleet.Invalidf("name", clip(want.Name), "want 1–63 letters, digits or @ . _ + - that name a person or a pipeline")
 	}
 	if len(want.Roles) == 0 {
-		return api.MadeToken{}, fleet.Invalidf("roles", "", "want at least one of viewer, operator, approver, admin, auditor")
+		return api.MadeToken{}, fleet.Invalidf("roles", "", "want at least one of viewer, runner, operator, approver, admin, auditor")
 	}
 	for _, role := range want.Roles {
 		if !slices.Contains(fleet.Roles, role) {
-			return api.MadeToken{}, fleet.Invalidf("roles", clip(string(role)), "want viewer, operator, approver, admin or auditor")
+			return api.MadeToken{}, fleet.Invalidf("roles", clip(string(role)), "want viewer, runner, operator, approver, admin or auditor")
 		}
 	}
 	if err := within(ctx, want.Namespaces); err != nil {

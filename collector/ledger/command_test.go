@@ -47,7 +47,7 @@ func examples() []Command {
 		&RecordReport{Host: hostID(1), Report: report, Hash: "abc", At: noon},
 		put,
 		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday", Envelope: []byte("{}"), Serial: 8, Signers: []string{"aa"}},
-		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now", Parent: "r0", Cause: "event e", Payload: "p", Envelope: []byte("{}"), Refused: &fleet.Refusal{Object: "order o1", Code: "policy:user", Why: "w", Line: 3}}}, At: noon, Envelope: []byte("{}"), Digest: "dd", Expires: noon.Add(time.Hour)},
+		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now", Parent: "r0", Cause: "event e", Payload: "p", Params: fleet.Params{"site": "shop", "days": "7"}, Envelope: []byte("{}"), Refused: &fleet.Refusal{Object: "order o1", Code: "policy:user", Why: "w", Line: 3}}}, At: noon, Envelope: []byte("{}"), Digest: "dd", Expires: noon.Add(time.Hour)},
 		&DropOrder{Host: hostID(1), ID: "o1"},
 		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
 		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{
@@ -157,6 +157,10 @@ func wholeStanding() fleet.Standing {
 func wholeTask(anchor time.Time) fleet.Task {
 	return fleet.Task{
 		Name: "nightly", Namespace: "data", Owner: "team-data", Description: "dumps",
+		Params: map[string]fleet.Param{
+			"site": {Type: fleet.ParamText, Description: "whose", Default: new("shop"), Min: "1", Max: "2", Pattern: "[a-z]+", Values: []string{"v"}, MaxLength: 9},
+			"days": {Type: fleet.ParamInt, Default: new("")},
+		},
 		On: fleet.Trigger{
 			Cron: "30 2 * * *", Every: fleet.Duration(time.Minute), Anchor: &anchor, At: &anchor, Event: "e", File: "/in/*", Webhook: true, Manual: true, Daemon: true,
 			Startup: fleet.StartupBoot, AfterEnd: true, Merge: 3, Blackout: []string{"year-end"},
@@ -202,7 +206,7 @@ func wholeEvidence() *fleet.Evidence {
 func wholeRun() fleet.Run {
 	later, exit := noon.Add(time.Second+time.Nanosecond), 3
 	return fleet.Run{
-		ID: runID(1, 1), Task: "data/nightly", Generation: 2, Host: hostID(1), Due: noon, Until: &later, Count: 4, Order: "o1", Parent: "r0", Attempt: 5,
+		ID: runID(1, 1), Task: "data/nightly", Generation: 2, Host: hostID(1), Due: noon, Until: &later, Count: 4, Order: "o1", Parent: "r0", Params: fleet.Params{"site": "shop", "days": "7"}, Attempt: 5,
 		State: fleet.RunRan, Reason: fleet.SkippedOverlap, Detail: "d", Started: &later, Ended: &later, PID: 6, Exit: &exit, Signal: "SIGKILL",
 		TimedOut: true, Cancelled: true, Stdout: 7, Stderr: 8, Dropped: 9, Tail: "t",
 		Again: &later, Used: fleet.Used{CPU: 10, Memory: 11, Read: 12, Written: 13},

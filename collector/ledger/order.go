@@ -77,7 +77,7 @@ func promise(c *change, order *fleet.Order, tally *tally) {
 	task, _ := stored[taskRow](c, inTasks, key(string(order.Task)))
 	writeRun(c, new(fleet.Run), &fleet.Run{
 		ID: order.Run, Task: order.Task, Generation: task.Generation, Host: order.Host, Due: order.Due,
-		Order: order.ID, State: fleet.RunPending,
+		Order: order.ID, Params: order.Params, State: fleet.RunPending,
 	}, false, tally)
 }
 

@@ -52,13 +52,13 @@ func checkToken(token *fleet.Token) *fleet.Error {
 	case token.Name == "":
 		return fleet.Invalidf("name", "", "is missing: say who holds the token")
 	case len(token.Roles) == 0:
-		return fleet.Invalidf("roles", "", "is missing: want viewer, operator, approver, admin or auditor")
+		return fleet.Invalidf("roles", "", "is missing: want viewer, runner, operator, approver, admin or auditor")
 	case !token.Expires.After(token.Created) || token.Expires.Sub(token.Created) > MaxTokenLife:
 		return fleet.Invalidf("life", token.Expires.Sub(token.Created).String(), "want more than nothing and at most %s", fleet.Duration(MaxTokenLife))
 	}
 	for _, role := range token.Roles {
 		if !slices.Contains(fleet.Roles, role) {
-			return fleet.Invalidf("roles", string(role), "want viewer, operator, approver, admin or auditor")
+			return fleet.Invalidf("roles", string(role), "want viewer, runner, operator, approver, admin or auditor")
 		}
 	}
 	return checkNamespaces(token.Namespaces)
