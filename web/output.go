@@ -158,9 +158,12 @@ func (d *download) begin() {
 // Write sends bytes of the output.
 func (d *download) Write(p []byte) (int, error) {
 	d.begin()
+	connection := http.NewResponseController(d.ResponseWriter)
+	_ = connection.SetWriteDeadline(time.Now().Add(api.ReaderPatience)) // a test's recorder has none
 	n, err := d.ResponseWriter.Write(p)
 	if d.live && err == nil {
-		err = http.NewResponseController(d.ResponseWriter).Flush()
+		err = connection.Flush()
 	}
+	_ = connection.SetWriteDeadline(time.Time{}) // the answer after this one has its own
 	return n, err
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -210,11 +211,17 @@ func (s *Server) call(ctx context.Context, c *conn, a *answerer) error {
 	return c.sendOutput(output)
 }
 
+// readerPatience is how long whoever asked for output may take for a frame of it:
+// a part that does not read must not keep a place for ever.
+const readerPatience = 15 * time.Minute
+
 // sendOutput passes on what is read as it comes.
 func (c *conn) sendOutput(output io.Reader) error {
 	buffer := make([]byte, MaxFrame/2)
+	defer func() { _ = c.SetWriteDeadline(time.Time{}) }() // a connection that has none is a test's
 	for {
 		n, err := output.Read(buffer)
+		_ = c.SetWriteDeadline(time.Now().Add(readerPatience))
 		if n > 0 {
 			if err := writeFrame(c, kindBytes, buffer[:n]); err != nil {
 				return err

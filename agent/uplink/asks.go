@@ -75,11 +75,15 @@ func (u *Uplink) answer(ctx context.Context, ask api.Ask, crowded bool) {
 	} else if output, dropped, err = u.config.Output(ctx, ask); err != nil {
 		output = io.NopCloser(strings.NewReader("[fleetcron: " + err.Error() + "]\n"))
 	}
-	defer output.Close()
 	if crowded {
 		output = ended{io.MultiReader(output, strings.NewReader(notFollowed)), output}
 	}
-	err = u.config.Desk.Answer(ctx, u.id, ask.ID, dropped, output)
+	while, output := patiently(ctx, output)
+	defer output.Close()
+	err = u.config.Desk.Answer(while, u.id, ask.ID, dropped, output)
+	if context.Cause(while) == errReader {
+		err = errReader
+	}
 	if err != nil && ctx.Err() == nil && fleet.KindOf(err) != fleet.NotFound { // the asker went away
 		u.log.Warn("answer not delivered", "ask", ask.ID, "run", ask.Run, "error", err)
 	}

@@ -46,6 +46,7 @@ type collectors struct {
 	repeats  int
 	asks     chan api.Ask
 	answers  chan string
+	unread   func(ask string) bool // whose answer is begun, and not read
 	policies []fleet.PolicyReport
 }
 
@@ -53,7 +54,7 @@ func newCollectors() *collectors {
 	return &collectors{
 		plan: fleet.Plan{Host: host, Index: 1}, changed: make(chan struct{}), runs: map[uint64]fleet.Run{},
 		asks: make(chan api.Ask, 10), answers: make(chan string, 10),
-		loseReply: func(string) bool { return false },
+		loseReply: func(string) bool { return false }, unread: func(string) bool { return false },
 	}
 }
 
@@ -214,7 +215,13 @@ func (c *collectors) Asks(ctx context.Context, _ fleet.HostID, wait time.Duratio
 	}
 }
 
-func (c *collectors) Answer(_ context.Context, _ fleet.HostID, ask string, dropped int64, output io.Reader) error {
+func (c *collectors) Answer(ctx context.Context, _ fleet.HostID, ask string, dropped int64, output io.Reader) error {
+	if c.unread(ask) {
+		_, err := output.Read(make([]byte, 1))
+		<-ctx.Done()
+		c.answers <- ask
+		return errors.Join(err, ctx.Err())
+	}
 	text, err := io.ReadAll(output)
 	c.answers <- fmt.Sprintf("%s %d %s", ask, dropped, text)
 	return err

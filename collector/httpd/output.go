@@ -75,6 +75,7 @@ func (w *httpSink) begin(info api.OutputInfo) {
 
 // Write passes each piece on at once.
 func (w *httpSink) Write(p []byte) (int, error) {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(api.ReaderPatience)) // a test's recorder has none
 	n, err := w.ResponseWriter.Write(p)
 	w.flush()
 	return n, err

@@ -312,6 +312,9 @@ const (
 	DefaultPage   = 100
 	DefaultWait   = 30 * time.Second
 	MaxWait       = 5 * time.Minute
+	// ReaderPatience is how long whoever reads the output of a run may take for a
+	// piece of it: after that it is broken off, because others wait.
+	ReaderPatience = 5 * time.Minute
 )
 
 // StandingView is a standing with its host.
