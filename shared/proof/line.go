@@ -65,7 +65,7 @@ func LineOf(run *fleet.Run, statement *Hash) Line {
 		Attempt: run.Attempt, Again: run.Again != nil, Order: text(run.Order), Parent: text(run.Parent),
 		State: text(run.State), Reason: text(run.Reason), Exit: run.Exit, Signal: text(run.Signal), TimedOut: run.TimedOut, Cancelled: run.Cancelled,
 		Started: pointer(nanos(run.Started)), Ended: pointer(nanos(run.Ended)), Stdout: run.Stdout, Stderr: run.Stderr, Dropped: run.Dropped,
-		Statement: statement,
+		Statement: statement, Params: run.Params,
 	}
 }
 
@@ -86,7 +86,6 @@ func text[T ~string](s T) T { return T(strings.ToValidUTF8(string(s), "\uFFFD"))
 // Says reports whether a run, as somebody tells of it, is what the line says.
 func (l *Line) Says(run *fleet.Run) bool {
 	other := LineOf(run, l.Statement)
-	other.Params = l.Params
 	return l.Hash() == other.Hash()
 }
 
@@ -188,3 +187,6 @@ func pointer(nanos int64) *time.Time {
 	at := instant(nanos)
 	return &at
 }
+
+// Size returns about how many bytes the line takes.
+func (l *Line) Size() int { return len(l.encode()) }

@@ -1,0 +1,57 @@
+package prove
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/fleetcron/fleetcron/agent/durable"
+	"github.com/fleetcron/fleetcron/shared/fleet"
+)
+
+// KeyFile is the file of the state directory with the key that proofs are signed
+// with. Only who runs commands reads it.
+const KeyFile = "proof.key"
+
+// DrawKey returns the key in the file, which is drawn the first time.
+func DrawKey(path string) (ed25519.PrivateKey, error) {
+	key, err := OpenKey(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed) // never fails
+	if err := durable.Once(path, []byte(hex.EncodeToString(seed)+"\n")); err != nil {
+		return nil, fmt.Errorf("proof key: %w", err)
+	}
+	return OpenKey(path)
+}
+
+// OpenKey returns the key in the file; the error is fs.ErrNotExist where there is
+// none.
+func OpenKey(path string) (ed25519.PrivateKey, error) {
+	stat, err := os.Lstat(path)
+	if err != nil {
+		return nil, fmt.Errorf("proof key: %w", err)
+	}
+	const hint = "with another key this host's proofs go on under that, which the collectors report as a finding; to draw a new one, remove the file and restart the agent"
+	if !stat.Mode().IsRegular() || stat.Mode().Perm()&0o077 != 0 {
+		return nil, fleet.Errorf(fleet.Refused, "%s has mode %s, so others may know the key: it must be a file of mode 0600", path, stat.Mode()).
+			WithHint("remove it, for what others know proves nothing any more; %s", hint)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("proof key: %w", err)
+	}
+	seed, err := hex.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fleet.Errorf(fleet.Invalid, "%s has %d bytes; it must hold a key of %d hex digits", path, len(text), 2*ed25519.SeedSize).
+			WithHint("%s", hint)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
