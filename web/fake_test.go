@@ -94,8 +94,9 @@ func (f *fake) job() fleet.Job {
 func (f *fake) task() fleet.TaskRecord {
 	return fleet.TaskRecord{
 		Task: fleet.Task{Name: "nightly-backup", Namespace: "data", Owner: f.text, Description: f.text,
-			On:    fleet.Trigger{Cron: "30 2 * * 1-5", Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Minute), Blackout: []string{"year-end"}},
-			Retry: fleet.Retry{Attempts: 3, On: []string{f.text}}, Breaker: fleet.Breaker{Failures: 5, Key: f.text}, Needs: []string{f.text},
+			Params: map[string]fleet.Param{f.text: {Type: fleet.ParamText, Description: f.text, Default: &f.text, Pattern: f.text, Values: []string{f.text}}},
+			On:     fleet.Trigger{Cron: "30 2 * * 1-5", Timezone: "Europe/Berlin", Spread: fleet.Duration(time.Minute), Blackout: []string{"year-end"}},
+			Retry:  fleet.Retry{Attempts: 3, On: []string{f.text}}, Breaker: fleet.Breaker{Failures: 5, Key: f.text}, Needs: []string{f.text},
 			Health: fleet.Health{HTTP: f.text}, WaitFor: fleet.WaitFor{TCP: []string{f.text}}, Limits: fleet.Limits{Memory: 1 << 30, CPU: 1.5, Stall: 5},
 			Run:   fleet.Execute{Command: fleet.Command{Argv: []string{f.text}}, User: f.text, Dir: f.text, Env: map[string]string{f.text: f.text}},
 			Where: fleet.Where{Labels: f.text, Hosts: []string{f.text}}},
@@ -108,7 +109,7 @@ func (f *fake) run() api.RunView {
 	ended := started.Add(12 * time.Second)
 	run := fleet.Run{ID: aRun, Task: aTask, Generation: 3, Host: hostID, Due: started.Add(-2 * time.Second), State: fleet.RunRan,
 		Started: &started, Ended: &ended, Exit: &exit, PID: 42, Detail: f.text, Tail: f.text, Order: "order", Count: 2, Until: &ended, Dropped: 5000,
-		Parent: aRun, Attempt: 2, Again: &ended, Used: fleet.Used{CPU: fleet.Duration(time.Second), Memory: 5 << 20, Read: 12, Written: 1 << 30}}
+		Params: fleet.Params{f.text: f.text}, Parent: aRun, Attempt: 2, Again: &ended, Used: fleet.Used{CPU: fleet.Duration(time.Second), Memory: 5 << 20, Read: 12, Written: 1 << 30}}
 	switch f.state {
 	case "", fleet.RunRan:
 	case fleet.RunRunning:

@@ -2,6 +2,8 @@ package web
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,6 +91,20 @@ func (s *site) stands(v *visit, task fleet.TaskID, page *taskPage) error {
 	list, err := s.src.Standings(v.Context(), api.StandingQuery{Task: task, Page: api.Page{Limit: shownStandings}})
 	page.Standings, page.StandingTotal = list.Items, list.Total
 	return err
+}
+
+// Params lists the values that an order to run may say, and what each may be.
+func (t *taskPage) Params() []option {
+	var all []option
+	for _, name := range slices.Sorted(maps.Keys(t.Task.Task.Params)) {
+		param := t.Task.Task.Params[name]
+		words := param.Text()
+		if param.Default != nil {
+			words += "; " + strconv.Quote(*param.Default) + " where nothing is said"
+		}
+		all = append(all, option{name, clip(words+worth(param.Description != "", ": "+param.Description), 400)})
+	}
+	return all
 }
 
 // Policies lists what happens around a run, in the words of the task file.

@@ -20,6 +20,7 @@ type Order struct {
 	Hosts   []fleet.HostID // 1 or more
 	Payload string         // of a run
 	Parent  fleet.RunID    // of a run: the run whose command asks
+	Params  fleet.Params   // of a run: values of the task's parameters, beside its defaults
 }
 
 // Order gives an order. One for more than seal.MaxHosts hosts becomes several
@@ -27,7 +28,9 @@ type Order struct {
 func (a *Author) Order(ctx context.Context, order Order, o Options) (api.Sealed, error) {
 	var all api.Sealed
 	for hosts := range slices.Chunk(order.Hosts, seal.MaxHosts) {
-		answer, err := a.order(ctx, order.Task, hosts, seal.Order{Kind: order.Kind, Payload: order.Payload, Parent: order.Parent}, o)
+		answer, err := a.order(ctx, order.Task, hosts, seal.Order{
+			Kind: order.Kind, Payload: order.Payload, Parent: order.Parent, Params: order.Params,
+		}, o)
 		if err != nil {
 			return all, err
 		}

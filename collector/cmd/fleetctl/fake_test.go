@@ -408,6 +408,9 @@ func (f *collectorFake) order(s *seal.Statement, queue bool) (api.Sealed, error)
 	if err != nil {
 		return api.Sealed{}, err
 	}
+	if _, err := view.Task.Values(s.Order.Params); err != nil {
+		return api.Sealed{}, err
+	}
 	ordered := api.Sealed{Orders: []fleet.Order{}, Index: f.index}
 	for _, host := range f.resolved(&view.Task) {
 		if !slices.Contains(s.Hosts, host.Host) {
@@ -417,9 +420,9 @@ func (f *collectorFake) order(s *seal.Statement, queue bool) (api.Sealed, error)
 			return api.Sealed{}, fleet.Errorf(fleet.Conflict, "host %s is silent", host.Name).WithCode(api.CodeSilent).WithHint("--queue lets it run when it is back")
 		}
 		id := fmt.Sprintf("01890000-0000-7000-8000-%012x", len(f.runs)+1)
-		ordered.Orders = append(ordered.Orders, fleet.Order{ID: fleet.OrderID(id), Kind: fleet.OrderRun, Host: host.Host, Task: view.Task.ID(), Run: fleet.RunID(id), Due: noon, Expires: noon.Add(time.Hour)})
+		ordered.Orders = append(ordered.Orders, fleet.Order{ID: fleet.OrderID(id), Kind: fleet.OrderRun, Host: host.Host, Task: view.Task.ID(), Run: fleet.RunID(id), Due: noon, Expires: noon.Add(time.Hour), Params: s.Order.Params})
 		run := f.ends
-		run.ID, run.Task, run.Host, run.Due = fleet.RunID(id), view.Task.ID(), host.Host, noon
+		run.ID, run.Task, run.Host, run.Due, run.Params = fleet.RunID(id), view.Task.ID(), host.Host, noon, s.Order.Params
 		f.runs = append([]api.RunView{{Run: run, HostName: host.Name}}, f.runs...)
 		if view.Task.Retry.Attempts > 1 {
 			f.again(host.Name)

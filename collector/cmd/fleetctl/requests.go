@@ -161,6 +161,7 @@ func statementText(s *seal.Statement, names map[fleet.HostID]string) (string, er
 		line("run", string(o.Run))
 		line("reason", o.Reason)
 		line("payload", o.Payload)
+		line("with", o.Params.String())
 	}
 	if a := s.Adopt; a != nil {
 		line("takes over", placeText(a.Source, a.Line))

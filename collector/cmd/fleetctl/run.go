@@ -24,6 +24,7 @@ type runOptions struct {
 	queue  bool
 	expiry durationFlag
 	reason string
+	set    []string
 }
 
 func (o *runOptions) addFlags(p *program, c *cobra.Command) {
@@ -34,7 +35,9 @@ func (o *runOptions) addFlags(p *program, c *cobra.Command) {
 	c.Flags().BoolVar(&o.queue, "queue", false, "accept hosts that are silent now: they run it when they are back, until it expires")
 	c.Flags().Var(&o.expiry, "expiry", "not begun within this `duration` is missed (default 1h)")
 	c.Flags().StringVar(&o.reason, "reason", "", "why, in your words; kept with the order")
+	c.Flags().StringArrayVar(&o.set, "set", nil, "run with this value of a parameter, `name=value`; may be repeated")
 	p.completeHosts(c, "host")
+	_ = c.RegisterFlagCompletionFunc("set", p.paramNames)
 }
 
 func newRunCommand(p *program) *cobra.Command {
@@ -42,8 +45,8 @@ func newRunCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "run TASK", GroupID: groupRuns, Args: arguments(1, 1),
 		Short:             "Run a task now",
-		Long:              "Run a task now, on those of its hosts that are named, or on all of them with --all. A task\nof one host needs neither. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 124 where what it waits for (wait_for) was not there in time,\n1 where it did not run for another reason. A run that is attempted again is\nfollowed to its last attempt.",
-		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait\n  fleetctl run data/nightly-backup --all --reason \"restored from the copy\"",
+		Long:              "Run a task now, on those of its hosts that are named, or on all of them with --all. A task\nof one host needs neither. With --wait, fleetctl ends with the\ntask's own exit code: the highest one where several hosts ran it, 128 and the signal's\nnumber where a signal ended it, 124 where what it waits for (wait_for) was not there in time,\n1 where it did not run for another reason. A run that is attempted again is\nfollowed to its last attempt. A task with parameters takes their values with --set; what it\ntakes is shown by fleetctl tasks TASK.",
+		Example:           "  fleetctl run data/nightly-backup --host db-1 --wait\n  fleetctl run web/clear-cache --host web-1 --set site=shop --set days=3\n  fleetctl run data/nightly-backup --all --reason \"restored from the copy\"",
 		ValidArgsFunction: p.taskArgument,
 		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
 			return runRun(ctx, p, client, by, args[0], options)
@@ -58,12 +61,16 @@ func runRun(ctx context.Context, p *program, client *api.Client, by *author.Auth
 	if err != nil {
 		return err
 	}
+	params, err := options.params(ctx, client, id)
+	if err != nil {
+		return err
+	}
 	hosts, err := options.targets(ctx, client, by, id)
 	if err != nil {
 		return err
 	}
 	answer, err := done(by.Order(ctx, author.Order{
-		Kind: fleet.OrderRun, Task: id, Hosts: hosts, Parent: fleet.RunID(os.Getenv("FLEETCRON_RUN")), // set where a run's command calls us
+		Kind: fleet.OrderRun, Task: id, Hosts: hosts, Params: params, Parent: fleet.RunID(os.Getenv("FLEETCRON_RUN")), // set where a run's command calls us
 	}, author.Options{Life: time.Duration(options.expiry), Queue: options.queue, Reason: options.reason}))
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func drawRuns(p *program, runs []api.RunView) error {
 	t := p.table(
 		column{title: "DUE"}, column{title: "TASK"}, column{title: "HOST"}, column{title: "OUTCOME", paint: paintState},
 		column{title: "TOOK", right: true}, column{title: "RUN"},
-		column{title: "ATTEMPT", wide: true, right: true}, column{title: "LATE", wide: true, right: true}, column{title: "STARTED", wide: true}, column{title: "OUTPUT", wide: true, right: true}, column{title: "DETAIL", wide: true},
+		column{title: "ATTEMPT", wide: true, right: true}, column{title: "LATE", wide: true, right: true}, column{title: "STARTED", wide: true}, column{title: "OUTPUT", wide: true, right: true}, column{title: "WITH", wide: true}, column{title: "DETAIL", wide: true},
 	)
 	for i := range runs {
 		run := &runs[i]
@@ -126,7 +126,7 @@ func drawRuns(p *program, runs []api.RunView) error {
 			attempt = strconv.Itoa(run.Attempt)
 		}
 		t.row(p.exact(run.Due), string(run.Task), hostName(run), outcome(&run.Run), took, string(run.ID),
-			attempt, late, started, size(run.Stdout+run.Stderr), run.Detail)
+			attempt, late, started, size(run.Stdout+run.Stderr), orDash(run.Params.String()), run.Detail)
 	}
 	return t.write(p.stdout)
 }
@@ -187,6 +187,9 @@ func runOneRun(ctx context.Context, p *program, client *api.Client, id fleet.Run
 		p.say("%s on %s, due %s: %s", run.Task, hostName(&run), p.exact(run.Due), outcome(&run.Run))
 		if run.Detail != "" {
 			p.say("%s", run.Detail)
+		}
+		if len(run.Params) > 0 {
+			p.say("with    %s", run.Params)
 		}
 		if run.Started != nil {
 			late := ", " + short(run.LateBy()) + " late"

@@ -26,14 +26,14 @@ func newTokenNew(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "new NAME", Args: arguments(1, 1),
 		Short:   "Make a token for a person or a pipeline",
-		Long:    "Make a token for a person or a pipeline. It says who asks; what runs on hosts takes a key as\nwell. Roles: viewer reads; operator submits what is signed; approver adds a second signature;\nauditor reads the audit chain; admin does all of it, and tokens, enrolment and collectors.",
+		Long:    "Make a token for a person or a pipeline. It says who asks; what runs on hosts takes a key as\nwell. Roles: viewer reads; runner has tasks run, and cancels runs; operator submits all that is signed;\napprover adds a second signature; auditor reads the audit chain; admin does all of it, and tokens, enrolment and collectors.",
 		Example: "  fleetctl token new anna --role operator --namespace data --out anna.token\n  fleetctl token new ci --role viewer --all-namespaces --life 90d",
 		RunE: p.asking(func(ctx context.Context, client *api.Client, args []string) error {
 			return runTokenNew(ctx, p, client, args[0], &o)
 		}),
 	}
 	f := c.Flags()
-	f.StringSliceVar(&o.roles, "role", nil, "a `role`: viewer, operator, approver, auditor or admin; may be repeated")
+	f.StringSliceVar(&o.roles, "role", nil, "a `role`: viewer, runner, operator, approver, auditor or admin; may be repeated")
 	f.StringSliceVar(&o.namespaces, "namespace", nil, "a `namespace` that it is for; may be repeated")
 	f.BoolVar(&o.everywhere, "all-namespaces", false, "it is for every namespace")
 	f.Var(&o.life, "life", "it counts for this `duration`, at most 365d (default 30d)")
