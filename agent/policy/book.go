@@ -40,6 +40,7 @@ type noted struct {
 	Gone       bool      `json:"gone,omitempty"`       // a tombstone
 	Here       bool      `json:"here,omitempty"`       // of a task: it, or one before, was taken here, and it means this host
 	Dropped    bool      `json:"dropped,omitempty"`    // of a task: root of this host wants nothing of it
+	Instead    bool      `json:"instead,omitempty"`    // of a task: it was taken while a job of this host was silent for it
 	Was        string    `json:"was,omitempty"`        // of a tombstone: the digest of the statement before
 	Generation uint64    `json:"generation,omitempty"` // of a task, under that statement
 	Definition string    `json:"definition,omitempty"` // of a task: SHA-256 of what it says

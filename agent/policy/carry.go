@@ -67,14 +67,15 @@ func (o *opened) task() *fleet.Task {
 	return o.statement.Task.Definition
 }
 
-// gaveBack reports whether the job that the task was made of runs by itself.
+// gaveBack reports whether the job in whose place the task ran runs by itself.
 func (p *passage) gaveBack(o *opened) bool {
 	s := o.statement
 	if p.gate.silent(fleet.NewTaskID(s.Namespace, s.Name)) {
 		return false
 	}
 	back := p.gate.staged.Objects["adoption "+s.Namespace+"/"+s.Name]
-	return s.Kind == seal.KindAdopt || back.Gone && back.Serial > s.Serial
+	entry := p.gate.staged.Objects[s.Object()]
+	return s.Kind == seal.KindAdopt || entry.Instead || back.Gone && back.Serial > s.Serial
 }
 
 // latter hears the newer statements about tasks that stand here, and that mean

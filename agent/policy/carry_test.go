@@ -408,3 +408,22 @@ func TestAReleaseThatComesAsAnEnd(t *testing.T) {
 		t.Errorf("the job is back, and the task is there: %+v", is)
 	}
 }
+
+// TestAJobThatAPersonPutBackIsNotRunTwice: who takes the mark off a line by hand
+// ends the task that ran in its place, also where nobody can sign that.
+func TestAJobThatAPersonPutBackIsNotRunTwice(t *testing.T) {
+	l := newLife(t, usual+"adoption: allowed\n")
+	a := given(task(), sign(t, l.says(task()), l.anna))
+	l.silent[a.Task.ID()] = true
+	was := *l.find(l.told(of(a)), a.Task.ID())
+	l.goesOn("while the job is silent", l.told(fleet.Plan{}), was)
+	l.silent[a.Task.ID()] = false
+	for range 2 {
+		if is := l.find(l.told(fleet.Plan{}), a.Task.ID()); is != nil {
+			t.Errorf("the job is back, and the task is there: %+v", is)
+		}
+	}
+	newer := given(task(), sign(t, l.says(task()), l.anna))
+	was = *l.find(l.told(of(newer)), a.Task.ID())
+	l.goesOn("an ordinary task of that name", l.told(fleet.Plan{}), was)
+}

@@ -325,11 +325,16 @@ func (p *passage) list(a *fleet.Assignment, h *hearing, no *objection) {
 	}
 }
 
-// settle notes that the task is this host's until a signed word says otherwise.
+// settle notes that the task is this host's until a signed word says otherwise,
+// and whether it runs in place of a job.
 func (p *passage) settle(h *hearing) {
 	entry, known := p.gate.staged.Objects[h.key()]
-	if known && !entry.Here && !entry.Gone && entry.Digest == h.sealed.digest && p.known == nil {
-		entry.Here = true
+	was := entry
+	if !known || entry.Gone || entry.Digest != h.sealed.digest || p.known != nil {
+		return
+	}
+	entry.Here, entry.Instead = true, p.gate.silent(h.id())
+	if entry != was {
 		p.gate.staged.Objects[h.key()] = entry
 		p.gate.changed = true
 	}

@@ -207,8 +207,8 @@ type appliedReceipt struct {
 }
 
 func (s *Server) applied(ctx context.Context, applied fleet.Applied) (appliedReceipt, error) {
-	if len(applied.Generations) > maxGenerations {
-		return appliedReceipt{}, fleet.Errorf(fleet.TooLarge, "%d generations, at most %d are taken", len(applied.Generations), maxGenerations)
+	if n := len(applied.Generations) + len(applied.Held); n > maxGenerations {
+		return appliedReceipt{}, fleet.Errorf(fleet.TooLarge, "%d generations, at most %d are taken", n, maxGenerations)
 	}
 	if applied.At.IsZero() {
 		return appliedReceipt{}, fleet.Invalidf("at", "", "the instant is missing")

@@ -75,7 +75,7 @@ var bucketNames = [buckets]string{
 	inJobs:             "jobs",            // host.job → packedJob
 	inTasks:            "tasks",           // task → taskRow
 	inOrders:           "orders",          // host.order → fleet.Order
-	inApplied:          "applied",         // host → fleet.Applied
+	inApplied:          "applied",         // host → appliedRow
 	inJournals:         "journals",        // host.journal → the highest sequence recorded
 	inRuns:             "runs",            // run → compact.Run; run ids sort by time
 	inRunsByTask:       "runs_task",       // task.run

@@ -49,7 +49,7 @@ func examples() []Command {
 		&SetTaskState{ID: "data/nightly", State: fleet.TaskPaused, IfIndex: &seven, At: noon, Actor: "ann", Reason: "holiday", Envelope: []byte("{}"), Serial: 8, Signers: []string{"aa"}},
 		&PutOrders{Orders: []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: hostID(1), Task: "data/nightly", Run: "r1", Due: noon, Expires: noon.Add(time.Hour), By: "ann", Reason: "now", Parent: "r0", Cause: "event e", Payload: "p", Params: fleet.Params{"site": "shop", "days": "7"}, Envelope: []byte("{}"), Refused: &fleet.Refusal{Object: "order o1", Code: "policy:user", Why: "w", Line: 3}}}, At: noon, Envelope: []byte("{}"), Digest: "dd", Expires: noon.Add(time.Hour)},
 		&DropOrder{Host: hostID(1), ID: "o1"},
-		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
+		&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/nightly": 2, "data/a": 1}, Held: []fleet.TaskID{"data/held"}, At: noon, Since: map[fleet.TaskID]time.Time{"data/nightly": noon}}},
 		&RecordRuns{Batches: []HostBatch{{Host: hostID(1), Journal: journalID(2), Records: []api.RunRecord{
 			{Sequence: 9, Run: wholeRun()},
 			{Sequence: 10, Stint: &fleet.Stint{Task: "data/nightly", Generation: 2, After: noon, Last: noon.Add(-time.Hour)}},

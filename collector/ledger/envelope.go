@@ -179,15 +179,17 @@ func (m *memory) setTombstone(name string, row *tombstoneRow) {
 // maxTombstones is how many tombstones of calendars a plan carries: the newest.
 const maxTombstones = 100
 
-// gone returns the statements about what the host runs and is not given any
-// more, and about calendars that are no more.
-func (m *memory) gone(applied *fleet.Applied, given []fleet.Assignment) (envelopes [][]byte) {
+// gone returns the statements about what the host runs or holds and is not given
+// any more, and about calendars that are no more. Without them it goes on.
+func (m *memory) gone(said *appliedRow, given []fleet.Assignment) (envelopes [][]byte) {
 	stands := make(map[fleet.TaskID]bool, len(given))
 	for i := range given {
 		stands[given[i].Task.ID()] = true
 	}
-	for id := range sorted(applied.Generations) {
-		if task := m.tasks[id]; task != nil && len(task.Envelope) > 0 && !stands[id] {
+	for _, id := range said.says() {
+		task := m.tasks[id]
+		// A retired one says nothing that is another namespace's.
+		if task != nil && len(task.Envelope) > 0 && !stands[id] && (!task.given() || !slices.Contains(said.Beyond, id)) {
 			envelopes = append(envelopes, task.Envelope)
 		}
 	}
