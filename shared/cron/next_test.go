@@ -46,7 +46,7 @@ func instant(t testing.TB, text string) time.Time {
 // model is the daemon's main loop, minute by minute (second by second for six
 // fields): slow, and written without a thought of bit sets or segments.
 type model struct {
-	second, minute, hour, dom, month, dow map[int]bool
+	second, minute, hour, dom, month, dow [60]bool
 	and, wildcard, wall                   bool
 }
 
@@ -61,9 +61,8 @@ func modelOf(t *testing.T, s Schedule) model {
 	}
 }
 
-func members(t *testing.T, text string, low, high int) map[int]bool {
+func members(t *testing.T, text string, low, high int) (set [60]bool) {
 	t.Helper()
-	set := map[int]bool{}
 	if text == "*" {
 		text = fmt.Sprintf("%d-%d", low, high)
 	}
@@ -83,16 +82,19 @@ func members(t *testing.T, text string, low, high int) map[int]bool {
 }
 
 // matches compares with a reading of the wall clock, given as a time in UTC.
-func (m model) matches(wall time.Time) bool {
+func (m *model) matches(wall time.Time) bool {
+	if !m.second[wall.Second()] || !m.minute[wall.Minute()] || !m.hour[wall.Hour()] {
+		return false // before the date is worked out, which is what costs
+	}
 	day := m.dom[wall.Day()] || m.dow[int(wall.Weekday())]
 	if m.and {
 		day = m.dom[wall.Day()] && m.dow[int(wall.Weekday())]
 	}
-	return day && m.month[int(wall.Month())] && m.hour[wall.Hour()] && m.minute[wall.Minute()] && m.second[wall.Second()]
+	return day && m.month[wall.Month()]
 }
 
 // next is the first instant after the given one, if one comes before the limit.
-func (m model) next(after time.Time, step time.Duration, limit time.Duration) (time.Time, bool) {
+func (m *model) next(after time.Time, step time.Duration, limit time.Duration) (time.Time, bool) {
 	for at := range m.walk(after, after.Add(limit), step) {
 		return at, true
 	}
@@ -101,7 +103,7 @@ func (m model) next(after time.Time, step time.Duration, limit time.Duration) (t
 
 // walk goes from one instant to the next and stops wherever the schedule is due,
 // after the one and up to the other.
-func (m model) walk(after, until time.Time, step time.Duration) iter.Seq[time.Time] {
+func (m *model) walk(after, until time.Time, step time.Duration) iter.Seq[time.Time] {
 	wall := func(at time.Time) time.Time {
 		_, offset := at.Zone()
 		return at.UTC().Add(time.Duration(offset) * time.Second)
