@@ -197,7 +197,7 @@ func TestFollowersAnswerAndNobodyLeads(t *testing.T) {
 	if code != 6 {
 		t.Errorf("exit code %d, want 6", code)
 	}
-	if conn, err := net.DialTimeout("tcp", strings.TrimPrefix(survivor, "https://"), time.Second); err != nil {
+	if conn, err := net.DialTimeout("tcp", strings.TrimPrefix(survivor, "https://"), 10*time.Second); err != nil {
 		t.Errorf("the survivor is gone: %v", err)
 	} else {
 		conn.Close()

@@ -91,8 +91,12 @@ var checkedTasks = []string{
 	"task: lone\non: {every: 2s, deadline: 3s}\nrun: {command: [%s, %s, '700', '0']}\nlimits: {fleet: 1, timeout: 5s, wait: 3s}\nwhere: {labels: role=test}\n",
 }
 
-// nemesisTime is how long things are done to the scene.
-const nemesisTime = 60 * time.Second
+// nemesisTime is how long things are done to the scene at least, and
+// nemesisSteps how many: a busy machine takes longer for them.
+const (
+	nemesisTime  = 60 * time.Second
+	nemesisSteps = 2 * 7
+)
 
 // TestTheCheckerJudgesRealProcesses runs real collectors and agents under a
 // nemesis that kills, stops and spoils them, and lets the checker compare what
@@ -221,7 +225,7 @@ func (s *scene) nemesis(r *rand.Rand) {
 	between := func(least, most time.Duration) time.Duration {
 		return least + time.Duration(r.Int64N(int64(most-least)))
 	}
-	for step := 0; time.Now().Before(until); step++ {
+	for step := 0; step < nemesisSteps || time.Now().Before(until); step++ {
 		s.calm(between(100*time.Millisecond, time.Second))
 		n := r.IntN(len(s.agents))
 		switch step % 7 {

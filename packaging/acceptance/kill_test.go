@@ -22,6 +22,9 @@ import (
 // kills is how often the leader dies under load.
 const kills = 20
 
+// killWrites is how many writes must be taken after each of them.
+const killWrites = 10
+
 // TestLeaderKilledUnderLoad kills the leader again and again while tasks are
 // written and agents run one-second tasks. No write that was acknowledged may
 // be lost; no due instant may be lost or doubled on any agent. The truth about
@@ -60,7 +63,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 		leader := c.leader()
 		leader.kill(syscall.SIGKILL)
 		c.eventually("writes after the kill", func(context.Context) error {
-			if count(&mu, acknowledged) <= before+8 { // each writer may have had one under way
+			if count(&mu, acknowledged) < before+8+killWrites { // each writer may have had one under way
 				return fmt.Errorf("none yet")
 			}
 			return nil
@@ -70,7 +73,7 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 	stop()
 	writers.Wait()
 	t.Logf("%d writes were acknowledged across %d kills", len(acknowledged), kills)
-	if len(acknowledged) < 10*kills {
+	if len(acknowledged) < killWrites*kills {
 		t.Fatalf("only %d writes were acknowledged: too little load to show anything", len(acknowledged))
 	}
 	for id := range acknowledged {
@@ -84,9 +87,10 @@ func TestLeaderKilledUnderLoad(t *testing.T) {
 // checkBeats stops the beating and compares the probe with the ledger.
 func (c *cluster) checkBeats(probe string) {
 	t := c.t
-	if _, err := c.author.State(t.Context(), "default/beat", fleet.TaskPaused, author.Options{}); err != nil {
-		t.Fatal(err)
-	}
+	c.eventually("a leader who pauses the task", func(ctx context.Context) error {
+		_, err := c.author.State(ctx, "default/beat", fleet.TaskPaused, author.Options{})
+		return err
+	})
 	hosts, err := c.client.Hosts(t.Context(), api.HostQuery{})
 	if err != nil {
 		t.Fatal(err)

@@ -126,7 +126,7 @@ func TestAFleetOnARealNetwork(t *testing.T) {
 		c.alive(n)
 	}
 	c.asks("host-2", "hosts", "--label", "zone=z2")
-	c.write("beat.yaml", "task: beat\non: {every: 1s, deadline: 5s}\nrun: {command: [/bin/true]}\nwhere: {labels: role=test}\n")
+	c.write("beat.yaml", "task: beat\non: {every: 1s, deadline: 1m}\nrun: {command: [/bin/true]}\nwhere: {labels: role=test}\n")
 	c.admin("apply", "-f", c.dir+"/beat.yaml")
 	for n := 1; n <= 3; n++ {
 		c.asks("exit 0", "runs", "--task", "beat", "--host", fmt.Sprintf("host-%d", n), "--limit", "3")
@@ -143,7 +143,7 @@ func TestAFleetOnARealNetwork(t *testing.T) {
 		}
 		return err
 	})
-	if took := time.Since(revoked); took > 15*time.Second {
+	if took := time.Since(revoked); took > 30*time.Second {
 		t.Errorf("it heard of it after %s", took)
 	}
 

@@ -28,14 +28,19 @@ func TestWhatEndsWithoutItsAgentIsKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tasks := map[fleet.TaskID]string{
-		"default/survivor": fmt.Sprintf("task: survivor\non: {manual: true}\nrun: {command: 'echo before; echo up > %s; read x < %s; echo after; exit 7'}\nwhere: {labels: role=test}\n", path("up"), path("go")),
-		"default/limited":  fmt.Sprintf("task: limited\non: {manual: true}\nrun: {command: 'echo up > %s; exec 9<>%s; read x <&9'}\nlimits: {timeout: 5s}\nwhere: {labels: role=test}\n", path("up"), path("limited")),
+	tasks := []struct {
+		id       fleet.TaskID
+		document string
+	}{ // that with the time limit last: it must not end before the agent does
+		{"default/survivor", fmt.Sprintf("task: survivor\non: {manual: true}\nrun: {command: 'echo before; echo up > %s; read x < %s; echo after; exit 7'}\nwhere: {labels: role=test}\n", path("up"), path("go"))},
+		{"default/limited", fmt.Sprintf("task: limited\non: {manual: true}\nrun: {command: 'echo up > %s; exec 9<>%s; read x <&9'}\nlimits: {timeout: 15s}\nwhere: {labels: role=test}\n", path("up"), path("limited"))},
 	}
-	for id, document := range tasks {
-		c.put(t.Context(), string(id), document)
-		c.applied(id)
-		if _, err := c.author.Run(t.Context(), id, nil, author.Options{}); err != nil {
+	for _, task := range tasks {
+		c.put(t.Context(), string(task.id), task.document)
+		c.applied(task.id)
+	}
+	for _, task := range tasks {
+		if _, err := c.author.Run(t.Context(), task.id, nil, author.Options{}); err != nil {
 			t.Fatal(err)
 		}
 		if text, err := os.ReadFile(path("up")); err != nil || string(text) != "up\n" {
@@ -56,8 +61,8 @@ func TestWhatEndsWithoutItsAgentIsKnown(t *testing.T) {
 	})
 	ended := time.Now()
 	c.agents[0].start()
-	for id := range tasks {
-		run := c.ended(id)
+	for _, task := range tasks {
+		id, run := task.id, c.ended(task.id)
 		if run.State != fleet.RunRan || run.Ended == nil || run.Ended.Before(killed) || run.Ended.After(ended) {
 			t.Errorf("%s: %+v, want it ended between %v and %v", id, run, killed, ended)
 		}
