@@ -198,8 +198,9 @@ func (d *day) stall() {
 func (d *day) stepClock() {
 	d.tally.steps++
 	d.more.stepped()
-	d.offset += pick(d.rand, -1, time.Duration(1)) * time.Duration(d.rand.Int64N(int64(pick(d.rand, 10*time.Second, time.Hour, 3*time.Hour))))
-	d.step(ClockJumped{})
+	by := pick(d.rand, -1, time.Duration(1)) * time.Duration(d.rand.Int64N(int64(pick(d.rand, 10*time.Second, time.Hour, 3*time.Hour))))
+	d.offset += by
+	d.step(ClockJumped{By: by})
 }
 
 func (d *day) pauseSome() {

@@ -16,9 +16,16 @@ type instants struct {
 
 // advance takes the next instant.
 func (t *task) advance() time.Time {
-	t.seen = t.next
+	return t.pass(instants{t.next, t.next, 1}).first
+}
+
+// pass goes on behind instants, and returns them as the occurrences they are.
+func (t *task) pass(taken instants) instants {
+	t.cursor = taken.last
+	taken = t.own(taken)
+	t.seen = taken.last
 	t.findNext()
-	return t.seen
+	return taken
 }
 
 // take takes every instant up to and including until; there is one. A fixed
@@ -30,13 +37,14 @@ func (t *task) take(until time.Time) instants {
 		more := until.Sub(t.next) / period
 		taken.count = int(more) + 1
 		taken.last = t.next.Add(more * period)
-		t.seen = taken.last
-		t.findNext()
-		return taken
+		return t.pass(taken)
 	}
 	for t.hasNext && !t.next.After(until) {
-		taken.last = t.advance()
-		taken.count++
+		last := t.advance()
+		if taken.count++; taken.count == 1 {
+			taken.first = last
+		}
+		taken.last = last
 	}
 	return taken
 }

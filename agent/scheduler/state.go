@@ -100,6 +100,7 @@ func (s *State) Step(now time.Time, event Event) []Action {
 		if now.After(s.last) {
 			s.jumped = s.last
 		}
+		s.moveRests(now, e.By)
 		s.advanceAll(now) // what a task waits for may be further away now
 	case Stopping:
 		s.advanceAll(now)
@@ -181,8 +182,10 @@ func (s *State) advanceTask(now time.Time, t *task) {
 	case t.assignment.Task.On.Startup != "":
 		s.advanceStartup(now, t)
 	case t.assignment.State == fleet.TaskEnabled:
+		t.catchUpWith(now)
 		s.decide(now, t)
 	default:
+		t.catchUpWith(now)
 		s.pass(now, t)
 	}
 	if len(t.waiting) == 0 {
@@ -314,7 +317,8 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 	case t.planned:
 		s.flush(now, t)
 		t.reload(s.host)
-		t.seen = later(t.seen, earlier(wall(a.Since), now))
+		since := earlier(wall(a.Since), now)
+		t.seen, t.cursor = later(t.seen, since), later(t.cursor, since)
 		t.received = now
 		s.supervise(now, t, false)
 		if old.Task.On.Clocked() || a.Task.On.Clocked() {
