@@ -107,7 +107,7 @@ func (g *Gate) explainTask(h *hearing) []Step {
 	if h.sealed.unread != "" || h.sealed.statement.Kind != seal.KindTask && h.sealed.statement.Kind != seal.KindAdopt {
 		return nil
 	}
-	b := &bench{policy: g.policy, etc: g.etc, task: h.sealed.statement.Task.Definition, now: g.now}
+	b := g.policy.bench(g.etc, h.sealed.statement.Task.Definition, g.now, false)
 	var steps []Step
 	for _, j := range judgements {
 		no := j.judge(b)

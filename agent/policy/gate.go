@@ -75,6 +75,7 @@ type Gate struct {
 type acceptance struct {
 	expires   time.Time // zero: never
 	namespace string
+	word      string // that the keys must be for
 	signers   []*Key
 }
 

@@ -23,14 +23,16 @@ const masked = "<redacted:"
 
 // bench is one judgement of one task.
 type bench struct {
-	policy  *Policy
-	etc     accounts
-	task    *fleet.Task
-	now     time.Time
-	filled  bool // the command is the one that is executed, with its secrets
-	user    account
-	dangers []fleet.Danger
-	found   map[string]found // programs that were looked for
+	policy   *Policy
+	etc      accounts
+	task     *fleet.Task
+	now      time.Time
+	filled   bool        // the command is the one that is executed, with its secrets and values
+	open     []bool      // arguments of the command in which a value stands that nobody has said yet
+	template *fleet.Task // the task as it was signed
+	user     account
+	dangers  []fleet.Danger
+	found    map[string]found // programs that were looked for
 }
 
 // found is the file that a program's path leads to.
@@ -75,6 +77,7 @@ var judgements = []struct {
 	{"groups", (*bench).judgeGroups},
 	{"shell", (*bench).judgeShell},
 	{"command", (*bench).judgeCommand},
+	{"params", (*bench).judgeParams},
 	{"login", (*bench).judgeLogin},
 	{"env", (*bench).judgeEnv},
 	{"dir", (*bench).judgeDir},
@@ -85,7 +88,7 @@ var judgements = []struct {
 // judge returns what is dangerous about a task, and why it may not run here;
 // nil: it may.
 func (p *Policy) judge(etc accounts, task *fleet.Task, now time.Time, filled bool) ([]fleet.Danger, *objection) {
-	b := &bench{policy: p, etc: etc, task: task, now: now, filled: filled}
+	b := p.bench(etc, task, now, filled)
 	for _, j := range judgements {
 		if no := j.judge(b); no != nil {
 			return b.dangers, no
@@ -95,6 +98,15 @@ func (p *Policy) judge(etc accounts, task *fleet.Task, now time.Time, filled boo
 		b.dangers = append(b.dangers, fleet.DangerEverywhere)
 	}
 	return b.dangers, nil
+}
+
+// bench is where a task is judged by the policy.
+func (p *Policy) bench(etc accounts, task *fleet.Task, now time.Time, filled bool) *bench {
+	b := &bench{policy: p, etc: etc, task: task, template: task, now: now, filled: filled}
+	if !filled {
+		b.task, b.open = openWords(task)
+	}
+	return b
 }
 
 // everywhere reports whether a host that has no label and an unlikely name is
@@ -233,7 +245,7 @@ func (b *bench) judgeCommand() *objection {
 }
 
 // judgeProgram judges one program with its arguments; later: where secrets are
-// masked in them, they are judged again when those are filled in.
+// masked in them or values are missing, they are judged again when those are there.
 func (b *bench) judgeProgram(argv []string, later bool) *objection {
 	program := argv[0]
 	if !path.IsAbs(program) || path.Clean(program) != program {
@@ -248,6 +260,10 @@ func (b *bench) judgeProgram(argv []string, later bool) *objection {
 	}
 	var listed *Command
 	var other *objection
+	var open []bool
+	if later {
+		open = b.open
+	}
 	for i := range b.policy.Commands {
 		c := &b.policy.Commands[i]
 		if !c.matchesProgram(program) {
@@ -257,7 +273,7 @@ func (b *bench) judgeProgram(argv []string, later bool) *objection {
 			other = no
 			continue
 		}
-		if later && slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:]) {
+		if later && slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:], open) {
 			return nil
 		}
 		listed = c

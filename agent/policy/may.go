@@ -49,7 +49,7 @@ func (g *Gate) stillHold(a *acceptance) (signers []*Key) {
 	for i := range g.policy.Keys {
 		key := &g.policy.Keys[i]
 		signed := slices.ContainsFunc(a.signers, func(was *Key) bool { return was.Public.Equal(key.Public) })
-		if signed && key.holds(a.namespace, g.latest()) {
+		if signed && key.may(a.word) && key.holds(a.namespace, g.latest()) {
 			signers = append(signers, key)
 		}
 	}

@@ -63,7 +63,7 @@ func (h *hearing) rewriteOrder(o *fleet.Order, host fleet.HostID) fleet.Order {
 	out.ID, out.Kind, out.Due, out.Payload, out.Reason = seal.OrderID(s.Order.ID, host, out.Task), s.Order.Kind, s.Order.Due, s.Order.Payload, s.Order.Reason
 	switch s.Order.Kind {
 	case fleet.OrderRun:
-		out.Run = seal.RunID(s.Order.ID, host, out.Task)
+		out.Run, out.Params = seal.RunID(s.Order.ID, host, out.Task), s.Order.Params
 		if uuidForm.MatchString(string(o.Parent)) {
 			out.Parent = o.Parent // for people; it decides nothing
 		}
@@ -127,7 +127,9 @@ func (p *passage) refuseOrder(o *fleet.Order, object string, h *hearing, no *obj
 	if o.Kind != fleet.OrderRun || err != nil || !uuidForm.MatchString(string(o.ID)) || !uuidForm.MatchString(string(o.Run)) {
 		return
 	}
-	p.plan.Orders = append(p.plan.Orders, fleet.Order{
-		ID: o.ID, Kind: o.Kind, Host: p.gate.host.ID, Task: o.Task, Run: o.Run, Due: o.Due, Expires: o.Expires, Refused: r,
-	})
+	refused := fleet.Order{ID: o.ID, Kind: o.Kind, Host: p.gate.host.ID, Task: o.Task, Run: o.Run, Due: o.Due, Expires: o.Expires, Refused: r}
+	if h.vouched() && h.sealed.statement != nil && h.sealed.statement.Order != nil {
+		refused.Params = h.sealed.statement.Order.Params
+	}
+	p.plan.Orders = append(p.plan.Orders, refused)
 }

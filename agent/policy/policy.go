@@ -50,6 +50,7 @@ type Key struct {
 	Public     ed25519.PublicKey
 	Name       string // for people
 	Namespaces []string
+	May        []string // what it is for, as mayWords; nil: everything
 	NotBefore  time.Time // zero: at once
 	NotAfter   time.Time // zero: for ever
 	line       int
@@ -134,10 +135,15 @@ func (c *Command) matchesProgram(program string) bool {
 	return c.Path == "*" || err == nil && matched
 }
 
-// matchesArgs reports whether each argument fits.
-func (c *Command) matchesArgs(args []string) bool {
+// matchesArgs reports whether each argument fits. Of those that are open nobody
+// knows yet what they say: it is enough that there may be so many.
+func (c *Command) matchesArgs(args []string, open []bool) bool {
 	for i, arg := range args {
 		switch {
+		case open != nil && open[i]:
+			if i >= len(c.Args) && c.Rest == nil {
+				return false
+			}
 		case i < len(c.Args):
 			if !c.Args[i].Matches(arg) {
 				return false
@@ -206,6 +212,9 @@ func (p *Policy) Doubts() (list []string) {
 	}
 	if p.Adoption && !p.Shell {
 		doubt("adoption", "the lines of crontabs are texts for a shell, which this policy does not allow")
+	}
+	if len(p.Keys) > 0 && !slices.ContainsFunc(p.Keys, func(k Key) bool { return k.may("task") || k.may("adopt") }) {
+		doubt("keys", "no key is for tasks, so none can be given")
 	}
 	if len(p.TwoPerson) > 0 && len(p.Keys) < 2 {
 		doubt("two_person", "needs the keys of two people, and there is one")

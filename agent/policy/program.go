@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // maxLinks is how many symbolic links a path may go through.
@@ -109,17 +111,10 @@ func othersWrite(stat *syscall.Stat_t) bool {
 	return stat.Mode&0o002 != 0 || stat.Mode&0o020 != 0 && stat.Gid != 0
 }
 
-// shells are programs that run what their arguments say.
-var shells = []string{
-	"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "csh", "tcsh", "fish", "rbash", "busybox", "toybox",
-	"bash-static", "busybox.static", "mksh-static", "zsh-static", "static-sh", "sash", "lksh", "oksh", "loksh", "ksh93", "ksh2020", "rksh", "pdksh",
-	"posh", "yash", "zsh5", "rzsh", "bsd-csh", "pwsh", "elvish", "nu", "xonsh",
-}
-
 // isShell reports whether a program is a shell, by its name as it is written or
 // by that of the file that it is.
 func isShell(program, resolved string) bool {
-	return slices.Contains(shells, path.Base(program)) || slices.Contains(shells, path.Base(resolved))
+	return fleet.IsShell(program) || fleet.IsShell(resolved)
 }
 
 // neverEnv says why a task may never set a name of the environment: it makes

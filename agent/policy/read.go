@@ -268,6 +268,7 @@ func (r *reader) keys(n *yaml.Node, at string) {
 			},
 			"name":       func(n *yaml.Node, at string) { k.Name, _ = r.text(n, at) },
 			"namespaces": r.words(&k.Namespaces, namespace),
+			"may":        r.words(&k.May, mayWord),
 			"not_before": r.instant(&k.NotBefore),
 			"not_after":  r.instant(&k.NotAfter),
 		})
@@ -276,6 +277,9 @@ func (r *reader) keys(n *yaml.Node, at string) {
 		}
 		if n.Kind == yaml.MappingNode && len(k.Namespaces) == 0 {
 			r.fail(n, at+".namespaces", "", `is missing; every namespace is spelled ["*"]`)
+		}
+		if k.May != nil && len(k.May) == 0 {
+			r.fail(n, at+".may", "", "names nothing: a key that is for nothing is left out")
 		}
 		r.policy.Keys = append(r.policy.Keys, k)
 	})

@@ -157,7 +157,7 @@ func TestADraftIsAPolicy(t *testing.T) {
 		if p.Execute != (len(draft.Keys) > 0) || p.Shell != draft.Shell || p.Adoption != draft.Adoption || len(p.Commands) != len(draft.Commands) || !slices.Equal(p.Users.Allow, draft.Users) && len(draft.Users) > 0 {
 			t.Errorf("%s: %+v", name, p)
 		}
-		if len(draft.Keys) > 0 && (p.Keys[0].Name != anna.Name || p.Keys[1].Namespaces[0] != "data" || !p.Commands[1].matchesArgs([]string{"a\nb", ""})) {
+		if len(draft.Keys) > 0 && (p.Keys[0].Name != anna.Name || p.Keys[1].Namespaces[0] != "data" || !p.Commands[1].matchesArgs([]string{"a\nb", ""}, nil)) {
 			t.Errorf("%s: %+v", name, p.Keys)
 		}
 		if p.allowsEnv("PATH") != draft.Adoption || p.allowsEnv("LC_ALL") != draft.Adoption {

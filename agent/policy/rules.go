@@ -86,6 +86,7 @@ var rules = []struct {
 	{"signatures", (*hearing).checkSignatures},
 	{"statement", (*hearing).checkStatement},
 	{"namespace", (*hearing).checkNamespace},
+	{"what its keys are for", (*hearing).checkMay},
 	{"cluster", (*hearing).checkCluster},
 	{"target", (*hearing).checkTarget},
 	{"time", (*hearing).checkTime},
@@ -520,7 +521,7 @@ func (h *hearing) checkRun() *objection {
 		return &objection{codeOrders, "the policy does not let anybody order a run", p.line("orders.run")}
 	}
 	h.dangers = append(h.dangers, fleet.DangerOneShot)
-	return nil
+	return h.checkParams()
 }
 
 // checkApproval asks for a second person where the policy wants one.

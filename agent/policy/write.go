@@ -30,6 +30,7 @@ type Trusted struct {
 	Public     ed25519.PublicKey
 	Name       string   // for people; may be empty
 	Namespaces []string // empty: all
+	May        []string // what it is for, such as run and cancel; empty: everything
 }
 
 // ParseTrusted reads a key as people hand it on: the public key itself, or a
@@ -60,7 +61,11 @@ func (t *Trusted) item(indent string) string {
 	if t.Name != "" {
 		text += indent + "  name: " + strconv.Quote(t.Name) + "\n"
 	}
-	return text + indent + "  namespaces: " + list(namespaces) + "\n"
+	text += indent + "  namespaces: " + list(namespaces) + "\n"
+	if len(t.May) > 0 {
+		text += indent + "  may: " + list(t.May) + "\n"
+	}
+	return text
 }
 
 // list writes words as YAML reads them, each in quotes.
@@ -159,6 +164,11 @@ func Init(path string, d *Draft) error {
 // Trust adds a key to the policy at path, as its first, and leaves every other
 // line as it is.
 func Trust(path string, key Trusted) error {
+	for _, may := range key.May {
+		if reason := mayWord(may); reason != "" {
+			return fleet.Invalidf("may", may, "%s", reason)
+		}
+	}
 	text, err := readTrusted(path)
 	if err != nil {
 		return err

@@ -105,6 +105,18 @@ func isOption(word, letters string) bool {
 	return len(word) > 1 && word[0] == '-' && strings.ContainsAny(word[1:], letters)
 }
 
+// ReadsValues says why values in the words of the task's command would be read as
+// a program, if its program were the one at that path; empty: they would not, or
+// there are none.
+func (t *Task) ReadsValues(program string) string {
+	argv := slices.Clone(t.Run.Command.Argv)
+	if len(t.Params) == 0 || !slices.ContainsFunc(argv, holdsPlaceholder) {
+		return ""
+	}
+	argv[0] = program
+	return readsWords(argv)
+}
+
 func holdsPlaceholder(word string) bool { return strings.Contains(word, opening) }
 
 // readsInput reports whether the command may read its input as a program.

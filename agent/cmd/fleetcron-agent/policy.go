@@ -160,10 +160,11 @@ func newPolicyTrust() *cobra.Command {
 	command := &cobra.Command{
 		Use:     "trust KEY",
 		Short:   "let what a key signs run here: a public key, or a file that holds one",
-		Example: "  fleetcron-agent policy trust operator.pub --namespace data",
+		Example: "  fleetcron-agent policy trust operator.pub --namespace data\n  fleetcron-agent policy trust helpdesk.pub --namespace web --may run,cancel",
 		Args:    cobra.ExactArgs(1),
 	}
 	namespaces := command.Flags().StringSlice("namespace", nil, "namespaces that the key may speak for; none: all")
+	may := command.Flags().StringSlice("may", nil, "what it is for: run, cancel, start, stop, restart, reset, task, event, calendar, adopt, release; none: everything")
 	name := command.Flags().String("as", "", "whose key it is, for people; none: as the file says")
 	load := configure(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
@@ -178,6 +179,7 @@ func newPolicyTrust() *cobra.Command {
 		if *name != "" {
 			key.Name = *name
 		}
+		key.May = *may
 		if err := policy.Trust(cfg.Policy, key); err != nil {
 			return err
 		}
