@@ -14,6 +14,7 @@
 //
 //	<state_dir>/host-id, cluster           who this host is; root's, 0644
 //	<state_dir>/labels                     those of its join token; root's, 0644
+//	<state_dir>/proof.key                  key that signs what was run; root's, 0600
 //	<state_dir>/identity/                  key, chain and root; 0700
 //	<state_dir>/identity/enroll.pem        the key of an enrolment under way
 //	<state_dir>/identity/pending.json      an enrolment that waits for a person

@@ -112,9 +112,13 @@ func (r *Request) begin(ctx context.Context) (wait waiting, answer api.Enrolled,
 	if err != nil {
 		return wait, answer, err
 	}
+	proofKey, err := r.Home.proofKey()
+	if err != nil {
+		return wait, answer, err
+	}
 	wait = waiting{Pin: secret.Pin, Addresses: r.Addresses, Readmit: r.Readmit}
 	err = wait.ask(func(c *api.Client) error {
-		answer, err = c.Enroll(ctx, api.Enroll{Token: secret.Text(), Request: string(request), Name: r.Name})
+		answer, err = c.Enroll(ctx, api.Enroll{Token: secret.Text(), Request: string(request), Name: r.Name, ProofKey: proofKey})
 		return err
 	})
 	wait.Node = answer.Node

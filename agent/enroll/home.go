@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/fleetcron/fleetcron/agent/durable"
+	"github.com/fleetcron/fleetcron/agent/prove"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/gossip"
@@ -225,6 +227,20 @@ func (h Home) key(purpose string) (*ecdsa.PrivateKey, error) {
 		return nil, err
 	}
 	return key, h.give(h.keyOf(purpose))
+}
+
+// proofKey returns the public half of the key with which this host signs what
+// became of its runs. It is made here where there is none, and stays with who
+// enrols, who runs commands too: the part that talks to the network never has it.
+func (h Home) proofKey() ([]byte, error) {
+	if err := os.MkdirAll(h.StateDir, 0o750); err != nil {
+		return nil, err
+	}
+	key, err := prove.DrawKey(filepath.Join(h.StateDir, prove.KeyFile))
+	if err != nil {
+		return nil, err
+	}
+	return key.Public().(ed25519.PublicKey), nil
 }
 
 // forget removes what is needed no more.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/proof"
 )
 
 // Nothing is a question or an answer that says no more than that it was made.
@@ -18,6 +19,19 @@ type State struct {
 type Page struct {
 	After uint64 `json:"after"`
 	Limit int    `json:"limit"`
+}
+
+// ProofPage asks for signed blocks after one with a number, of about so many
+// bytes, as soon as there are some.
+type ProofPage struct {
+	After uint64 `json:"after"`
+	Bytes int    `json:"bytes"`
+}
+
+// ProofBatch is blocks that no collector has; Last is the number of the last.
+type ProofBatch struct {
+	Blocks []proof.Block `json:"blocks"`
+	Last   uint64        `json:"last"`
 }
 
 // Output is what is known of output before its first byte.
@@ -72,6 +86,10 @@ var (
 	Outbox = Verb[Page, fleet.RunBatch]{Name: "outbox", From: fromNet, Most: small, Answer: large, AtOnce: 2}
 	// Acknowledge says that the collectors have all records up to a sequence.
 	Acknowledge = Verb[uint64, Nothing]{Name: "acknowledge", From: fromNet, Most: small, Answer: small, AtOnce: 1}
+	// Proofs waits for what this host signed of its runs and no collector has.
+	Proofs = Verb[ProofPage, ProofBatch]{Name: "proofs", From: fromNet, Most: small, Answer: medium, AtOnce: 2}
+	// Proven says that the collectors have all blocks up to a number.
+	Proven = Verb[uint64, Nothing]{Name: "proven", From: fromNet, Most: small, Answer: small, AtOnce: 1}
 	// ReadOutput reads what a run has written, masked; what follows is the output.
 	ReadOutput = Verb[fleet.Ask, Output]{Name: "output", From: fromNet, Most: small, Answer: small, AtOnce: 64}
 	// GetLive says what goes on at this moment.

@@ -26,6 +26,7 @@ import (
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
+	"github.com/fleetcron/fleetcron/shared/proof"
 )
 
 // Config is what it is told.
@@ -81,7 +82,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	renewal.Renewed, renewal.Gossip, renewal.Addresses = collectors.hangUp, doorbell.admit, collectors.told
 	collectors.heard = renewal.Heard
 	up := uplink.New(uplink.Config{
-		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{work}, Host: fleet.Host{ID: state.Host},
+		Collectors: collectors.work, Desk: collectors.desk, Outbox: outbox{work}, Proofs: proofs{work}, Host: fleet.Host{ID: state.Host},
 		Index: state.Index, Knocks: doorbell.knocks, Logger: log,
 		Take: func(plan *fleet.Plan) error {
 			_, err := link.Offer.Call(ctx, work, *plan)
@@ -250,6 +251,23 @@ func handleLeases(s *link.Server, collectors *api.Client) {
 	link.Handle(s, link.ReturnLease, func(ctx context.Context, q *link.Return) (link.Nothing, error) {
 		return link.Nothing{}, collectors.ReturnLease(ctx, q.Host, q.Task, q.Run)
 	})
+}
+
+// proofs are work's.
+type proofs struct{ work *link.Client }
+
+// Proofs waits for blocks to be delivered.
+func (p proofs) Proofs(ctx context.Context, after uint64, bytes int) ([]proof.Block, uint64, error) {
+	batch, err := link.Proofs.Call(ctx, p.work, link.ProofPage{After: after, Bytes: bytes})
+	return batch.Blocks, batch.Last, err
+}
+
+// Proven says that the collectors have all blocks up to a number.
+func (p proofs) Proven(ctx context.Context, last uint64) error {
+	if _, err := link.Proven.Call(ctx, p.work, last); err != nil {
+		return fmt.Errorf("proven: %w", err)
+	}
+	return nil
 }
 
 // outbox is work's.

@@ -108,8 +108,10 @@ func TestAChainGoesOn(t *testing.T) {
 
 func TestAnotherChainBegins(t *testing.T) {
 	for name, reopen := range map[string]func(dir string) (*Keeper, error){
-		"another key":  func(dir string) (*Keeper, error) { return Open(dir, keyOf(2), cluster, host, Options{}) },
-		"another host": func(dir string) (*Keeper, error) { return Open(dir, keyOf(1), cluster, fleet.HostID(journal), Options{}) },
+		"another key": func(dir string) (*Keeper, error) { return Open(dir, keyOf(2), cluster, host, Options{}) },
+		"another host": func(dir string) (*Keeper, error) {
+			return Open(dir, keyOf(1), cluster, fleet.HostID(journal), Options{})
+		},
 		"another fleet": func(dir string) (*Keeper, error) {
 			return Open(dir, keyOf(1), strings.Repeat("e", 32), host, Options{})
 		},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/proof"
 )
 
 // Collectors is the contract as far as it is an agent's; *api.Client speaks it.
@@ -24,6 +25,7 @@ type Collectors interface {
 	Settle(ctx context.Context, host fleet.HostID, adoptions []fleet.Adoption) error
 	Stand(ctx context.Context, host fleet.HostID, stands api.Stands) error
 	Policy(ctx context.Context, host fleet.HostID, report *fleet.PolicyReport) error
+	DeliverProofs(ctx context.Context, host fleet.HostID, batch api.ProofBatch) (api.ProofReceipt, error)
 }
 
 // Desk is where one collector keeps questions for this host. Questions and
@@ -40,11 +42,20 @@ type Outbox interface {
 	Acknowledge(ctx context.Context, sequence uint64) error
 }
 
-// Config is what an Uplink connects; all but Knocks and Logger are required.
+// Proofs holds what this host signed of its runs and no collector has.
+type Proofs interface {
+	// Proofs waits for blocks after one with a number, and returns about so many
+	// bytes of them, with the number of the last.
+	Proofs(ctx context.Context, after uint64, bytes int) (blocks []proof.Block, last uint64, err error)
+	Proven(ctx context.Context, last uint64) error
+}
+
+// Config is what an Uplink connects; all but Knocks, Proofs and Logger are required.
 type Config struct {
 	Collectors Collectors
 	Desk       Desk
 	Outbox     Outbox
+	Proofs     Proofs // nil: this host signs nothing
 	// Take makes a plan the one in force, as far as this host takes it, and says
 	// so by SetPlan. When it returns an error the plan is asked for again.
 	Take func(plan *fleet.Plan) error
@@ -103,7 +114,7 @@ func New(config Config) *Uplink {
 func (u *Uplink) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, loop := range []func(context.Context){
-		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendStands, u.sendPolicy, u.sendRuns, u.answerAsks,
+		u.hearKnocks, u.sendInventory, u.sendSightings, u.fetchPlans, u.sendApplied, u.sendSettled, u.sendStands, u.sendPolicy, u.sendRuns, u.sendProofs, u.answerAsks,
 	} {
 		group.Go(func() error {
 			loop(ctx)

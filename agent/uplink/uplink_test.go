@@ -17,6 +17,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/proof"
 )
 
 const host fleet.HostID = "0123456789abcdef0123456789abcdef"
@@ -48,6 +49,7 @@ type collectors struct {
 	answers  chan string
 	unread   func(ask string) bool // whose answer is begun, and not read
 	policies []fleet.PolicyReport
+	proven   []proof.Block
 }
 
 func newCollectors() *collectors {
@@ -304,6 +306,7 @@ type world struct {
 	*Uplink
 	c      *collectors
 	box    *box
+	signed signed
 	taken  []uint64
 	refuse error // to take plans
 	knocks chan struct{}
@@ -314,12 +317,12 @@ func newWorld(t *testing.T) *world { return newWorldAt(t, 0) }
 
 // newWorldAt is a world in which the plan of that index is in force already.
 func newWorldAt(t *testing.T, index uint64) *world {
-	w := &world{c: newCollectors(), box: &box{changed: make(chan struct{}, 1)}, knocks: make(chan struct{}, 1)}
+	w := &world{c: newCollectors(), box: &box{changed: make(chan struct{}, 1)}, signed: signed{changed: make(chan struct{}, 1)}, knocks: make(chan struct{}, 1)}
 	if index > 0 { // the collectors know the host from before
 		w.c.host = &fleet.Host{ID: host}
 	}
 	w.Uplink = New(Config{
-		Collectors: w.c, Desk: w.c, Outbox: w.box, Knocks: w.knocks, Index: index, Host: fleet.Host{ID: host, Name: "web-1"},
+		Collectors: w.c, Desk: w.c, Outbox: w.box, Proofs: &w.signed, Knocks: w.knocks, Index: index, Host: fleet.Host{ID: host, Name: "web-1"},
 		Take: func(p *fleet.Plan) error {
 			w.c.mu.Lock()
 			defer w.c.mu.Unlock()

@@ -17,16 +17,17 @@ type counter struct {
 	server  *link.Server
 	places  places
 	gate    *policy.Gate
+	signs   *prover
 	stands  *link.Told[fleet.Stands]
 	applied *link.Told[fleet.Applied]
 	policy  *link.Told[fleet.PolicyReport]
 	labels  *link.Told[map[string]string]
 }
 
-func newCounter(cfg Config, gate *policy.Gate, log *slog.Logger) *counter {
+func newCounter(cfg Config, gate *policy.Gate, signs *prover, log *slog.Logger) *counter {
 	server := link.NewServer(link.Work, cfg.Version, map[link.Part]link.Peers{link.Net: cfg.Net}, log)
 	return &counter{
-		server: server, places: places{link.LentTo(server, link.Net)}, gate: gate,
+		server: server, places: places{link.LentTo(server, link.Net)}, gate: gate, signs: signs,
 		stands: link.NewTold[fleet.Stands](), applied: link.NewTold[fleet.Applied](),
 		policy: link.NewTold[fleet.PolicyReport](), labels: link.NewTold[map[string]string](),
 	}
@@ -37,6 +38,7 @@ func (c *counter) tell(plan *fleet.Plan, report fleet.PolicyReport) {
 	c.applied.Set(appliedOf(plan, c.gate.Held()))
 	c.policy.Set(report)
 	c.labels.Set(c.gate.Labels())
+	c.signs.Plan(plan)
 }
 
 // appliedOf says which generation of each task a plan lets run, and which are
@@ -63,11 +65,16 @@ func (c *counter) serve(state link.State, kept *keeper, work *work, box outbox, 
 		return link.Nothing{}, kept.Offer(ctx, plan)
 	})
 	link.Handle(s, link.Outbox, func(ctx context.Context, page *link.Page) (fleet.RunBatch, error) {
+		defer c.signs.poke()
 		return box.Outbox(ctx, page.After, min(max(page.Limit, 1), maxRecords))
 	})
 	link.Handle(s, link.Acknowledge, func(_ context.Context, sequence *uint64) (link.Nothing, error) {
-		box.Acknowledge(*sequence)
+		c.signs.Acknowledge(*sequence)
 		return link.Nothing{}, nil
+	})
+	link.Handle(s, link.Proofs, c.signs.Undelivered)
+	link.Handle(s, link.Proven, func(_ context.Context, last *uint64) (link.Nothing, error) {
+		return link.Nothing{}, c.signs.Delivered(*last)
 	})
 	link.HandleStream(s, link.ReadOutput, func(ctx context.Context, ask *fleet.Ask) (link.Output, io.ReadCloser, error) {
 		output, dropped, err := logs{work.runs}.Output(ctx, *ask)

@@ -118,7 +118,13 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	if taken, err = newAdoptions(ctx, cfg, sight(read, id), gate, log); err != nil {
 		return err
 	}
-	counter := newCounter(cfg, gate, log)
+	had := book.Stats()
+	signs, err := newProver(cfg, me, book, had.Newest, had.Acknowledged, log)
+	if err != nil {
+		return err
+	}
+	defer signs.keeper.Close()
+	counter := newCounter(cfg, gate, signs, log)
 	kept := &keeper{gate: gate, id: id, save: book.SavePlan, given: last, tell: counter.tell, log: log}
 	var saved *fleet.Plan // as far as it is to be carried out
 	if last != nil {
@@ -165,6 +171,7 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	defer context.AfterFunc(ctx, begins)()
 	g.Go(func() error { return work.Run(whole, ending, counter.stands.Set) })
 	g.Go(func() error { return files.Run(whole) })
+	g.Go(func() error { return signs.Run(whole) })
 	g.Go(func() error { return given.Run(whole) })
 	g.Go(func() error { return gate.Run(whole) })
 	g.Go(func() error { return kept.Run(whole) })

@@ -63,7 +63,7 @@ var arrows = map[string][]string{
 	"agent/uplink":            {"shared/api", "shared/fleet", "shared/proof"},
 	"agent/vitals":            {"shared/fleet"},
 	// its parts, and what each is made of
-	"agent/outside": {"agent/enroll", "agent/link", "agent/uplink", "shared/api", "shared/fleet", "shared/gossip", "shared/pki", "shared/takeover"},
+	"agent/outside": {"agent/enroll", "agent/link", "agent/uplink", "shared/api", "shared/fleet", "shared/gossip", "shared/pki", "shared/proof", "shared/takeover"},
 	"agent/work": {
 		"agent/adopt", "agent/durable", "agent/filewatch", "agent/journal", "agent/link", "agent/mask", "agent/policy", "agent/prove", "agent/runner", "agent/scheduler", "agent/turn", "agent/vitals",
 		"shared/fleet", "shared/proof", "shared/seal",
