@@ -137,6 +137,13 @@ func (p *passage) resume(o *opened, a *fleet.Assignment) {
 	}
 }
 
+// disturbs reports whether a wish that was refused is about a task that stands,
+// or a job that is silent: it would keep the one from its turn, and wake the other.
+func (p *passage) disturbs(wish fleet.Adoption) bool {
+	entry := p.gate.staged.Objects["task "+string(wish.Task)]
+	return p.wishes[wish.Task] != nil && (entry.stands() || p.gate.silent(wish.Task))
+}
+
 // calendarsFor lets the calendars stand that tasks name and the plan does not
 // give: also one that was dropped meanwhile, while the version of its task that
 // does without it has not come.

@@ -23,7 +23,7 @@ type life struct {
 // told is what becomes of a plan.
 func (l *life) told(plan fleet.Plan) *fleet.Plan {
 	l.t.Helper()
-	plan.Host = hostID
+	plan.Host, plan.Kept = hostID, nil // as the part that does the work has it
 	opened, _, kept := l.gate.Follow(&plan, l.given)
 	plan.Kept = kept
 	text, err := json.Marshal(plan)

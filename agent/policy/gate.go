@@ -73,6 +73,7 @@ type Gate struct {
 
 // acceptance is a task that may begin.
 type acceptance struct {
+	digest    string    // of its statement
 	expires   time.Time // zero: never
 	namespace string
 	word      string // that the keys must be for

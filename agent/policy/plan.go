@@ -123,6 +123,10 @@ func (g *Gate) passKnown(plan *fleet.Plan, before fleet.Kept, known *objection) 
 		p.assignment(&plan.Assignments[i])
 	}
 	p.goOn()
+	for id := range p.accepted {
+		p.outdate(id)
+	}
+	p.plan.Adoptions = slices.DeleteFunc(p.plan.Adoptions, p.disturbs)
 	for i := range plan.Orders {
 		p.order(&plan.Orders[i])
 	}
@@ -214,9 +218,7 @@ func (p *passage) adoption(a *fleet.Adoption) {
 	}
 	if no != nil {
 		p.refuse(object, h, no)
-		// The adopter asks, and answers; of a task that stands it would keep the turn.
-		entry := p.gate.staged.Objects["task "+string(a.Task)]
-		if p.wishes[a.Task] = no; a.State == fleet.AdoptionWanted && !entry.stands() {
+		if p.wishes[a.Task] = no; a.State == fleet.AdoptionWanted { // the adopter asks, and answers
 			p.plan.Adoptions = append(p.plan.Adoptions, fleet.Adoption{Task: a.Task, Host: p.gate.host.ID, Job: a.Job, State: a.State, Asked: a.Asked})
 		}
 		return
@@ -266,8 +268,10 @@ func (p *passage) suits(a *fleet.Adoption, h *hearing) *objection {
 }
 
 func (p *passage) assignment(a *fleet.Assignment) {
-	p.heard[sha256.Sum256(a.Envelope)] = true
 	h, no := p.hearTask(a)
+	if h.sealed != nil && h.sealed.task() != nil && h.sealed.task().ID() == a.Task.ID() { // and not beside another task
+		p.heard[sha256.Sum256(a.Envelope)] = true
+	}
 	p.list(a, h, no)
 }
 
@@ -297,6 +301,7 @@ func (p *passage) list(a *fleet.Assignment, h *hearing, no *objection) {
 	out := p.rewrite(a, h)
 	id := out.Task.ID()
 	entry, known := p.gate.staged.Objects["task "+string(id)]
+	p.outdate(id)
 	sure := h.sealed != nil && entry.Digest == h.sealed.digest && entry.stands()
 	if no != nil {
 		out.Refused = p.refuse("task "+string(id), h, no)
@@ -309,20 +314,39 @@ func (p *passage) list(a *fleet.Assignment, h *hearing, no *objection) {
 	} else {
 		p.took("task "+string(id), h, p.gate.book.Objects[h.key()].Digest == h.sealed.digest)
 		p.settle(h)
-		p.accepted[id] = &acceptance{expires: h.expires(), namespace: h.sealed.statement.Namespace, word: wordOf(h.sealed.statement), signers: h.signers}
+		p.accepted[id] = &acceptance{digest: h.sealed.digest, expires: h.expires(), namespace: h.sealed.statement.Namespace, word: wordOf(h.sealed.statement), signers: h.signers}
 		sure = true
 	}
 	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[id] != nil {
 		return // nobody could tell when it is due, or it is given twice
 	}
 	if p.listed[id] { // the one before was refused
-		p.plan.Assignments = slices.DeleteFunc(p.plan.Assignments, func(other fleet.Assignment) bool { return other.Task.ID() == id })
+		p.unlist(id)
 	}
 	p.listed[id], p.sure[id] = true, sure
 	p.plan.Assignments = append(p.plan.Assignments, out)
 	if no == nil {
 		p.tasks[id] = &out
 	}
+}
+
+// outdate takes a task back whose newer statement stands further down in the
+// same plan.
+func (p *passage) outdate(id fleet.TaskID) {
+	a, entry := p.accepted[id], p.gate.staged.Objects["task "+string(id)]
+	if a == nil || p.known != nil || a.digest == entry.Digest || a.digest == entry.Was && p.gate.silent(id) {
+		return // what is to be given back runs on until it is
+	}
+	p.unlist(id)
+	delete(p.accepted, id)
+}
+
+// unlist takes a task out of the opened plan.
+func (p *passage) unlist(id fleet.TaskID) {
+	p.plan.Assignments = slices.DeleteFunc(p.plan.Assignments, func(a fleet.Assignment) bool { return a.Task.ID() == id })
+	delete(p.tasks, id)
+	delete(p.listed, id)
+	delete(p.sure, id)
 }
 
 // settle notes that the task is this host's until a signed word says otherwise,

@@ -467,7 +467,7 @@ func (h *hearing) noteTask(now, was *noted) {
 	case was.Definition != now.Definition && was.Generation > 0:
 		now.Generation = max(h.given, was.Generation+1)
 	default:
-		now.Generation = max(h.given, was.Generation)
+		now.Generation = max(1, h.given, was.Generation)
 	}
 }
 
