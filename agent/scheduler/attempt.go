@@ -27,7 +27,7 @@ func (s *State) keepPlace(now time.Time, t *task, i int, run *fleet.Run) bool {
 		}
 	}
 	r.id, r.generation = next.ID, run.Generation
-	r.due.Run, r.due.Nominal, r.due.Order, r.due.Parent = next.ID, wall(next.Due), next.Order, next.Parent
+	r.due.Run, r.due.Nominal, r.due.Order, r.due.Parent, r.due.Params = next.ID, wall(next.Due), next.Order, next.Parent, next.Params
 	r.due.Attempt, r.due.First = next.Attempt, first
 	doom, detail := r.doom, "the run was stopped before this attempt"
 	switch {
@@ -115,7 +115,7 @@ func (s *State) attempt(now time.Time, t *task, r *running) bool {
 // occurrence.
 func (s *State) settleAttempt(t *task, r *running, reason fleet.Reason, detail string) {
 	s.do(Settle{fleet.Run{
-		ID: r.id, Task: t.id, Generation: r.generation, Host: s.host, Due: r.due.Nominal, Order: r.due.Order, Parent: r.due.Parent,
+		ID: r.id, Task: t.id, Generation: r.generation, Host: s.host, Due: r.due.Nominal, Order: r.due.Order, Parent: r.due.Parent, Params: r.due.Params,
 		Attempt: r.due.Attempt, State: fleet.RunSkipped, Reason: reason, Detail: clip(detail),
 	}})
 }

@@ -100,6 +100,7 @@ type Due struct {
 	Cause      string            // of an order that no person gave
 	Payload    string            // what the cause brought along
 	Parent     fleet.RunID       // the run whose command ordered it
+	Params     fleet.Params      // values that its order said
 	Attempt    int               // from 1
 	First      time.Time         // when the first attempt began; zero: this is it
 	Whole      bool              // of a supervised task: it ends when all that it started is gone
@@ -117,7 +118,7 @@ func (d Due) Task() fleet.TaskID { return d.Assignment.Task.ID() }
 func (d Due) Record(host fleet.HostID) fleet.Run {
 	return fleet.Run{
 		ID: d.Run, Task: d.Task(), Generation: d.Assignment.Generation, Host: host,
-		Due: d.Nominal, Order: d.Order, Parent: d.Parent, Attempt: d.Attempt, State: fleet.RunBegun, Detail: d.Detail,
+		Due: d.Nominal, Order: d.Order, Parent: d.Parent, Params: d.Params, Attempt: d.Attempt, State: fleet.RunBegun, Detail: d.Detail,
 	}
 }
 

@@ -124,7 +124,7 @@ func (s *State) refused(now time.Time, t *task, o fleet.Order) bool {
 // task is paused.
 func (s *State) carryOut(now time.Time, t *task, o fleet.Order) {
 	s.conclude(o)
-	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload, Parent: o.Parent, Attempt: 1})
+	s.start(now, t, Due{Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID, Cause: o.Cause, Payload: o.Payload, Parent: o.Parent, Params: o.Params, Attempt: 1})
 	s.arm(now, t)
 }
 
@@ -167,7 +167,7 @@ func (s *State) overlap(now time.Time, t *task, o fleet.Order, waiting map[fleet
 func (s *State) refuse(o fleet.Order, state fleet.RunState, reason fleet.Reason, detail string) {
 	s.conclude(o)
 	run := fleet.Run{
-		ID: s.runOf(o), Task: o.Task, Host: s.host, Due: wall(o.Due), Order: o.ID, State: state, Reason: reason, Detail: clip(detail),
+		ID: s.runOf(o), Task: o.Task, Host: s.host, Due: wall(o.Due), Order: o.ID, Params: o.Params, State: state, Reason: reason, Detail: clip(detail),
 	}
 	if t := s.tasks[o.Task]; t != nil && t.planned {
 		run.Generation = t.assignment.Generation

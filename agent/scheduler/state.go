@@ -284,7 +284,7 @@ func (s *State) found(now time.Time, e RunFound) {
 		began = *run.Started
 	}
 	r := running{id: run.ID, began: wall(began), generation: run.Generation, due: Due{
-		Run: run.ID, Nominal: wall(run.Due), Order: run.Order, Parent: run.Parent, Cause: e.Cause, Payload: e.Payload,
+		Run: run.ID, Nominal: wall(run.Due), Order: run.Order, Parent: run.Parent, Params: run.Params, Cause: e.Cause, Payload: e.Payload,
 		Attempt: max(1, run.Attempt), First: wall(e.First),
 	}}
 	if run.State == fleet.RunPending && run.Again != nil {

@@ -82,7 +82,7 @@ func (s *State) runUp(now time.Time, t *task, o fleet.Order) {
 		s.conclude(o)
 		s.launch(now, t, Due{
 			Run: s.runOf(o), Assignment: t.assignment, Nominal: wall(o.Due), Order: o.ID,
-			Cause: o.Cause, Payload: o.Payload, Parent: o.Parent, Attempt: 1,
+			Cause: o.Cause, Payload: o.Payload, Parent: o.Parent, Params: o.Params, Attempt: 1,
 		})
 		s.touch(t)
 	}

@@ -103,7 +103,11 @@ func roughly(d time.Duration) string {
 // fingerprint tells apart what instances are made of: one made otherwise is
 // started anew.
 func fingerprint(t *fleet.Task) string {
-	text, _ := json.Marshal([]any{t.Run, t.Limits}) // a valid task's: cannot fail
+	parts := []any{t.Run, t.Limits}
+	if len(t.Params) > 0 { // their defaults stand in what runs
+		parts = append(parts, t.Params)
+	}
+	text, _ := json.Marshal(parts) // a valid task's: cannot fail
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }

@@ -3,8 +3,10 @@ package work
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -76,14 +78,37 @@ func keptOf(handle []byte) (k kept) {
 	return k
 }
 
+// filled is the task as it runs with these values: what it waits for, what it
+// executes and what its probes see is that. One whose values are not what it takes
+// waits for nothing, and is refused at its start.
+func filled(task *fleet.Task, params fleet.Params) (*fleet.Task, error) {
+	if len(task.Params)+len(params) == 0 {
+		return task, nil
+	}
+	with := *task
+	run, err := task.Filled(params)
+	if err != nil {
+		with.WaitFor, with.Limits.Fleet = fleet.WaitFor{}, 0
+		return &with, fleet.Errorf(fleet.Refused, "its values are not what the task takes: %v", err).WithCode("params")
+	}
+	with.Run = run
+	return &with, nil
+}
+
 // ask is a run whose time has come.
 func (s *starter) ask(task *fleet.Task, run fleet.Run, with kept) turn.Ask {
+	task, unfit := filled(task, run.Params)
 	run.Detail = with.Detail // while it waits its record says for what
 	ask := turn.Ask{Run: run, Task: task, Deadline: func() time.Duration { return deadline(task, s.host, run.Due) }}
 	if with != (kept{}) {
 		ask.Keep, _ = json.Marshal(with) // strings and an instant: cannot fail
 	}
 	ask.Start = func(ctx context.Context, leave turn.Leave) error {
+		if unfit != nil {
+			missed := run
+			missed.State, missed.Reason, missed.Detail = fleet.RunMissed, fleet.MissedRefused, "not started: "+unfit.Error()
+			return s.outcome(ctx, &missed)
+		}
 		s.tasks.begin(run.ID, task)
 		err := s.start(ctx, specOf(task, run, with, leave))
 		if err != nil {
@@ -107,6 +132,11 @@ func specOf(task *fleet.Task, run fleet.Run, with kept, leave turn.Leave) runner
 	}
 	if with.Cause != "" { // an event, a webhook or a file
 		spec.Facts = []runner.Fact{{Name: causeFact, Value: with.Cause}, {Name: payloadFact, Value: with.Payload}}
+	}
+	if values, err := task.Values(run.Params); err == nil {
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			spec.Facts = append(spec.Facts, runner.Fact{Name: fleet.ParamVariable(name), Value: values[name]})
+		}
 	}
 	if leave.Fence != 0 {
 		spec.Facts = append(spec.Facts, runner.Fact{Name: "FENCE", Value: strconv.FormatUint(leave.Fence, 10)})

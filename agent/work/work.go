@@ -101,6 +101,9 @@ func (w *work) takeUp() {
 	tasks := tasksOf(w.plan)
 	for _, run := range w.left.attach {
 		task := tasks[identity{run.Run.Task, run.Run.Generation}]
+		if task != nil {
+			task, _ = filled(task, run.Run.Params) // it has begun, so they fit
+		}
 		w.tasks.begin(run.Run.ID, task)
 		if ends(task) {
 			w.turns.Take(run.Run.ID)
