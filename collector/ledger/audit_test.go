@@ -167,6 +167,15 @@ func TestAuditPages(t *testing.T) {
 // TestAttack112_AnEditedChainIsBroken changes the file behind the ledger's back.
 func TestAttack112_AnEditedChainIsBroken(t *testing.T) {
 	const links = 2500 // more than are read at once
+	whole := newLedger(t)
+	for n := 0; n < links; n += 500 {
+		entries := make([]fleet.AuditEntry, 500)
+		for i := range entries {
+			entries[i] = fleet.AuditEntry{At: noon, By: ann(), Action: "x", Object: fmt.Sprint(n + i), Decision: AuditDone}
+		}
+		whole.must(&RecordRefusals{Entries: entries})
+	}
+	image := snapshotOf(t, whole.Ledger)
 	for name, c := range map[string]struct {
 		edit func(*bbolt.Bucket, *bbolt.Bucket) error
 		at   uint64
@@ -189,12 +198,8 @@ func TestAttack112_AnEditedChainIsBroken(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLedger(t)
-			for n := 0; n < links; n += 500 {
-				entries := make([]fleet.AuditEntry, 500)
-				for i := range entries {
-					entries[i] = fleet.AuditEntry{At: noon, By: ann(), Action: "x", Object: fmt.Sprint(n + i), Decision: AuditDone}
-				}
-				l.must(&RecordRefusals{Entries: entries})
+			if err := l.Restore(bytes.NewReader(image)); err != nil {
+				t.Fatal(err)
 			}
 			err := l.db.Update(func(tx *bbolt.Tx) error {
 				return c.edit(tx.Bucket([]byte(bucketNames[inAudit])), tx.Bucket([]byte(bucketNames[inMeta])))
