@@ -31,6 +31,9 @@ type book struct {
 	Orders map[string]ordered `json:"orders"`
 	// Ran is when a run of each task was last ordered.
 	Ran map[fleet.TaskID]time.Time `json:"ran,omitempty"`
+	// Stood holds the serial of the last order to start, stop, restart or reset
+	// each task: an older one that is brought later would undo it.
+	Stood map[fleet.TaskID]uint64 `json:"stood,omitempty"`
 }
 
 // noted is the last statement about a thing.
@@ -61,7 +64,7 @@ type ordered struct {
 const bookVersion = 1
 
 func newBook() *book {
-	return &book{Version: bookVersion, Objects: map[string]noted{}, Orders: map[string]ordered{}, Ran: map[fleet.TaskID]time.Time{}}
+	return &book{Version: bookVersion, Objects: map[string]noted{}, Orders: map[string]ordered{}, Ran: map[fleet.TaskID]time.Time{}, Stood: map[fleet.TaskID]uint64{}}
 }
 
 // openBook reads the book. One that is missing where there must be one, or that
@@ -82,6 +85,9 @@ func openBook(path string, known bool, now time.Time) (b *book, problem string, 
 			if b.Ran == nil {
 				b.Ran = map[fleet.TaskID]time.Time{}
 			}
+			if b.Stood == nil {
+				b.Stood = map[fleet.TaskID]uint64{}
+			}
 			return b, "", nil
 		}
 		problem = "is damaged, and kept as " + path + ".damaged"
@@ -97,7 +103,7 @@ func openBook(path string, known bool, now time.Time) (b *book, problem string, 
 // copy lets changes be tried.
 func (b *book) copy() *book {
 	c := *b
-	c.Objects, c.Orders, c.Ran = maps.Clone(b.Objects), maps.Clone(b.Orders), maps.Clone(b.Ran)
+	c.Objects, c.Orders, c.Ran, c.Stood = maps.Clone(b.Objects), maps.Clone(b.Orders), maps.Clone(b.Ran), maps.Clone(b.Stood)
 	return &c
 }
 
@@ -105,6 +111,9 @@ func (b *book) copy() *book {
 func (b *book) prune() {
 	maps.DeleteFunc(b.Orders, func(_ string, o ordered) bool { return b.Seen.After(o.Expires.Add(leeway)) })
 	maps.DeleteFunc(b.Ran, func(_ fleet.TaskID, at time.Time) bool { return b.Seen.Sub(at) > rememberRan })
+	maps.DeleteFunc(b.Stood, func(_ fleet.TaskID, serial uint64) bool {
+		return b.Seen.Sub(time.UnixMilli(int64(serial))) > rememberRan
+	})
 }
 
 // rememberRan is longer than any interval between orders that makes sense.

@@ -427,3 +427,30 @@ func TestAJobThatAPersonPutBackIsNotRunTwice(t *testing.T) {
 	was = *l.find(l.told(of(newer)), a.Task.ID())
 	l.goesOn("an ordinary task of that name", l.told(fleet.Plan{}), was)
 }
+
+// TestAnOlderOrderDoesNotUndoANewerOne: a stop that was held back until somebody
+// had said start stops nothing.
+func TestAnOlderOrderDoesNotUndoANewerOne(t *testing.T) {
+	b := newBed(t, usual+"orders: {run: allowed}\n")
+	daemon := task()
+	daemon.On = fleet.Trigger{Daemon: true}
+	a := given(daemon, sign(t, b.says(daemon), b.anna))
+	stop, start := b.orders(fleet.OrderStop, "11111111-1111-4111-8111-111111111111"), b.orders(fleet.OrderStart, "21111111-1111-4111-8111-111111111111")
+	order := func(s *seal.Statement) fleet.Order {
+		return fleet.Order{Kind: s.Order.Kind, Task: "data/nightly", Envelope: sign(t, s, b.anna)}
+	}
+	if plan, refused := b.order(a, order(start)); len(plan.Orders) != 1 {
+		t.Fatal(refused)
+	}
+	b.open()
+	if plan, refused := b.order(a, order(stop)); len(plan.Orders) != 0 || len(refused) != 1 || refused[0].Code != codeReplay {
+		t.Errorf("%+v, %v", plan.Orders, refused)
+	}
+	if plan, refused := b.order(a, order(start)); len(plan.Orders) != 1 {
+		t.Errorf("the newer one, again: %v", refused)
+	}
+	again := b.orders(fleet.OrderStop, "31111111-1111-4111-8111-111111111111")
+	if plan, refused := b.order(a, order(again)); len(plan.Orders) != 1 {
+		t.Errorf("a stop that was said after it: %v", refused)
+	}
+}

@@ -393,7 +393,10 @@ func (h *hearing) id() fleet.TaskID {
 // checkOrder lets each order be carried out once.
 func (h *hearing) checkOrder() *objection {
 	was, known := h.gate.staged.Orders[h.orderKey()]
+	s := h.sealed.statement
 	switch {
+	case !known && s.Order != nil && s.Order.Kind.Stands() && s.Serial < h.gate.staged.Stood[h.id()]:
+		return &objection{codeReplay, fmt.Sprintf("a newer order to start, stop, restart or reset %s was carried out before", h.id()), 0}
 	case !known || h.known():
 		return nil
 	case was.Never:
@@ -557,6 +560,9 @@ func (h *hearing) checkRate() *objection {
 	no := g.tooSoon(h.id(), run)
 	entry.Never = no != nil
 	g.staged.Orders[h.orderKey()] = entry
+	if s.Order != nil && s.Order.Kind.Stands() && no == nil {
+		g.staged.Stood[h.id()] = max(g.staged.Stood[h.id()], s.Serial)
+	}
 	g.changed = true
 	return no
 }
