@@ -36,13 +36,17 @@ demo-check: build ## the demo unattended: ends by itself, fails when anything is
 # The race detector needs a C compiler; without one the tests run all the same.
 RACE := $(if $(shell command -v $$(go env CC) 2>/dev/null),-race)
 
+# Vetting is lint's. Many tests wait for processes, disks and elections: so more
+# packages than cores are tested at once.
+HASTE := -vet=off -p $(shell echo $$((2 * $$(nproc 2>/dev/null || echo 2))))
+
 .PHONY: test
 test: ## every test; with the race detector where a C compiler is at hand
-	go test $(RACE) -timeout 5m ./...
+	go test $(RACE) $(HASTE) -timeout 5m ./...
 
 .PHONY: race
 race: ## every test with the race detector, or an error where it cannot run
-	go test -race -timeout 5m ./...
+	go test -race $(HASTE) -timeout 5m ./...
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for FUZZTIME each (default 10s)

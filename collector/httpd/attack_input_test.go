@@ -39,7 +39,7 @@ func TestAttack41_NothingIsUnpacked(t *testing.T) {
 	h := newHouse(t)
 	var bomb bytes.Buffer
 	packed := gzip.NewWriter(&bomb)
-	for range 64 {
+	for range 16 { // twice what may be read
 		if _, err := packed.Write(make([]byte, 1<<20)); err != nil {
 			t.Fatal(err)
 		}
