@@ -58,6 +58,13 @@ func Explain(config Config, plan *fleet.Plan, id fleet.TaskID) ([]Step, error) {
 			return steps, nil
 		}
 	}
+	if g.policy.Hours != nil {
+		step := stepOf("hours", g.policy.outOfHours(g.now), h)
+		if step.OK {
+			step.Says = "runs may begin now: " + g.policy.Hours.String()
+		}
+		steps = append(steps, step)
+	}
 	return steps, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // TestHours compares windows with what a person reads in them.
@@ -73,6 +75,28 @@ func TestNothingBeginsOutOfHours(t *testing.T) {
 		time.Sleep(time.Hour)
 		if err := b.gate.May(&nightly); err == nil {
 			t.Error("it may begin after the hours")
+		}
+	})
+}
+
+// TestExplainSaysTheHours: a person who asks why a task does not begin hears of
+// them.
+func TestExplainSaysTheHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now().Local()
+		b := newBed(t, usual+"hours: [\""+now.Add(time.Hour).Format("15:04")+"-"+now.Add(2*time.Hour).Format("15:04")+"\"]\n")
+		nightly := task()
+		plan := &fleet.Plan{Host: hostID, Assignments: []fleet.Assignment{given(nightly, sign(t, b.says(nightly), b.anna))}}
+		for _, ok := range []bool{false, true} {
+			steps, err := Explain(b.config, plan, nightly.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := steps[len(steps)-1]
+			if last.Rule != "hours" || last.OK != ok || !ok && (last.Code != policyCode+"hours" || last.Line == 0) {
+				t.Errorf("%+v, want ok %v", last, ok)
+			}
+			time.Sleep(90 * time.Minute)
 		}
 	})
 }
