@@ -3,6 +3,8 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -452,5 +454,50 @@ func TestAnOlderOrderDoesNotUndoANewerOne(t *testing.T) {
 	again := b.orders(fleet.OrderStop, "31111111-1111-4111-8111-111111111111")
 	if plan, refused := b.order(a, order(again)); len(plan.Orders) != 1 {
 		t.Errorf("a stop that was said after it: %v", refused)
+	}
+}
+
+// TestRootDropsWhatIsThisHosts, and is told where it is not, or stands for a job.
+func TestRootDropsWhatIsThisHosts(t *testing.T) {
+	l := newLife(t, usual)
+	dir := l.config.Dir
+	for task, kind := range map[fleet.TaskID]fleet.Kind{"data/nightly": fleet.NotFound, "Data/x": fleet.Invalid} {
+		if err := Drop(dir, task); fleet.KindOf(err) != kind {
+			t.Errorf("%s: %v", task, err)
+		}
+	}
+	if err := Drop(filepath.Join(dir, "none"), "data/nightly"); fleet.KindOf(err) != fleet.NotFound {
+		t.Error(err)
+	}
+	a := given(task(), sign(t, l.says(task()), l.anna))
+	l.silent[a.Task.ID()] = true
+	was := *l.find(l.told(of(a)), a.Task.ID())
+	if err := Drop(dir, a.Task.ID()); fleet.KindOf(err) != fleet.Conflict {
+		t.Error(err)
+	}
+	l.silent[a.Task.ID()] = false
+	l.told(of(a))
+	if err := Drop(dir, a.Task.ID()); err != nil {
+		t.Fatal(err)
+	}
+	l.silent[a.Task.ID()] = true // it was adopted in that moment
+	l.goesOn("adopted meanwhile", l.told(of(a)), was)
+	l.silent[a.Task.ID()] = false
+	l.told(of(a))
+	if err := Drop(dir, a.Task.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if is := l.find(l.again(), a.Task.ID()); is != nil {
+		t.Errorf("dropped, and there: %+v", is)
+	}
+	if !slices.ContainsFunc(l.gate.Report().Refused, func(r fleet.Refusal) bool { return r.Code == codeDropped }) {
+		t.Errorf("nobody is told: %+v", l.gate.Report().Refused)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, dropsName)); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, chainName))
+	if err != nil || strings.Count(string(text), `"action":"dropped"`) != 2 {
+		t.Errorf("the audit chain says %s, %v", text, err)
 	}
 }

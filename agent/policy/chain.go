@@ -22,7 +22,7 @@ import (
 type Entry struct {
 	Seq    uint64    `json:"seq"` // from 1, without a gap
 	At     time.Time `json:"at"`
-	Action string    `json:"action"` // taken, refused, begun, adopted, released, policy, confirmed
+	Action string    `json:"action"` // taken, refused, begun, adopted, released, policy, confirmed, dropped
 	Object string    `json:"object"`
 	Code   string    `json:"code,omitempty"`
 	Why    string    `json:"why,omitempty"`

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,11 +26,33 @@ func Drop(dir string, task fleet.TaskID) error {
 	if _, err := os.Stat(dir); os.IsNotExist(err) {
 		return fleet.Errorf(fleet.NotFound, "no agent has run with %s", dir).WithHint("start it with fleetcron-agent run, or name its configuration with --config")
 	}
+	entry, err := entryOf(dir, task)
+	switch {
+	case err != nil:
+		return err
+	case !entry.stands():
+		return fleet.Errorf(fleet.NotFound, "task %s is not this host's", task).WithHint("fleetcron-agent policy explain %s says why", task)
+	case entry.Instead:
+		return fleet.Errorf(fleet.Conflict, "task %s runs in place of a job of this host, which would not run any more", task).WithHint("fleetctl release %s puts the job back", task)
+	}
 	drops := filepath.Join(dir, dropsName)
 	if err := os.Mkdir(drops, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return replace(filepath.Join(drops, task.Namespace()+"~"+task.Name()), []byte(task))
+}
+
+// entryOf reads what the book in a directory says of a task.
+func entryOf(dir string, task fleet.TaskID) (noted, error) {
+	text, err := os.ReadFile(filepath.Join(dir, bookName))
+	if err != nil {
+		return noted{}, err
+	}
+	b := newBook()
+	if err := json.Unmarshal(text, b); err != nil {
+		return noted{}, fmt.Errorf("%s: %w", bookName, err)
+	}
+	return b.Objects["task "+string(task)], nil
 }
 
 // dropped takes root's words in.

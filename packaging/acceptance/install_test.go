@@ -221,12 +221,16 @@ func (i *installed) envelope(task string) []byte {
 }
 
 // stolen: somebody has the collector's disk and its keys, and answers in its place.
+// Whatever he says, what people signed goes on as it was.
 func (i *installed) stolen(t *testing.T) {
+	i.host.types(`sed -i 's|^commands:|commands:\n  - path: /usr/bin/sleep\n    args: ["[0-9]+"]|' /etc/fleetcron/policy.yaml && fleetcron-agent policy check`)
+	i.desk.types("fleetctl assign web/stays --daemon --user www-data --to host=web-1 --wait -- /usr/bin/sleep 86399")
 	i.desk.types(strings.Replace(beat, "--replace ", "", 1) + "/")
 	older := i.envelope("web/beat")
 	i.desk.types(beat + "/tmp")
 	newer := i.envelope("web/beat")
 	edited, own := forged(t, newer)
+	stays := i.daemon()
 	h := i.collector.play(t, i.collector.steal())
 
 	given := func(name string, envelope []byte, command ...string) fleet.Assignment {
@@ -236,37 +240,48 @@ func (i *installed) stolen(t *testing.T) {
 		}
 	}
 	right := given("beat", newer)
+	later := right
+	later.State, later.Generation, later.Since = fleet.TaskPaused, 99, time.Now().AddDate(70, 0, 0)
 	for _, try := range []struct {
 		what    string
 		told    []fleet.Assignment
 		refused string
-		goes    bool // what was signed goes on
 	}{
-		{"what people signed, with another command beside it", []fleet.Assignment{given("beat", newer, "/usr/bin/df", "-Z")}, "", true},
-		{"a task that nobody signed", []fleet.Assignment{right, given("evil", nil, "/usr/bin/df")}, "task web/evil: nobody signed it (signature)", true},
-		{"what people signed, edited", []fleet.Assignment{given("beat", edited)}, "(signature", false},
-		{"what the collector's new owner signed", []fleet.Assignment{given("beat", own)}, "(signature", false},
-		{"what people signed before", []fleet.Assignment{given("beat", older)}, "(replay)", false},
-		{"what people signed", []fleet.Assignment{right}, "", true},
+		{"what people signed, with another command beside it", []fleet.Assignment{given("beat", newer, "/usr/bin/df", "-Z")}, ""},
+		{"nothing at all", nil, ""},
+		{"what people signed, paused and in seventy years", []fleet.Assignment{later}, ""},
+		{"a task that nobody signed", []fleet.Assignment{right, given("evil", nil, "/usr/bin/df")}, "task web/evil: nobody signed it (signature)"},
+		{"what people signed, edited", []fleet.Assignment{given("beat", edited)}, "(signature"},
+		{"what the collector's new owner signed", []fleet.Assignment{given("beat", own)}, "(signature"},
+		{"what people signed before", []fleet.Assignment{given("beat", older)}, "(replay)"},
+		{"no statement in the place of one", []fleet.Assignment{given("beat", nil), given("stays", nil)}, "(signature"},
+		{"what people signed", []fleet.Assignment{right}, ""},
 	} {
 		h.tells(try.told...)
 		(&cluster{t: t}).eventually("the host to answer to "+try.what, func(context.Context) error {
 			refused, ends := h.refused(), h.since("web/beat")
-			if try.goes && len(ends) == 0 || h.told() < 3*time.Second || !strings.Contains(refused, try.refused) {
+			if len(ends) == 0 || h.told() < 3*time.Second || !strings.Contains(refused, try.refused) {
 				return fmt.Errorf("refused is %q, and ended has %q", refused, ends)
 			}
 			return nil
 		})
 		t.Logf("%s: %q", try.what, h.since("web/beat"))
 		for _, end := range h.since("web/beat") {
-			// A statement that does not open leaves the task without one: who
-			// holds the collectors can withhold, and no more.
-			if end != "well" && (try.goes || !strings.HasPrefix(end, "missed policy")) {
+			if end != "well" {
 				t.Errorf("%s: what was signed ended %q", try.what, end)
 			}
 		}
 		if ends := h.since("web/evil"); slices.Contains(ends, "well") {
 			t.Errorf("%s: it ran: %q", try.what, ends)
 		}
+		if is := i.daemon(); is != stays {
+			t.Errorf("%s: the daemon is process %q, and was %q", try.what, is, stays)
+		}
 	}
+}
+
+// daemon is the process of the task that is kept up, with when it began.
+func (i *installed) daemon() string {
+	out, _ := i.host.sh("ps -o pid=,lstart= -C sleep -u www-data | head -1")
+	return strings.TrimSpace(out)
 }

@@ -22,7 +22,7 @@ func newPolicy() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(newPolicyInit(), newPolicyCheck(), newPolicyExplain(), newPolicyTrust(), newPolicyConfirm(), newPolicyAudit())
+	command.AddCommand(newPolicyInit(), newPolicyCheck(), newPolicyExplain(), newPolicyTrust(), newPolicyConfirm(), newPolicyDrop(), newPolicyAudit())
 	return command
 }
 
@@ -206,6 +206,35 @@ time than now and is not believed since.`,
 			return err
 		}
 		if err := policy.Confirm(cfg.PolicyDir()); err != nil {
+			return err
+		}
+		fmt.Fprintln(command.OutOrStdout(), "fleetcron-agent: the agent takes it in within seconds, or when it starts")
+		return nil
+	}
+	return command
+}
+
+func newPolicyDrop() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "drop TASK",
+		Short: "end a task on this host, whatever the collectors say",
+		Long: `What was given to this host goes on until a signed word ends it, also where the
+collectors do not give it any more. This ends it here: its daemon is stopped,
+nothing of it begins, and commands that run end by themselves. Who signs a newer
+statement about it gives it to this host again.`,
+		Args: cobra.ExactArgs(1),
+	}
+	load := configure(command)
+	command.RunE = func(command *cobra.Command, args []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		task, err := fleet.ParseTaskID(args[0])
+		if err != nil {
+			return err
+		}
+		if err := policy.Drop(cfg.PolicyDir(), task); err != nil {
 			return err
 		}
 		fmt.Fprintln(command.OutOrStdout(), "fleetcron-agent: the agent takes it in within seconds, or when it starts")
