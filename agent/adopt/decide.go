@@ -65,9 +65,9 @@ func decide(k knowledge) move {
 	return rest
 }
 
-// decideOrphan is for records that the plan does not speak of. A plan from a
-// collector that knows neither adoption nor task means that their ledger was
-// lost: then nobody would run the job, so it goes back.
+// decideOrphan is for records that the plan does not speak of. While the task
+// stands here it runs, whatever a plan leaves out. Once it does not, nobody would
+// run the job, so it goes back.
 func decideOrphan(k knowledge) move {
 	switch {
 	case !k.fresh:
