@@ -60,6 +60,9 @@ const (
 	inEnvelopes
 	inTombstones
 	inHoursOf
+	inProofHosts
+	inProofs
+	inProofPlaces
 	buckets
 )
 
@@ -115,6 +118,9 @@ var bucketNames = [buckets]string{
 	inEnvelopes:        "envelopes",       // digest of what was signed → envelopeRow, of orders
 	inTombstones:       "tombstones",      // calendar → tombstoneRow
 	inHoursOf:          "hours_namespace", // namespace.hour → as hours
+	inProofHosts:       "proof_hosts",     // host → proofRow
+	inProofs:           "proofs",          // host.number → blockRow, as they were received
+	inProofPlaces:      "proof_places",    // host.chain.number of a line → the last block that began with it
 }
 
 // key joins the parts of a key.

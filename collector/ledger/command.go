@@ -72,6 +72,7 @@ var kinds = []kind{
 	{43, 1, func() Command { return new(DropRequest) }, nil},
 	{44, 1, func() Command { return new(RecordPolicy) }, nil},
 	{45, 1, func() Command { return new(PutEnvelope) }, func() any { return new(fleet.TaskRecord) }},
+	{46, 1, func() Command { return new(RecordProofs) }, nil},
 }
 
 // Encode returns the command as the data of a raft entry: number, version,

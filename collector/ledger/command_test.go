@@ -54,7 +54,7 @@ func examples() []Command {
 			{Sequence: 9, Run: wholeRun()},
 			{Sequence: 10, Stint: &fleet.Stint{Task: "data/nightly", Generation: 2, After: noon, Last: noon.Add(-time.Hour)}},
 		}}}, At: noon},
-		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20, ChangesBefore: noon.Add(-time.Minute), TrustBefore: noon.Add(-time.Second)},
+		&Prune{At: noon, RunsBefore: noon.Add(-time.Hour), RunsOfTask: 10, Limit: 20, ChangesBefore: noon.Add(-time.Minute), TrustBefore: noon.Add(-time.Second), ProofsBefore: noon, ProofBytes: 9},
 		&Once{Key: "k", Digest: "d", At: noon, Expires: noon.Add(24 * time.Hour), Command: put},
 		&RecordSightings{Host: hostID(1), At: noon, Sightings: fleet.Sightings{
 			Since: map[fleet.JobKind]time.Time{fleet.KindTimer: noon, fleet.KindCron: noon.Add(-time.Hour)},
@@ -103,6 +103,7 @@ func examples() []Command {
 			Refused: []fleet.Refusal{{Object: "task data/nightly", Code: "policy:user", Why: "w", Line: 3}}, AuditSeq: 4, AuditHead: []byte{5}, At: noon,
 		}},
 		&PutEnvelope{Task: "data/nightly", Serial: 8, Envelope: []byte("{}"), Signers: []string{"aa", "bb"}, IfIndex: &seven, At: noon, Actor: "bob"},
+		&RecordProofs{Host: hostID(1), Blocks: [][]byte{newSigner(1, 1).block(2, fleet.DefaultNamespace).Encode()}, At: noon},
 	}
 }
 
@@ -123,7 +124,7 @@ func wholePrincipal(name string) fleet.Principal {
 func wholeNode() fleet.Node {
 	return fleet.Node{
 		ID: string(hostID(1)), Name: "db-1", Role: fleet.AgentKind, State: fleet.NodeActive, Namespaces: []string{"data"}, Labels: map[string]string{"role": "db"},
-		Serial: "01", Before: "00", Fingerprint: "ff", Expires: noon, Enrolled: noon, Changed: noon, By: "ann", Why: "w", Request: []byte("der"),
+		Serial: "01", Before: "00", Fingerprint: "ff", Expires: noon, Enrolled: noon, Changed: noon, By: "ann", Why: "w", Request: []byte("der"), ProofKey: []byte("key"),
 	}
 }
 

@@ -20,7 +20,7 @@ func randomTrust(random *rand.Rand, host int, name string, at time.Time, outer b
 		node.Namespaces = []string{"other"}
 	}
 	token := fmt.Sprint("t", random.IntN(5))
-	switch n := random.IntN(19); {
+	switch n := random.IntN(21); {
 	case n < 2:
 		made := fleet.Token{ID: token, Name: person, Hash: hashOf(token), Roles: []fleet.Role{fleet.Roles[random.IntN(5)]}, Namespaces: []string{"*"}, Created: at, Expires: at.Add(time.Hour), Bootstrap: random.IntN(4) == 0}
 		return &PutToken{Token: made}
@@ -61,7 +61,11 @@ func randomTrust(random *rand.Rand, host int, name string, at time.Time, outer b
 		return &DropRequest{ID: fmt.Sprint("r", random.IntN(3))}
 	case n == 16:
 		return &RecordPolicy{Host: hostID(host), Report: fleet.PolicyReport{Execute: random.IntN(2) == 0, At: at.Add(-time.Duration(random.IntN(9)) * time.Minute)}, At: at}
-	case n == 17:
+	case n == 17 || n == 18:
+		signer := newSigner(host, byte(random.IntN(2)))
+		signer.lines = uint64(random.IntN(4))
+		return &RecordProofs{Host: hostID(host), Blocks: [][]byte{signer.block(1+random.IntN(2), fleet.DefaultNamespace).Encode()}, At: at}
+	case n == 19:
 		return &PutEnvelope{Task: fleet.NewTaskID("", name), Serial: uint64(random.IntN(100)), Envelope: []byte("signed again"), At: at}
 	}
 	if !outer || random.IntN(3) == 0 {

@@ -25,6 +25,10 @@ type Prune struct {
 	// TrustBefore is from when on tokens that expired, were used or revoked stay,
 	// and the policies of hosts that were revoked; zero: all.
 	TrustBefore time.Time `json:"trust_before,omitzero"`
+	// ProofsBefore is from when on proofs stay, and ProofBytes how much they may
+	// take in all; zero: all.
+	ProofsBefore time.Time `json:"proofs_before,omitzero"`
+	ProofBytes   int64     `json:"proof_bytes,omitempty"`
 }
 
 // Pruned says what a Prune removed.
@@ -34,6 +38,7 @@ type Pruned struct {
 	Requests int  `json:"requests"`
 	Acks     int  `json:"acks,omitempty"`
 	Changes  int  `json:"changes,omitempty"` // of found jobs
+	Proofs   int  `json:"proofs,omitempty"`  // blocks of them
 	More     bool `json:"more"`              // the limit was reached: prune again
 }
 
@@ -58,7 +63,8 @@ func (cmd *Prune) apply(c *change) any {
 	cmd.forgetTokens(c)
 	cmd.forgetJoinTokens(c)
 	cmd.forgetPolicies(c)
-	pruned.More = pruned.Runs >= limit || pruned.Changes >= limit
+	pruned.Proofs = cmd.dropProofs(c, limit)
+	pruned.More = pruned.Runs >= limit || pruned.Changes >= limit || pruned.Proofs >= limit
 	if pruned.Runs > 0 {
 		c.notify(Runs)
 	}

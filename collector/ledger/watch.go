@@ -26,6 +26,7 @@ var (
 	Rules       = Topic{name: "rules"}
 	Requests    = Topic{name: "requests"}
 	Policies    = Topic{name: "policies"}
+	Proofs      = Topic{name: "proofs"}
 )
 
 // PlanOf is the topic of one host's plan: its assignments and orders.
