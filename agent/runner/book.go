@@ -2,11 +2,15 @@ package runner
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,18 +44,72 @@ func (s *status) over() bool { return !s.Ended.IsZero() }
 
 // encode returns a whole place: checksum, content, blanks, line feed.
 func (s *status) encode() ([]byte, error) {
-	text, err := json.Marshal(s)
+	text, err := s.json()
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > slotBytes-10 {
 		return nil, fmt.Errorf("status of run %.40q does not fit into %d bytes", s.Run, slotBytes)
 	}
-	slot := bytes.Repeat([]byte{' '}, slotBytes)
-	copy(slot, fmt.Sprintf("%08x ", crc32.ChecksumIEEE(text)))
-	copy(slot[9:], text)
-	slot[slotBytes-1] = '\n'
-	return slot, nil
+	slot := append(make([]byte, 0, slotBytes), checksum(text)...)
+	slot = append(append(slot, ' '), text...)
+	for len(slot) < slotBytes-1 {
+		slot = append(slot, ' ')
+	}
+	return append(slot, '\n'), nil
+}
+
+func checksum(text []byte) []byte {
+	return hex.AppendEncode(nil, binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(text)))
+}
+
+// json is what json.Marshal says, without asking reflection where there is
+// nothing out of the ordinary: it is written at each start and at each end.
+func (s *status) json() ([]byte, error) {
+	if s.TimedOut || s.Left != 0 || s.Refused != nil || !unescaped(string(s.Run)) || !unescaped(s.Boot) || s.Started.Location() != time.UTC || s.Ended.Location() != time.UTC || s.Started.Year() > 9999 || s.Ended.Year() > 9999 {
+		return json.Marshal(s)
+	}
+	text := make([]byte, 0, slotBytes)
+	text = append(append(text, `{"run":"`...), s.Run...)
+	text = append(append(text, `","boot":"`...), s.Boot...)
+	text = strconv.AppendInt(append(text, `","pid":`...), int64(s.PID), 10)
+	text = strconv.AppendUint(append(text, `,"start":`...), s.Start, 10)
+	text = append(s.Started.AppendFormat(append(text, `,"started":"`...), time.RFC3339Nano), '"')
+	if s.over() {
+		text = append(s.Ended.AppendFormat(append(text, `,"ended":"`...), time.RFC3339Nano), '"')
+	}
+	if s.Wait != 0 {
+		text = strconv.AppendUint(append(text, `,"wait":`...), uint64(s.Wait), 10)
+	}
+	if s.Used != (fleet.Used{}) {
+		text = append(text, `,"used":{`...)
+		for _, part := range [...]struct {
+			name string
+			is   bool
+			text func() string
+		}{
+			{"cpu", s.Used.CPU != 0, s.Used.CPU.String},
+			{"memory", s.Used.Memory != 0, s.Used.Memory.String},
+			{"read_bytes", s.Used.Read != 0, s.Used.Read.String},
+			{"written_bytes", s.Used.Written != 0, s.Used.Written.String},
+		} {
+			if part.is {
+				text = append(append(append(append(append(text, '"'), part.name...), `":"`...), part.text()...), `",`...)
+			}
+		}
+		text[len(text)-1] = '}'
+	}
+	return append(text, '}'), nil
+}
+
+// unescaped reports whether a text stands in JSON as it is.
+func unescaped(text string) bool {
+	for _, c := range []byte(text) {
+		if c <= ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // errNoStatus says that a place holds no status, or one that was cut.
@@ -63,7 +121,7 @@ func decodeStatus(slot []byte) (status, error) {
 		return status{}, errNoStatus
 	}
 	text := bytes.TrimRight(slot[9:slotBytes-1], " ")
-	if string(slot[:8]) != fmt.Sprintf("%08x", crc32.ChecksumIEEE(text)) {
+	if !bytes.Equal(slot[:8], checksum(text)) {
 		return status{}, errNoStatus
 	}
 	var s status

@@ -104,6 +104,12 @@ func (g *cgroups) lend(run fleet.RunID, plain bool) string {
 
 // mkdirReady makes a cgroup unless it was made ready, and is there still.
 func (g *cgroups) mkdirReady(dir string) error {
+	if g.stock.holds(filepath.Base(dir)) {
+		var now unix.Stat_t
+		if unix.Lstat(dir, &now) == nil {
+			return nil
+		}
+	}
 	err := g.mkdir(dir, 0o755)
 	if errors.Is(err, os.ErrExist) && g.stock.holds(filepath.Base(dir)) {
 		return nil

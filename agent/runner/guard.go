@@ -1,16 +1,18 @@
 package runner
 
 import (
+	"bufio"
 	"cmp"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"math"
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,13 +34,16 @@ type guard struct {
 	alarm   *alarm
 	floor   floor
 	born    chan struct{} // holds one when there may be a child again
+	calm    chan struct{} // holds one when no orders wait
+	busy    atomic.Bool   // some may
 
 	// mu is held across a fork and the noting of it, so that no end is seen
 	// before its beginning.
-	mu    sync.Mutex
-	book  book
-	wards map[int]*ward // by pid
-	left  *sync.Cond    // on mu: a ward went
+	mu     sync.Mutex
+	book   book
+	wards  map[int]*ward // by pid
+	left   *sync.Cond    // on mu: a ward went
+	reaped time.Time     // when it was looked for children that have ended
 }
 
 // ward is a run that a guardian has started and that goes on.
@@ -64,6 +69,7 @@ func Guard() error {
 	unix.CloseOnExec(bookFD)
 	_ = os.WriteFile("/proc/self/comm", []byte("fleetcron-guard"), 0) // what ps shows
 	debug.SetGCPercent(50)                                            // it is there for long and does little
+	runtime.GOMAXPROCS(1)                                             // it stands still in each fork anyway, and looks for nothing to do in between
 	// Whoever ends a host signals everybody; the commands end, and only then
 	// is there nothing left to write down. Ignoring would be inherited.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGPIPE)
@@ -82,7 +88,7 @@ func Guard() error {
 	if err != nil {
 		return fmt.Errorf("guardian: %w", err)
 	}
-	from.idle = func(is bool) { g.notices.hold(!is) }
+	from.idle = g.idle
 	stayPrompt()
 	served := g.serve(from)
 	conn.Close() // an agent that lives takes another guardian
@@ -113,8 +119,12 @@ func newGuard() (*guard, *net.UnixConn, error) {
 	if !is {
 		return nil, nil, errors.New("descriptor 3 is no socket of an agent")
 	}
+	notices, err := newNotices(agent)
+	if err != nil {
+		return nil, nil, err
+	}
 	g := &guard{
-		boot: boot, others: []int{os.Getpid(), os.Getppid()}, notices: newNotices(agent), born: make(chan struct{}, 1),
+		boot: boot, others: []int{os.Getpid(), os.Getppid()}, notices: notices, born: make(chan struct{}, 1), calm: make(chan struct{}, 1),
 		book: newBook(os.NewFile(bookFD, "book")), wards: map[int]*ward{},
 	}
 	g.left = sync.NewCond(&g.mu)
@@ -122,12 +132,15 @@ func newGuard() (*guard, *net.UnixConn, error) {
 	return g, agent, err
 }
 
+// arrivalBytes is how much of its orders a guardian reads at once.
+const arrivalBytes = 32 << 10
+
 // serve carries out orders until the agent is gone.
 func (g *guard) serve(from *arrivals) error {
-	decode := gob.NewDecoder(from)
+	buffered := bufio.NewReaderSize(from, arrivalBytes)
 	for {
 		var next order
-		if err := decode.Decode(&next); err != nil {
+		if err := decodeWire(buffered, next.fields); err != nil {
 			return nil
 		}
 		if next.Forget != "" {
@@ -151,6 +164,7 @@ func (g *guard) serve(from *arrivals) error {
 func (g *guard) launch(l *launch, files []int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	before := sinceBoot()
 	pid, waits, err := l.fork(files, nil)
 	// The agent lends these files to others again as soon as it hears of an end.
 	closeFiles(files)
@@ -161,9 +175,14 @@ func (g *guard) launch(l *launch, files []int) {
 	if l.Exposed {
 		resetOOM(pid)
 	}
-	stat, _ := readStat(pid) // it is not reaped yet, so it is there
+	start, known := between(before, sinceBoot())
+	if !known {
+		stat, _ := readStat(pid) // it is not reaped yet, so it is there
+		start = stat.start
+	}
+	now := time.Now()
 	w := &ward{
-		status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: stat.start, Started: time.Now().UTC()},
+		status: status{Run: l.Run, Boot: g.boot, PID: pid, Start: start, Started: now.UTC()},
 		grace:  l.Grace, whole: l.Whole, mark: l.Mark, group: l.Group, waits: waits != nil, streams: l.Streams, quota: l.Quota,
 	}
 	g.wards[pid] = w
@@ -180,6 +199,16 @@ func (g *guard) launch(l *launch, files []int) {
 	case g.born <- struct{}{}:
 	default:
 	}
+	if g.busy.Load() && now.Sub(g.reaped) >= reapWithin {
+		g.reapAll()
+	}
+}
+
+// between is the start of a process, as the kernel tells it, that was made between
+// two instants since the boot; unknown when a tick of its clock was, too.
+func between(before, after time.Duration) (start uint64, known bool) {
+	const tick = time.Second / clockTicks
+	return uint64(before / tick), before > 0 && before/tick == after/tick
 }
 
 // pass lets a step go on, and says what came of it.
@@ -220,21 +249,50 @@ func (g *guard) tellBegun(w *ward) {
 	g.notices.tell(notice{Status: &told})
 }
 
-// reap waits for children: commands, and what they left behind.
+// idle is told whether orders wait.
+func (g *guard) idle(is bool) {
+	g.busy.Store(!is)
+	g.notices.hold(!is)
+	if is {
+		select {
+		case g.calm <- struct{}{}:
+		default:
+		}
+	}
+}
+
+const (
+	// reapWithin is how long an end waits for others while commands are started.
+	reapWithin = 5 * time.Millisecond
+	// reapLate is how long it waits when none comes as far as its program.
+	reapLate = 50 * time.Millisecond
+)
+
+// reap waits for children: commands, and what they left behind. While orders wait
+// it leaves them to the thread that carries those out: to wake another one for
+// each end costs as much as every second start.
 func (g *guard) reap() {
 	for {
 		switch err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil); {
 		case err == nil:
+			if g.busy.Load() {
+				select {
+				case <-g.calm:
+				case <-time.After(reapLate):
+				}
+			}
+			g.mu.Lock()
 			g.reapAll()
+			g.mu.Unlock()
 		case errors.Is(err, unix.ECHILD):
 			<-g.born
 		}
 	}
 }
 
+// reapAll needs mu.
 func (g *guard) reapAll() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.reaped = time.Now()
 	for {
 		var wait syscall.WaitStatus
 		var usage syscall.Rusage

@@ -1,8 +1,8 @@
 package runner
 
 import (
+	"bufio"
 	"cmp"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"maps"
@@ -123,23 +123,23 @@ const greetTime = 30 * time.Second
 
 // greet waits for the first word, and leaves a goroutine that hears the rest.
 func (g *guardian) greet(conn net.Conn) error {
-	decode := gob.NewDecoder(conn)
+	from := bufio.NewReader(conn)
 	_ = conn.SetReadDeadline(time.Now().Add(greetTime))
 	var first notice
-	if err := decode.Decode(&first); err != nil || !first.Ready {
+	if err := decodeWire(from, first.fields); err != nil || !first.Ready {
 		conn.Close()
 		return fmt.Errorf("it does not answer: %w", err)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
-	go g.hear(decode)
+	go g.hear(from)
 	return nil
 }
 
 // hear passes on what the guardian tells until it is gone or was left.
-func (g *guardian) hear(decode *gob.Decoder) {
+func (g *guardian) hear(from *bufio.Reader) {
 	for {
 		var news notice
-		if decode.Decode(&news) != nil {
+		if decodeWire(from, news.fields) != nil {
 			break
 		}
 		g.pass(&news)

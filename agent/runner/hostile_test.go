@@ -1,8 +1,8 @@
 package runner
 
 import (
+	"bufio"
 	"context"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -73,10 +73,10 @@ func TestFilesStayWithTheirOrders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			decode := gob.NewDecoder(from)
+			buffered := bufio.NewReaderSize(from, arrivalBytes)
 			for n := 0; n < many; {
 				var next order
-				if err := decode.Decode(&next); err != nil {
+				if err := decodeWire(buffered, next.fields); err != nil {
 					t.Fatal(err)
 				}
 				if next.Launch == nil {
@@ -202,7 +202,7 @@ func TestAStepThatIsGoneGetsNoLimits(t *testing.T) {
 	if err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &before); err != nil {
 		t.Fatal(err)
 	}
-	g := &guard{wards: map[int]*ward{}, notices: newNotices(nil), book: newBook(os.NewFile(uintptr(highest(t)), ""))}
+	g := &guard{wards: map[int]*ward{}, notices: &notices{deaf: true}, book: newBook(os.NewFile(uintptr(highest(t)), ""))}
 	w := &ward{status: status{Run: "a", PID: os.Getpid(), Ended: due}, stopping: true}
 	g.pass(w, waits, &launch{Rlimits: []rlimit{{"msgqueue", before.Cur / 2}}})
 	if err := unix.Prlimit(0, unix.RLIMIT_MSGQUEUE, nil, &after); err != nil {

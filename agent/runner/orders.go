@@ -1,9 +1,7 @@
 package runner
 
 import (
-	"bufio"
 	"cmp"
-	"encoding/gob"
 	"errors"
 	"net"
 	"sync"
@@ -89,21 +87,28 @@ func (a *arrivals) Read(into []byte) (int, error) {
 	return max(0, n), err
 }
 
-// receive is one recvmsg(2).
+// receive is one recvmsg(2). It waits in the kernel and not in Go's poller, where
+// another thread would have to be woken first, and that one wake this.
 func (a *arrivals) receive(into []byte) (n, oobn, flags int, err error) {
-	waited := a.raw.Read(func(fd uintptr) bool {
+	held := a.raw.Control(func(fd uintptr) {
 		for {
 			n, oobn, flags, _, err = syscall.Recvmsg(int(fd), into, a.oob, unix.MSG_CMSG_CLOEXEC)
-			if err != syscall.EINTR {
-				break
+			switch {
+			case err == syscall.EINTR:
+				continue
+			case a.idle != nil:
+				a.idle(err == syscall.EAGAIN)
+			}
+			if err != syscall.EAGAIN {
+				return
+			}
+			if _, failed := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); failed != nil && failed != unix.EINTR {
+				err = failed
+				return
 			}
 		}
-		if a.idle != nil {
-			a.idle(err == syscall.EAGAIN)
-		}
-		return err != syscall.EAGAIN
 	})
-	return n, oobn, flags, cmp.Or(waited, err)
+	return n, oobn, flags, cmp.Or(held, err)
 }
 
 func filesOf(oob []byte) (files []int, err error) {
@@ -143,119 +148,71 @@ func closeFiles(files []int) {
 type orders struct {
 	conn *net.UnixConn
 
-	mu     sync.Mutex
-	encode *gob.Encoder
-	buffer *[]byte
+	mu      sync.Mutex
+	text    []byte // packed and not sent: what may wait
+	waiting int    // how many
+	late    *time.Timer
 }
 
-// sink collects what a gob encoder writes.
-type sink struct{ to *[]byte }
-
-func (s sink) Write(text []byte) (int, error) {
-	*s.to = append(*s.to, text...)
-	return len(text), nil
-}
+const (
+	// forgotten is how many orders to forget wait at most for one that a guardian
+	// is to be woken for.
+	forgottenMost = 64
+	// forgottenWithin is how long the first of them waits.
+	forgottenWithin = 50 * time.Millisecond
+)
 
 func newOrders(conn *net.UnixConn) *orders {
-	o := &orders{conn: conn, buffer: new([]byte)}
-	o.encode = gob.NewEncoder(sink{o.buffer})
+	o := &orders{conn: conn}
+	o.late = time.AfterFunc(time.Hour, func() { _ = o.flush() }) // a dead one remembers nothing
+	o.late.Stop()
 	return o
 }
 
-// send sends an order, and files with its first bytes.
+// send sends an order, and files with its first bytes. One that only says what
+// need not be remembered waits for others: a place in a book is not dear.
 func (o *orders) send(what order, files ...int) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	*o.buffer = (*o.buffer)[:0]
-	if err := o.encode.Encode(&what); err != nil {
-		return err
+	if what.Launch == nil {
+		o.text = encodeWire(o.text, what.fields)
+		if o.waiting++; o.waiting == 1 {
+			o.late.Reset(forgottenWithin)
+		}
+		if o.waiting < forgottenMost {
+			return nil
+		}
+		return o.write()
 	}
+	if len(o.text) > 0 { // the files must come with the order's own bytes
+		if err := o.write(); err != nil {
+			return err
+		}
+	}
+	o.text = encodeWire(o.text, what.fields)
+	return o.write(files...)
+}
+
+func (o *orders) flush() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.text) == 0 {
+		return nil
+	}
+	return o.write()
+}
+
+// write sends what is packed; it needs mu.
+func (o *orders) write(files ...int) error {
+	text := o.text
+	o.text, o.waiting = o.text[:0], 0
 	var rights []byte
 	if len(files) > 0 {
 		rights = syscall.UnixRights(files...)
 	}
-	n, _, err := o.conn.WriteMsgUnix(*o.buffer, rights, nil)
-	if err == nil && n < len(*o.buffer) { // more than the socket holds at once
-		_, err = o.conn.Write((*o.buffer)[n:])
+	n, _, err := o.conn.WriteMsgUnix(text, rights, nil)
+	if err == nil && n < len(text) { // more than the socket holds at once
+		_, err = o.conn.Write(text[n:])
 	}
 	return err
-}
-
-// notices is a guardian's way to its agent. Telling never waits: an agent that
-// is frozen must not freeze its guardian.
-type notices struct {
-	conn *net.UnixConn
-
-	mu      sync.Mutex
-	waiting []notice
-	busy    bool          // more will be told at once
-	late    *time.Timer   // for what was told meanwhile
-	wake    chan struct{} // holds one while something waits
-}
-
-const (
-	// together is how many notices a busy guardian sends at once: each time that
-	// its agent is woken costs the start of another command.
-	together = 16
-	// toldWithin is how long the first of them waits at most.
-	toldWithin = 5 * time.Millisecond
-)
-
-func newNotices(conn *net.UnixConn) *notices {
-	n := &notices{conn: conn, wake: make(chan struct{}, 1)}
-	n.late = time.AfterFunc(time.Hour, n.rouse)
-	n.late.Stop()
-	return n
-}
-
-func (n *notices) tell(what notice) {
-	n.mu.Lock()
-	n.waiting = append(n.waiting, what)
-	first, send := len(n.waiting) == 1, !n.busy || len(n.waiting) >= together
-	n.mu.Unlock()
-	switch {
-	case send:
-		n.rouse()
-	case first:
-		n.late.Reset(toldWithin)
-	}
-}
-
-// hold says whether more will be told at once.
-func (n *notices) hold(busy bool) {
-	n.mu.Lock()
-	n.busy = busy
-	send := !busy && len(n.waiting) > 0
-	n.mu.Unlock()
-	if send {
-		n.rouse()
-	}
-}
-
-func (n *notices) rouse() {
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run sends until the agent no longer listens. What is told then is in the
-// book, where the next agent looks.
-func (n *notices) run() {
-	buffered := bufio.NewWriter(n.conn)
-	encode := gob.NewEncoder(buffered)
-	for range n.wake {
-		n.mu.Lock()
-		news := n.waiting
-		n.waiting = nil
-		n.mu.Unlock()
-		for i := range news {
-			if encode.Encode(&news[i]) != nil {
-				return
-			}
-		}
-		if buffered.Flush() != nil {
-			return
-		}
-	}
 }

@@ -11,6 +11,9 @@ const (
 	// patience is how long a rush lasts, however many come after: what waits for its
 	// end is told then.
 	patience = 2 * time.Second
+	// settling is how long after the last start a rush lasts: who was started then
+	// has not begun before those of before have had their turn.
+	settling = 100 * time.Millisecond
 )
 
 // rush lets what can wait wait while many runs are to start at once: each
@@ -47,10 +50,15 @@ func (q *rush) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.starting--
-	if q.starting == 0 && q.ended != nil {
-		close(q.ended)
-		q.ended = nil
+	if q.starting > 0 || q.ended == nil {
+		return
 	}
+	ended := q.ended
+	time.AfterFunc(settling, func() {
+		if q.calm() {
+			q.end(ended)
+		}
+	})
 }
 
 // over returns a channel that is closed when the rush is over; nil: there is
