@@ -117,7 +117,7 @@ func (p *parts) end(name string) {
 // said waits until a part's log says something.
 func (p *parts) said(name, what string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(p.logs[name].String(), what); {
+	for deadline := time.Now().Add(2 * time.Minute); !strings.Contains(p.logs[name].String(), what); {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("the %s part never said %q:\n%s", name, what, p.logs[name])
 		}

@@ -79,7 +79,7 @@ func (w *ward) end() {
 // look asks the agent what goes on until that is as it should be.
 func (c *collector) look(what string, is func(runs []api.LiveRun) bool) {
 	c.t.Helper()
-	for late := time.After(40 * time.Second); ; {
+	for late := time.After(2 * time.Minute); ; {
 		c.asks <- api.Ask{ID: "1", Live: true}
 		var live api.Live
 		answer := await(c.t, what, c.answers)

@@ -51,7 +51,7 @@ func life(n int, failed bool) []fleet.Run {
 
 // settled waits until all that may be dense is.
 func settled(t interface{ Fatal(...any) }, j *Journal) {
-	for late := time.After(30 * time.Second); ; {
+	for late := time.After(2 * time.Minute); ; {
 		if _, loose := j.loose(); !loose {
 			return
 		}

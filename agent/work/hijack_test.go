@@ -70,7 +70,7 @@ func (h *hijacked) offer(plan fleet.Plan) error {
 // made waits until a command has made its file.
 func (h *hijacked) made(name string) {
 	h.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(2 * time.Minute); ; {
 		if _, err := os.Stat(filepath.Join(h.dir, name)); err == nil {
 			return
 		}

@@ -94,7 +94,7 @@ func mesh(t *testing.T, n int, change func(*Config)) []*Mesh {
 func await(t *testing.T, m *Mesh, want map[string]EventKind) {
 	t.Helper()
 	want = maps.Clone(want)
-	late := time.After(20 * time.Second)
+	late := time.After(2 * time.Minute)
 	for len(want) > 0 {
 		select {
 		case event := <-m.Events():

@@ -139,7 +139,7 @@ func (h *host) pid() int {
 // broken one needs.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for late := time.After(40 * time.Second); !holds(); {
+	for late := time.After(2 * time.Minute); !holds(); {
 		select {
 		case <-late:
 			t.Fatalf("waited in vain for %s", what)
