@@ -126,6 +126,9 @@ func (s *Server) plan(ctx context.Context, in planIn) (fleet.Plan, error) {
 	if _, known := s.Ledger.Host(everywhere, in.host); !known {
 		return fleet.Plan{}, unknownHost(in.host)
 	}
+	if in.Index > s.ledgerIndex() { // the leader was restored: what it knows is news
+		in.Index = 0
+	}
 	index, err := s.newer(ctx, in.waiting, ledger.PlanOf(in.host))
 	if err != nil {
 		return fleet.Plan{}, err

@@ -205,7 +205,7 @@ func TestBlockingQueries(t *testing.T) {
 		var waiting sync.WaitGroup
 		for n := 1; n <= 2; n++ {
 			waiting.Go(func() {
-				target := api.AgentPath(hostID(n)) + "/plan?wait=60s&index=" + itoa(int(db.Index)+10)
+				target := api.AgentPath(hostID(n)) + "/plan?wait=60s&index=" + itoa(int(db.Index))
 				reply := h.do(t, http.MethodGet, target, "")
 				if reply.StatusCode != http.StatusOK {
 					t.Errorf("status %d", reply.StatusCode)
