@@ -16,7 +16,7 @@ const codeMay = policyCode + "may"
 // other kind of statement.
 var mayWords = []string{
 	string(fleet.OrderRun), string(fleet.OrderCancel), string(fleet.OrderStart), string(fleet.OrderStop), string(fleet.OrderRestart), string(fleet.OrderReset),
-	string(seal.KindTask), string(seal.KindEvent), string(seal.KindCalendar), string(seal.KindAdopt), string(seal.KindRelease),
+	string(seal.KindTask), string(seal.KindEvent), string(seal.KindCalendar), string(seal.KindAdopt), string(seal.KindRelease), string(seal.KindNode),
 }
 
 func mayWord(word string) string {
@@ -47,11 +47,11 @@ func (h *hearing) checkMay() *objection {
 			return false
 		}
 		line = k.line
-		others = append(others, fmt.Sprintf("%s is for %s", k, strings.Join(k.May, ", ")))
+		others = append(others, fmt.Sprintf("%s may %s", k, strings.Join(k.May, ", ")))
 		return true
 	})
 	if len(h.signers) >= h.gate.policy.Threshold {
 		return nil
 	}
-	return &objection{codeMay, fmt.Sprintf("%d of %d needed signatures are by keys that are for %s here: %s", len(h.signers), h.gate.policy.Threshold, word, strings.Join(others, "; ")), line}
+	return &objection{codeMay, fmt.Sprintf("%d of %d needed signatures are by keys that may %q here: %s", len(h.signers), h.gate.policy.Threshold, word, strings.Join(others, "; ")), line}
 }

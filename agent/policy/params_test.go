@@ -218,7 +218,7 @@ func TestMayOfAKey(t *testing.T) {
 		}
 		r := b.refusal(b.order(stands, b.ordered(said, sign(t, said, b.bert))))
 		want(t, r, code)
-		if r != nil && (r.Line != 4 || !strings.Contains(r.Why, "desk") || !strings.Contains(r.Why, "is for run, cancel")) {
+		if r != nil && (r.Line != 4 || !strings.Contains(r.Why, "desk") || !strings.Contains(r.Why, "may run, cancel")) {
 			t.Errorf("%s: line %d: %s", kind, r.Line, r.Why)
 		}
 	}

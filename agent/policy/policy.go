@@ -50,7 +50,7 @@ type Key struct {
 	Public     ed25519.PublicKey
 	Name       string // for people
 	Namespaces []string
-	May        []string // what it is for, as mayWords; nil: everything
+	May        []string  // what it is for, as mayWords; nil: everything
 	NotBefore  time.Time // zero: at once
 	NotAfter   time.Time // zero: for ever
 	line       int
