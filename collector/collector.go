@@ -114,6 +114,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	server, err := httpd.New(httpd.Deps{
 		Ledger: book, Search: index, Replica: group{raft}, ParseTask: taskfile.ParseOne, FormatTask: taskfile.Format,
 		Authenticator: &httpd.Gate{Register: book}, Peers: others.transport, Authority: me.authority, Ring: ring, Seeds: seeds(mesh.Members), Sessions: identity.NewSessions(), Web: cfg.webURL(),
+		Vouch:    func(sum []byte) ([]byte, error) { return me.credentials.Vouch(aBackup, sum) },
 		Presence: hosts, Checks: checks(mesh.Members), AllowedHosts: cfg.hosts(), Logger: log, Version: cfg.Version,
 	})
 	if err != nil {

@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/backup"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/pki"
 )
@@ -205,6 +208,18 @@ func TestAttack111_BackupOfAnotherCluster(t *testing.T) {
 	if _, err := Restore(again, bytes.NewReader(damaged)); err == nil {
 		t.Error("a damaged backup was taken")
 	}
+	header, word, content, err := backup.Open(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var anew bytes.Buffer
+	header.Index++
+	if err := backup.Write(&anew, header, all(content), func([]byte) ([]byte, error) { return word.Text, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(again, bytes.NewReader(anew.Bytes())); codeOf(err) != "backup_unsigned" {
+		t.Errorf("one that somebody wrote anew: %v", err)
+	}
 	if header, err := Restore(again, bytes.NewReader(file.Bytes())); err != nil || header.Cluster != kit.Cluster {
 		t.Fatalf("its own: %v", err)
 	}
@@ -220,6 +235,9 @@ func TestAttack111_BackupOfAnotherCluster(t *testing.T) {
 		t.Errorf("after the restore: %+v, %v", cluster, err)
 	}
 }
+
+// all is what a reader gives, to be written.
+func all(r io.Reader) io.WriterTo { return bufio.NewReader(r) }
 
 // keepIdentity leaves of a data directory who the collector is.
 func keepIdentity(cfg Config) error {

@@ -67,7 +67,7 @@ func (s *Server) takeBackup() (file *os.File, header backup.Header, err error) {
 	}
 	defer snapshot.Close()
 	header = backup.Header{Cluster: cluster.ID, Index: snapshot.Index(), Taken: time.Now().UTC(), Version: s.Version}
-	if err := backup.Write(file, header, snapshot); err != nil {
+	if err := backup.Write(file, header, snapshot, s.Vouch); err != nil {
 		file.Close()
 		return nil, header, err
 	}

@@ -21,7 +21,7 @@ func TestABackupHoldsTheLedger(t *testing.T) {
 	if err != nil || reply.StatusCode != http.StatusOK {
 		t.Fatalf("%s, %v", reply.Status, err)
 	}
-	header, snapshot, err := backupfile.Open(bytes.NewReader(content))
+	header, _, snapshot, err := backupfile.Open(bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}

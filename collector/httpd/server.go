@@ -119,6 +119,10 @@ type Deps struct {
 	Ring      Ring            // the gossip keys; nil: there is no gossip
 	Seeds     func() []string // gossip addresses of collectors; nil: none
 
+	// Vouch says that this collector took the backup of which that is the sum;
+	// nil: nobody says it, and no collector begins with the backup.
+	Vouch func(sum []byte) ([]byte, error)
+
 	Presence     Presence // nil: only calls count
 	Checks       []Check
 	AllowedHosts []string // names of the Host header beside the loopback ones

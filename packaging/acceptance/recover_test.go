@@ -3,12 +3,16 @@
 package acceptance
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/backup"
 )
 
 // TestGoingOnAfterAMajorityIsLost loses two of three collectors with their
@@ -82,6 +86,10 @@ func TestGoingOnAfterAMajorityIsLost(t *testing.T) {
 	}
 	out, code = c.run("fleetcron-collector", append([]string{"restore", damaged}, config(5)...)...)
 	refused(t, "a damaged backup", out, code, "damaged")
+	forged := filepath.Join(c.dir, "forged.backup")
+	rewritten(t, file, forged)
+	out, code = c.run("fleetcron-collector", append([]string{"restore", forged}, config(5)...)...)
+	refused(t, "a backup that somebody wrote anew", out, code, "no collector of this cluster vouches", "nothing was changed")
 	c.must(binary(t, "fleetcron-collector"), append([]string{"restore", file}, config(5)...)...)
 	c.start("fleetcron-collector", "c5")
 	c.alone(c.addresses[4])
@@ -91,6 +99,33 @@ func TestGoingOnAfterAMajorityIsLost(t *testing.T) {
 	}
 	if restored, err := c.client.Cluster(t.Context()); err != nil || restored.ID != before.ID {
 		t.Errorf("the restored cluster is %s, %v", restored.ID, err)
+	}
+}
+
+// rewritten makes the backup that somebody makes who has the file and no key:
+// whole, with a sum that fits, and the word of the one that it was.
+func rewritten(t *testing.T, from, to string) {
+	t.Helper()
+	file, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	header, word, content, err := backup.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	header.Index++
+	if err := backup.Write(&out, header, bytes.NewReader(text), func([]byte) ([]byte, error) { return word.Text, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

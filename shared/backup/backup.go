@@ -1,13 +1,15 @@
 // Package backup provides the file that a backup of the collectors is: who it
-// is of and when it was taken, the ledger's snapshot, and a sum over both, so
-// that a file which is damaged, cut off or of something else is known as that
-// before anything is done with it.
+// is of and when it was taken, the ledger's snapshot, the word of the collector
+// that took it, and a sum over all, so that a file which is damaged, cut off, of
+// something else or of somebody else is known as that before anything is done
+// with it.
 package backup
 
 import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,10 +19,12 @@ import (
 )
 
 const (
-	magic      = "fleetcron backup 1\n"
-	maxHeader  = 4096
-	sumBytes   = sha256.Size
-	leastBytes = len(magic) + sumBytes
+	magic        = "fleetcron backup 2\n"
+	maxHeader    = 4096
+	maxWord      = 16 << 10
+	sumBytes     = sha256.Size
+	trailerBytes = 4 + sumBytes // how long the word is, and the sum
+	leastBytes   = len(magic) + trailerBytes
 )
 
 // Header says what a backup is of.
@@ -31,9 +35,11 @@ type Header struct {
 	Version string    `json:"version,omitempty"` // of the collector
 }
 
-// Write writes a backup: magic, header as one line of JSON, content, SHA-256 of
-// all that.
-func Write(w io.Writer, header Header, content io.WriterTo) error {
+// Write writes a backup: magic, header as one line of JSON, content, a word about
+// the SHA-256 of all that, how long the word is, SHA-256 of everything. The word
+// is vouch's for the sum, so that who may write to the file cannot put another
+// backup there; nil: an empty one.
+func Write(w io.Writer, header Header, content io.WriterTo, vouch func(sum []byte) ([]byte, error)) error {
 	sum := sha256.New()
 	both := io.MultiWriter(w, sum)
 	line, err := json.Marshal(header)
@@ -46,34 +52,50 @@ func Write(w io.Writer, header Header, content io.WriterTo) error {
 	if _, err := content.WriteTo(both); err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}
+	var word []byte
+	if vouch != nil {
+		if word, err = vouch(sum.Sum(nil)); err != nil {
+			return fmt.Errorf("write backup: %w", err)
+		}
+	}
+	if _, err := both.Write(binary.BigEndian.AppendUint32(word, uint32(len(word)))); err != nil {
+		return fmt.Errorf("write backup: %w", err)
+	}
 	if _, err := w.Write(sum.Sum(nil)); err != nil {
 		return fmt.Errorf("write backup: %w", err)
 	}
 	return nil
 }
 
+// Word is what somebody said of a backup.
+type Word struct {
+	Sum  []byte // SHA-256 of header and content
+	Text []byte // as vouch returned it; empty: nobody said anything
+}
+
 // Open reads all of a backup once to see that it is whole, and returns what it
-// is of and its content. A file that is no backup, or not a whole one, is an
-// Invalid error.
-func Open(file io.ReadSeeker) (Header, io.Reader, error) {
+// is of, who vouches for it and its content. A file that is no backup, or not a
+// whole one, is an Invalid error.
+func Open(file io.ReadSeeker) (Header, Word, io.Reader, error) {
 	size, err := file.Seek(0, io.SeekEnd)
 	if err != nil {
-		return Header{}, nil, fmt.Errorf("open backup: %w", err)
+		return Header{}, Word{}, nil, fmt.Errorf("open backup: %w", err)
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return Header{}, nil, fmt.Errorf("open backup: %w", err)
+		return Header{}, Word{}, nil, fmt.Errorf("open backup: %w", err)
 	}
 	header, began, err := readHeader(file, size)
 	if err != nil {
-		return Header{}, nil, err
+		return Header{}, Word{}, nil, err
 	}
-	if err := checkSum(file, size); err != nil {
-		return Header{}, nil, err
+	word, err := checkSum(file, began, size)
+	if err != nil {
+		return Header{}, Word{}, nil, err
 	}
 	if _, err := file.Seek(began, io.SeekStart); err != nil {
-		return Header{}, nil, fmt.Errorf("open backup: %w", err)
+		return Header{}, Word{}, nil, fmt.Errorf("open backup: %w", err)
 	}
-	return header, io.LimitReader(file, size-sumBytes-began), nil
+	return header, word, io.LimitReader(file, size-trailerBytes-int64(len(word.Text))-began), nil
 }
 
 // readHeader reads the header and returns where the content begins.
@@ -96,30 +118,55 @@ func readHeader(file io.Reader, size int64) (header Header, began int64, err err
 		return header, 0, notOne("its header names no cluster")
 	}
 	began = int64(len(magic) + len(line))
-	if began > size-sumBytes {
+	if began > size-trailerBytes {
 		return header, 0, notOne("it ends after its header")
 	}
 	return header, began, nil
 }
 
-// checkSum compares the sum at the end with what stands before it.
-func checkSum(file io.ReadSeeker, size int64) error {
+// checkSum compares the sum at the end with what stands before it, and returns
+// the word that stands between.
+func checkSum(file io.ReadSeeker, began, size int64) (word Word, err error) {
+	trailer := make([]byte, trailerBytes)
+	if err := readAt(file, size-trailerBytes, trailer); err != nil {
+		return word, err
+	}
+	length := int64(binary.BigEndian.Uint32(trailer))
+	if length > maxWord || began > size-trailerBytes-length {
+		return word, damaged()
+	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("open backup: %w", err)
+		return word, fmt.Errorf("open backup: %w", err)
 	}
 	sum := sha256.New()
-	if _, err := io.CopyN(sum, file, size-sumBytes); err != nil {
-		return fmt.Errorf("read backup: %w", err)
+	if _, err := io.CopyN(sum, file, size-trailerBytes-length); err != nil {
+		return word, fmt.Errorf("read backup: %w", err)
 	}
-	want := make([]byte, sumBytes)
-	if _, err := io.ReadFull(file, want); err != nil {
-		return fmt.Errorf("read backup: %w", err)
+	word.Sum, word.Text = sum.Sum(nil), make([]byte, length)
+	if _, err := io.ReadFull(file, word.Text); err != nil {
+		return word, fmt.Errorf("read backup: %w", err)
 	}
-	if !bytes.Equal(sum.Sum(nil), want) {
-		return fleet.Errorf(fleet.Invalid, "the backup is damaged or cut off: its sum does not fit").
-			WithCode("backup_damaged").WithHint("take another backup, or another copy of this one")
+	sum.Write(word.Text)
+	sum.Write(trailer[:trailerBytes-sumBytes])
+	if !bytes.Equal(sum.Sum(nil), trailer[trailerBytes-sumBytes:]) {
+		return word, damaged()
+	}
+	return word, nil
+}
+
+func readAt(file io.ReadSeeker, at int64, into []byte) error {
+	if _, err := file.Seek(at, io.SeekStart); err != nil {
+		return fmt.Errorf("open backup: %w", err)
+	}
+	if _, err := io.ReadFull(file, into); err != nil {
+		return fmt.Errorf("read backup: %w", err)
 	}
 	return nil
+}
+
+func damaged() error {
+	return fleet.Errorf(fleet.Invalid, "the backup is damaged or cut off: its sum does not fit").
+		WithCode("backup_damaged").WithHint("take another backup, or another copy of this one")
 }
 
 func notOne(format string, args ...any) error {

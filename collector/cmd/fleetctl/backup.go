@@ -50,7 +50,7 @@ func runBackup(ctx context.Context, p *program, client *api.Client, name string)
 	if err := client.Backup(ctx, draft); err != nil {
 		return err
 	}
-	header, _, err := backup.Open(draft)
+	header, _, _, err := backup.Open(draft)
 	if err != nil {
 		return err
 	}
