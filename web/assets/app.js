@@ -2,13 +2,13 @@
 // the viewer's own clock when pointed at, "/" goes to the search field, a page
 // that says so asks for itself again and swaps what is marked data-live, what
 // is marked data-follow shows a run's output as it is written, and a link that
-// logs in does so by itself.
+// logs in fills in its code, to be sent by whoever opened it.
 
 const door = document.querySelector("form.login");
 if (door && location.hash.length > 1) {
   door.elements.secret.value = decodeURIComponent(location.hash.slice(1));
   history.replaceState(null, "", location.pathname); // the code is in no history
-  door.requestSubmit();
+  door.querySelector("button").focus(); // a link that somebody else sent logs nobody in by itself
 }
 
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });

@@ -277,8 +277,10 @@ try {
   await inventory(rich, false);
   await comforts(rich);
   await visit(rich, "/login#c0de", {}, async (page, name) => {
+    check(`${name}: a link waits for whoever opened it`, page.url() === `${rich}/login` && (await page.locator("input[name=secret]").inputValue()) === "c0de", page.url());
+    await page.keyboard.press("Enter");
     await page.waitForURL(`${rich}/`);
-    check(`${name}: a link logs in by itself`, (await page.locator("h1").count()) === 1, page.url());
+    check(`${name}: who sends its code is logged in`, (await page.locator("h1").count()) === 1, page.url());
   });
   await printing(rich);
   if (shots) await portrait(rich);
