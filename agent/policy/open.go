@@ -86,7 +86,7 @@ func (g *Gate) prepare(plan *fleet.Plan) {
 // envelopes are all of a plan.
 func envelopes(plan *fleet.Plan) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		for _, list := range [][][]byte{plan.Tombstones, plan.Sealed} {
+		for _, list := range [][][]byte{plan.Tombstones, plan.Revoked, plan.Sealed} {
 			for _, text := range list {
 				if !yield(text) {
 					return

@@ -111,6 +111,9 @@ func (g *Gate) passKnown(plan *fleet.Plan, before fleet.Kept, known *objection) 
 	for _, text := range plan.Tombstones {
 		p.tombstone(text)
 	}
+	for _, text := range plan.Revoked {
+		p.revoked(text)
+	}
 	for i, text := range plan.Sealed {
 		p.calendar(i, text)
 	}

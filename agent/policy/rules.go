@@ -22,6 +22,7 @@ const (
 	claimCalendar
 	claimAdoption
 	claimTombstone
+	claimRevoked
 )
 
 // claims says which kinds of statements may be what.
@@ -31,6 +32,7 @@ var claims = map[claim][]seal.Kind{
 	claimCalendar:  {seal.KindCalendar},
 	claimAdoption:  {seal.KindAdopt, seal.KindRelease},
 	claimTombstone: {seal.KindTask, seal.KindAdopt, seal.KindRelease, seal.KindCalendar},
+	claimRevoked:   {seal.KindNode},
 }
 
 // Codes of the rules that are not the policy's own.
@@ -111,7 +113,7 @@ func (h *hearing) checkExecute() *objection {
 	switch {
 	case g.policy == nil:
 		return &objection{codeExecute, "policy ignored: " + g.problem, 0}
-	case g.policy.Execute || h.claim == claimTombstone || h.claim == claimCalendar || h.claim == claimOrder || h.claim == claimAdoption && h.done:
+	case g.policy.Execute || h.claim == claimTombstone || h.claim == claimRevoked || h.claim == claimCalendar || h.claim == claimOrder || h.claim == claimAdoption && h.done:
 		return nil // what only stops something is judged further down
 	}
 	return &objection{codeExecute, "the policy of this host does not let anything run (execute: off)", g.policy.line("execute")}
@@ -203,6 +205,8 @@ func (h *hearing) checkNamespace() *objection {
 		return nil // whose tasks it serves is asked of each task
 	case s.Kind == seal.KindEvent:
 		namespace = h.task.Namespace()
+	case s.Kind == seal.KindNode: // of no namespace: who may speak for all
+		namespace = fleet.Everywhere
 	}
 	now := h.gate.latest()
 	var some []string
@@ -333,6 +337,9 @@ func (h *hearing) checkReplay() *objection {
 	switch {
 	case h.stood:
 		return nil
+	case h.claim == claimRevoked:
+		h.note()
+		return nil
 	case h.claim == claimTombstone:
 		if !h.goesOn() {
 			h.note()
@@ -425,6 +432,8 @@ func (h *hearing) note() {
 	switch {
 	case s.Task != nil && s.Task.Definition != nil && h.claim != claimAdoption:
 		h.noteTask(&now, &was)
+	case s.Kind == seal.KindNode:
+		now.Gone = true
 	case s.Kind == seal.KindCalendar:
 		now.Gone = s.Calendar.Definition == nil
 	case s.Task != nil:

@@ -99,6 +99,7 @@ var submissions = map[seal.Kind]struct {
 	seal.KindCalendar: {WriteTasks, (*Server).sealedCalendar},
 	seal.KindAdopt:    {WriteTasks, (*Server).sealedAdoption},
 	seal.KindRelease:  {WriteTasks, (*Server).sealedRelease},
+	seal.KindNode:     {ManageNodes, (*Server).sealedNode},
 }
 
 // submit carries a statement out, or has it wait for the people that the rules
@@ -158,9 +159,9 @@ func (s *Server) ours(ctx context.Context, said *seal.Statement) error {
 	switch said.Kind {
 	case seal.KindEvent: // about whatever waits for it, within the scope
 		return nil
-	case seal.KindCalendar:
+	case seal.KindCalendar, seal.KindNode:
 		if !scopeOf(ctx).All() {
-			return fleet.Errorf(fleet.Refused, "a calendar is the whole fleet's, and you have %v", scopeOf(ctx).Namespaces()).WithCode(api.CodePermission)
+			return fleet.Errorf(fleet.Refused, "a %s is the whole fleet's, and you have %v", said.Kind, scopeOf(ctx).Namespaces()).WithCode(api.CodePermission)
 		}
 	default:
 		if !scopeOf(ctx).Holds(said.Namespace) {
@@ -187,7 +188,7 @@ func (s *Server) sealed(result any, err error) (api.Sealed, error) {
 		answer.Adoption = &value
 	case fleet.Request:
 		answer.Request = &value
-	case nil: // a calendar is dropped
+	case nil: // a calendar is dropped, a collector revoked
 	default:
 		return answer, fleet.Errorf(fleet.Internal, "the ledger answered %T", result)
 	}

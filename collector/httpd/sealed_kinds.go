@@ -230,6 +230,14 @@ func (s *Server) sealedCalendar(ctx context.Context, in *sealedIn) (submission, 
 	}}, nil
 }
 
+// sealedNode lets hosts know, on the word of a person, that a collector is none
+// any more.
+func (s *Server) sealedNode(_ context.Context, in *sealedIn) (submission, error) {
+	return submission{action: "node.revoked", command: &ledger.PutRevocation{
+		ID: in.said.Name, Envelope: in.envelope, At: time.Now().UTC(), Actor: in.Actor,
+	}}, nil
+}
+
 // sealedAdoption takes a found job over as the task of the statement.
 func (s *Server) sealedAdoption(ctx context.Context, in *sealedIn) (submission, error) {
 	said := in.said

@@ -73,6 +73,7 @@ var kinds = []kind{
 	{44, 1, func() Command { return new(RecordPolicy) }, nil},
 	{45, 1, func() Command { return new(PutEnvelope) }, func() any { return new(fleet.TaskRecord) }},
 	{46, 1, func() Command { return new(RecordProofs) }, nil},
+	{49, 1, func() Command { return new(PutRevocation) }, nil},
 }
 
 // Encode returns the command as the data of a raft entry: number, version,

@@ -104,6 +104,7 @@ func examples() []Command {
 		}},
 		&PutEnvelope{Task: "data/nightly", Serial: 8, Envelope: []byte("{}"), Signers: []string{"aa", "bb"}, IfIndex: &seven, At: noon, Actor: "bob"},
 		&RecordProofs{Host: hostID(1), Blocks: [][]byte{newSigner(1, 1).block(2, fleet.DefaultNamespace).Encode()}, At: noon},
+		&PutRevocation{ID: "c3", Envelope: []byte("{}"), At: noon, Actor: "ann"},
 	}
 }
 

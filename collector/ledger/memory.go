@@ -36,6 +36,7 @@ type memory struct {
 	rules       map[string]*fleet.Rules
 	requests    map[string]*fleet.Request
 	tombstones  []tombstoneRow // of calendars, by name; replaced, not changed
+	revocations []revocation   // of collectors, by id; replaced, not changed
 }
 
 // readMemory reads memory from a file.
@@ -93,6 +94,9 @@ func (m *memory) loadTrust(r *reader) error {
 		}),
 		eachRow(r, inNodes, nil, func(_ []byte, row nodeRow) bool {
 			m.nodes[row.ID] = &row.Node
+			if len(row.Word) > 0 {
+				m.revocations = append(m.revocations, revocation{row.ID, row.Word}) // keys come in their order
+			}
 			return true
 		}),
 		eachRow(r, inRules, nil, func(_ []byte, rules fleet.Rules) bool {

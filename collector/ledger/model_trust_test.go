@@ -20,7 +20,7 @@ func randomTrust(random *rand.Rand, host int, name string, at time.Time, outer b
 		node.Namespaces = []string{"other"}
 	}
 	token := fmt.Sprint("t", random.IntN(5))
-	switch n := random.IntN(21); {
+	switch n := random.IntN(22); {
 	case n < 2:
 		made := fleet.Token{ID: token, Name: person, Hash: hashOf(token), Roles: []fleet.Role{fleet.Roles[random.IntN(5)]}, Namespaces: []string{"*"}, Created: at, Expires: at.Add(time.Hour), Bootstrap: random.IntN(4) == 0}
 		return &PutToken{Token: made}
@@ -67,6 +67,11 @@ func randomTrust(random *rand.Rand, host int, name string, at time.Time, outer b
 		return &RecordProofs{Host: hostID(host), Blocks: [][]byte{signer.block(1+random.IntN(2), fleet.DefaultNamespace).Encode()}, At: at}
 	case n == 19:
 		return &PutEnvelope{Task: fleet.NewTaskID("", name), Serial: uint64(random.IntN(100)), Envelope: []byte("signed again"), At: at}
+	case n == 20:
+		return []Command{
+			&PutNode{Node: fleet.Node{ID: "c3", Role: fleet.CollectorKind, Serial: "1", Fingerprint: "f"}, At: at},
+			&SetNodeState{ID: "c3", State: fleet.NodeRevoked, At: at}, &PutRevocation{ID: "c3", Envelope: []byte("c3 is none"), At: at},
+		}[random.IntN(3)]
 	}
 	if !outer || random.IntN(3) == 0 {
 		return &RecordRefusals{Entries: []fleet.AuditEntry{{At: at, Action: "login", Decision: AuditRefused, Count: random.IntN(3)}}}

@@ -12,6 +12,7 @@ import (
 type nodeRow struct {
 	fleet.Node
 	Chain []byte `json:"chain,omitempty"` // its first certificate, until it renews it
+	Word  []byte `json:"word,omitempty"`  // the signed statement that revokes it
 }
 
 // nodeMoves lists the states that each state of a node may move to. A pending

@@ -89,6 +89,8 @@ type Plan struct {
 	// of tasks and calendars that are no longer given and that a host may still know.
 	Sealed     [][]byte `json:"sealed,omitempty"`
 	Tombstones [][]byte `json:"tombstones,omitempty"`
+	// Revoked holds the signed words that collectors are none any more.
+	Revoked [][]byte `json:"revoked,omitempty"`
 	// Kept is what a host goes on with beside the plan. The host itself sets it; a
 	// collector says nothing here.
 	Kept *Kept `json:"kept,omitempty"`

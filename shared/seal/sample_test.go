@@ -47,6 +47,8 @@ func sample(kind Kind) *Statement {
 		s.Task, s.Adopt = task, &Adoption{Job: "0011223344556677", Source: "/etc/cron.d/backup", Line: 7, Fingerprint: "f00d"}
 	case KindRelease:
 		s.Task = &Task{State: fleet.TaskRetired}
+	case KindNode:
+		s.Namespace, s.Name, s.Node = "", "c3", &Node{Role: fleet.CollectorKind, State: fleet.NodeRevoked}
 	}
 	if !s.lasting() {
 		s.Expires = issued.Add(time.Hour)
@@ -57,7 +59,7 @@ func sample(kind Kind) *Statement {
 	return s
 }
 
-var kinds = []Kind{KindTask, KindOrder, KindEvent, KindCalendar, KindAdopt, KindRelease}
+var kinds = []Kind{KindTask, KindOrder, KindEvent, KindCalendar, KindAdopt, KindRelease, KindNode}
 
 func sign(t testing.TB, s *Statement, signer Signer) *Envelope {
 	t.Helper()

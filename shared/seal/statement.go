@@ -18,6 +18,7 @@ const (
 	KindCalendar Kind = "calendar" // a calendar as it shall be; dropped: its tombstone
 	KindAdopt    Kind = "adopt"    // take a found job over, as the task within
 	KindRelease  Kind = "release"  // give an adopted job back, and retire the task
+	KindNode     Kind = "node"     // a collector is none any more, for ever
 )
 
 // Statement is what is signed. Times are UTC.
@@ -25,8 +26,8 @@ type Statement struct {
 	Version int    `json:"v"`       // 1
 	Cluster string `json:"cluster"` // 32 hex digits: the cluster it is for
 	Kind    Kind   `json:"kind"`
-	// Namespace and Name say what it is about: a task, or a calendar or event
-	// (whose namespace is empty). An order is about its task.
+	// Namespace and Name say what it is about: a task, or a calendar, event or
+	// collector (whose namespace is empty). An order is about its task.
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
 	// Serial orders the statements about one thing: milliseconds since 1970 as it
@@ -43,6 +44,7 @@ type Statement struct {
 	Event    *Event         `json:"event,omitempty"`    // of KindEvent
 	Calendar *Calendar      `json:"calendar,omitempty"` // of KindCalendar
 	Adopt    *Adoption      `json:"adopt,omitempty"`    // of KindAdopt
+	Node     *Node          `json:"node,omitempty"`     // of KindNode
 	Hosts    []fleet.HostID `json:"hosts,omitempty"`    // of KindOrder, KindAdopt and KindRelease: who is meant; 1 to MaxHosts
 }
 
@@ -107,6 +109,12 @@ type Adoption struct {
 	Force       bool        `json:"force,omitempty"`
 }
 
+// Node says what becomes of a machine.
+type Node struct {
+	Role  fleet.PrincipalKind `json:"role"`  // collector
+	State fleet.NodeState     `json:"state"` // revoked
+}
+
 // Object names what a statement is about, for people and for replay: statements
 // about the same object are ordered by their serials.
 func (s *Statement) Object() string {
@@ -115,6 +123,8 @@ func (s *Statement) Object() string {
 		return "event " + s.Name
 	case KindCalendar:
 		return "calendar " + s.Name
+	case KindNode:
+		return "collector " + s.Name
 	case KindOrder:
 		if s.Order != nil {
 			return "order " + s.Order.ID

@@ -30,6 +30,7 @@ const (
 	hasCalendar
 	hasAdopt
 	hasHosts
+	hasNode
 )
 
 // partsOf lists what each kind of statement says; it says nothing else.
@@ -40,6 +41,7 @@ var partsOf = map[Kind]part{
 	KindCalendar: hasCalendar,
 	KindAdopt:    hasTask | hasAdopt | hasHosts,
 	KindRelease:  hasTask | hasHosts,
+	KindNode:     hasNode,
 }
 
 // parts returns what the statement says.
@@ -54,6 +56,7 @@ func (s *Statement) parts() (has part) {
 		{hasCalendar, s.Calendar != nil},
 		{hasAdopt, s.Adopt != nil},
 		{hasHosts, len(s.Hosts) > 0},
+		{hasNode, s.Node != nil},
 	} {
 		if p.there {
 			has |= p.part
@@ -63,7 +66,9 @@ func (s *Statement) parts() (has part) {
 }
 
 // lasting reports whether what the statement says stands until another one.
-func (s *Statement) lasting() bool { return s.Kind == KindTask || s.Kind == KindCalendar }
+func (s *Statement) lasting() bool {
+	return s.Kind == KindTask || s.Kind == KindCalendar || s.Kind == KindNode
+}
 
 // checker collects what is wrong.
 type checker struct{ fields []fleet.FieldError }
@@ -109,13 +114,13 @@ func (s *Statement) validateHead(check *checker) {
 	check.that(s.Version == 1, "v", strconv.Itoa(s.Version), "want 1")
 	check.that(clusterForm.MatchString(s.Cluster), "cluster", s.Cluster, "want 32 hex digits")
 	check.that(fleet.ValidName(s.Name), "name", s.Name, "is no name")
-	if s.Kind == KindEvent || s.Kind == KindCalendar {
-		check.that(s.Namespace == "", "namespace", s.Namespace, "an event and a calendar have none")
+	if s.Kind == KindEvent || s.Kind == KindCalendar || s.Kind == KindNode {
+		check.that(s.Namespace == "", "namespace", s.Namespace, "an event, a calendar and a collector have none")
 	} else {
 		check.that(fleet.ValidName(s.Namespace), "namespace", s.Namespace, "want the task's namespace")
 	}
 	parts, known := partsOf[s.Kind]
-	check.that(known, "kind", string(s.Kind), "want task, order, event, calendar, adopt or release")
+	check.that(known, "kind", string(s.Kind), "want task, order, event, calendar, adopt, release or node")
 	check.that(!known || parts == s.parts(), "kind", string(s.Kind), "does not go with the parts that are there: want its own and no other")
 }
 
@@ -160,6 +165,11 @@ func (s *Statement) validateParts(check *checker) {
 		check.that(len(c.Definition.Windows) <= fleet.MaxWindows, "calendar.definition.windows", strconv.Itoa(len(c.Definition.Windows)), "are too many")
 	} else if c != nil {
 		check.that(c.Document == "" && c.MediaType == "", "calendar.document", "", "what is dropped has none")
+	}
+	if n := s.Node; n != nil {
+		check.that(n.Role == fleet.CollectorKind, "node.role", string(n.Role), "want collector: whether an agent counts is the collectors' to say")
+		check.that(n.State == fleet.NodeRevoked, "node.state", string(n.State), "want revoked")
+		check.that(s.Expires.IsZero(), "expires", "", "what is revoked is so for ever")
 	}
 	if a := s.Adopt; a != nil {
 		check.that(a.Job != "" && a.Source != "" && a.Fingerprint != "", "adopt", "", "want job, source and fingerprint")
