@@ -67,7 +67,7 @@ func (s *State) moveRests(now time.Time, by time.Duration) {
 			from = t.seen
 		}
 		s.setBase(now, t, t.memo.Base.Add(by))
-		t.cursor = from.Add(by)
+		t.cursor, t.moved = from.Add(by), now
 		t.findNext()
 	}
 }

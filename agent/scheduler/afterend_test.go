@@ -65,6 +65,11 @@ func TestAfterEndWhenTheClockIsSetBack(t *testing.T) {
 		s.at("10:26:00", came(rested), base("10:26:00"), "wake 10:36:00")
 		s.at("10:36:00", Tick{}, open("10:26:00"), "begin 12:10:00.001")
 	})
+	t.Run("and the agent stands still", func(t *testing.T) {
+		s := ran(t)
+		s.at("10:24:00", back, base("10:20:00"), "wake 10:30:00")
+		s.at("10:58:00", Tick{}, "missed deadline 12:20:00.001 to 12:20:00.003, 3", "wake 11:00:00")
+	})
 	t.Run("and put right again", func(t *testing.T) {
 		s := ran(t)
 		s.at("10:24:00", back, base("10:20:00"), "wake 10:30:00")

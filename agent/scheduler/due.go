@@ -56,6 +56,7 @@ var farFuture = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 // true.
 func (s *State) late(t *task, nominal time.Time) (fleet.Reason, time.Time) {
 	switch {
+	case !t.moved.IsZero() && !nominal.Before(t.moved): // the agent was there since, whatever the clock said then
 	case !nominal.After(t.received):
 		return fleet.MissedSpecLate, t.received
 	case nominal.Before(s.life.Booted) && !nominal.After(s.life.Started):
@@ -66,6 +67,8 @@ func (s *State) late(t *task, nominal time.Time) (fleet.Reason, time.Time) {
 		return fleet.MissedHostDown, until
 	case !nominal.After(s.life.Started):
 		return fleet.MissedAgentDown, s.life.Started
+	}
+	switch {
 	case s.jumped.IsZero():
 		return fleet.MissedDeadline, farFuture
 	case nominal.After(s.jumped):

@@ -16,6 +16,7 @@ type task struct {
 
 	seen     time.Time // the last instant that was looked at; none up to it is looked at again
 	cursor   time.Time // of a period after the end: as seen, by the clock as it is now
+	moved    time.Time // when the end was moved along with the clock last; zero: never
 	received time.Time // when this generation reached the host; zero: before the agent started
 	next     time.Time // the first instant after seen
 	hasNext  bool
