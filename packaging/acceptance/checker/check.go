@@ -33,6 +33,7 @@ type check struct {
 	*History
 	tolerance Tolerance
 	windows   windows
+	dark      map[place]cover
 	given     map[generation]*definition
 	stories   map[pair]*story
 	order     []pair
@@ -60,7 +61,7 @@ func newCheck(h *History) (*check, error) {
 		History: h, tolerance: h.Tolerance.withDefaults(),
 		given: map[generation]*definition{}, stories: map[pair]*story{}, verdict: newVerdict(),
 	}
-	c.windows = newWindows(h.Windows, c.tolerance)
+	c.windows, c.dark = newWindows(h.Windows, c.tolerance), darkness(h.Windows)
 	for i := range h.Given {
 		g := &h.Given[i]
 		clocks, err := g.Task.Clocks()
@@ -169,6 +170,8 @@ func (s *story) judge() {
 	s.matched()
 	s.apart()
 	s.daemon()
+	s.startups()
+	s.rests()
 }
 
 func (s *story) violate(invariant Invariant, at time.Time, format string, args ...any) {

@@ -95,6 +95,9 @@ func (s *story) occupy() {
 			continue // it never took the place
 		}
 		from, to := c.from, s.Until
+		if c.ordered() { // it may have come to nothing when it came
+			from, _ = s.ordered(c.first().Order, c.from)
+		}
 		if started := c.first().Started; started != nil {
 			from = *started
 		}

@@ -40,11 +40,20 @@ func (s *story) daemon() {
 		if s.windows.overlap(steps, s.task, s.host, earlier(g.At, to), later(g.At, to)) { // and so it is not known when that was
 			from, to = earlier(g.At, to).Add(-s.tolerance.Queue), later(g.At, to).Add(s.tolerance.Queue)
 		}
-		pause = d.backoff(pause, g.end-g.Start)
+		up := g.end - g.Start
+		if s.windows.overlap([]Kind{Suspended, AgentDown}, s.task, s.host, g.At, g.At.Add(up)) {
+			up = 0 // nothing is up on a host that sleeps, and an agent counts what it has seen itself
+		}
+		pause = d.backoff(pause, up)
 		due, failed := pause, s.failed(from, to)
 		for range failed { // each start that came to nothing is followed by a longer wait
 			pause = d.backoff(pause, 0)
 			due += pause
+		}
+		if s.windows.overlap([]Kind{DiskFull}, s.task, s.host, from, to) {
+			for next := d.backoff(pause, 0); next > pause; next = d.backoff(pause, 0) {
+				pause = next // how many starts came to nothing may be written nowhere
+			}
 		}
 		if gap > due+time.Duration(1+failed)*s.tolerance.Late && !s.windows.overlap(resting, s.task, s.host, from, to) && !s.done(d, g.Probe) {
 			s.violate(OneDaemon, to, "no instance was up for %s after %s, a backoff of %s is due", gap, from, due)

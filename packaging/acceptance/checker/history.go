@@ -18,6 +18,7 @@ type History struct {
 	Applied []Applied // which host had it from when on, by whoever gave it
 	Orders  []Ordered // runs that people ordered, and that reached a host
 	Windows []Window  // what was done to the fleet, and what people decided
+	Lives   []Life    // when agents started; nil: not known
 
 	Deliveries []Delivery // records in the order in which a collector took them in
 	Journals   []Journal  // what the agents' journals hold at the end

@@ -21,6 +21,7 @@ func (s *story) occurrences() {
 		s.once(c, probes)
 		s.truthful(c, probes)
 		s.onTime(c, probes)
+		s.dimmed(c)
 		s.healed(c)
 	}
 	for _, p := range s.probes {

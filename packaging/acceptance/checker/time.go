@@ -12,7 +12,7 @@ import (
 // onTime checks when the first attempt of an occurrence started.
 func (s *story) onTime(c *claim, probes []*Probe) {
 	d := s.defined(c.last().Generation)
-	if d == nil || d.Task.Supervised() || c.count > 1 {
+	if d == nil || d.Task.Supervised() || d.Task.On.Startup != "" || c.count > 1 { // late is better than not
 		return
 	}
 	for _, p := range probes {

@@ -13,6 +13,10 @@
 // the real ones do, a wall clock that somebody sets, and a collector that counts
 // what arrives again and again.
 //
+// Its tasks have every trigger that a clock, a start or the end of a run before
+// makes due, and calendars; the windows of those are reckoned apart for the
+// checker.
+//
 // The nemesis kills agents, guardians and hosts, stops agents, suspends hosts,
 // sets clocks, fills disks, takes collectors away, makes starts fail, changes
 // plans and gives orders. Each thing that is done is in the history, as a window

@@ -22,7 +22,7 @@ func (h *host) history() *checker.History {
 	}
 	id := fleet.JournalID(h.id)
 	told := &checker.History{
-		Until: h.wall(), Given: h.plan.history, Applied: h.plan.applied, Orders: h.plan.reached, Windows: h.windows, Probes: h.probes,
+		Until: h.wall(), Given: h.plan.history, Applied: h.plan.applied, Orders: h.plan.reached, Windows: h.windows, Probes: h.probes, Lives: h.lives,
 		Healed:    later(epoch.Add(h.Last-h.Last/6+h.offset), h.latest()),
 		Tolerance: checker.Tolerance{Queue: 6 * time.Hour},
 	}
@@ -57,7 +57,7 @@ func (h *host) settleUp() {
 func (h *host) latest() time.Time {
 	var last time.Time
 	for _, w := range h.windows {
-		if w.Kind != checker.Paused && w.Kind != checker.Cancelled {
+		if w.Kind != checker.Paused && w.Kind != checker.Cancelled && w.Kind != checker.Blackout {
 			last = later(last, w.To)
 		}
 	}
@@ -73,6 +73,6 @@ func later(a, b time.Time) time.Time {
 
 // forget lets go of what was judged.
 func (h *host) forget() {
-	h.disk, h.probes, h.windows, h.collector.counted = disk{}, nil, nil, nil
+	h.disk, h.probes, h.lives, h.windows, h.collector.counted = disk{}, nil, nil, nil, nil
 	h.plan.history, h.plan.applied, h.plan.reached = nil, nil, nil
 }

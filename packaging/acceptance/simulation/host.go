@@ -42,6 +42,7 @@ type host struct {
 	windows []checker.Window
 	opened  map[opening]checker.Window
 	probes  []checker.Probe
+	lives   []checker.Life
 	pid     int
 }
 
@@ -141,7 +142,8 @@ func (h *host) start() {
 	h.life++
 	h.queue, h.writing, h.frozen, h.sending, h.flights = nil, false, false, false, nil
 	h.lastTime, h.lastWall = h.now, now
-	life := scheduler.Life{Started: now, BootSeen: h.seen}
+	life := h.Mutant.life(scheduler.Life{Started: now, BootSeen: h.seen})
+	h.lives = append(h.lives, checker.Life{Host: h.id, At: now, Boot: h.seen.Equal(now)})
 	if h.seen.Equal(now) { // no agent before it in this boot
 		life.Booted = epoch.Add(h.offset + h.booted)
 	}
@@ -216,7 +218,7 @@ func (h *host) tick() scheduler.Event {
 	ahead := h.wall().Sub(h.lastWall) - (h.now - h.lastTime)
 	h.lastTime, h.lastWall = h.now, h.wall()
 	if ahead > jump || ahead < -jump {
-		return scheduler.ClockJumped{}
+		return h.Mutant.jump(ahead)
 	}
 	return scheduler.Tick{}
 }

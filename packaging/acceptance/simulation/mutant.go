@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fleetcron/fleetcron/agent/scheduler"
@@ -31,12 +32,16 @@ const (
 	Pessimist     Mutant = "a run that goes on is called unknown after a restart"
 	Giving        Mutant = "attempts that are promised are not written"
 	Miscounting   Mutant = "ranges count one too many"
+	Timeless      Mutant = "calendars are not known"
+	Newborn       Mutant = "every start of an agent is taken for a boot"
+	Unborn        Mutant = "nobody knows when the host came up"
+	Stopwatch     Mutant = "nobody says by how much the clock was set"
 )
 
 // Mutants lists them all.
 var Mutants = []Mutant{
 	Undurable, Unmarked, Uncounted, Reordered, Undeduped, Careless, Shifted, Early, Slow, Twice, Lossy, Silent,
-	Misattributed, Forgetting, Hasty, Pessimist, Giving, Miscounting,
+	Misattributed, Forgetting, Hasty, Pessimist, Giving, Miscounting, Timeless, Newborn, Unborn, Stopwatch,
 }
 
 // forgetful is a memory that lacks something.
@@ -82,6 +87,33 @@ func (m Mutant) clock(now time.Time) time.Time {
 		return now.Add(5 * time.Second)
 	}
 	return now
+}
+
+// calendars are those that come with a plan.
+func (m Mutant) calendars() []fleet.Calendar {
+	if m == Timeless {
+		return nil
+	}
+	return slices.Clone(calendars)
+}
+
+// jump is what the scheduler hears of a clock that was set.
+func (m Mutant) jump(by time.Duration) scheduler.Event {
+	if m == Stopwatch {
+		return scheduler.ClockJumped{}
+	}
+	return scheduler.ClockJumped{By: by}
+}
+
+// life is what an agent knows of its start.
+func (m Mutant) life(l scheduler.Life) scheduler.Life {
+	switch m {
+	case Newborn:
+		l.BootSeen = l.Started
+	case Unborn:
+		l.BootSeen = time.Time{}
+	}
+	return l
 }
 
 // actions are those of a step, spoilt.

@@ -61,6 +61,16 @@ func (p *plan) invent() {
 	if h.chance(3) {
 		p.add(fleet.Task{On: fleet.Trigger{Manual: true}}, time.Second, time.Minute)
 	}
+	if h.chance(2) {
+		p.add(h.meant(), time.Second, time.Minute)
+		p.darken(p.tasks[len(p.tasks)-1])
+	}
+	if h.chance(2) {
+		p.add(h.starter(), time.Second, time.Minute)
+	}
+	if h.chance(2) {
+		p.add(h.resting(), time.Second, choose(h, 10*time.Second, 4*time.Minute))
+	}
 	p.index++
 }
 
@@ -271,5 +281,5 @@ func (p *plan) note(g *given, now time.Time) {
 }
 
 func (p *plan) event(s *snapshot, stored bool) scheduler.PlanChanged {
-	return scheduler.PlanChanged{Assignments: slices.Clone(s.assignments), Orders: slices.Clone(s.orders), Stored: stored}
+	return scheduler.PlanChanged{Assignments: slices.Clone(s.assignments), Orders: slices.Clone(s.orders), Calendars: p.host.Mutant.calendars(), Stored: stored}
 }
