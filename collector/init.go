@@ -26,6 +26,7 @@ type Kit struct {
 	Pin     string // of the root
 	Dir     string // data_dir/admin
 	RootKey string // the file that may be taken off line
+	Address string // at which others reach this collector's API
 }
 
 // bootstrapLife is how long the first token counts, unless another admin's
@@ -71,7 +72,7 @@ func Init(ctx context.Context, cfg Config) (kit Kit, err error) {
 	}
 	kit = Kit{
 		Cluster: me.authority.Cluster(), Pin: me.authority.Pin(), Dir: cfg.adminDir(),
-		RootKey: filepath.Join(cfg.identityDir(), identity.RootKeyFile),
+		RootKey: filepath.Join(cfg.identityDir(), identity.RootKeyFile), Address: cfg.apiURL(),
 	}
 	if err := writeKit(&cfg, me, token); err != nil {
 		return Kit{}, fmt.Errorf("init: %w", err)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -35,25 +36,37 @@ Other collectors, and agents, are enrolled: see fleetctl enroll-token.`,
 		if err != nil {
 			return err
 		}
-		next(command.OutOrStdout(), &cfg, &kit)
+		next(command.OutOrStdout(), &kit)
 		return nil
 	}
 	return command
 }
 
-// next says what was made and what to do with it.
-func next(w io.Writer, cfg *collector.Config, kit *collector.Kit) {
-	fmt.Fprintf(w, `made cluster %s in %s
-CA pin       %s
+// next says what was made and what to do with it: the commands of README, which a
+// test compares with it.
+func next(w io.Writer, kit *collector.Kit) {
+	machine := kit.Address
+	if at, err := url.Parse(kit.Address); err == nil {
+		machine = at.Hostname()
+	}
+	fmt.Fprintf(w, `made cluster %[1]s
+CA pin       %[2]s
 
-Next:
+Next, here:
   systemctl start fleetcron-collector
-  cp -r %s ~/.config/fleetcron       # for the person who administers it: token and key are in it
-  fleetctl key trust                 # prints what a host's policy needs to believe that key
-  fleetctl enroll-token > join-token # for each host: fleetcron-agent enroll --token-file join-token --address ADDRESS
-  fleetctl enroll-token --collector c2 > c2-token
 
-Keep a copy of %s where only you can read it, and
+On your own machine, which keeps the key that signs:
+  scp -r root@%[6]s:%[3]s ~/.config/fleetcron
+  ssh root@%[6]s rm -r %[3]s
+  fleetctl enroll-token --out web-1.join
+  scp web-1.join ~/.config/fleetcron/operator.pub root@web-1:
+
+On web-1, the first host, as root:
+  fleetcron-agent enroll --token-file web-1.join --address %[5]s
+  fleetcron-agent policy init --trust operator.pub --allow-user www-data --allow-command /usr/bin/df
+  systemctl start fleetcron-agent
+
+Keep a copy of %[4]s where only you can read it, and
 take it off this machine if you like: it is needed to let collectors in, and for nothing else.
-`, kit.Cluster, cfg.DataDir, kit.Pin, kit.Dir, kit.RootKey)
+`, kit.Cluster, kit.Pin, kit.Dir, kit.RootKey, kit.Address, machine)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fleetcron/fleetcron/collector"
 	"github.com/fleetcron/fleetcron/shared/program"
 )
 
@@ -58,6 +59,30 @@ func TestInitPrintsNoSecret(t *testing.T) {
 	}
 	if out, code := run(t, "", "init", "--config", file); code != 5 || !strings.Contains(out, "is there already") {
 		t.Errorf("a second init: exit %d:\n%s", code, out)
+	}
+}
+
+// TestInitSaysWhatREADMESays: who follows the one gets where the other leads, which
+// a test types (packaging/acceptance/install_test.go).
+func TestInitSaysWhatREADMESays(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	next(&out, &collector.Kit{Cluster: "c", Pin: "p", Dir: "/var/lib/fleetcron-collector/admin", RootKey: "/var/lib/fleetcron-collector/identity/root.key", Address: "https://192.0.2.7:7770"})
+	commands := 0
+	for line := range strings.Lines(strings.ReplaceAll(out.String(), "root@web-1:", "root@192.0.2.8:")) {
+		command, is := strings.CutPrefix(line, "  ")
+		if !is {
+			continue
+		}
+		if commands++; !strings.Contains(string(readme), "\n"+command) {
+			t.Errorf("README has no %s", command)
+		}
+	}
+	if commands != 8 {
+		t.Errorf("%d commands:\n%s", commands, &out)
 	}
 }
 
