@@ -54,6 +54,8 @@ type Retention struct {
 	Age     fleet.Duration `yaml:"age" help:"how long runs are kept"`
 	PerTask int            `yaml:"per_task" help:"how many runs of a task are kept"`
 	Changes fleet.Duration `yaml:"changes" help:"how long changes of found jobs are kept, and the jobs as they were"`
+	Proofs  fleet.Duration `yaml:"proofs" help:"how long what hosts signed of their runs is kept"`
+	Signed  fleet.Bytes    `yaml:"proof_size" help:"how much of that is kept in all; beyond it the oldest of the hosts go that have the most"`
 }
 
 // maxAgentLife is how long a stolen certificate of a host may count at most
@@ -68,7 +70,7 @@ func DefaultConfig() Config {
 		DataDir:   "/var/lib/fleetcron-collector",
 		Listen:    Listen{Web: "127.0.0.1:7780"},
 		AgentLife: fleet.Duration(identity.AgentLife),
-		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000, Changes: fleet.Duration(400 * 24 * time.Hour)},
+		Retention: Retention{Age: fleet.Duration(90 * 24 * time.Hour), PerTask: 10_000, Changes: fleet.Duration(400 * 24 * time.Hour), Proofs: fleet.Duration(400 * 24 * time.Hour), Signed: 1 << 30},
 	}
 }
 
@@ -119,6 +121,12 @@ func (c *Config) Validate() error {
 	}
 	if c.Retention.Changes < fleet.Duration(24*time.Hour) {
 		add("retention.changes", c.Retention.Changes.String(), "want at least 24h")
+	}
+	if c.Retention.Proofs < fleet.Duration(24*time.Hour) {
+		add("retention.proofs", c.Retention.Proofs.String(), "want at least 24h")
+	}
+	if c.Retention.Signed < 1<<20 {
+		add("retention.proof_size", c.Retention.Signed.String(), "want at least 1MiB")
 	}
 	if len(wrong) > 0 {
 		return &fleet.Error{Kind: fleet.Usage, Message: "configuration", Fields: wrong}

@@ -37,7 +37,7 @@ func TestConfigNamesEveryWrongField(t *testing.T) {
 		{"join", func(c *Config) { c.Join = []string{"127.0.0.1:7770"} }, "join"},
 		{"join without TLS", func(c *Config) { c.Join = []string{"http://10.0.0.1:7770"} }, "join"},
 		{"agent life", func(c *Config) { c.AgentLife = fleet.Duration(91 * 24 * time.Hour) }, "agent_life"},
-		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task retention.changes"},
+		{"retention", func(c *Config) { c.Retention = Retention{} }, "retention.age retention.per_task retention.changes retention.proofs retention.proof_size"},
 		{"several", func(c *Config) { c.ID = ""; c.DataDir = ""; c.Listen = Listen{API: "x", Raft: "y", Gossip: "z"} }, "id data_dir listen.api listen.raft listen.gossip listen.web"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

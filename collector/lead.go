@@ -64,6 +64,8 @@ func (l *lead) pruneOnce(ctx context.Context, now time.Time) (more bool) {
 		RunsOfTask:    l.retention.PerTask,
 		ChangesBefore: now.Add(-time.Duration(l.retention.Changes)).UTC(),
 		TrustBefore:   now.Add(-trustKept).UTC(),
+		ProofsBefore:  now.Add(-time.Duration(l.retention.Proofs)).UTC(),
+		ProofBytes:    int64(l.retention.Signed),
 	})
 	if err != nil {
 		l.log.Warn("old records stay until the next try", "error", err)
@@ -72,7 +74,7 @@ func (l *lead) pruneOnce(ctx context.Context, now time.Time) (more bool) {
 	pruned, _ := result.Value.(ledger.Pruned)
 	if pruned != (ledger.Pruned{}) {
 		l.log.Info("old records removed", "runs", pruned.Runs, "orders", pruned.Orders, "requests", pruned.Requests,
-			"acknowledgements", pruned.Acks, "changes", pruned.Changes)
+			"acknowledgements", pruned.Acks, "changes", pruned.Changes, "proofs", pruned.Proofs)
 	}
 	return pruned.More
 }

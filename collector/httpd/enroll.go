@@ -2,6 +2,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -51,6 +52,9 @@ func parseEnroll() func(*request) (enrolling, error) {
 		}
 		if len(in.Name) > 253 || !printable(in.Name) {
 			return in, fleet.Invalidf("name", clip(in.Name), "want at most 253 printable characters")
+		}
+		if n := len(in.ProofKey); n != 0 && n != ed25519.PublicKeySize {
+			return in, fleet.Invalidf("proof_key", "", "want an Ed25519 key of %d bytes, or none", ed25519.PublicKeySize)
 		}
 		if in.secret, err = pki.ParseJoinSecret(in.Token); err != nil {
 			return in, joinTokenInvalid()
@@ -136,6 +140,9 @@ func (s *Server) candidate(ctx context.Context, in *enrolling, token *fleet.Join
 	}
 	issued.extras = request.Extras
 	node = fleet.Node{ID: nodeID(token), Role: in.role, Name: in.Name, Fingerprint: request.Fingerprint, Enrolled: now}
+	if in.role == fleet.AgentKind {
+		node.ProofKey = in.ProofKey
+	}
 	switch {
 	case in.role == fleet.CollectorKind && !s.Authority.HasRootKey():
 		issued.Issued, err = s.signedElsewhere(ctx, in, token.Collector)

@@ -133,6 +133,7 @@ func TestQueryParametersAreDocumented(t *testing.T) {
 		api.PathDensity:    api.DensityQuery{Host: "a", Label: "a", From: now, Zone: "a"},
 		api.PathCollisions: api.CollisionQuery{Page: page, Host: "a", Label: "a", From: now, Until: now, Least: 1},
 		api.PathSpread:     api.SpreadQuery{Label: "a", Host: "a", From: now, Until: now, Most: 1},
+		api.PathProofs:     api.ProofQuery{Page: page, Host: "a", Task: "a", Since: now, Until: now},
 		api.PathFindings:   api.FindingQuery{Page: page, Host: "a", Job: "a", Label: "a", Kind: "a", Severity: "a", Owner: "a", Text: "a", Acked: "a"},
 	} {
 		want := append(slices.Collect(maps.Keys(api.Values(query))), "consistent")
@@ -253,6 +254,7 @@ func TestRepliesAreAsDocumented(t *testing.T) {
 	do("POST", api.PathCollectors, api.PathCollectors, `{"id":"c2","raft":"127.0.0.1:7781","api":"https://127.0.0.1:7780"}`, headerPeer, "c2")
 	do("DELETE", api.PathCollector, api.PathCollectors+"/c2", "")
 	enrolInRound(t, do)
+	proveInRound(t, do)
 	approveInRound(t, h, do, submit)
 	seen["output"], seen["answer"] = true, true                           // TestOutput… does these
 	for _, id := range []string{"adopt", "adoption", "jobDiff", "live"} { // TestAdoption… and TestLive… do these

@@ -75,6 +75,8 @@ func (s *Server) routes() []Route {
 		{del, api.PathToken, forPeople, ManageTokens, leader, none, "", "Receipt", answer(parseNaming("token", tokenParameter), s.revokeToken)},
 		{get, api.PathAudit, forPeople, ReadAudit, here, none, "", "AuditList", answer(query, s.Audit)},
 		{get, api.PathAuditAgent, forPeople, ReadAudit, here, none, "", "HostChainList", answer(query, s.policies)},
+		{get, api.PathProofs, forPeople, ReadAudit, here, none, "", "ProofBlockList", answer(query, s.proofs)},
+		{get, api.PathProofHosts, forPeople, ReadAudit, here, none, "", "ProofHostList", answer(query, s.proofHosts)},
 		{get, api.PathPolicies, forPeople, ReadFleet, here, none, "", "HostChainList", answer(query, s.policies)},
 
 		// what people say about jobs
@@ -118,6 +120,7 @@ func (s *Server) routes() []Route {
 		{put, api.PathAgentAdopt, forAgents, BeAgent, leader, report, "AdoptionWords", "Receipt", answer(parseSettle(), s.settle)},
 		{put, api.PathAgentStands, forAgents, BeAgent, leader, report, "Stands", "Receipt", answer(parseStand(), s.stand)},
 		{put, api.PathAgentPolicy, forAgents, BeAgent, leader, report, "PolicyReport", "Receipt", answer(parsePolicy(), s.policy)},
+		{post, api.PathAgentProofs, forAgents, BeAgent, leader, jsonBody, "ProofBatch", "ProofReceipt", answer(parseProofs(), s.takeProofs)},
 		{get, api.PathAgentAsks, forAgents, BeAgent, here, none, "", "AskList", answer(parseAsks, s.asks)},
 		{post, api.PathAgentAnswer, forAgents, BeAgent, here, stream, "", "Answered", s.serveAnswer},
 

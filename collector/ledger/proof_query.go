@@ -32,10 +32,10 @@ func (l *Ledger) Proofs(scope fleet.Scope, q api.ProofQuery) (api.List[api.Proof
 	}
 	err = l.view(func(r *reader) error {
 		list.Index = r.index()
-		limit, visits := pageSize(q.Page), 0
+		limit, visits, size := pageSize(q.Page), 0, 0
 		var wrong error
 		each(r.bucket(inProofs), within, after, func(k, v []byte) bool {
-			if len(list.Items) == limit || visits == maxVisits {
+			if len(list.Items) == limit || visits == maxVisits || size >= proofPageBytes {
 				list.Next = hex.EncodeToString(after)
 				return false
 			}
@@ -50,6 +50,7 @@ func (l *Ledger) Proofs(scope fleet.Scope, q api.ProofQuery) (api.List[api.Proof
 			if block, wrong = shownBlock(scope, &q, v); block != nil {
 				block.HostName = name
 				list.Items = append(list.Items, *block)
+				size += len(v)
 			}
 			return wrong == nil
 		})
@@ -57,6 +58,9 @@ func (l *Ledger) Proofs(scope fleet.Scope, q api.ProofQuery) (api.List[api.Proof
 	})
 	return list, err
 }
+
+// proofPageBytes bounds a page: in JSON blocks are about three times as long.
+const proofPageBytes = 1 << 20
 
 // shownBlock reads a row as the scope sees it; nil: the query does not ask for it.
 func shownBlock(scope fleet.Scope, q *api.ProofQuery, v []byte) (*api.ProofBlock, error) {

@@ -18,7 +18,7 @@ import (
 func newTrustCommands(p *program) []*cobra.Command {
 	commands := []*cobra.Command{
 		newWhoAmICommand(p), newKeyCommand(p), newTokenCommand(p), newEnrollTokenCommand(p), newNodesCommand(p), newNodeCommand(p),
-		newPoliciesCommand(p), newRequestsCommand(p), newApproveCommand(p), newRejectCommand(p), newRulesCommand(p), newAuditCommand(p),
+		newPoliciesCommand(p), newRequestsCommand(p), newApproveCommand(p), newRejectCommand(p), newRulesCommand(p), newAuditCommand(p), newProofsCommand(p),
 		newGossipKeyCommand(p), newWebCommand(p),
 	}
 	for _, c := range commands {
