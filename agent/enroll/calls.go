@@ -2,6 +2,7 @@ package enroll
 
 import (
 	"context"
+	"crypto/tls"
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
@@ -15,6 +16,7 @@ type Calls struct {
 	Credentials *pki.Credentials
 	Addresses   func() []string
 	UserAgent   string
+	TLS         *tls.Config // instead of the credentials' own; nil: that
 }
 
 // Renew asks for the next certificate.
@@ -36,9 +38,11 @@ func (c Calls) GossipTicket(ctx context.Context) (answer api.GossipTicket, err e
 }
 
 func (c Calls) call(do func(*api.Client) error) error {
-	client, err := api.NewClient(api.Config{
-		Addresses: c.Addresses(), UserAgent: c.UserAgent, Rounds: 1, TLS: c.Credentials.ClientTLS(pki.PlaneAgent, pki.RoleCollector),
-	})
+	conf := c.TLS
+	if conf == nil {
+		conf = c.Credentials.ClientTLS(pki.PlaneAgent, pki.RoleCollector)
+	}
+	client, err := api.NewClient(api.Config{Addresses: c.Addresses(), UserAgent: c.UserAgent, Rounds: 1, TLS: conf})
 	if err != nil {
 		return err
 	}

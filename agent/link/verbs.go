@@ -12,7 +12,8 @@ type Nothing struct{}
 type State struct {
 	Host    fleet.HostID `json:"host"`
 	Cluster string       `json:"cluster,omitempty"`
-	Index   uint64       `json:"index"` // of the plan in force; zero: none
+	Index   uint64       `json:"index"`             // of the plan in force; zero: none
+	Revoked []string     `json:"revoked,omitempty"` // as Revoked tells
 }
 
 // Page asks for records after a sequence, as soon as there are some.
@@ -104,6 +105,8 @@ var (
 	Held = Verb[[]fleet.TaskID, []fleet.TaskID]{Name: "held", From: fromNet, Most: large, Answer: large, AtOnce: 1}
 	// Policy tells what this host's policy says, and refuses.
 	Policy = Verb[uint64, Word[fleet.PolicyReport]]{Name: "policy", From: fromNet, Most: small, Answer: large, AtOnce: 4}
+	// Revoked tells which collectors are none any more, by id: people signed it.
+	Revoked = Verb[uint64, Word[[]string]]{Name: "revoked", From: fromNet, Most: small, Answer: medium, AtOnce: 4}
 	// Labels tells the labels that the policy gives this host.
 	Labels = Verb[uint64, Word[map[string]string]]{Name: "labels", From: fromNet, Most: small, Answer: medium, AtOnce: 4}
 )

@@ -17,6 +17,7 @@ import (
 type clients struct {
 	work, desk *api.Client
 	known      addresses
+	shut       *shut
 	heard      func(digest string) // of the gossip ring that a collector has; set before the first call
 }
 
@@ -29,8 +30,8 @@ type addresses struct {
 
 // newClients returns clients of the collectors that are configured, and of those
 // that were heard of before.
-func newClients(cfg Config, heard []string, me *pki.Credentials) (*clients, error) {
-	c := &clients{known: addresses{configured: cfg.Collectors, heard: usable(heard)}}
+func newClients(cfg Config, heard []string, me *pki.Credentials, out *shut) (*clients, error) {
+	c := &clients{known: addresses{configured: cfg.Collectors, heard: usable(heard)}, shut: out}
 	all := slices.Concat(c.known.configured, c.known.heard)
 	if len(all) == 0 {
 		return nil, fleet.Errorf(fleet.Usage, "no collector is known: enrolment told of none, and the setting collectors names none").
@@ -39,16 +40,25 @@ func newClients(cfg Config, heard []string, me *pki.Credentials) (*clients, erro
 	// One round a call: how failures are waited out is the uplink's business.
 	config := api.Config{
 		Addresses: all, UserAgent: "fleetcron-agent/" + cfg.Version, Rounds: 1,
-		TLS: me.ClientTLS(pki.PlaneAgent, pki.RoleCollector), Ring: func(digest string) { c.heard(digest) },
+		TLS: out.guard(me), Ring: func(digest string) { c.heard(digest) },
 	}
 	var err error
+	config.Transport = out.transport(config.TLS)
 	if c.work, err = api.NewClient(config); err != nil {
 		return nil, fmt.Errorf("collectors: %w", err)
 	}
+	config.Transport = out.transport(config.TLS)
 	if c.desk, err = api.NewClient(config); err != nil {
 		return nil, fmt.Errorf("collectors: %w", err)
 	}
 	return c, nil
+}
+
+// shutOut takes in which collectors are none any more.
+func (c *clients) shutOut(revoked []string) {
+	if c.shut.set(revoked) {
+		c.hangUp()
+	}
 }
 
 // hangUp ends the connections that wait for the next call: they show the

@@ -71,13 +71,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		log.Warn("where enrolment told that the collectors are cannot be read", "error", err)
 	}
-	collectors, err := newClients(cfg, kept, me)
+	out := &shut{revoked: state.Revoked}
+	collectors, err := newClients(cfg, kept, me, out)
 	if err != nil {
 		return err
 	}
 	defer collectors.Close()
 	doorbell := newDoorbell(cfg, me, collectors, log)
-	calls := enroll.Calls{Credentials: me, Addresses: collectors.work.Addresses, UserAgent: "fleetcron-agent/" + cfg.Version}
+	calls := enroll.Calls{Credentials: me, Addresses: collectors.work.Addresses, UserAgent: "fleetcron-agent/" + cfg.Version, TLS: out.guard(me)}
 	renewal := enroll.NewRenewal(home, me, calls, log)
 	renewal.Renewed, renewal.Gossip, renewal.Addresses = collectors.hangUp, doorbell.admit, collectors.told
 	collectors.heard = renewal.Heard
@@ -112,6 +113,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	g.Go(func() error { return host.Run(ctx) })
 	g.Go(func() error { return found.Run(ctx) })
 	g.Go(func() error { return link.Follow(ctx, read, link.Facts, host.setFacts, lost("facts")) })
+	g.Go(func() error {
+		return link.Follow(ctx, work, link.Revoked, collectors.shutOut, lost("revoked collectors"))
+	})
 	g.Go(func() error { return link.Follow(ctx, work, link.Labels, host.setLabels, lost("labels")) })
 	g.Go(func() error { return link.Follow(ctx, read, link.Report, found.set, lost("scans")) })
 	g.Go(func() error { return link.Follow(ctx, read, link.Sightings, up.SetSightings, lost("sightings")) })

@@ -22,6 +22,7 @@ type counter struct {
 	applied *link.Told[fleet.Applied]
 	policy  *link.Told[fleet.PolicyReport]
 	labels  *link.Told[map[string]string]
+	revoked *link.Told[[]string]
 }
 
 func newCounter(cfg Config, gate *policy.Gate, signs *prover, log *slog.Logger) *counter {
@@ -29,7 +30,7 @@ func newCounter(cfg Config, gate *policy.Gate, signs *prover, log *slog.Logger) 
 	return &counter{
 		server: server, places: places{link.LentTo(server, link.Net)}, gate: gate, signs: signs,
 		stands: link.NewTold[fleet.Stands](), applied: link.NewTold[fleet.Applied](),
-		policy: link.NewTold[fleet.PolicyReport](), labels: link.NewTold[map[string]string](),
+		policy: link.NewTold[fleet.PolicyReport](), labels: link.NewTold[map[string]string](), revoked: link.NewTold[[]string](),
 	}
 }
 
@@ -38,6 +39,7 @@ func (c *counter) tell(plan *fleet.Plan, report fleet.PolicyReport) {
 	c.applied.Set(appliedOf(plan, c.gate.Held()))
 	c.policy.Set(report)
 	c.labels.Set(c.gate.Labels())
+	c.revoked.Set(c.gate.Revoked())
 	c.signs.Plan(plan)
 }
 
@@ -58,7 +60,7 @@ func (c *counter) serve(state link.State, kept *keeper, work *work, box outbox, 
 	s := c.server
 	link.Handle(s, link.GetState, func(context.Context, *link.Nothing) (link.State, error) {
 		now := state
-		now.Index = kept.index()
+		now.Index, now.Revoked = kept.index(), c.gate.Revoked()
 		return now, nil
 	})
 	link.Handle(s, link.Offer, func(ctx context.Context, plan *fleet.Plan) (link.Nothing, error) {
@@ -102,6 +104,7 @@ func (c *counter) serve(state link.State, kept *keeper, work *work, box outbox, 
 	link.HandleTold(s, link.Applied, c.applied)
 	link.HandleTold(s, link.Policy, c.policy)
 	link.HandleTold(s, link.Labels, c.labels)
+	link.HandleTold(s, link.Revoked, c.revoked)
 }
 
 // maxRecords is how many records a page has at most.

@@ -151,6 +151,7 @@ func Run(ctx context.Context, cfg Config, listener net.Listener, log *slog.Logge
 	} else {
 		counter.policy.Set(gate.Report())
 		counter.labels.Set(gate.Labels())
+		counter.revoked.Set(gate.Revoked())
 	}
 	kept.carry = func(plan *fleet.Plan, stored bool) {
 		taken.adopter.Take(plan, stored)
