@@ -104,9 +104,17 @@ func (m *model) next(after time.Time, step time.Duration, limit time.Duration) (
 // walk goes from one instant to the next and stops wherever the schedule is due,
 // after the one and up to the other.
 func (m *model) walk(after, until time.Time, step time.Duration) iter.Seq[time.Time] {
+	var ahead time.Duration // of the wall clock, until it changes
+	var changes time.Time
 	wall := func(at time.Time) time.Time {
-		_, offset := at.Zone()
-		return at.UTC().Add(time.Duration(offset) * time.Second)
+		if changes.IsZero() || !at.Before(changes) {
+			_, offset := at.Zone()
+			ahead = time.Duration(offset) * time.Second
+			if _, changes = at.ZoneBounds(); changes.IsZero() {
+				changes = until.AddDate(1, 0, 0) // it never changes again
+			}
+		}
+		return at.UTC().Add(ahead)
 	}
 	return func(yield func(time.Time) bool) {
 		// Start early enough to know how far the wall clock had come.
