@@ -43,6 +43,25 @@ func TestInstallOnAFleet(t *testing.T) {
 	t.Run("authenticated", i.authenticated)
 	t.Run("signed", i.signed)
 	t.Run("stolen", i.stolen)
+	t.Run("desk", func(t *testing.T) {
+		i.collector.types("systemctl start fleetcron-collector")
+		i.until("leader", "fleetctl collectors")
+		blocks := readme(t, "### A help desk")
+		last := len(blocks) - 1
+		i.typesAll(blocks[:last])
+		i.until(`"hosts": 1`, "FLEETCRON_CONFIG=~/desk/config.yaml fleetctl key list --hosts -o json")
+		i.until(`"applied": 1`, "fleetctl tasks web/clear-cache -o json")
+		i.typesAll(blocks[last:])
+		const as = "FLEETCRON_CONFIG=~/desk/config.yaml fleetctl "
+		for line, want := range map[string]string{
+			as + "run web/clear-cache --set site=../etc": "want what matches",
+			as + "unassign web/space --all":              "tasks:write",
+		} {
+			if out, _ := i.desk.sh(line); !strings.Contains(out, want) {
+				t.Errorf("%s: %s", line, out)
+			}
+		}
+	})
 	t.Run("more", func(t *testing.T) {
 		i.collector.types("systemctl start fleetcron-collector")
 		i.until("leader", "fleetctl collectors")
