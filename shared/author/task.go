@@ -177,6 +177,18 @@ func (a *Author) DropCalendar(ctx context.Context, name string, o Options) (api.
 	return a.submit(ctx, s, o)
 }
 
+// RevokeCollector lets hosts know that a collector, which the others have revoked
+// already, is none any more: they speak with it no longer.
+func (a *Author) RevokeCollector(ctx context.Context, id string, o Options) error {
+	s, err := a.statement(seal.KindNode, "", id, 0, o)
+	if err != nil {
+		return err
+	}
+	s.Node = &seal.Node{Role: fleet.CollectorKind, State: fleet.NodeRevoked}
+	_, err = a.submit(ctx, s, o)
+	return err
+}
+
 func (a *Author) calendar(ctx context.Context, name string, o Options) (*seal.Statement, error) {
 	stands, err := a.client.Calendar(ctx, name)
 	if err != nil && fleet.KindOf(err) != fleet.NotFound {

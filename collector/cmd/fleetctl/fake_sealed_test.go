@@ -25,11 +25,12 @@ type trustFake struct {
 	cautious  bool                // every change of a task waits for approval
 	requests  []fleet.Request
 
-	tokens []fleet.Token
-	joins  []fleet.JoinToken
-	nodes  []fleet.Node
-	rules  []fleet.Rules
-	edited bool // somebody edited the audit chain
+	tokens  []fleet.Token
+	joins   []fleet.JoinToken
+	nodes   []fleet.Node
+	revoked []string // collectors that a signed statement revoked
+	rules   []fleet.Rules
+	edited  bool // somebody edited the audit chain
 }
 
 // serve lets a fake speak TLS, and returns the environment of a person it knows.
@@ -102,6 +103,9 @@ func (f *collectorFake) carry(s *seal.Statement, envelope []byte, r *http.Reques
 		return f.putCalendar(s)
 	case seal.KindAdopt:
 		return f.adopt(s)
+	case seal.KindNode:
+		f.revoked = append(f.revoked, s.Name)
+		return api.Sealed{}, nil
 	}
 	return f.release(s)
 }

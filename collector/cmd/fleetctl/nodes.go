@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/author"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -183,11 +185,31 @@ func newNodeChange(p *program, verb, short string, state fleet.NodeState) *cobra
 			if err != nil {
 				return err
 			}
-			return p.changeNode(ctx, client, node, api.NodeChange{State: state, Reason: reason})
+			err = p.changeNode(ctx, client, node, api.NodeChange{State: state, Reason: reason})
+			stays, _ := errors.AsType[*fleet.Error](err)
+			if state != fleet.NodeRevoked || node.Role != fleet.CollectorKind || err != nil && (stays == nil || stays.Code != "revoked_still_member") {
+				return err
+			}
+			return errors.Join(p.tellHosts(ctx, client, node, reason), err)
 		}),
 	}
 	c.Flags().StringVar(&reason, "reason", "", "why, in your words; kept in the audit chain")
 	return c
+}
+
+// tellHosts signs that a collector is none any more. Without a key they are not
+// told, and that is no error: it may be all that is left of whoever asks.
+func (p *program) tellHosts(ctx context.Context, client *api.Client, node namedNode, reason string) error {
+	by, err := p.access().Author(client)
+	if err != nil {
+		p.note("hosts are not told, and still answer to it: %v; the same again with a key that they trust for all namespaces", err)
+		return nil
+	}
+	if err := by.RevokeCollector(ctx, node.ID, author.Options{Reason: reason}); err != nil {
+		return err
+	}
+	p.note("hosts that trust your key for all namespaces speak with it no longer")
+	return nil
 }
 
 func (p *program) changeNode(ctx context.Context, client *api.Client, node namedNode, to api.NodeChange) error {
