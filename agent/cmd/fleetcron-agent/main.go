@@ -40,7 +40,7 @@ func newRoot() *cobra.Command {
 		Use:   "fleetcron-agent",
 		Short: "find the scheduled jobs of this host, and run the tasks it was given",
 	}
-	root.AddCommand(newRun(), newPart(netPart), newPart(workPart), newPart(readPart), newReload(), newStop(), newStatus(), newScan(), newNotify(), newGuardian(), newStep(), newProbe(), newPolicy(), newEnroll())
+	root.AddCommand(newRun(), newPart(netPart), newPart(workPart), newPart(readPart), newReload(), newStop(), newStatus(), newScan(), newNotify(), newGuardian(), newStep(), newProbe(), newPolicy(), newProofs(), newEnroll())
 	addSignal(root)
 	return program.Complete(root, program.Build{Version: version, Commit: commit})
 }

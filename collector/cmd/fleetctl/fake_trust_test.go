@@ -44,6 +44,8 @@ func (f *collectorFake) trustRoutes() map[string]func(*http.Request) (any, error
 		"PUT " + api.PathEnvelope:     f.change(f.countersign),
 		"GET " + api.PathAudit:        func(*http.Request) (any, error) { return listOf(f.audit()), nil },
 		"GET " + api.PathAuditAgent:   func(*http.Request) (any, error) { return listOf(somePolicies()), nil },
+		"GET " + api.PathProofs:       f.proofRoutes()["GET "+api.PathProofs],
+		"GET " + api.PathProofHosts:   f.proofRoutes()["GET "+api.PathProofHosts],
 		"GET " + api.PathPolicies:     func(*http.Request) (any, error) { return listOf(somePolicies()), nil },
 	}
 }

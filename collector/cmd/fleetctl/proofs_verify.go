@@ -74,7 +74,7 @@ func (p *program) verifyProofs(name string, known proof.Known) error {
 	}
 	report, err := proof.Verify(source, known)
 	if err != nil {
-		return err
+		report.Whole, report.Broken = false, append(report.Broken, err.Error())
 	}
 	if err := p.show(report, func() error { p.sayProofs(&report); return nil }); err != nil {
 		return err
