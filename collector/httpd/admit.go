@@ -20,7 +20,7 @@ func (s *Server) admit(r *request, route *Route) error {
 	}
 	caller, err := s.identify(r, route)
 	if err == nil {
-		err = s.limits.agent(&caller)
+		err = s.limits.calls(&caller)
 	}
 	if err == nil {
 		err = allow(r, route, &caller)

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"cmp"
 	"net/netip"
 	"sync"
 	"time"
@@ -21,6 +22,12 @@ const (
 	// makes some dozens in a second.
 	callsPerSecond = 50
 	callsAtOnce    = 200
+	// tokenCallsPerSecond and tokenCallsAtOnce are the same of a person's token.
+	// Whoever applies a repository of a thousand tasks is held up for seconds; a
+	// token in the hands of a script that went mad, or of a thief, holds up nobody
+	// else.
+	tokenCallsPerSecond = 100
+	tokenCallsAtOnce    = 1000
 	// bytesPerSecond is how much an agent may send on end, and bytesAtOnce how
 	// much at once before that counts: what it reports is kept by every
 	// collector, and is in memory several times meanwhile.
@@ -37,6 +44,7 @@ type limits struct {
 	failures map[failure]*bucket
 	joins    map[netip.Prefix]*bucket
 	agents   map[string]*bucket
+	tokens   map[string]*bucket // of people
 	bytes    map[string]*bucket // of agents, too
 }
 
@@ -53,7 +61,7 @@ type bucket struct {
 }
 
 func newLimits() *limits {
-	return &limits{failures: map[failure]*bucket{}, joins: map[netip.Prefix]*bucket{}, agents: map[string]*bucket{}, bytes: map[string]*bucket{}}
+	return &limits{failures: map[failure]*bucket{}, joins: map[netip.Prefix]*bucket{}, agents: map[string]*bucket{}, tokens: map[string]*bucket{}, bytes: map[string]*bucket{}}
 }
 
 // take takes one out of the bucket and returns how long to wait for the next
@@ -121,15 +129,20 @@ func (l *limits) failedJoin(from netip.Addr) time.Duration {
 	return bucketOf(l.joins, block(from), joinFailuresPerMinute, now).take(now, joinFailuresPerMinute/60.0, joinFailuresPerMinute)
 }
 
-// agent refuses an agent that asks too often.
-func (l *limits) agent(caller *fleet.Principal) error {
-	if caller.Kind != fleet.AgentKind || caller.Via != viaAgent {
-		return nil
-	}
+// calls refuses an agent, or a person's token, that asks too often. What another
+// collector passes on was counted there.
+func (l *limits) calls(caller *fleet.Principal) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if wait := bucketOf(l.agents, caller.Name, callsAtOnce, now).take(now, callsPerSecond, callsAtOnce); wait > 0 {
+	var wait time.Duration
+	switch {
+	case caller.Kind == fleet.AgentKind && caller.Via == viaAgent:
+		wait = bucketOf(l.agents, caller.Name, callsAtOnce, now).take(now, callsPerSecond, callsAtOnce)
+	case caller.Kind == fleet.PersonKind && caller.Via == viaAPI:
+		wait = bucketOf(l.tokens, cmp.Or(caller.Token, caller.Name), tokenCallsAtOnce, now).take(now, tokenCallsPerSecond, tokenCallsAtOnce)
+	}
+	if wait > 0 {
 		return tooOften(wait)
 	}
 	return nil

@@ -44,12 +44,44 @@ type unreachable struct{ error }
 // Unwrap returns the cause.
 func (u unreachable) Unwrap() error { return u.error }
 
-// send returns the first answer that is no reason to ask another collector.
-// The caller closes its body.
+// busy is why a collector wants to be asked again, a little later.
+type busy struct {
+	error
+	wait time.Duration
+}
+
+// Unwrap returns what it said.
+func (b busy) Unwrap() error { return b.error }
+
+// patience is how long a collector may want to be left alone and is asked again
+// all the same, and patiently how often: who does a thousand things is slowed
+// down, and who has to wait longer is told.
+const (
+	patience  = 2 * time.Second
+	patiently = 100
+)
+
+// send returns the first answer that is no reason to ask another collector, or
+// to ask again in a moment. The caller closes its body.
 func (c *Client) send(ctx context.Context, call call) (*http.Response, error) {
 	if call.method != http.MethodGet {
 		call.header = withKey(call.header)
 	}
+	var last error
+	for range patiently {
+		reply, err := c.sendNow(ctx, call)
+		later, is := errors.AsType[busy](err)
+		if !is {
+			return reply, err
+		}
+		if last = later.error; later.wait > patience || call.stream != nil || sleep(ctx, later.wait) != nil {
+			break
+		}
+	}
+	return nil, last
+}
+
+func (c *Client) sendNow(ctx context.Context, call call) (*http.Response, error) {
 	for round := 0; ; round++ {
 		failed := make([]error, 0, 3)
 		for _, address := range c.Addresses() {
@@ -254,7 +286,11 @@ func problemOf(reply *http.Response) error {
 		problem = Problem{Status: reply.StatusCode, Detail: "the answer is " + reply.Status + " and not from fleetcron"}
 		return problem.Err().WithHint("is this the address of a collector's API?")
 	}
-	return problem.Err()
+	said := problem.Err()
+	if seconds, err := strconv.Atoi(reply.Header.Get("Retry-After")); err == nil && said.Kind == fleet.TooMany && seconds > 0 {
+		return busy{said, time.Duration(seconds) * time.Second}
+	}
+	return said
 }
 
 // summary says why no collector helped: one sentence about all of them.
