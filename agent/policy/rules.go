@@ -166,7 +166,7 @@ func (h *hearing) checkSignatures() *objection {
 // wrongFields says which rule a wrong field of a statement is about.
 var wrongFields = []struct{ field, code string }{
 	{"run.user", policyCode + "user"}, {"run.group", policyCode + "groups"}, {"run.env", policyCode + "env"}, {"run.command", policyCode + "command"},
-	{"run.dir", policyCode + "dir"}, {"expires", codeTime}, {"issued", codeTime}, {"cluster", codeCluster}, {"where", codeTarget}, {"hosts", codeTarget},
+	{"run.dir", policyCode + "dir"}, {"params", codeParams}, {"expires", codeTime}, {"issued", codeTime}, {"cluster", codeCluster}, {"where", codeTarget}, {"hosts", codeTarget},
 }
 
 func unreadable(err error) *objection {

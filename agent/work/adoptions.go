@@ -92,7 +92,7 @@ func (f filler) Start(ctx context.Context, spec runner.Spec) error {
 	}
 	if err == nil {
 		if spec.Execute = execute; run.Order != "" {
-			f.gate.Note("begun", "order "+string(run.Order), string(run.Task))
+			f.gate.Note("begun", "order "+string(run.Order), begunAs(&run))
 		}
 		return f.start(ctx, spec)
 	}
@@ -102,6 +102,14 @@ func (f filler) Start(ctx context.Context, spec runner.Spec) error {
 	}
 	f.ended(&run)
 	return nil
+}
+
+// begunAs is what the host's audit chain says of what began by order.
+func begunAs(run *fleet.Run) string {
+	if len(run.Params) == 0 {
+		return string(run.Task)
+	}
+	return string(run.Task) + " with " + run.Params.String()
 }
 
 // may asks the host's policy about the words that are really executed.

@@ -133,15 +133,23 @@ func specOf(task *fleet.Task, run fleet.Run, with kept, leave turn.Leave) runner
 	if with.Cause != "" { // an event, a webhook or a file
 		spec.Facts = []runner.Fact{{Name: causeFact, Value: with.Cause}, {Name: payloadFact, Value: with.Payload}}
 	}
-	if values, err := task.Values(run.Params); err == nil {
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			spec.Facts = append(spec.Facts, runner.Fact{Name: fleet.ParamVariable(name), Value: values[name]})
-		}
+	if len(task.Params) > 0 {
+		spec.Facts = append(spec.Facts, valuesOf(task, run.Params)...)
 	}
 	if leave.Fence != 0 {
 		spec.Facts = append(spec.Facts, runner.Fact{Name: "FENCE", Value: strconv.FormatUint(leave.Fence, 10)})
 	}
 	return spec
+}
+
+// valuesOf tells a command the value of each parameter, whether it was said or is
+// its default. They fit: the task was filled in with them.
+func valuesOf(task *fleet.Task, params fleet.Params) (facts []runner.Fact) {
+	values, _ := task.Values(params)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		facts = append(facts, runner.Fact{Name: fleet.ParamVariable(name), Value: values[name]})
+	}
+	return facts
 }
 
 // deadline is how long after its instant a run of the task may begin.

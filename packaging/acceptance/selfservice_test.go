@@ -142,6 +142,10 @@ func (d *desk) runs(probe string) {
 	if err != nil || len(entries.Items) != 1 || entries.Items[0].By.Name != "desk" || !strings.Contains(entries.Items[0].Why, "with site=shop") {
 		t.Errorf("audit: %v, %+v", err, entries.Items)
 	}
+	chain, err := os.ReadFile(filepath.Join(d.dir, "a1", "policy", "audit.log"))
+	if err != nil || !strings.Contains(string(chain), "web/clear with site=shop") {
+		t.Errorf("the host's own audit: %v, %s", err, chain)
+	}
 }
 
 // told is what the command wrote down, line by line.
