@@ -12,9 +12,6 @@ import (
 // What was taken stands until a signed word ends it. What a plan leaves out, and
 // what it puts in its place that nobody trusted has signed, changes nothing.
 
-// codeWithheld is no rule's: what it is said of goes on.
-const codeWithheld = "withheld"
-
 // withheldFor is how long something is not given before people hear of it: a
 // signed end may be on its way.
 const withheldFor = time.Minute
@@ -197,8 +194,8 @@ func (g *Gate) tellWithheld(p *passage) {
 			continue
 		}
 		why := "the collectors give it no longer, and nobody that this host trusts has signed that it ends: it goes on as it was"
-		told = append(told, fleet.Refusal{Object: object, Code: codeWithheld, Why: why})
-		p.entries = append(p.entries, Entry{Action: "refused", Object: object, Code: codeWithheld, Why: why})
+		told = append(told, fleet.Refusal{Object: object, Code: fleet.RefusalWithheld, Why: why})
+		p.entries = append(p.entries, Entry{Action: "refused", Object: object, Code: fleet.RefusalWithheld, Why: why})
 	}
 	g.withheld = since
 	p.refused = append(told, p.refused...)

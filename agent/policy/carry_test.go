@@ -342,7 +342,7 @@ func TestAWithheldTaskIsTold(t *testing.T) {
 		a := given(task(), sign(t, l.says(task()), l.anna))
 		withheld := func() bool {
 			return slices.ContainsFunc(l.gate.Report().Refused, func(r fleet.Refusal) bool {
-				return r.Code == codeWithheld && r.Object == "task data/nightly"
+				return r.Code == fleet.RefusalWithheld && r.Object == "task data/nightly"
 			})
 		}
 		l.told(of(a))

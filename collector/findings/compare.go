@@ -227,10 +227,18 @@ func (c *comparison) refused() {
 			c.add(one)
 		default:
 			for _, refusal := range said.Refused {
-				c.add(about(fleet.FindRefused, host, &api.JobView{}, fmt.Sprintf("it refuses %s: %s", refusal.Object, refusal.String()), refusal.Object))
+				c.add(about(fleet.FindRefused, host, &api.JobView{}, refusalText(&refusal), refusal.Object))
 			}
 		}
 	}
+}
+
+// refusalText says what the host makes of what it was given, or is given no more.
+func refusalText(refusal *fleet.Refusal) string {
+	if refusal.Code == fleet.RefusalWithheld {
+		return fmt.Sprintf("%s is withheld from it: %s", refusal.Object, refusal.Why)
+	}
+	return fmt.Sprintf("it refuses %s: %s", refusal.Object, refusal.String())
 }
 
 // adopted adds adoptions that are stuck, and lines that came back.

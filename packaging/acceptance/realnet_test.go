@@ -45,6 +45,18 @@ func (c *company) admin(args ...string) string {
 	return string(out)
 }
 
+// says waits until a file holds a text.
+func (c *company) says(file, want string) {
+	c.t.Helper()
+	c.eventually(file+" to say "+want, func(context.Context) error {
+		text, err := os.ReadFile(file)
+		if err == nil && !strings.Contains(string(text), want) {
+			err = fmt.Errorf("it does not")
+		}
+		return err
+	})
+}
+
 // asks is as admin, and waits until the answer has what is wanted.
 func (c *company) asks(want string, args ...string) {
 	c.t.Helper()
@@ -169,6 +181,9 @@ func TestAFleetOnARealNetwork(t *testing.T) {
 	c.admin("backup", file)
 	collectors["c3"].kill(syscall.SIGKILL)
 	c.admin("node", "revoke", "c3", "--reason", "burnt")
+	for n := 1; n <= 2; n++ {
+		c.says(filepath.Join(c.dir, fmt.Sprintf("a%d", n), "policy", "book.json"), `"collector c3"`)
+	}
 	c.collector(4)
 	c.enrolled("c4", "fleetcron-collector", "--collector", "c4")
 	collectors["c4"] = c.up("c4", "fleetcron-collector")
@@ -178,6 +193,12 @@ func TestAFleetOnARealNetwork(t *testing.T) {
 	for _, id := range []string{"c1", "c2", "c4"} {
 		collectors[id].kill(syscall.SIGKILL)
 	}
+	t.Log("who has what burned down asks nobody in: hosts know that it is none, whoever else answers")
+	thief := c.up("c3", "fleetcron-collector")
+	for _, id := range []string{"a1", "a2"} {
+		c.says(agents[id].log, "people of this fleet signed that it is a collector no more")
+	}
+	thief.kill(syscall.SIGKILL)
 	for _, name := range []string{"ledger.db", "raft"} {
 		if err := os.RemoveAll(filepath.Join(c.dir, "c1", name)); err != nil {
 			t.Fatal(err)

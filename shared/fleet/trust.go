@@ -154,6 +154,10 @@ type PolicyReport struct {
 	At        time.Time `json:"at"`
 }
 
+// RefusalWithheld is the code of what a host goes on with although the collectors
+// give it no longer: nobody that it trusts has signed that it ends.
+const RefusalWithheld = "withheld"
+
 // Refusal is a statement that a host does not take, and the rule that says so.
 type Refusal struct {
 	Object string `json:"object"`         // "task data/backup"
