@@ -330,17 +330,28 @@ func parseRotate(r *request) (change, error) {
 	return r.plainChange()
 }
 
-// rotate begins a rotation of the gossip key; the leader carries it on.
+// rotate begins a rotation of the gossip key; the leader carries it on. The ring
+// is no part of the ledger, so the entry of the chain comes first: where it cannot
+// be written, nothing is rotated.
 func (s *Server) rotate(ctx context.Context, in change) (rotated, error) {
 	if s.Ring == nil {
 		return rotated{}, fleet.Errorf(fleet.Unavailable, "this collector has no gossip")
 	}
 	now := time.Now().UTC()
-	if err := s.Ring.Rotate(now); err != nil {
+	entry := fleet.AuditEntry{At: now, By: *callerOf(ctx), Action: "gossip.rotate", Object: "gossip key", Decision: ledger.AuditDone, Why: in.Reason}
+	note := func() error {
+		_, err := s.Replica.Propose(ctx, &ledger.RecordRefusals{Entries: []fleet.AuditEntry{entry}})
+		return err
+	}
+	if err := note(); err != nil {
 		return rotated{}, err
 	}
-	_, err := s.Replica.Propose(ctx, &ledger.RecordRefusals{Entries: []fleet.AuditEntry{{
-		At: now, By: *callerOf(ctx), Action: "gossip.rotate", Object: "gossip key", Decision: "done", Why: in.Reason,
-	}}})
-	return rotated{s.Ring.Digest()}, err
+	if err := s.Ring.Rotate(now); err != nil {
+		entry.Decision, entry.Code, entry.Why = ledger.AuditRefused, api.ProblemOf(err).Code, err.Error()
+		if unwritten := note(); unwritten != nil {
+			err = errors.Join(err, unwritten)
+		}
+		return rotated{}, err
+	}
+	return rotated{s.Ring.Digest()}, nil
 }
