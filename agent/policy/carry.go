@@ -202,6 +202,14 @@ func (g *Gate) tellWithheld(p *passage) {
 	p.refused = p.refused[:min(len(p.refused), maxRefused)]
 }
 
+// beside returns what goes on beside the plan; nil: nothing.
+func (p *passage) beside() *fleet.Kept {
+	if len(p.kept.Assignments)+len(p.kept.Sealed) == 0 {
+		return nil
+	}
+	return &p.kept
+}
+
 // holds lists the tasks that stand here and are refused now.
 func (p *passage) holds() (tasks []fleet.TaskID) {
 	for i := range p.plan.Assignments {

@@ -26,14 +26,17 @@ type life struct {
 func (l *life) told(plan fleet.Plan) *fleet.Plan {
 	l.t.Helper()
 	plan.Host, plan.Kept = hostID, nil // as the part that does the work has it
-	opened, _, kept := l.gate.Follow(&plan, l.given)
-	plan.Kept = kept
-	text, err := json.Marshal(plan)
+	before := l.given
+	opened, err := l.gate.Follow(&plan, before, func(kept *fleet.Kept) error {
+		plan.Kept = kept
+		text, err := json.Marshal(plan)
+		if err != nil {
+			return err
+		}
+		l.given = new(fleet.Plan)
+		return json.Unmarshal(text, l.given)
+	})
 	if err != nil {
-		l.t.Fatal(err)
-	}
-	l.given = new(fleet.Plan)
-	if err := json.Unmarshal(text, l.given); err != nil {
 		l.t.Fatal(err)
 	}
 	return opened
@@ -499,5 +502,41 @@ func TestRootDropsWhatIsThisHosts(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, chainName))
 	if err != nil || strings.Count(string(text), `"action":"dropped"`) != 2 {
 		t.Errorf("the audit chain says %s, %v", text, err)
+	}
+}
+
+// TestACrashBetweenPlanAndBook leaves the task, as it was or as it became, and
+// never a book that refuses what the plan has.
+func TestACrashBetweenPlanAndBook(t *testing.T) {
+	l := newLife(t, usual)
+	l.told(of(given(task(), sign(t, l.says(task()), l.anna))))
+	before, err := os.ReadFile(filepath.Join(l.config.Dir, bookName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := task()
+	changed.Limits.Nice = 3
+	next := of(given(changed, sign(t, l.says(changed), l.anna)))
+	next.Host = hostID
+	if _, err := l.gate.Follow(&next, l.given, func(*fleet.Kept) error { return os.ErrInvalid }); err == nil {
+		t.Error("a plan that cannot be saved is followed")
+	}
+	if is := l.find(l.again(), "data/nightly"); is == nil || is.Refused != nil || is.Task.Limits.Nice != 0 {
+		t.Errorf("when the plan could not be saved: %+v", is)
+	}
+	saved := false
+	if _, err := l.gate.Follow(&next, l.given, func(*fleet.Kept) error {
+		now, err := os.ReadFile(filepath.Join(l.config.Dir, bookName))
+		if saved = true; string(now) != string(before) {
+			t.Error("the book notes what no plan on disk has")
+		}
+		return err
+	}); err != nil || !saved {
+		t.Fatal(err)
+	}
+	l.file("state/"+bookName, string(before), 0o600) // the power went after the plan was saved
+	l.given = &next
+	if is := l.find(l.again(), "data/nightly"); is == nil || is.Refused != nil || is.Task.Limits.Nice != 3 {
+		t.Errorf("after a crash: %+v", is)
 	}
 }

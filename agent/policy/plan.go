@@ -19,13 +19,23 @@ const maxRefused = 500
 // was taken is on disk. Refused tasks and orders to run stay in it, marked, so
 // that each of their instants has an outcome.
 func (g *Gate) Open(plan *fleet.Plan) (*fleet.Plan, []fleet.Refusal) {
-	opened, refused, _ := g.Follow(plan, nil)
-	return opened, refused
+	first, _ := g.follow(plan, nil, func(*fleet.Kept) error { return nil })
+	return first.plan, first.refused
 }
 
-// Follow opens a plan that takes the place of another one. It also returns what
-// goes on beside it, to be put into the plan before that is kept: nil is nothing.
-func (g *Gate) Follow(plan, before *fleet.Plan) (*fleet.Plan, []fleet.Refusal, *fleet.Kept) {
+// Follow opens a plan that takes the place of another one, and has it saved with
+// what goes on beside it (nil: nothing) before the book notes what is in it: a
+// crash between the two leaves a plan whose statements the book lets begin. On an
+// error nothing has changed.
+func (g *Gate) Follow(plan, before *fleet.Plan, save func(*fleet.Kept) error) (*fleet.Plan, error) {
+	first, err := g.follow(plan, before, save)
+	if err != nil {
+		return nil, err
+	}
+	return first.plan, nil
+}
+
+func (g *Gate) follow(plan, before *fleet.Plan, save func(*fleet.Kept) error) (*passage, error) {
 	stood := held(plan, before)
 	g.prepare(plan)
 	g.prepare(&fleet.Plan{Assignments: stood.Assignments, Sealed: stood.Sealed})
@@ -34,11 +44,17 @@ func (g *Gate) Follow(plan, before *fleet.Plan) (*fleet.Plan, []fleet.Refusal, *
 	g.now, g.used, g.etc = time.Now(), map[[32]byte]bool{}, g.etc.once()
 	g.dropped()
 	first := g.pass(plan, stood)
+	if err := save(first.beside()); err != nil {
+		return nil, err
+	}
 	if g.changed {
 		if err := g.keep(); err != nil { // then nothing new is taken
 			g.log.Error("book of the policy not written: nothing new is taken", "error", err)
 			why := &objection{codeReplay, "this host cannot write down that it takes it: " + err.Error(), 0}
 			first = g.passKnown(plan, stood, why)
+			if err := save(first.beside()); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for sum := range g.cache {
@@ -48,10 +64,7 @@ func (g *Gate) Follow(plan, before *fleet.Plan) (*fleet.Plan, []fleet.Refusal, *
 	}
 	g.used = nil
 	g.publish(first)
-	if len(first.kept.Assignments)+len(first.kept.Sealed) == 0 {
-		return first.plan, first.refused, nil
-	}
-	return first.plan, first.refused, &first.kept
+	return first, nil
 }
 
 // keep makes what was staged the book.

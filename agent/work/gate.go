@@ -73,12 +73,14 @@ func (k *keeper) Take(plan *fleet.Plan) error {
 	defer k.mu.Unlock()
 	given := *plan
 	given.Kept = nil // which no collector says
-	opened, _, kept := k.gate.Follow(&given, k.given)
-	checkPlan(opened, k.id, k.log)
-	given.Kept = kept
-	if err := k.save(&given); err != nil {
+	opened, err := k.gate.Follow(&given, k.given, func(kept *fleet.Kept) error {
+		given.Kept = kept
+		return k.save(&given)
+	})
+	if err != nil {
 		return err
 	}
+	checkPlan(opened, k.id, k.log)
 	k.given = &given
 	k.carry(opened, false)
 	k.tell(opened, k.gate.Report())
