@@ -45,6 +45,7 @@ var findingKinds = []option{
 	{string(fleet.FindDST), "change of the clock"},
 	{string(fleet.FindClockSkew), "clock is off"},
 	{string(fleet.FindSilentHost), "silent host"},
+	{string(fleet.FindProof), "signed with another key"},
 	{string(fleet.FindAdoption), "adoption"},
 }
 

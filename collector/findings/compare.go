@@ -9,6 +9,7 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/proof"
 )
 
 // comparison looks over all surveys of a fleet at one instant.
@@ -58,6 +59,7 @@ func (c *comparison) compare() result {
 	c.unexpected()
 	c.adopted()
 	c.refused()
+	c.proven()
 	c.number()
 	c.gather()
 	c.cohorts()
@@ -239,6 +241,23 @@ func refusalText(refusal *fleet.Refusal) string {
 		return fmt.Sprintf("%s is withheld from it: %s", refusal.Object, refusal.Why)
 	}
 	return fmt.Sprintf("it refuses %s: %s", refusal.Object, refusal.String())
+}
+
+// proven adds hosts that sign with a key that nobody vouched for.
+func (c *comparison) proven() {
+	for i := range c.hosts {
+		host := &c.hosts[i]
+		if host.Proofs == nil {
+			continue
+		}
+		for j, key := range host.Proofs.Keys {
+			if j > 0 && key.How == proof.Told {
+				one := about(fleet.FindProof, host, &api.JobView{}, fmt.Sprintf("it signs its proofs with key %s, and was known by %s", key.Fingerprint, host.Proofs.Keys[0].Fingerprint), key.Fingerprint)
+				one.Since = key.Since
+				c.add(one)
+			}
+		}
+	}
 }
 
 // adopted adds adoptions that are stuck, and lines that came back.

@@ -102,7 +102,7 @@ func TestEveryKindHasAnEntryThatHoldsTogether(t *testing.T) {
 	kinds := []fleet.FindingKind{
 		fleet.FindIgnored, fleet.FindProblem, fleet.FindPercent, fleet.FindPath, fleet.FindWritable, fleet.FindExposed, fleet.FindSecret, fleet.FindOverdue,
 		fleet.FindFailed, fleet.FindStale, fleet.FindUnexpected, fleet.FindNewcomer, fleet.FindTwice, fleet.FindEverywhere, fleet.FindOutlier, fleet.FindOrphan,
-		fleet.FindNoOwner, fleet.FindCollision, fleet.FindDST, fleet.FindNoSignal, fleet.FindClockSkew, fleet.FindSilentHost, fleet.FindAdoption, fleet.FindRefused,
+		fleet.FindNoOwner, fleet.FindCollision, fleet.FindDST, fleet.FindNoSignal, fleet.FindClockSkew, fleet.FindSilentHost, fleet.FindAdoption, fleet.FindRefused, fleet.FindProof,
 	}
 	if len(kinds) != len(table) {
 		t.Errorf("%d kinds, %d entries", len(kinds), len(table))

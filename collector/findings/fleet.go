@@ -17,6 +17,9 @@ type Host struct {
 	// silent as far as is known. What was due before Back may have been due
 	// while the host was down.
 	Quiet, Back time.Time
+	// Proofs is how far the host has signed its runs, and with which keys; nil:
+	// it has not.
+	Proofs *api.ProofHost
 }
 
 // Inventory is what was found on one host.

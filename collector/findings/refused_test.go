@@ -7,7 +7,32 @@ import (
 
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/proof"
 )
+
+// TestAKeyThatNobodyVouchedForIsSeen is of a host that signs what it ran with
+// another key, told by itself; one that came with an enrolment is none.
+func TestAKeyThatNobodyVouchedForIsSeen(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	host := Host{HostView: api.HostView{Host: fleet.Host{ID: "00000000000000000000000000000001", Name: "db-1"}}}
+	with := func(how ...string) []fleet.Finding {
+		host.Proofs = &api.ProofHost{}
+		for i, how := range how {
+			host.Proofs.Keys = append(host.Proofs.Keys, proof.HostKey{Fingerprint: strings.Repeat(string(rune('a'+i)), 4), How: how, Since: now})
+		}
+		return Evaluate(Fleet{Hosts: []Host{host}}, now)
+	}
+	if list := with(proof.Told); len(list) != 0 {
+		t.Errorf("the first key: %+v", list)
+	}
+	if list := with(proof.Enrolled, proof.Enrolled); len(list) != 0 {
+		t.Errorf("a host that was enrolled anew: %+v", list)
+	}
+	list := with(proof.Enrolled, proof.Told)
+	if len(list) != 1 || list[0].Kind != fleet.FindProof || !strings.Contains(list[0].Summary, "key bbbb, and was known by aaaa") {
+		t.Errorf("%+v", list)
+	}
+}
 
 // TestAttack86WhatHostsRefuseIsSeen is what a person sees when somebody changed
 // a task behind the collectors' back, or a host's policy is in the way.

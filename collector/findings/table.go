@@ -45,6 +45,7 @@ var table = map[fleet.FindingKind]entry{
 	fleet.FindClockSkew:  {fleet.Warning, "Jobs start at the wrong time, certificates fail, and instants of this host cannot be compared with others. The collector that the host asks compares the clocks, and no other tells of it.", fixClock},
 	fleet.FindSilentHost: {fleet.Warning, "What is shown of it is as old as that. Its jobs may run, or the host may be down.", fixSilent},
 	fleet.FindRefused:    {fleet.Critical, "The host does not run what was given to it: its own policy, which no collector can change, does not allow it, or the signature is not one that it trusts. Its instants are missed. If nobody changed the task or the policy, somebody may have changed what the collectors keep.", fixRefused},
+	fleet.FindProof:      {fleet.Warning, "What the host says became of its runs is signed with another key than it was known by, and nobody enrolled it anew. Its state was lost, or somebody else signs for it.", fixProof},
 	fleet.FindAdoption:   {fleet.Warning, "Until it is settled, look which of the two runs: the line on the host, or the task.", fixAdoption},
 }
 
@@ -116,6 +117,8 @@ func fixSilent(host string, _ *api.JobView) string {
 }
 
 func fixRefused(host string, _ *api.JobView) string { return "fleetctl policies " + quote(host) }
+
+func fixProof(host string, _ *api.JobView) string { return on(host, "fleetcron-agent proofs") }
 
 func fixAdoption(host string, job *api.JobView) string {
 	if job.Adopted == "" {

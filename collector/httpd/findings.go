@@ -48,9 +48,17 @@ type lookout struct{ *Server }
 // Hosts returns every host.
 func (l lookout) Hosts() ([]findings.Host, error) {
 	all := l.Ledger.AllHosts(everywhere)
+	signed, err := l.Ledger.ProofHosts(everywhere)
+	if err != nil {
+		return nil, err
+	}
+	proofs := make(map[fleet.HostID]*api.ProofHost, len(signed))
+	for i := range signed {
+		proofs[signed[i].Host] = &signed[i]
+	}
 	hosts := make([]findings.Host, len(all))
 	for i, host := range all {
-		hosts[i] = findings.Host{HostView: l.hostView(everywhere, host), Since: host.Since}
+		hosts[i] = findings.Host{HostView: l.hostView(everywhere, host), Since: host.Since, Proofs: proofs[host.ID]}
 	}
 	return hosts, nil
 }

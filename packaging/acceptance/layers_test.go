@@ -79,7 +79,7 @@ var arrows = map[string][]string{
 	"collector/account":  {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/search":   {"collector/ledger", "shared/api", "shared/fleet"},
 	"collector/replica":  {"collector/ledger", "shared/fleet", "shared/pki"},
-	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet"},
+	"collector/findings": {"shared/api", "shared/calendar", "shared/cron", "shared/fleet", "shared/proof"},
 	"collector/httpd":    {"collector/account", "collector/findings", "collector/identity", "collector/ledger", "shared/api", "shared/backup", "shared/blackout", "shared/calendar", "shared/compact", "shared/cron", "shared/fleet", "shared/logging", "shared/pki", "shared/proof", "shared/seal", "shared/takeover"},
 	// its wiring and its programs
 	"collector": {

@@ -42,6 +42,7 @@ const (
 	FindSilentHost FindingKind = "silent_host" // its agent is not heard of
 	FindAdoption   FindingKind = "adoption"    // an adopted job is back, or its adoption is stuck
 	FindRefused    FindingKind = "refused"     // the host's policy refuses what was given to it
+	FindProof      FindingKind = "proof"       // the host signs what it ran with a key that nobody vouched for
 )
 
 // Finding is something a person should look at.

@@ -73,7 +73,7 @@ func findingKinds() []string {
 		fleet.FindIgnored, fleet.FindProblem, fleet.FindPercent, fleet.FindPath, fleet.FindWritable, fleet.FindExposed, fleet.FindSecret,
 		fleet.FindOverdue, fleet.FindFailed, fleet.FindStale, fleet.FindUnexpected, fleet.FindNewcomer, fleet.FindTwice, fleet.FindEverywhere,
 		fleet.FindOutlier, fleet.FindOrphan, fleet.FindNoOwner, fleet.FindCollision, fleet.FindDST, fleet.FindNoSignal, fleet.FindClockSkew,
-		fleet.FindSilentHost, fleet.FindAdoption,
+		fleet.FindSilentHost, fleet.FindAdoption, fleet.FindRefused, fleet.FindProof,
 	} {
 		words = append(words, string(kind))
 	}
