@@ -108,6 +108,9 @@ func TestAHostThatServesLessHearsOfEndsAndOfNothingElse(t *testing.T) {
 	both := map[fleet.TaskID]uint64{"data/a": 1, "data/b": 1}
 	l.must(&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: both, At: noon}})
 	l.enrol(1, "default")
+	if got := tombstones(l, 1); got != nil {
+		t.Errorf("before it says what it has now, it is told what is another namespace's: %q", got)
+	}
 	l.must(&RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"data/a": 1}, Held: []fleet.TaskID{"data/b"}, At: noon.Add(time.Second)}})
 	if got := tombstones(l, 1); got != nil {
 		t.Errorf("it is told what is another namespace's: %q", got)

@@ -181,7 +181,7 @@ const maxTombstones = 100
 
 // gone returns the statements about what the host runs or holds and is not given
 // any more, and about calendars that are no more. Without them it goes on.
-func (m *memory) gone(said *appliedRow, given []fleet.Assignment) (envelopes [][]byte) {
+func (m *memory) gone(said *appliedRow, host *Host, given []fleet.Assignment) (envelopes [][]byte) {
 	stands := make(map[fleet.TaskID]bool, len(given))
 	for i := range given {
 		stands[given[i].Task.ID()] = true
@@ -189,7 +189,7 @@ func (m *memory) gone(said *appliedRow, given []fleet.Assignment) (envelopes [][
 	for _, id := range said.says() {
 		task := m.tasks[id]
 		// A retired one says nothing that is another namespace's.
-		if task != nil && len(task.Envelope) > 0 && !stands[id] && (!task.given() || !slices.Contains(said.Beyond, id)) {
+		if task != nil && len(task.Envelope) > 0 && !stands[id] && (!task.given() || host.Serves(id.Namespace())) {
 			envelopes = append(envelopes, task.Envelope)
 		}
 	}

@@ -174,7 +174,7 @@ func (l *Ledger) Plan(scope fleet.Scope, id fleet.HostID) (fleet.Plan, error) {
 		plan.Adoptions = l.memory.asked(scope, id)
 		plan.Calendars, plan.Sealed = l.memory.named(plan.Assignments)
 		plan.Revoked = l.memory.revoked()
-		plan.Tombstones = l.memory.gone(&said, plan.Assignments)
+		plan.Tombstones = l.memory.gone(&said, host, plan.Assignments)
 	}
 	l.mu.RUnlock()
 	if host == nil {
