@@ -50,11 +50,11 @@ func TestInstallOnAFleet(t *testing.T) {
 		last := len(blocks) - 1
 		i.typesAll(blocks[:last])
 		i.until(`"hosts": 1`, "FLEETCRON_CONFIG=~/desk/config.yaml fleetctl key list --hosts -o json")
-		i.until(`"applied": 1`, "fleetctl tasks web/clear-cache -o json")
+		i.until(`"applied": 1`, "fleetctl tasks web/clear-site -o json")
 		i.typesAll(blocks[last:])
 		const as = "FLEETCRON_CONFIG=~/desk/config.yaml fleetctl "
 		for line, want := range map[string]string{
-			as + "run web/clear-cache --set site=../etc": "want what matches",
+			as + "run web/clear-site --set site=../etc": "want what matches",
 			as + "unassign web/space --all":              "tasks:write",
 		} {
 			if out, _ := i.desk.sh(line); !strings.Contains(out, want) {

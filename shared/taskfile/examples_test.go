@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
 // TestTheExamplesAreTasks reads every example as a host of the fleet would, and
@@ -44,5 +46,31 @@ func TestTheExamplesAreTasks(t *testing.T) {
 	}
 	if tasks < 10 {
 		t.Errorf("only %d tasks found", tasks)
+	}
+}
+
+// TestTheExamplesAreOneFleet: a person applies them all at once.
+func TestTheExamplesAreOneFleet(t *testing.T) {
+	dir := filepath.Join("..", "..", "packaging", "examples")
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := map[fleet.TaskID]string{}
+	for _, file := range files {
+		doc, err := os.ReadFile(filepath.Join(dir, file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := Parse(doc, "application/yaml") // which JSON is as well
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range found {
+			if other, twice := from[task.ID()]; twice {
+				t.Errorf("%s and %s both have %s", other, file.Name(), task.ID())
+			}
+			from[task.ID()] = file.Name()
+		}
 	}
 }
