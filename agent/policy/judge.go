@@ -236,17 +236,19 @@ func (b *bench) commands() [][]string {
 
 func (b *bench) judgeCommand() *objection {
 	for _, argv := range b.commands() {
-		later := !b.filled && len(b.task.Run.Command.Argv) > 0 && &argv[0] == &b.task.Run.Command.Argv[0]
-		if no := b.judgeProgram(argv, later); no != nil {
+		runs := len(b.task.Run.Command.Argv) > 0 && &argv[0] == &b.task.Run.Command.Argv[0]
+		if no := b.judgeProgram(argv, runs); no != nil {
 			return no
 		}
 	}
 	return nil
 }
 
-// judgeProgram judges one program with its arguments; later: where secrets are
-// masked in them or values are missing, they are judged again when those are there.
-func (b *bench) judgeProgram(argv []string, later bool) *objection {
+// judgeProgram judges one program with its arguments, and where it is the one that
+// the task runs with what it reads. While secrets are masked in them or values are
+// missing it is later: they are judged again when those are there.
+func (b *bench) judgeProgram(argv []string, runs bool) *objection {
+	later := runs && !b.filled
 	program := argv[0]
 	if !path.IsAbs(program) || path.Clean(program) != program {
 		return b.object("command", "commands", "%q is no absolute path without . and ..", program)
@@ -273,12 +275,19 @@ func (b *bench) judgeProgram(argv []string, later bool) *objection {
 			other = no
 			continue
 		}
-		if later && slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:], open) {
+		if !(later && slices.ContainsFunc(argv[1:], func(arg string) bool { return strings.Contains(arg, masked) }) || c.matchesArgs(argv[1:], open)) {
+			listed = c
+			continue
+		}
+		stdin := b.task.Run.Stdin
+		if !runs || c.matchesStdin(stdin, later && (strings.Contains(stdin, masked) || len(b.template.Params) > 0)) {
 			return nil
 		}
-		listed = c
+		other = &objection{policyCode + "stdin", fmt.Sprintf("%s may not be given that to read: the policy's stdin says what it may", program), c.line}
 	}
 	switch {
+	case other != nil && other.code == policyCode+"stdin":
+		return other
 	case listed == nil && other != nil:
 		return other
 	case listed == nil:

@@ -70,6 +70,9 @@ type Command struct {
 	// pattern of each further one. Without Rest there may be no more.
 	Args []Pattern
 	Rest *Pattern
+	// Stdin is the pattern of what it may be given to read; nil: nothing. Of what an
+	// interpreter reads it does what it is told.
+	Stdin *Pattern
 	// SHA256 lists what its file may hold; nil: whatever it does. Of a script that
 	// is the script alone, and not what reads it.
 	SHA256 []string
@@ -153,6 +156,12 @@ func (c *Command) matchesArgs(args []string, open []bool) bool {
 		}
 	}
 	return len(args) >= len(c.Args)
+}
+
+// matchesStdin reports whether the program may be given that to read; open: nobody
+// knows yet what it is.
+func (c *Command) matchesStdin(text string, open bool) bool {
+	return text == "" || c.Stdin != nil && (open || c.Stdin.Matches(text))
 }
 
 // holds reports whether the key may speak for the namespace at that time.

@@ -316,6 +316,7 @@ func (r *reader) commands(n *yaml.Node, at string) {
 				r.list(n, at, func(n *yaml.Node, at string) { c.Args = append(c.Args, r.pattern(n, at)) })
 			},
 			"rest":   func(n *yaml.Node, at string) { rest := r.pattern(n, at); c.Rest = &rest },
+			"stdin":  func(n *yaml.Node, at string) { stdin := r.pattern(n, at); c.Stdin = &stdin },
 			"sha256": r.words(&c.SHA256, digest),
 		})
 		if n.Kind == yaml.MappingNode && c.Path == "" {

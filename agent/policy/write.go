@@ -103,7 +103,7 @@ func (d *Draft) Text() []byte {
 		deny = "[]"
 	}
 	say("\n# As whom commands run. Deny goes before allow, and means every name of that\n# number. \"*\" allows whoever has at least min_uid.\nusers:\n  allow: %s\n  deny: %s\n  # min_uid: 1000\n", list(d.Users), deny)
-	say("\n# What may be run, by its absolute path; \"*\" is every program. args holds a\n# regular expression for each argument, which must match all of it; rest is for\n# all further ones. The program and its directories must be safe from others;\n# with sha256 its file must hold just that, too.\n")
+	say("\n# What may be run, by its absolute path; \"*\" is every program. args holds a\n# regular expression for each argument, which must match all of it; rest is for\n# all further ones. The program and its directories must be safe from others;\n# with sha256 its file must hold just that, too. stdin is for what it is given\n# to read; without it, nothing.\n")
 	if len(d.Commands) == 0 {
 		say("commands: []\n  # - path: /usr/local/bin/backup\n  #   args: [\"--(full|diff)\"]\n")
 	} else {
@@ -111,6 +111,9 @@ func (d *Draft) Text() []byte {
 	}
 	for _, command := range d.Commands {
 		say("  - path: %s\n    rest: \"(?s).*\" # any arguments\n", strconv.Quote(command))
+		if command == "*" {
+			say("    stdin: \"(?s).*\" # and anything to read\n")
+		}
 	}
 	say("\n# Whether commands may be texts for a shell, or shells. What a shell is told\n# is not limited by commands.\nshell: %s\n", word(d.Shell))
 	say("\n# Whether a task may begin with its user's login shell and profile.\n# login: forbidden\n")

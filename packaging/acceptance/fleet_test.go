@@ -206,7 +206,7 @@ keys:
   - key: %s
     namespaces: ["*"]
 users: {allow: ["*", root], deny: [], min_uid: 0}
-commands: [{path: "*", rest: "(?s).*"}]
+commands: [{path: "*", rest: "(?s).*", stdin: "(?s).*"}]
 shell: allowed
 login: allowed
 env: ["*", PATH, SHELL, HOME]

@@ -79,7 +79,7 @@ func Trust(t testing.TB, stateDir string) (path string) {
 		path: fmt.Sprintf(`execute: on
 keys: [{key: %s, namespaces: ["*"]}]
 users: {allow: ["*", %s], deny: [], min_uid: 0}
-commands: [{path: "*", rest: "(?s).*"}]
+commands: [{path: "*", rest: "(?s).*", stdin: "(?s).*"}]
 shell: allowed
 login: allowed
 env: ["*", PATH, SHELL, HOME]
