@@ -22,10 +22,10 @@ var workLinks = []string{
 	"golang.org/x/sys/unix",          // processes, cgroups, sockets
 	"github.com/fleetcron/fleetcron/agent/adopt", "github.com/fleetcron/fleetcron/agent/crontab", "github.com/fleetcron/fleetcron/agent/durable",
 	"github.com/fleetcron/fleetcron/agent/filewatch", "github.com/fleetcron/fleetcron/agent/journal", "github.com/fleetcron/fleetcron/agent/link",
-	"github.com/fleetcron/fleetcron/agent/mask", "github.com/fleetcron/fleetcron/agent/policy", "github.com/fleetcron/fleetcron/agent/runner",
+	"github.com/fleetcron/fleetcron/agent/mask", "github.com/fleetcron/fleetcron/agent/policy", "github.com/fleetcron/fleetcron/agent/prove", "github.com/fleetcron/fleetcron/agent/runner",
 	"github.com/fleetcron/fleetcron/agent/scheduler", "github.com/fleetcron/fleetcron/agent/turn", "github.com/fleetcron/fleetcron/agent/vitals",
 	"github.com/fleetcron/fleetcron/shared/blackout", "github.com/fleetcron/fleetcron/shared/calendar", "github.com/fleetcron/fleetcron/shared/compact",
-	"github.com/fleetcron/fleetcron/shared/cron", "github.com/fleetcron/fleetcron/shared/fleet", "github.com/fleetcron/fleetcron/shared/seal",
+	"github.com/fleetcron/fleetcron/shared/cron", "github.com/fleetcron/fleetcron/shared/fleet", "github.com/fleetcron/fleetcron/shared/proof", "github.com/fleetcron/fleetcron/shared/seal",
 	"github.com/fleetcron/fleetcron/shared/takeover",
 }
 
