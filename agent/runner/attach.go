@@ -117,11 +117,11 @@ func (r *Runner) sealed(c *companion) bool {
 	return is
 }
 
-// guards reports whether the run's guardian is the one of this runner.
+// guards reports whether the run's guardian is one of this runner.
 func (r *Runner) guards(c *companion) bool {
 	r.guarding.Lock()
 	defer r.guarding.Unlock()
-	return r.guard != nil && r.guard.keeper == *c.handle.Guard
+	return r.guard != nil && r.guard.keeper == *c.handle.Guard || r.second != nil && r.second.keeper == *c.handle.Guard
 }
 
 // consult takes from the guardian's book what the agent had no time to record.

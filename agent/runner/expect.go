@@ -23,6 +23,7 @@ type expects struct {
 
 	mu    sync.Mutex // held while something is made for a task
 	tasks []Expected // for which nothing was made yet
+	crowd bool       // so many tasks that a rush may come
 }
 
 const (
@@ -35,10 +36,12 @@ const (
 
 // Expect lets what the first runs of these tasks need be made before they are
 // due, while nothing starts: their directories, and files and cgroups for as
-// many runs as the host has tasks in all. Run does it.
+// many runs as the host has tasks in all; and the guardians, where there may be
+// a rush. Run does it.
 func (r *Runner) Expect(fresh []Expected, all int) {
 	r.expects.mu.Lock()
 	r.expects.tasks = append(r.expects.tasks, fresh...)
+	r.expects.crowd = all >= crowded
 	r.expects.mu.Unlock()
 	r.spares.keep(filesPerRun * all)
 	r.cgroups.stock.keep(all)
@@ -66,6 +69,7 @@ func (r *Runner) makeReady(ctx context.Context) {
 		case <-r.expects.news:
 		case <-tick.C:
 		}
+		r.readyGuardians()
 		for more := true; more && ctx.Err() == nil && r.rush.calm(); {
 			began := time.Now()
 			more = r.makeOne()

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -216,19 +217,21 @@ const guardAgain = time.Minute
 // guardian returns the guardian of the runs that begin now, and starts one
 // where there is none. It is nil when there is to be none or none can be
 // started: then the runner is the parent of the commands itself.
-func (r *Runner) guardian() *guardian {
+func (r *Runner) guardian() *guardian { return r.guardianIn(&r.guard) }
+
+func (r *Runner) guardianIn(place **guardian) *guardian {
 	if len(r.config.Guardian) == 0 {
 		return nil
 	}
 	r.guarding.Lock()
 	defer r.guarding.Unlock()
-	if r.guard != nil && !r.guard.lost() {
-		return r.guard
+	if *place != nil && !(*place).lost() {
+		return *place
 	}
-	if r.guard != nil {
-		r.log.Warn("guardian died, its commands go on, their exit status will not be known", "pid", r.guard.PID, "last_words", r.lastWords())
-		r.guard.orders.conn.Close()
-		r.guard = nil
+	if *place != nil {
+		r.log.Warn("guardian died, its commands go on, their exit status will not be known", "pid", (*place).PID, "last_words", r.lastWords())
+		(*place).orders.conn.Close()
+		*place = nil
 	}
 	if time.Now().Before(r.unguarded) || r.isClosing() {
 		return nil
@@ -239,8 +242,35 @@ func (r *Runner) guardian() *guardian {
 		r.log.Error("guardian not started: should the agent die now, exit statuses are lost", "error", err)
 		return nil
 	}
-	r.guard = g
+	*place = g
 	return g
+}
+
+// eitherGuardian returns the guardian of the next run. Where a crowd may come
+// there are two, who take turns while several starts are under way: a process
+// that forks stands still until its child has a program, and meanwhile the other
+// one goes on.
+func (r *Runner) eitherGuardian() *guardian {
+	if !r.rush.alone() && r.turns.Add(1)%2 == 0 {
+		r.guarding.Lock()
+		g := r.second
+		r.guarding.Unlock()
+		if g != nil && !g.lost() {
+			return g
+		}
+	}
+	return r.guardian()
+}
+
+// readyGuardians starts the guardians of a crowd before it is due, where one may
+// be. One processor carries out one fork at a time anyway.
+func (r *Runner) readyGuardians() {
+	r.expects.mu.Lock()
+	crowd := r.expects.crowd
+	r.expects.mu.Unlock()
+	if crowd && r.rush.calm() && r.guardian() != nil && runtime.GOMAXPROCS(0) > 1 {
+		r.guardianIn(&r.second)
+	}
 }
 
 // lastWords returns what guardians wrote to stderr since they were asked last.
@@ -263,8 +293,10 @@ func (r *Runner) sweepBooks() {
 	needed := map[string]bool{}
 	r.guarding.Lock()
 	defer r.guarding.Unlock()
-	if r.guard != nil {
-		needed[r.guard.Book] = true
+	for _, g := range []*guardian{r.guard, r.second} {
+		if g != nil {
+			needed[g.Book] = true
+		}
 	}
 	r.mu.Lock()
 	maps.Copy(needed, r.books)

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -108,6 +109,8 @@ type Runner struct {
 	expects   expects
 	guarding  sync.Mutex
 	guard     *guardian // of the runs that begin now; nil: none yet
+	second    *guardian // of every second one while several begin; nil: there is none
+	turns     atomic.Uint32
 	unguarded time.Time // until then no guardian is started
 
 	mu        sync.Mutex
@@ -223,8 +226,10 @@ func (r *Runner) Close() error {
 	r.work.Wait()
 	r.guarding.Lock()
 	defer r.guarding.Unlock()
-	if r.guard != nil { // which hears thereby that it is on its own
-		r.guard.orders.conn.Close()
+	for _, g := range []*guardian{r.guard, r.second} {
+		if g != nil { // which hears thereby that it is on its own
+			g.orders.conn.Close()
+		}
 	}
 	r.cgroups.close()
 	return errors.Join(r.states.exits.close(), r.null.Close())
@@ -275,7 +280,7 @@ func (r *Runner) Start(ctx context.Context, spec Spec) error {
 	if spec.First.IsZero() {
 		c.handle.First = time.Now().UTC()
 	}
-	if c.guard = r.guardian(); c.guard != nil {
+	if c.guard = r.eitherGuardian(); c.guard != nil {
 		c.handle.Guard = &c.guard.keeper
 	}
 	c.run.State = fleet.RunBegun

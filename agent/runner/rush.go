@@ -85,3 +85,10 @@ func (q *rush) wait(stop <-chan struct{}) {
 		}
 	}
 }
+
+// alone reports whether no more than one start is under way.
+func (q *rush) alone() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.starting <= 1
+}
