@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -86,7 +87,7 @@ func openFolder(dir string, log *slog.Logger) (folder, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return folder{}, fmt.Errorf("open adoptions: %w", err)
 	}
-	if err := syncDirectory(filepath.Dir(dir)); err != nil { // or power may fail and the directory with all in it be gone
+	if err := durable.SyncDir(filepath.Dir(dir)); err != nil { // or power may fail and the directory with all in it be gone
 		return folder{}, fmt.Errorf("open adoptions: %w", err)
 	}
 	return folder{dir, log}, nil
@@ -133,41 +134,12 @@ func (f folder) save(r *record) error {
 	if err != nil {
 		return err
 	}
-	path := f.path(r.Task)
-	beside := path + ".new"
-	if err := writeDurably(beside, text); err != nil {
-		os.Remove(beside)
-		return err
-	}
-	if err := os.Rename(beside, path); err != nil {
-		return err
-	}
-	return syncDirectory(f.dir)
+	return durable.Replace(f.path(r.Task), text)
 }
 
 func (f folder) drop(task fleet.TaskID) error {
 	if err := os.Remove(f.path(task)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDirectory(f.dir)
-}
-
-func writeDurably(path string, text []byte) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err = file.Write(text); err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
-}
-
-func syncDirectory(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return durable.SyncDir(f.dir)
 }

@@ -11,10 +11,11 @@ import (
 
 // Replace makes a file with this content the one of that name, readable for its
 // owner alone. Where somebody else may write to the directory, nothing that he
-// laid there is followed or written to.
+// laid there is followed or written to. On a full disk it leaves nothing behind.
 func Replace(path string, content []byte) error {
 	temporary := path + ".new"
 	if err := write(temporary, content); err != nil {
+		os.Remove(temporary)
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(temporary, path); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -133,7 +134,7 @@ func placeDense(path string, content []byte) error {
 		os.Remove(temporary)
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 // essence returns the frames of a segment that must still travel. Of each run it

@@ -44,7 +44,7 @@ func TestAKillWhileSegmentsAreMadeDense(t *testing.T) {
 		var j *Journal
 		var first segment // of those that are left
 		known := make(chan struct{})
-		options := quick(Options{})
+		options := brief(Options{})
 		options.place = func(path string, content []byte) error {
 			<-known
 			shots.take("before "+filepath.Base(path), j.Stats().Acknowledged)
@@ -95,7 +95,7 @@ func TestAKillWhileSegmentsAreMadeDense(t *testing.T) {
 
 func checkImage(t *testing.T, image image, last map[fleet.RunID]fleet.RunState, sequence map[fleet.RunID]uint64, newest uint64) {
 	t.Helper()
-	j := open(t, image.dir, quick(Options{}))
+	j := open(t, image.dir, brief(Options{}))
 	defer j.Close()
 	settled(t, j)
 	heard := map[fleet.RunID]fleet.RunState{}

@@ -131,7 +131,7 @@ func TestWhatIsDenseIsHeardInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		j, err := Open(dir, quick(Options{}))
+		j, err := Open(dir, brief(Options{}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -29,19 +30,11 @@ func (j *Journal) SavePlan(plan *fleet.Plan) error {
 	}
 	j.want(plan, true)
 	heading := fmt.Sprintf("%s%08x\n", planHeading, crc32.Checksum(text, castagnoli))
-	temporary := filepath.Join(j.dir, planName+".new")
-	if err := writeFile(temporary, append([]byte(heading), text...), 0); err != nil {
-		os.Remove(temporary)
+	if err := durable.Replace(filepath.Join(j.dir, planName), append([]byte(heading), text...)); err != nil {
 		return fmt.Errorf("save plan: %w", err)
 	}
-	if err := os.Rename(temporary, filepath.Join(j.dir, planName)); err != nil {
-		return fmt.Errorf("save plan: %w", err)
-	}
-	err = syncDir(j.dir)
-	if err == nil {
-		j.want(plan, false)
-	}
-	return err
+	j.want(plan, false)
+	return nil
 }
 
 // want notes which orders may come again with the plan on disk: beside those of

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
 
@@ -138,7 +139,7 @@ func writeZeroed(dir, name string, content []byte, size int64) error {
 		os.Remove(temporary)
 		return err
 	}
-	return syncDir(dir)
+	return durable.SyncDir(dir)
 }
 
 func writeFile(path string, content []byte, size int64) error {
@@ -156,15 +157,6 @@ func writeFile(path string, content []byte, size int64) error {
 			return err
 		}
 	}
-	return file.Sync()
-}
-
-func syncDir(dir string) error {
-	file, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
 	return file.Sync()
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/fleetcron/fleetcron/agent/durable"
 	"github.com/fleetcron/fleetcron/shared/compact"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -388,7 +389,7 @@ func (j *Journal) useReserve(name string, content []byte) (int64, error) {
 	if err := os.Rename(path, filepath.Join(j.dir, name)); err != nil {
 		return 0, err
 	}
-	return info.Size(), syncDir(j.dir)
+	return info.Size(), durable.SyncDir(j.dir)
 }
 
 // secureReserve makes the spare segment if it is not there.

@@ -42,14 +42,14 @@ var arrows = map[string][]string{
 	"shared/program":       {"shared/fleet", "shared/settings"},
 
 	// the agent's rooms
-	"agent/adopt":             {"agent/crontab", "shared/cron", "shared/fleet", "shared/takeover"},
+	"agent/adopt":             {"agent/crontab", "agent/durable", "shared/cron", "shared/fleet", "shared/takeover"},
 	"agent/crontab":           {"shared/cron"},
 	"agent/discover":          {"agent/crontab", "agent/mask", "agent/rpmdb", "shared/calendar", "shared/cron", "shared/fleet", "shared/takeover", "shared/visible"},
 	"agent/rpmdb":             {},
 	"agent/enroll":            {"agent/durable", "agent/prove", "shared/api", "shared/fleet", "shared/gossip", "shared/pki"},
 	"agent/evidence":          {"shared/cron", "shared/fleet"},
-	"agent/filewatch":         {"shared/fleet"},
-	"agent/journal":           {"shared/compact", "shared/fleet"},
+	"agent/filewatch":         {"agent/durable", "shared/fleet"},
+	"agent/journal":           {"agent/durable", "shared/compact", "shared/fleet"},
 	"agent/link":              {"shared/fleet", "shared/proof"},
 	"agent/durable":           {},
 	"agent/mask":              {"agent/durable", "shared/fleet"},
