@@ -164,7 +164,7 @@ func newPolicyTrust() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 	}
 	namespaces := command.Flags().StringSlice("namespace", nil, "namespaces that the key may speak for; none: all")
-	may := command.Flags().StringSlice("may", nil, "what it is for: run, cancel, start, stop, restart, reset, task, event, calendar, adopt, release; none: everything")
+	may := command.Flags().StringSlice("may", nil, "what it is for: run, cancel, start, stop, restart, reset, task, event, calendar, adopt, release, node; none: everything")
 	name := command.Flags().String("as", "", "whose key it is, for people; none: as the file says")
 	load := configure(command)
 	command.RunE = func(command *cobra.Command, args []string) error {
