@@ -55,7 +55,7 @@ func TestInstallOnAFleet(t *testing.T) {
 		const as = "FLEETCRON_CONFIG=~/desk/config.yaml fleetctl "
 		for line, want := range map[string]string{
 			as + "run web/clear-site --set site=../etc": "want what matches",
-			as + "unassign web/space --all":              "tasks:write",
+			as + "unassign web/space --all":             "tasks:write",
 		} {
 			if out, _ := i.desk.sh(line); !strings.Contains(out, want) {
 				t.Errorf("%s: %s", line, out)

@@ -140,13 +140,15 @@ func TestDeclarations(t *testing.T) {
 		"a secret":                 {argv("/bin/x", "<redacted:1>"), "run.command", "masked secret"},
 		"env":                      {func(t *fleet.Task) { t.Run.Env["PEER"] = "{{host}}" }, "run.env.PEER", "declare it"},
 		"a shell text":             {func(t *fleet.Task) { t.Run.Command, t.Run.Stdin = fleet.Command{Shell: "rm {{ site }}"}, "" }, "run.command", `"$FLEETCRON_PARAM_`},
-		"a shell text of docker":   {func(t *fleet.Task) { t.Run.Command, t.Run.Stdin = fleet.Command{Shell: "docker ps --format {{.Names}}"}, "" }, "", ""},
-		"stdin of a shell text":    {func(t *fleet.Task) { t.Run.Command = fleet.Command{Shell: "bash -s"} }, "run.stdin", "may take it for a program"},
-		"stdin of a shell":         {func(t *fleet.Task) { t.Run.Command.Argv = []string{"/bin/sh"} }, "run.stdin", "may take it for a program"},
-		"stdin of python":          {func(t *fleet.Task) { t.Run.Command.Argv = []string{"/usr/bin/python3"} }, "run.stdin", "may take it for a program"},
-		"dir":                      {func(t *fleet.Task) { t.Run.Dir = "/srv/{{site}}" }, "run.dir", "no parameter is filled in here"},
-		"what it waits for":        {func(t *fleet.Task) { t.WaitFor.File = []string{"/run/{{site}}"} }, "wait_for.file", "no parameter is filled in here"},
-		"what it is asked by":      {func(t *fleet.Task) { t.On, t.Health.Exec = fleet.Trigger{Daemon: true}, []string{"/bin/x", "{{site}}"} }, "health.exec", "no parameter is filled in here"},
+		"a shell text of docker": {func(t *fleet.Task) {
+			t.Run.Command, t.Run.Stdin = fleet.Command{Shell: "docker ps --format {{.Names}}"}, ""
+		}, "", ""},
+		"stdin of a shell text": {func(t *fleet.Task) { t.Run.Command = fleet.Command{Shell: "bash -s"} }, "run.stdin", "may take it for a program"},
+		"stdin of a shell":      {func(t *fleet.Task) { t.Run.Command.Argv = []string{"/bin/sh"} }, "run.stdin", "may take it for a program"},
+		"stdin of python":       {func(t *fleet.Task) { t.Run.Command.Argv = []string{"/usr/bin/python3"} }, "run.stdin", "may take it for a program"},
+		"dir":                   {func(t *fleet.Task) { t.Run.Dir = "/srv/{{site}}" }, "run.dir", "no parameter is filled in here"},
+		"what it waits for":     {func(t *fleet.Task) { t.WaitFor.File = []string{"/run/{{site}}"} }, "wait_for.file", "no parameter is filled in here"},
+		"what it is asked by":   {func(t *fleet.Task) { t.On, t.Health.Exec = fleet.Trigger{Daemon: true}, []string{"/bin/x", "{{site}}"} }, "health.exec", "no parameter is filled in here"},
 	} {
 		task := clearing()
 		test.spoil(&task)
