@@ -21,6 +21,7 @@ func Check(h *History) (Verdict, error) {
 		c.stories[p].judge()
 	}
 	c.fleetwide()
+	c.slots()
 	c.deliveries()
 	c.samples()
 	c.leftovers()

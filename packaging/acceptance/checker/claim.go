@@ -98,11 +98,19 @@ func (s *story) occupy() {
 		if c.ordered() { // it may have come to nothing when it came
 			from, _ = s.ordered(c.first().Order, c.from)
 		}
-		if started := c.first().Started; started != nil {
-			from = *started
+		waits := s.waitsFor(c)
+		if started := c.first().Started; started != nil && (waits == 0 || !s.windows.overlap(away, s.task, s.host, from, *started)) {
+			from = later(from, started.Add(-waits))
 		}
 		if last := c.last(); last.State.Terminal() {
 			to = from
+			if last.Started == nil && waits > 0 { // it waited for as long as it may, perhaps after the one before
+				to = from
+				if n := len(s.ends); n > 0 {
+					to = later(to, s.ends[n-1])
+				}
+				to = to.Add(waits)
+			}
 			for _, row := range c.rows {
 				for _, at := range []*time.Time{row.Started, row.Ended, row.Again} {
 					if at != nil && at.After(to) {
@@ -121,6 +129,15 @@ func (s *story) occupy() {
 	}
 	s.busy = newCover(all)
 	slices.SortFunc(s.ends, time.Time.Compare)
+}
+
+// waitsFor is how long an occurrence may have had its place before it started.
+func (s *story) waitsFor(c *claim) time.Duration {
+	d := s.defined(c.last().Generation)
+	if d == nil || s.Slots[s.host] == 0 && d.patience() == 0 {
+		return 0
+	}
+	return d.patience() + d.deadline(s.host, c.from)
 }
 
 // afterUnknown is until when a run may have gone on whose end nobody knows: the

@@ -14,11 +14,12 @@ type History struct {
 	Until  time.Time // when it ended; what is due too shortly before may be open
 	Healed time.Time // from then on nothing was done to the fleet; zero: until the end something was
 
-	Given   []Given   // every generation of every task
-	Applied []Applied // which host had it from when on, by whoever gave it
-	Orders  []Ordered // runs that people ordered, and that reached a host
-	Windows []Window  // what was done to the fleet, and what people decided
-	Lives   []Life    // when agents started; nil: not known
+	Given   []Given              // every generation of every task
+	Applied []Applied            // which host had it from when on, by whoever gave it
+	Orders  []Ordered            // runs that people ordered, and that reached a host
+	Windows []Window             // what was done to the fleet, and what people decided
+	Lives   []Life               // when agents started; nil: not known
+	Slots   map[fleet.HostID]int // how many runs may go on at once on a host, without supervised ones; nil: not known
 
 	Deliveries []Delivery // records in the order in which a collector took them in
 	Journals   []Journal  // what the agents' journals hold at the end

@@ -26,6 +26,7 @@ func (s *story) occurrences() {
 	}
 	for _, p := range s.probes {
 		s.compared(Nothing, 1)
+		s.ready(p)
 		if s.at(p.Occurrence.Nominal) == nil {
 			s.unrecorded(p)
 		}
@@ -122,7 +123,11 @@ func (s *story) mayBeOpen(c *claim) bool {
 	}
 	if row.State == fleet.RunPending {
 		d := s.defined(row.Generation)
-		return d != nil && (d.Task.Limits.Fleet > 0 || !d.Task.WaitFor.IsZero()) && since.Add(s.tolerance.Queue).After(s.Until)
+		wait := time.Duration(0)
+		if d != nil {
+			wait = d.patience() + d.deadline(s.host, c.from) + s.tolerance.Settle
+		}
+		return d != nil && (d.Task.Limits.Fleet > 0 || !d.Task.WaitFor.IsZero()) && since.Add(s.tolerance.Queue).After(s.Until) || since.Add(wait).After(s.Until)
 	}
 	return slices.ContainsFunc(probesOf(s.probes, c.from), func(p *Probe) bool {
 		return p.End == 0 || p.At.Add(p.End-p.Start+s.tolerance.Settle).After(s.Until)
@@ -199,7 +204,7 @@ func (s *story) healed(c *claim) {
 	}
 	s.compared(Heals, c.count)
 	if row := c.last(); row.State == fleet.RunMissed || row.State == fleet.RunUnknown {
-		own := []Kind{StartsFail, Unready} // the task's fault, not the fleet's
+		own := []Kind{StartsFail, Unready, Taken, Overload} // the task's fault, not the fleet's
 		if c.ordered() {
 			own = append(own, Cancelled) // nobody has the task that was ordered
 		}

@@ -98,6 +98,9 @@ func (c *check) fleetwide() {
 				all = append(all, c.stories[p].going()...)
 			}
 		}
+		all = slices.DeleteFunc(all, func(g going) bool { // nobody stops what sleeps with its host: for that there is the fence
+			return c.windows.overlap([]Kind{Suspended}, "", g.Occurrence.Scope, g.At, g.At.Add(g.end-g.Start))
+		})
 		slices.SortFunc(all, func(a, b going) int { return cmp.Compare(a.Start, b.Start) })
 		c.verdict.Compared[Fenced] += len(all)
 		violate := func(g going, evidence string) {

@@ -41,6 +41,10 @@ func (s *story) unexplained(c *claim, row *fleet.Run) (time.Time, string) {
 		return s.unreplaced(c)
 	case row.Reason == fleet.SkippedBreaker:
 		return s.unbroken(d, c)
+	case row.Reason == fleet.SkippedCancelled && d.Task.Limits.Overlap == fleet.OverlapReplace: // while it waited
+		if at, why := s.unreplaced(c); why == "" {
+			return at, ""
+		}
 	}
 	kinds := causes[row.Reason]
 	clock, ranged := d.clocks(s.host), c.count > 1
@@ -127,6 +131,9 @@ func later(a, b time.Time) time.Time {
 func (s *story) untaken(d *definition, c *claim) (time.Time, string) {
 	for _, at := range []time.Time{c.from, c.to} {
 		latest := at.Add(d.deadline(s.host, at) + s.tolerance.Late)
+		if s.Slots[s.host] > 0 && s.windows.overlap([]Kind{Overload}, s.task, s.host, at.Add(-s.tolerance.Settle), latest) {
+			continue // a run of it may have waited for its slot
+		}
 		if !s.busy.overlaps(at.UnixNano(), latest.UnixNano()) && !s.windows.overlap(steps, s.task, s.host, at, at) {
 			return at, "no run of the task was going on then"
 		}

@@ -44,19 +44,11 @@ func (s *story) allowed(d *definition, c *claim, p *Probe) time.Duration {
 		_, expires := s.ordered(c.first().Order, c.from)
 		limit = expires.Sub(c.from)
 	}
-	if d.Task.Limits.Fleet > 0 {
-		wait := time.Duration(d.Task.Limits.Wait)
-		if wait == 0 {
-			wait = fleet.DefaultLeaseWait
-		}
+	if wait := d.patience(); wait > 0 {
 		limit += wait
-	}
-	if !d.Task.WaitFor.IsZero() {
-		wait := time.Duration(d.Task.WaitFor.Timeout)
-		if wait == 0 {
-			wait = 5 * time.Minute
+		if late := p.At.Sub(c.from); late > limit && s.windows.overlap(away, s.task, s.host, c.from, p.At) {
+			limit = late // the agent that came back went on where the one before had waited
 		}
-		limit += wait
 	}
 	if within := d.within(); within > limit && s.excused(d, c.from) {
 		limit = within
@@ -92,6 +84,9 @@ func (d *definition) within() time.Duration {
 	}
 	return fleet.DefaultWithin
 }
+
+// away are the windows in which nobody looks at what waits.
+var away = []Kind{AgentDown, AgentStopped, HostDown, Suspended}
 
 // faults are the windows in which an instant may pass unused.
 var faults = []Kind{AgentDown, AgentStopped, HostDown, ClockForward, ClockBack, Suspended, DiskFull, Overload, PlanLate}

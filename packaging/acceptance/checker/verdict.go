@@ -91,6 +91,23 @@ func (v *Verdict) Add(other Verdict) {
 	v.Tally.add(other.Tally)
 }
 
+// Only is the verdict over one invariant.
+func (v *Verdict) Only(invariant Invariant) Verdict {
+	one := newVerdict()
+	for _, found := range v.Violations {
+		if found.Invariant == invariant {
+			one.Violations = append(one.Violations, found)
+		}
+	}
+	if n := v.Broken[invariant]; n > 0 {
+		one.Broken[invariant] = n
+	}
+	if n := v.Compared[invariant]; n > 0 {
+		one.Compared[invariant] = n
+	}
+	return one
+}
+
 func newVerdict() Verdict {
 	return Verdict{Broken: map[Invariant]int{}, Compared: map[Invariant]int{}, Absent: map[Invariant]string{}, Tally: newTally()}
 }

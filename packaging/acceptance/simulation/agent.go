@@ -59,7 +59,7 @@ func (h *host) carryOut(actions []scheduler.Action) (wake time.Time, writing boo
 	return wake, true
 }
 
-// begin is the record that a run begins, and its start when that is durable.
+// begin is the record that a run begins, or that it waits.
 func (h *host) begin(due scheduler.Due) item {
 	run := due.Record(h.id)
 	e := h.entryOf(&run)
@@ -67,14 +67,31 @@ func (h *host) begin(due scheduler.Due) item {
 	if due.First.IsZero() {
 		e.first = h.wall().UnixNano()
 	}
-	return h.Mutant.begin(h, item{entry: e, done: func(full bool) {
+	if h.straight(&due.Assignment.Task, run.ID) {
+		return h.Mutant.begin(h, h.launched(e))
+	}
+	e.state, e.came = pending, int64(h.now)
+	return item{entry: e, done: func(full bool) {
 		if full {
+			run.State, run.Reason = fleet.RunMissed, fleet.MissedJournal
+			h.tell(nil, run)
+			return
+		}
+		h.admit(e)
+	}}
+}
+
+// launched is the record that a run begins, and its start when that is durable.
+func (h *host) launched(e entry) item {
+	return item{entry: e, done: func(full bool) {
+		if full {
+			run := h.runOf(&e)
 			run.State, run.Reason = fleet.RunMissed, fleet.MissedJournal
 			h.settle(run, e.first)
 			return
 		}
 		h.after(h.spell(300*time.Microsecond, 3*time.Millisecond), h.alive(func() { h.launch(e) }))
-	}})
+	}}
 }
 
 // stand notes that a supervised command may stay away, by the product's word. It
@@ -95,7 +112,7 @@ func (h *host) takeUp() {
 		_, is := h.disk.open[string(id)]
 		return c.over && !is // its outcome came to the disk, and the agent did not hear of it
 	})
-	var over []entry
+	var over, waits []entry
 	again := map[fleet.RunID]bool{} // pending attempts whose runs before have no outcome yet
 	for _, e := range open {
 		if run := h.runOf(&e); run.State != fleet.RunPending {
@@ -108,12 +125,18 @@ func (h *host) takeUp() {
 			continue
 		}
 		h.put(scheduler.RunFound{Run: run, First: time.Unix(0, e.first).UTC()})
-		if run.State != fleet.RunPending {
+		switch {
+		case run.State != fleet.RunPending:
 			over = append(over, e)
+		case e.again == 0 && h.Mutant != Impatient:
+			waits = append(waits, e)
 		}
 	}
 	for _, e := range over {
 		h.resume(e)
+	}
+	for _, e := range waits { // in the slots that are left
+		h.admit(e)
 	}
 }
 
@@ -139,6 +162,11 @@ func (h *host) resume(e entry) {
 		h.settle(run, e.first)
 	case run.State.MayMoveTo(fleet.RunRunning):
 		h.recordRunning(c)
+		fallthrough
+	default:
+		if !h.plan.tasks[e.task].versions[0].On.Daemon {
+			h.taken[run.ID] = true
+		}
 	}
 }
 
@@ -168,6 +196,8 @@ func (h *host) settle(run fleet.Run, first int64) {
 func (h *host) tell(row []item, run fleet.Run) {
 	row = append(row, item{entry: h.entryOf(&run), done: func(bool) {
 		delete(h.commands, run.ID)
+		delete(h.taken, run.ID)
+		h.serve()
 		h.put(scheduler.RunEnded{Run: run})
 		h.turn()
 	}})

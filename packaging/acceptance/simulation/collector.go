@@ -18,6 +18,7 @@ type store struct {
 
 // take counts the records that it does not have yet.
 func (s *store) take(sequences []uint64) {
+	s.host.settleLeases(sequences)
 	for _, sequence := range sequences {
 		if sequence > s.applied || s.host.Mutant == Undeduped {
 			s.counted = append(s.counted, uint32(sequence))

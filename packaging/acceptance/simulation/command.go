@@ -30,11 +30,16 @@ func (h *host) launch(e entry) {
 		h.settle(run, e.first)
 		return
 	}
+	if e.bound > 0 && h.now > e.bound { // somebody else may have its place
+		run.State, run.Reason = fleet.RunMissed, fleet.MissedNoLease
+		h.settle(run, e.first)
+		return
+	}
 	h.pid++
 	run.State, run.Started, run.PID = fleet.RunRunning, &now, h.pid
 	c := &command{run: run, first: e.first, probe: len(h.probes)}
 	h.commands[run.ID] = c
-	h.probes = append(h.probes, checker.Probe{Occurrence: run.Occurrence(), Attempt: run.Attempt, PID: h.pid, At: now, Start: h.now})
+	h.probes = append(h.probes, checker.Probe{Occurrence: run.Occurrence(), Attempt: run.Attempt, Fence: e.fence, PID: h.pid, At: now, Start: h.now})
 	h.recordRunning(c)
 	code := 0
 	if h.rand.IntN(100) < task.fails {
@@ -95,6 +100,9 @@ func (h *host) conclude(c *command) {
 // stop ends a command soon: it is asked to go, and goes.
 func (h *host) stop(id fleet.RunID, because fleet.Reason) {
 	c := h.commands[id]
+	if c == nil && h.leave(id, because) {
+		return
+	}
 	if c == nil {
 		h.doomed[id] = true // it is about to be launched
 		return

@@ -27,6 +27,8 @@ type entry struct {
 	memo    []byte // of a memo: what is remembered of the task named by id
 	before  *entry // of a pending attempt: the outcome that it follows; in the handle
 	first   int64  // when the first attempt began; in the handle
+	came    int64  // of one that waits: since when, on the clock that nobody sets; in the handle
+	holds          // what it begins under; in memory
 }
 
 // disk is a journal: what is durable in it, and what that adds up to.
@@ -80,10 +82,10 @@ func (d *disk) append(e entry) {
 }
 
 // owed reports whether there is room for a record on a full disk: it is of a run
-// that has begun.
+// that has begun or waits, and does not say that it only now begins or waits.
 func (d *disk) owed(e *entry) bool {
 	_, known := d.open[e.id]
-	return (known || states[e.state] == fleet.RunPending) && !e.stint
+	return (known && e.state != begun && e.state != pending || e.state == pending && e.before != nil) && !e.stint
 }
 
 // item is a record on its way, and what follows when it is durable. Without a
@@ -145,7 +147,7 @@ func (f *flight) one(i *item) {
 	case i.blank:
 	case !full:
 		d.append(i.entry)
-	case i.state != begun || i.stint:
+	case i.state != begun && i.state != pending || i.stint:
 		d.held = append(d.held, i.entry)
 	}
 	if i.done != nil {
@@ -231,8 +233,11 @@ var (
 	reasons = append([]fleet.Reason{""}, slices.Sorted(maps.Keys(fleet.Reasons))...)
 )
 
-// begun is the number of that state.
-var begun = uint8(slices.Index(states, fleet.RunBegun))
+// The numbers of those states.
+var (
+	begun   = uint8(slices.Index(states, fleet.RunBegun))
+	pending = uint8(slices.Index(states, fleet.RunPending))
+)
 
 func (h *host) entryOf(run *fleet.Run) entry {
 	e := entry{

@@ -17,6 +17,11 @@
 // makes due, and calendars; the windows of those are reckoned apart for the
 // checker.
 //
+// Between its instant and its begin a run may wait, pending on disk, for what its
+// task needs, for a place that some hosts share, and for one of the slots of its
+// host: agent/turn and the grantor of leases as small as they can be. The places
+// are checked over the histories of all hosts together.
+//
 // The nemesis kills agents, guardians and hosts, stops agents, suspends hosts,
 // sets clocks, fills disks, takes collectors away, makes starts fail, changes
 // plans and gives orders. Each thing that is done is in the history, as a window

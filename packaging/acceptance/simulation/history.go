@@ -24,7 +24,7 @@ func (h *host) history() *checker.History {
 	told := &checker.History{
 		Until: h.wall(), Given: h.plan.history, Applied: h.plan.applied, Orders: h.plan.reached, Windows: h.windows, Probes: h.probes, Lives: h.lives,
 		Healed:    later(epoch.Add(h.Last-h.Last/6+h.offset), h.latest()),
-		Tolerance: checker.Tolerance{Queue: 6 * time.Hour},
+		Tolerance: checker.Tolerance{Queue: 6 * time.Hour}, Slots: map[fleet.HostID]int{h.id: h.slots},
 	}
 	entries := make([]checker.Delivery, 0, len(h.disk.entries))
 	for i := range h.disk.entries {

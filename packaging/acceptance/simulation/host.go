@@ -19,6 +19,7 @@ type host struct {
 	seen   time.Time     // when an agent first started in this boot, by the wall clock
 
 	disk      disk
+	slots     int
 	commands  map[fleet.RunID]*command
 	doomed    map[fleet.RunID]bool // to be stopped as soon as they start
 	boot      uint16               // counts restarts
@@ -31,6 +32,9 @@ type host struct {
 	life     int // counts agents
 	queue    []scheduler.Event
 	writing  bool // a step's actions are on their way to the disk
+	waits    map[fleet.RunID]*waiter
+	line     []*waiter // of them, those that wait for a slot
+	taken    map[fleet.RunID]bool
 	frozen   bool // nothing of the agent, or of the host, runs
 	timer    int
 	lastTime time.Duration // of the last step, on both clocks
@@ -56,10 +60,11 @@ func newHost(w *world, i int) *host {
 		world: w, id: hostID(w.Seed, i), rand: rand.New(rand.NewPCG(w.Seed, uint64(i)+1)),
 		commands: map[fleet.RunID]*command{}, doomed: map[fleet.RunID]bool{}, opened: map[opening]checker.Window{}, booted: -time.Hour,
 	}
+	h.slots = choose(h, 2, 1024, 1024)
 	h.disk = newDisk(h)
 	h.collector.host = h
 	h.plan.host = h
-	h.plan.invent()
+	h.plan.invent(i)
 	w.at(h.spell(0, time.Minute), h.start)
 	for _, f := range nemesis {
 		h.plague(f)
@@ -141,6 +146,8 @@ func (h *host) start() {
 	h.close(checker.AgentDown, "")
 	h.life++
 	h.queue, h.writing, h.frozen, h.sending, h.flights = nil, false, false, false, nil
+	h.waits, h.line, h.taken = map[fleet.RunID]*waiter{}, nil, map[fleet.RunID]bool{}
+	h.close(checker.Overload, "")
 	h.lastTime, h.lastWall = h.now, now
 	life := h.Mutant.life(scheduler.Life{Started: now, BootSeen: h.seen})
 	h.lives = append(h.lives, checker.Life{Host: h.id, At: now, Boot: h.seen.Equal(now)})
@@ -166,6 +173,11 @@ func (h *host) kill() {
 	for _, kind := range []checker.Kind{checker.AgentStopped, checker.DiskFull} {
 		if w, is := h.opened[opening{kind, ""}]; is && w.From.Before(from) {
 			from = w.From // what came to nothing meanwhile was only in memory
+		}
+	}
+	for _, w := range h.windows[max(0, len(h.windows)-8):] { // nor what an agent gathers that has just gone on
+		if w.Kind == checker.AgentStopped && from.Sub(w.To) < time.Minute && w.From.Before(from) {
+			from = w.From
 		}
 	}
 	for i := range h.disk.held {

@@ -36,12 +36,18 @@ const (
 	Newborn       Mutant = "every start of an agent is taken for a boot"
 	Unborn        Mutant = "nobody knows when the host came up"
 	Stopwatch     Mutant = "nobody says by how much the clock was set"
+	Crowded       Mutant = "slots are not counted"
+	Blind         Mutant = "nobody looks whether what is waited for is there"
+	Impatient     Mutant = "what waits is forgotten at a restart"
+	Generous      Mutant = "places in the fleet are granted to everybody"
+	Stingy        Mutant = "a place in the fleet ends before its run"
 )
 
 // Mutants lists them all.
 var Mutants = []Mutant{
 	Undurable, Unmarked, Uncounted, Reordered, Undeduped, Careless, Shifted, Early, Slow, Twice, Lossy, Silent,
 	Misattributed, Forgetting, Hasty, Pessimist, Giving, Miscounting, Timeless, Newborn, Unborn, Stopwatch,
+	Crowded, Blind, Impatient, Generous, Stingy,
 }
 
 // forgetful is a memory that lacks something.

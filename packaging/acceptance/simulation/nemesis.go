@@ -39,6 +39,9 @@ var nemesis = []plague{
 	{"nothing can be started", 12 * time.Hour, func(h *host) {
 		h.openedFor(checker.StartsFail, h.spell(time.Minute, 20*time.Minute))
 	}},
+	{"what tasks wait for is away", 4 * time.Hour, func(h *host) {
+		h.openedFor(checker.Unready, h.spell(time.Minute, 20*time.Minute))
+	}},
 	{"the plan is changed", 2 * time.Hour, func(h *host) { h.plan.change() }},
 	{"somebody gives an order", 90 * time.Minute, func(h *host) { h.plan.command() }},
 }

@@ -23,6 +23,7 @@ type plan struct {
 	history []checker.Given
 	applied []checker.Applied
 	reached []checker.Ordered
+	shares  bool // a task that the fleet bounds
 }
 
 // given is a task, and what its command does.
@@ -45,7 +46,7 @@ type snapshot struct {
 func choose[T any](h *host, choices ...T) T { return choices[h.rand.IntN(len(choices))] }
 
 // invent makes up the tasks of a host.
-func (p *plan) invent() {
+func (p *plan) invent(i int) {
 	h := p.host
 	p.add(h.frequent(), time.Millisecond, choose(h, 10*time.Second, 50*time.Second, 4*time.Minute))
 	p.add(h.calendar(), time.Second, choose(h, time.Minute, 20*time.Minute))
@@ -71,11 +72,27 @@ func (p *plan) invent() {
 	if h.chance(2) {
 		p.add(h.resting(), time.Second, choose(h, 10*time.Second, 4*time.Minute))
 	}
+	if h.chance(3) {
+		p.add(h.waitful(), time.Second, time.Minute)
+	}
+	if p.shares = i/together%3 == 0; p.shares {
+		p.add(h.lone(i/together), time.Second, 2*time.Minute)
+	}
 	p.index++
 }
 
+// waitful is a task that waits for something that is not always there.
+func (h *host) waitful() fleet.Task {
+	return fleet.Task{
+		On:      fleet.Trigger{Every: fleet.Duration(choose(h, 5*time.Minute, 12*time.Minute))},
+		WaitFor: fleet.WaitFor{File: []string{"/srv/ready"}, Every: fleet.Duration(awaitEvery), Timeout: fleet.Duration(choose(h, time.Minute, 10*time.Minute))},
+	}
+}
+
 func (p *plan) add(task fleet.Task, least, most time.Duration) {
-	task.Name = fmt.Sprintf("t%d", len(p.tasks))
+	if task.Name == "" {
+		task.Name = fmt.Sprintf("t%d", len(p.tasks))
+	}
 	task.Run.Command.Argv = []string{"/bin/probe"}
 	task.Where.Labels = "*"
 	g := &given{id: task.ID(), state: fleet.TaskEnabled, least: least, most: most}
@@ -151,7 +168,11 @@ func (p *plan) retry(id fleet.TaskID, generation uint16) *fleet.Retry {
 func (p *plan) change() {
 	h := p.host
 	g := p.tasks[h.rand.IntN(len(p.tasks))]
-	switch h.rand.IntN(4) {
+	what := h.rand.IntN(4)
+	if g.versions[0].Limits.Fleet > 0 { // others have the same one
+		what %= 2
+	}
+	switch what {
 	case 0:
 		g.gone = !g.gone
 	case 1:
@@ -241,6 +262,7 @@ func (p *plan) take() {
 		}
 	}
 	p.stored, p.taken = next, p.index
+	h.review()
 	h.put(p.event(next, false))
 	h.turn()
 }

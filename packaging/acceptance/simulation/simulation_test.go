@@ -25,7 +25,7 @@ func enough(agents int, last time.Duration) checker.Minima {
 		Reasons: map[fleet.Reason]int{
 			fleet.MissedAgentDown: n(10), fleet.MissedHostDown: n(2), fleet.MissedClockJump: n(2), fleet.MissedDeadline: n(2), fleet.MissedJournal: n(1),
 			fleet.MissedForkFailed: n(1), fleet.UnknownAgentDied: n(0.2), fleet.UnknownHostDied: n(0.1), fleet.SkippedOverlap: n(2),
-			fleet.SkippedPaused: n(20), fleet.SkippedBlackout: n(5), fleet.SkippedReplaced: n(2), fleet.SkippedBreaker: n(2), fleet.RanExhausted: n(0.5),
+			fleet.SkippedPaused: n(20), fleet.SkippedBlackout: n(5), fleet.MissedLoad: n(1), fleet.MissedNoLease: n(0.5), fleet.MissedPrecondition: n(0.1), fleet.SkippedReplaced: n(2), fleet.SkippedBreaker: n(2), fleet.RanExhausted: n(0.5),
 		},
 	}
 }

@@ -39,11 +39,13 @@ type world struct {
 	hosts  []*host
 	rand   *rand.Rand
 	away   bool // no collector answers
+	leases map[fleet.TaskID]map[fleet.RunID]lease
+	fence  uint64
 }
 
 // Play plays a simulation, and judges each host's history.
 func Play(options Options, minima checker.Minima) (Played, error) {
-	w := &world{Options: options, rand: randOf(options.Seed)}
+	w := &world{Options: options, rand: randOf(options.Seed), leases: map[fleet.TaskID]map[fleet.RunID]lease{}}
 	for i := range options.Agents {
 		w.hosts = append(w.hosts, newHost(w, i))
 	}
@@ -55,14 +57,24 @@ func Play(options Options, minima checker.Minima) (Played, error) {
 		next.do()
 	}
 	w.now = options.Last
+	var shared []*checker.History
 	for _, h := range w.hosts {
-		verdict, err := checker.Check(h.history())
+		told := h.history()
+		if h.plan.shares {
+			shared = append(shared, told)
+		}
+		verdict, err := checker.Check(told)
 		if err != nil && verdict.Compared == nil {
 			return w.played, fmt.Errorf("seed %d, %s: %w", options.Seed, h.id, err)
 		}
 		w.played.Verdict.Add(verdict)
 		h.forget()
 	}
+	verdict, err := checker.Check(joint(shared))
+	if err != nil && verdict.Compared == nil {
+		return w.played, fmt.Errorf("seed %d, all hosts: %w", options.Seed, err)
+	}
+	w.played.Verdict.Add(verdict.Only(checker.Fenced))
 	return w.played, minima.Void(&w.played.Verdict.Tally)
 }
 
