@@ -540,3 +540,38 @@ func TestACrashBetweenPlanAndBook(t *testing.T) {
 		t.Errorf("after a crash: %+v", is)
 	}
 }
+
+// TestARefusedOrderEndsNoRunOfAnother: its outcome goes under the run that it
+// names, and the ids of runs that are due by themselves can be worked out.
+func TestARefusedOrderEndsNoRunOfAnother(t *testing.T) {
+	b := newBed(t, usual+"unsigned_triggers: [webhook]\n")
+	hooked := task()
+	hooked.On = fleet.Trigger{Webhook: true}
+	a := given(hooked, sign(t, b.says(hooked), b.anna))
+	due := fleet.Occurrence{Task: "data/nightly", Scope: hostID, Nominal: time.Now()}.Run()
+	const id = fleet.OrderID("0197a8f0-0000-7000-8000-000000000002")
+	hook := seal.HookRunID(id, hostID, "data/nightly")
+	statement := b.orders(fleet.OrderRun, "11111111-1111-4111-8111-111111111111")
+	text := sign(t, statement, newKey(t))
+	right := seal.RunID(statement.Order.ID, hostID, "data/nightly")
+	for name, c := range map[string]struct {
+		envelope []byte
+		cause    string
+		id       fleet.OrderID
+		run      fleet.RunID
+		passes   bool
+	}{
+		"nobody signed it, and it is a webhook's":        {nil, "webhook", id, hook, true},
+		"nobody signed it, and its run is due by itself": {nil, "webhook", id, due, false},
+		"nobody signed it at all":                        {nil, "", id, due, false},
+		"a stranger signed it":                           {text, "", seal.OrderID(statement.Order.ID, hostID, "data/nightly"), right, true},
+		"a stranger signed it, and its run is another's": {text, "", seal.OrderID(statement.Order.ID, hostID, "data/nightly"), due, false},
+		"a stranger signed it, and its run is a hook's":  {text, "", seal.OrderID(statement.Order.ID, hostID, "data/nightly"), hook, false},
+	} {
+		o := fleet.Order{ID: c.id, Run: c.run, Kind: fleet.OrderRun, Host: hostID, Task: hooked.ID(), Cause: c.cause, Due: time.Now(), Expires: time.Now().Add(time.Hour), Envelope: c.envelope}
+		plan, _ := b.order(a, o)
+		if (len(plan.Orders) == 1) != c.passes {
+			t.Errorf("%s: %+v", name, plan.Orders)
+		}
+	}
+}

@@ -192,7 +192,7 @@ func TestWhatNobodySignsComesOnlyWhereThePolicySaysSo(t *testing.T) {
 	hooked.On = fleet.Trigger{Webhook: true}
 	a := given(hooked, sign(t, b.says(hooked), b.anna))
 	hook := fleet.Order{
-		ID: orderA, Run: orderB, Kind: fleet.OrderRun, Host: other, Task: "data/nightly", Due: time.Now().UTC(), Expires: time.Now().Add(time.Hour).UTC(),
+		ID: orderA, Run: seal.HookRunID(orderA, hostID, "data/nightly"), Kind: fleet.OrderRun, Host: other, Task: "data/nightly", Due: time.Now().UTC(), Expires: time.Now().Add(time.Hour).UTC(),
 		Cause: "webhook", Payload: "{}", By: "evil", Reason: "evil",
 	}
 	plan, refused := b.order(a, hook)
@@ -219,6 +219,7 @@ func TestWhatNobodySignsComesOnlyWhereThePolicySaysSo(t *testing.T) {
 	} {
 		wrong := hook
 		test.change(&wrong)
+		wrong.Run = seal.HookRunID(wrong.ID, hostID, wrong.Task)
 		if _, refused := b.order(a, wrong); len(refused) != 1 || refused[0].Code != test.code {
 			t.Errorf("%s: %v", name, refused)
 		}

@@ -75,6 +75,29 @@ func (h *hearing) rewriteOrder(o *fleet.Order, host fleet.HostID) fleet.Order {
 
 var uuidForm = regexp.MustCompile(`\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\z`)
 
+// ownRun reports whether an order may have an outcome under the run that it names:
+// the one that follows from its statement, or where it has none from its id. The
+// ids of other runs can be worked out or are known to whoever gives it, and what
+// they name must not end by this.
+func ownRun(o *fleet.Order, h *hearing, host fleet.HostID) bool {
+	if !uuidForm.MatchString(string(o.ID)) || !uuidForm.MatchString(string(o.Run)) {
+		return false
+	}
+	var id string
+	if h.sealed != nil && h.sealed.statement != nil {
+		switch s := h.sealed.statement; {
+		case s.Order != nil:
+			id = s.Order.ID
+		case s.Event != nil:
+			id = s.Event.ID
+		}
+	}
+	if id != "" {
+		return o.ID == seal.OrderID(id, host, o.Task) && o.Run == seal.RunID(id, host, o.Task)
+	}
+	return o.Run == seal.HookRunID(o.ID, host, o.Task)
+}
+
 // unsigned judges an order that no person gave.
 func (p *passage) unsigned(o *fleet.Order, object string) {
 	g, h := p.gate, &hearing{gate: p.gate, claim: claimOrder}
@@ -90,7 +113,7 @@ func (p *passage) unsigned(o *fleet.Order, object string) {
 		no = &objection{codeSignature, fmt.Sprintf("nobody signed it, and the policy does not let a %.30q come unsigned (unsigned_triggers)", o.Cause), g.policy.line("unsigned_triggers")}
 	case task == nil || !task.Task.On.Webhook:
 		no = &objection{codeTarget, "no task here that may run waits for it", 0}
-	case o.Kind != fleet.OrderRun || !uuidForm.MatchString(string(o.ID)) || !uuidForm.MatchString(string(o.Run)) || len(o.Payload) > fleet.MaxPayload || o.Expires.After(o.Due.Add(seal.MaxOrderLife)):
+	case o.Kind != fleet.OrderRun || !ownRun(o, h, g.host.ID) || len(o.Payload) > fleet.MaxPayload || o.Expires.After(o.Due.Add(seal.MaxOrderLife)):
 		no = &objection{codeParse, "it is not what a webhook makes", 0}
 	case known && was.Never:
 		no = &objection{codeRate, "it was refused before: it came too soon after another", g.policy.line("orders.every")}
@@ -124,7 +147,7 @@ func (p *passage) refuseOrder(o *fleet.Order, object string, h *hearing, no *obj
 	if !h.vouched() && !p.gate.orders.admit(string(o.ID), p.gate.now) {
 		return
 	}
-	if o.Kind != fleet.OrderRun || err != nil || !uuidForm.MatchString(string(o.ID)) || !uuidForm.MatchString(string(o.Run)) {
+	if o.Kind != fleet.OrderRun || err != nil || !ownRun(o, h, p.gate.host.ID) {
 		return
 	}
 	refused := fleet.Order{ID: o.ID, Kind: o.Kind, Host: p.gate.host.ID, Task: o.Task, Run: o.Run, Due: o.Due, Expires: o.Expires, Refused: r}

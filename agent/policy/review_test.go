@@ -109,7 +109,7 @@ func TestWebhookOfTheNextCentury(t *testing.T) {
 	a := given(hooked, sign(t, b.says(hooked), b.anna))
 	for name, due := range map[string]time.Time{"far": time.Now().AddDate(100, 0, 0), "tomorrow": time.Now().Add(time.Hour)} {
 		o := fleet.Order{
-			ID: "11111111-1111-4111-8111-111111111111", Run: "21111111-1111-4111-8111-111111111111", Kind: fleet.OrderRun, Host: hostID, Task: hooked.ID(),
+			ID: "11111111-1111-4111-8111-111111111111", Run: seal.HookRunID("11111111-1111-4111-8111-111111111111", hostID, hooked.ID()), Kind: fleet.OrderRun, Host: hostID, Task: hooked.ID(),
 			Cause: "webhook", Due: due, Expires: due.Add(time.Hour),
 		}
 		if _, refused := b.order(a, o); len(refused) == 0 {
@@ -138,7 +138,7 @@ func TestWhoOwnsTheCollectorsFillsNothing(t *testing.T) {
 			junk.Name = fmt.Sprintf("junk-%d-%d", n, i)
 			hostile.Assignments = append(hostile.Assignments, given(junk, nil))
 			id := fmt.Sprintf("%08x-%04x-4111-8111-111111111111", i, n)
-			hostile.Orders = append(hostile.Orders, fleet.Order{ID: fleet.OrderID(id), Run: fleet.RunID(id), Kind: fleet.OrderRun, Host: hostID, Task: "data/nightly", Due: time.Now(), Expires: time.Now().Add(time.Hour)})
+			hostile.Orders = append(hostile.Orders, fleet.Order{ID: fleet.OrderID(id), Run: seal.HookRunID(fleet.OrderID(id), hostID, "data/nightly"), Kind: fleet.OrderRun, Host: hostID, Task: "data/nightly", Due: time.Now(), Expires: time.Now().Add(time.Hour)})
 		}
 		hostile.Assignments = append(hostile.Assignments, ours)
 		plan, _ := b.gate.Open(&hostile)

@@ -15,11 +15,13 @@ import (
 func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 	clear(s.orders)
 	decided, stopped := map[fleet.OrderID]bool{}, map[fleet.OrderID]bool{}
+	goesOn := s.runsByID(orders)
 	for _, o := range orders {
 		switch {
 		case o.Kind == fleet.OrderCancel:
 		case s.decided[o.ID] || s.memory.OrderDecided(o.ID):
 			decided[o.ID] = true
+		case goesOn[o.Run] && o.Run != "": // another's, which must not end by it
 		default:
 			s.orders[o.ID] = o
 		}
@@ -41,6 +43,20 @@ func (s *State) planOrders(now time.Time, orders []fleet.Order) {
 			s.refuse(o, fleet.RunMissed, fleet.MissedRefused, o.Refused.String())
 		}
 	}
+}
+
+// runsByID are the runs that go on, where there are orders that may name them.
+func (s *State) runsByID(orders []fleet.Order) map[fleet.RunID]bool {
+	if len(orders) == 0 {
+		return nil
+	}
+	ids := map[fleet.RunID]bool{}
+	for _, t := range s.tasks {
+		for i := range t.running {
+			ids[t.running[i].id] = true
+		}
+	}
+	return ids
 }
 
 // stop carries out an order to cancel: a run that goes on is stopped, one that

@@ -9,6 +9,7 @@ import (
 	"github.com/fleetcron/fleetcron/collector/ledger"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
+	"github.com/fleetcron/fleetcron/shared/seal"
 )
 
 // hookIn tells that a task's address was called.
@@ -103,8 +104,9 @@ func (s *Server) hook(ctx context.Context, in hookIn) (api.Ordered, error) {
 	now := time.Now().UTC()
 	var orders []fleet.Order
 	for _, host := range s.Ledger.Matching(everywhere, task) {
+		id := fleet.OrderID(newID())
 		orders = append(orders, fleet.Order{
-			ID: fleet.OrderID(newID()), Kind: fleet.OrderRun, Host: host.ID, Task: in.task, Run: fleet.RunID(newID()),
+			ID: id, Kind: fleet.OrderRun, Host: host.ID, Task: in.task, Run: seal.HookRunID(id, host.ID, in.task),
 			Due: now, Expires: now.Add(defaultExpiry), By: in.Actor, Reason: in.Reason, Cause: "webhook", Payload: in.payload,
 		})
 	}

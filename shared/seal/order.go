@@ -19,6 +19,12 @@ func RunID(id string, host fleet.HostID, task fleet.TaskID) fleet.RunID {
 	return fleet.RunID(derive("run", id, string(host), string(task)))
 }
 
+// HookRunID returns the id of the run of an order that nobody signed: it cannot be
+// made to be another run's.
+func HookRunID(order fleet.OrderID, host fleet.HostID, task fleet.TaskID) fleet.RunID {
+	return fleet.RunID(derive("hook", string(order), string(host), string(task)))
+}
+
 // derive returns a UUID of version 8 (RFC 9562) made from the words.
 func derive(words ...string) string {
 	hash := sha256.New()
