@@ -44,6 +44,7 @@ type noted struct {
 	Here       bool      `json:"here,omitempty"`       // of a task: it, or one before, was taken here, and it means this host
 	Dropped    bool      `json:"dropped,omitempty"`    // of a task: root of this host wants nothing of it
 	Instead    bool      `json:"instead,omitempty"`    // of a task: it was taken while a job of this host was silent for it
+	Envelope   string    `json:"envelope,omitempty"`   // of a task: SHA-256 of the envelope under which it was taken last
 	Was        string    `json:"was,omitempty"`        // of a tombstone: the digest of the statement before
 	Generation uint64    `json:"generation,omitempty"` // of a task, under that statement
 	Definition string    `json:"definition,omitempty"` // of a task: SHA-256 of what it says

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"time"
 
@@ -95,17 +96,36 @@ func (p *passage) latter(texts [][]byte) {
 	}
 }
 
-// goOn lets what stands go on that the plan does not give, as it was taken.
+// goOn lets what stands go on that the plan does not give, as it was taken: first
+// by the envelope under which it was, for another one may say the same and have
+// signatures that are none.
 func (p *passage) goOn() {
+	var others []*fleet.Assignment
 	for i := range p.before.Assignments {
 		a := &p.before.Assignments[i]
 		if p.heard[sha256.Sum256(a.Envelope)] {
 			continue
 		}
-		if o, stands := p.stands(a.Envelope); stands {
-			p.resume(o, a)
+		o, stands := p.stands(a.Envelope)
+		if !stands {
+			continue
 		}
+		if entry, _ := p.noted(o); entry.Envelope != sumOf(a.Envelope) {
+			others = append(others, a)
+			continue
+		}
+		p.resume(o, a)
 	}
+	for _, a := range others {
+		o, _ := p.stands(a.Envelope)
+		p.resume(o, a)
+	}
+}
+
+// sumOf is the SHA-256 of an envelope, in hex.
+func sumOf(envelope []byte) string {
+	sum := sha256.Sum256(envelope)
+	return hex.EncodeToString(sum[:])
 }
 
 // resume hears an envelope that the plan does not give. Of several that say the

@@ -293,7 +293,7 @@ func (p *passage) assignment(a *fleet.Assignment) {
 
 // hearTask takes the envelope of an assignment through the rules.
 func (p *passage) hearTask(a *fleet.Assignment) (*hearing, *objection) {
-	h := &hearing{claim: claimTask, text: a.Envelope, given: min(a.Generation, maxGeneration), since: a.Since}
+	h := &hearing{claim: claimTask, text: a.Envelope, given: min(a.Generation, maxGeneration), since: a.Since, ready: p.blackout}
 	no := p.hear(h)
 	if no == nil && h.id() != a.Task.ID() {
 		no = &objection{codeSignature, "what is sealed is another task: " + string(h.id()), 0}
@@ -373,7 +373,7 @@ func (p *passage) settle(h *hearing) {
 	if !known || entry.Gone || entry.Digest != h.sealed.digest || p.known != nil {
 		return
 	}
-	entry.Here, entry.Instead = true, p.gate.silent(h.id())
+	entry.Here, entry.Instead, entry.Envelope = true, p.gate.silent(h.id()), sumOf(h.text)
 	if entry != was {
 		p.gate.staged.Objects[h.key()] = entry
 		p.gate.changed = true

@@ -64,13 +64,14 @@ type hearing struct {
 	gate  *Gate
 	claim claim
 	text  []byte
-	task  fleet.TaskID // beside an order: whose it is said to be
-	waits *fleet.Task  // beside an event: the task that waits for it, as it was signed; nil: none
-	given uint64       // beside a task: its generation
-	since time.Time    // beside a task: from when on it is said to count
-	stood bool         // of a calendar: the book was asked already
-	asked time.Time    // beside an adoption
-	done  bool         // beside an adoption: it is said to be carried out
+	task  fleet.TaskID              // beside an order: whose it is said to be
+	waits *fleet.Task               // beside an event: the task that waits for it, as it was signed; nil: none
+	given uint64                    // beside a task: its generation
+	since time.Time                 // beside a task: from when on it is said to count
+	stood bool                      // of a calendar: the book was asked already
+	ready func(*hearing) *objection // beside a task: whether it can be carried out, were it taken; nil: that is not asked
+	asked time.Time                 // beside an adoption
+	done  bool                      // beside an adoption: it is said to be carried out
 
 	sealed  *opened
 	signers []*Key // that may speak for it
@@ -360,15 +361,23 @@ func (h *hearing) checkReplay() *objection {
 	if h.claim == claimTask && back.Gone && back.Serial > s.Serial {
 		return &objection{codeReplay, "the job was given back, and with that the task was deleted", 0}
 	}
+	if h.ready != nil && was.stands() && was.Digest != h.sealed.digest {
+		if no := h.ready(h); no != nil { // then the version before goes on
+			return no
+		}
+	}
 	h.note()
 	return nil
 }
 
 // goesOn reports whether a tombstone ends nothing: it is a newer statement that
-// means this host, or it asks for a job to be put back that still is silent.
+// means this host, a calendar as it shall be, or it asks for a job to be put back
+// that still is silent.
 func (h *hearing) goesOn() bool {
 	s := h.sealed.statement
 	switch {
+	case s.Calendar != nil:
+		return s.Calendar.Definition != nil
 	case s.Task == nil:
 		return false
 	case s.Kind == seal.KindRelease:
