@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 	"github.com/fleetcron/fleetcron/shared/seal"
@@ -86,7 +87,7 @@ func TestADaemonIsStoppedUntilSomebodyStartsIt(t *testing.T) {
 	c.told("its start", phase(fleet.PhaseRunning, here(start)))
 	await(t, "its second start", starts)
 	index++
-	c.publish(fleet.Plan{Host: host, Index: index})
+	c.publish(fleet.Plan{Host: host, Index: index, Tombstones: policytest.Retired("default/serve", "default/other")})
 	c.told("its end", func(s api.Stands) bool { return len(s.Standings) == 0 })
 	stop()
 	if len(starts) != 0 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -50,6 +51,6 @@ func TestWhatADaemonNeedsWaitsItself(t *testing.T) {
 	c.told("that both are up", func(s api.Stands) bool {
 		return stands(s, "default/base", fleet.PhaseRunning) && stands(s, "default/above", fleet.PhaseRunning)
 	})
-	c.publish(fleet.Plan{Host: host, Index: 2})
+	c.publish(fleet.Plan{Host: host, Index: 2, Tombstones: policytest.Retired("default/base", "default/above")})
 	c.told("their end", func(s api.Stands) bool { return len(s.Standings) == 0 })
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/fleetcron/fleetcron/agent/policy/policytest"
 	"github.com/fleetcron/fleetcron/shared/api"
 	"github.com/fleetcron/fleetcron/shared/fleet"
 )
@@ -24,6 +25,7 @@ type ward struct {
 	*collector
 	cfg  Config
 	id   fleet.HostID
+	task fleet.TaskID
 	keep bool   // the task is kept up
 	stop func() // ends the agent; what runs goes on
 }
@@ -37,7 +39,7 @@ func given(t *testing.T, task fleet.Task) *ward {
 	cfg.StateDir, cfg.Root = t.TempDir(), hostTree(t)
 	c.enrol(&cfg)
 	t.Cleanup(func() { killLeft(cfg.StateDir) })
-	w := &ward{collector: c, cfg: cfg, keep: task.Supervised(), stop: startAgent(t, cfg)}
+	w := &ward{collector: c, cfg: cfg, task: task.ID(), keep: task.Supervised(), stop: startAgent(t, cfg)}
 	w.id = await(t, "a registration", c.hosts).ID
 	task.Where = fleet.Where{Labels: "*"}
 	plan := fleet.Plan{Host: w.id, Index: 1, Assignments: []fleet.Assignment{{
@@ -71,7 +73,7 @@ func (w *ward) end() {
 	if w.keep { // the next instance may be too young to be seen yet
 		w.look("it is kept up", func(runs []api.LiveRun) bool { return len(runs) > 0 })
 	}
-	w.publish(fleet.Plan{Host: w.id, Index: 2})
+	w.publish(fleet.Plan{Host: w.id, Index: 2, Tombstones: policytest.Retired(w.task)})
 	w.look("nothing goes on", func(runs []api.LiveRun) bool { return len(runs) == 0 })
 	w.stop()
 }

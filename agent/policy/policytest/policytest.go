@@ -65,6 +65,17 @@ func Sealed(plan fleet.Plan) fleet.Plan {
 	return plan
 }
 
+// Retired returns what the person signs who takes tasks away: the tombstones of a
+// plan without them.
+func Retired(tasks ...fleet.TaskID) (tombstones [][]byte) {
+	for _, id := range tasks {
+		tombstones = append(tombstones, sealOne(&seal.Statement{
+			Kind: seal.KindTask, Namespace: id.Namespace(), Name: id.Name(), Task: &seal.Task{State: fleet.TaskRetired},
+		}))
+	}
+	return tombstones
+}
+
 // Trust makes the host of a state directory one that is enrolled, and returns a
 // policy file that lets the person do anything.
 func Trust(t testing.TB, stateDir string) (path string) {
