@@ -31,6 +31,7 @@ type prover struct {
 	keeper     *prove.Keeper
 	statements *prove.Statements
 	log        *slog.Logger
+	page       int           // records that are looked at at once
 	news       chan struct{} // holds one when there may be something to sign
 
 	mu    sync.Mutex
@@ -45,7 +46,7 @@ const (
 	proveAgain = time.Minute
 )
 
-const provePage = 1000 // records that are looked at at once
+const provePage = 1000
 
 // newProver goes on where the last block on disk ended. The journal's state is
 // newest, and what the collectors have of it.
@@ -62,7 +63,7 @@ func newProver(cfg Config, me self, book records, newest, acknowledged uint64, l
 	if err != nil {
 		return nil, err
 	}
-	p := &prover{book: book, keeper: keeper, statements: statements, log: log, news: make(chan struct{}, 1), acked: acknowledged}
+	p := &prover{book: book, keeper: keeper, statements: statements, log: log, page: provePage, news: make(chan struct{}, 1), acked: acknowledged}
 	switch journal, spoken := keeper.Spoken(); {
 	case journal != book.ID():
 		p.seen = acknowledged
@@ -164,7 +165,7 @@ func (p *prover) speak() (signed bool, err error) {
 		p.mu.Lock()
 		after := p.seen
 		p.mu.Unlock()
-		page, err := p.book.Outbox(after, provePage)
+		page, err := p.book.Outbox(after, p.page)
 		if err != nil || len(page) == 0 {
 			return signed, err
 		}

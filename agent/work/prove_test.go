@@ -86,7 +86,8 @@ func proven(t *testing.T, dir string) (runs []fleet.RunID) {
 func TestNoLineIsLostOrDoubled(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			l := &life{t: t, proving: newProving(t, t.TempDir()), random: rand.New(rand.NewPCG(seed, 0))}
+			l := &life{t: t, random: rand.New(rand.NewPCG(seed, 0))}
+			l.lives(t.TempDir())
 			defer func() { l.close() }()
 			for range 80 {
 				l.steps()[l.random.IntN(len(l.steps()))]()
@@ -110,6 +111,34 @@ type life struct {
 	n      int
 	begun  []int
 	want   []fleet.RunID // in the order in which they ended
+	ended  []uint64      // the records that say so
+}
+
+// lives takes up what is on disk, with few records at once.
+func (l *life) lives(dir string) {
+	l.proving = newProving(l.t, dir)
+	l.page, l.prover.book = 2, forgetful{l.proving.book, l.forgets}
+}
+
+// forgetful is a journal that asks before it may forget.
+type forgetful struct {
+	*journal.Journal
+	asks func(sequence uint64)
+}
+
+func (f forgetful) Acknowledge(sequence uint64) {
+	f.asks(sequence)
+	f.Journal.Acknowledge(sequence)
+}
+
+// forgets holds the journal to what is signed on disk.
+func (l *life) forgets(sequence uint64) {
+	_, spoken := l.keeper.Spoken()
+	for _, ended := range l.ended {
+		if ended > spoken && ended <= sequence && ended > l.proving.book.Stats().Acknowledged {
+			l.t.Fatalf("record %d may be forgotten, and only what is said up to %d is signed", ended, spoken)
+		}
+	}
 }
 
 func (l *life) steps() []func() {
@@ -122,6 +151,7 @@ func (l *life) record(run fleet.Run) {
 	}
 	if run.State.Terminal() {
 		l.want = append(l.want, run.ID)
+		l.ended = append(l.ended, l.book.Stats().Newest)
 	}
 }
 
@@ -157,7 +187,7 @@ func (l *life) speaks() {
 
 func (l *life) dies() {
 	l.close()
-	l.proving = newProving(l.t, l.dir)
+	l.lives(l.dir)
 }
 
 // diesWriting ends it within the writing of what it signs: some of that is on
@@ -181,7 +211,7 @@ func (l *life) diesWriting() {
 			l.t.Fatal(err)
 		}
 	}
-	l.proving = newProving(l.t, l.dir)
+	l.lives(l.dir)
 }
 
 // signed is how many bytes were.
