@@ -89,8 +89,8 @@ type Uplink struct {
 	sightings sightings
 	applied   applied
 	settled   settled
-	stands    stands
-	policy    policy
+	stands    latest[api.Stands]
+	policy    latest[fleet.PolicyReport]
 }
 
 // New returns an uplink for the host.
