@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
@@ -79,6 +80,16 @@ func (c *collectors) told(call string) (times int) {
 	return times
 }
 
+// brought is up to which block the host knows them kept, and how many are.
+func (w *world) brought() (noted uint64, kept int) {
+	synctest.Wait() // until whoever has something to do at this instant has done it
+	w.signed.mu.Lock()
+	defer w.signed.mu.Unlock()
+	w.c.mu.Lock()
+	defer w.c.mu.Unlock()
+	return w.signed.proven, len(w.c.proven)
+}
+
 func TestProofsAreBroughtUntilKept(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.c.set(func() { w.c.down = true })
@@ -86,8 +97,8 @@ func TestProofsAreBroughtUntilKept(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.c.set(func() { w.c.down = false })
 		time.Sleep(time.Minute)
-		if w.signed.proven != 1 || len(w.c.proven) != 1 {
-			t.Errorf("%d brought, %d noted", len(w.c.proven), w.signed.proven)
+		if noted, kept := w.brought(); noted != 1 || kept != 1 {
+			t.Errorf("%d brought, %d noted", kept, noted)
 		}
 	})
 }
@@ -101,15 +112,16 @@ func TestFewBlocksAreFewCalls(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(proofEvery)
-		if times := w.c.told("proofs"); times < 5 || times > 8 || w.signed.proven != 60 {
-			t.Errorf("%d calls in a minute, %d of 60 blocks brought", times, w.signed.proven)
+		noted, _ := w.brought()
+		if times := w.c.told("proofs"); times < 5 || times > 8 || noted != 60 {
+			t.Errorf("%d calls in a minute, %d of 60 blocks brought", times, noted)
 		}
 		for range 5 * api.MaxBlocks {
 			w.signed.add("a", proofLines)
 		}
 		time.Sleep(2 * proofEvery)
-		if w.signed.proven != 60+5*api.MaxBlocks {
-			t.Errorf("%d blocks brought: it dawdles", w.signed.proven)
+		if noted, _ := w.brought(); noted != 60+5*api.MaxBlocks {
+			t.Errorf("%d blocks brought: it dawdles", noted)
 		}
 	})
 }
@@ -121,8 +133,8 @@ func TestABlockThatNobodyTakes(t *testing.T) {
 			w.signed.add(chain, 1)
 		}
 		time.Sleep(10 * time.Minute)
-		if w.signed.proven != 4 || len(w.c.proven) != 3 {
-			t.Errorf("%d brought, %d noted", len(w.c.proven), w.signed.proven)
+		if noted, kept := w.brought(); noted != 4 || kept != 3 {
+			t.Errorf("%d brought, %d noted", kept, noted)
 		}
 	})
 }
