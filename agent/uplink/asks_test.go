@@ -38,6 +38,7 @@ func TestFollowersDoNotHoldUpTheOthers(t *testing.T) {
 		}
 		w.c.set(func() { ends[0].Close() })
 		<-w.c.answers
+		after(0) // until its place is free
 		w.c.asks <- api.Ask{ID: "later", Run: "r", Follow: true}
 		after(0)
 		w.c.set(func() {
