@@ -41,8 +41,8 @@ func TestThePolicysWordIsTakenInWithoutAnotherGeneration(t *testing.T) {
 	}
 }
 
-// TestADaemonThatWasRefusedStartsWhenItIsAllowed, whatever its restart policy
-// made of the starts that came to nothing.
+// TestADaemonThatWasRefusedStartsWhenItIsAllowed: that the policy of its host, or
+// its hours, let it not begin is no fault of its own, and it is not given up.
 func TestADaemonThatWasRefusedStartsWhenItIsAllowed(t *testing.T) {
 	a := daemon(func(t *fleet.Task) { t.Restart.GiveUp = fleet.Frequency{Times: 1, Per: fleet.Duration(time.Hour)} })
 	refused := a
@@ -61,14 +61,22 @@ func TestADaemonThatWasRefusedStartsWhenItIsAllowed(t *testing.T) {
 		return begun, crashed
 	}
 	step("12:00:00", plan(refused))
-	run := fleet.Run{Task: "default/t", ID: s.begun[0], State: fleet.RunMissed, Reason: fleet.MissedRefused}
-	if _, crashed := step("12:00:01", RunEnded{run}); !crashed {
-		t.Fatal("it is not given up, so nothing is tried here")
+	missed := func(n int) RunEnded {
+		return RunEnded{fleet.Run{Task: "default/t", ID: s.begun[n], State: fleet.RunMissed, Reason: fleet.MissedRefused}}
 	}
-	if begun, _ := step("12:00:10", plan(refused)); begun {
-		t.Error("it begins though it is refused")
+	if _, crashed := step("12:00:01", missed(0)); crashed {
+		t.Error("given up for what its host would not let begin")
 	}
-	if begun, crashed := step("12:00:20", plan(a)); !begun || crashed {
+	if begun, crashed := step("12:00:02", Tick{}); !begun || crashed {
+		t.Errorf("out of its hours: tried again %v, in a crash loop %v", begun, crashed)
+	}
+	if _, crashed := step("12:00:03", missed(1)); crashed {
+		t.Error("given up for what its host would not let begin, the second time")
+	}
+	if begun, _ := step("12:00:03.5", plan(refused)); begun {
+		t.Error("it begins before its time")
+	}
+	if begun, crashed := step("12:00:04", plan(a)); !begun || crashed {
 		t.Errorf("allowed: begun %v, in a crash loop %v", begun, crashed)
 	}
 }

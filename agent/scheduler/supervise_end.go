@@ -66,7 +66,7 @@ func (s *State) follow(now time.Time, t *task, over running, run *fleet.Run, fai
 	case ran && (policy == fleet.RestartNever || policy == fleet.RestartOnFailure && !failed):
 		u.Done, u.Wait, u.Restart = true, 0, time.Time{}
 		return
-	case !ran && len(u.Starts) > 0: // it was not started at all
+	case (!ran || run.Reason == fleet.MissedRefused) && len(u.Starts) > 0: // it was not started at all
 		u.Starts = u.Starts[:len(u.Starts)-1]
 	case r.GiveUp.Times > 0 && len(u.recent(now, r.GiveUp)) >= min(r.GiveUp.Times, mostStarts):
 		u.GaveUp = fmt.Sprintf("%d starts within %s, the last ended with %s", r.GiveUp.Times, r.GiveUp.Per, u.End)
