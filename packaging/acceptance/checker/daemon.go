@@ -28,6 +28,7 @@ func (s *story) daemon() {
 	sweep(all, 1, func(g going, others []going) {
 		s.violate(OneDaemon, g.Occurrence.Nominal, "instance %d started while %s was up", g.PID, processes(others))
 	})
+	s.looked(d, all)
 	pause := time.Duration(0)
 	for i, g := range all {
 		gap, from := time.Duration(0), g.At.Add(g.end-g.Start)

@@ -47,6 +47,9 @@ func (s *story) unexplained(c *claim, row *fleet.Run) (time.Time, string) {
 		}
 	}
 	kinds := causes[row.Reason]
+	if row.Reason == fleet.MissedSpecLate && &s.claims[0] == c { // that it came was not written, and the agent killed
+		kinds = slices.Concat(kinds, gathers, []Kind{DiskFull})
+	}
 	clock, ranged := d.clocks(s.host), c.count > 1
 	for at := c.from; !at.After(c.to); {
 		until, was := s.windows.until(kinds, s.task, s.host, at)

@@ -106,3 +106,54 @@ func TestWhatLiesInAWindow(t *testing.T) {
 	}, Explained}
 	skips.check(t, func(t *fleet.Task) { every(10 * time.Minute)(t); t.On.Blackout = []string{"c"} }, func(h *script) { h.window(Blackout, "15m", "29m59s") })
 }
+
+func TestWhatWaits(t *testing.T) {
+	due := func(h *script, task fleet.Task) {
+		for _, at10 := range []string{"10m", "20m", "30m", "40m", "50m", "60m"} {
+			h.ran(task, at(at10), 0, time.Second)
+		}
+	}
+	waits := func(t *fleet.Task) {
+		every(10 * time.Minute)(t)
+		t.WaitFor.File = []string{"/srv/ready"}
+	}
+	for _, r := range []rule{
+		{"for what is there", due, ""},
+		{"for what is not there", func(h *script, task fleet.Task) { h.window(Unready, "25m", "35m"); due(h, task) }, Nothing},
+	} {
+		r.check(t, waits, func(*script) {})
+	}
+	for slots, breaks := range map[int]Invariant{1: Apart, 2: ""} {
+		r := rule{"for a slot", func(h *script, task fleet.Task) {
+			due(h, task)
+			due(h, h.give("other", every(10*time.Minute)))
+		}, breaks}
+		r.check(t, every(10*time.Minute), func(h *script) { h.Slots = map[fleet.HostID]int{hostA: slots} })
+	}
+}
+
+func TestWhatAnswersNoMore(t *testing.T) {
+	up := func(reason fleet.Reason) func(h *script, task fleet.Task) {
+		return func(h *script, task fleet.Task) {
+			one := 1
+			h.ran(task, at("1s"), 0, 10*time.Minute, func(r *fleet.Run) { r.Exit, r.Reason = &one, reason })
+			h.ran(task, at("10m2s"), 0, 50*time.Minute)
+		}
+	}
+	for _, r := range []struct {
+		rule
+		from string
+	}{
+		{rule{"and is stopped in time", up(fleet.RanUnhealthy), ""}, "9m30s"},
+		{rule{"and is stopped late", up(fleet.RanUnhealthy), OneDaemon}, "5m"},
+		{rule{"and is not stopped for it", up(""), OneDaemon}, "5m"},
+		{rule{"or does answer", up(fleet.RanUnhealthy), Explained}, "20m"},
+	} {
+		r.check(t, func(t *fleet.Task) { t.On.Daemon, t.Health.TCP = true, "127.0.0.1:80" }, func(h *script) {
+			h.Windows = append(h.Windows, Window{Kind: Unwell, Host: hostA, Task: "default/it", From: at(r.from), To: at("10m1s")})
+			if r.breaks == Explained {
+				h.Windows = nil
+			}
+		})
+	}
+}

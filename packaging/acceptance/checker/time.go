@@ -53,6 +53,9 @@ func (s *story) allowed(d *definition, c *claim, p *Probe) time.Duration {
 	if within := d.within(); within > limit && s.excused(d, c.from) {
 		limit = within
 	}
+	if s.Slots[s.host] > 0 { // and then it waits for its slot
+		limit += d.deadline(s.host, c.from)
+	}
 	if late := p.At.Sub(c.from); late > limit && d.queues() && s.waited(p) {
 		limit = late
 	}

@@ -24,6 +24,7 @@ const (
 	StartsFail    Kind = "starts_fail"    // the command, its user or a limit of it is not to be had
 	Overload      Kind = "overload"       // more was due than the agent may start
 	Unready       Kind = "unready"        // what the task waits for is not there
+	Unwell        Kind = "unwell"         // a supervised command does not answer its probes
 	Taken         Kind = "taken"          // all places that the task has in the fleet
 	PlanLate      Kind = "plan_late"      // between the acceptance of a task and its arrival
 
@@ -61,7 +62,7 @@ var causes = map[fleet.Reason][]Kind{
 	fleet.MissedForkFailed:   {StartsFail},
 	fleet.MissedNoUser:       {StartsFail},
 	fleet.MissedLimits:       {StartsFail},
-	fleet.MissedSpecLate:     {PlanLate, DiskFull}, // that it came was not written, and the agent killed
+	fleet.MissedSpecLate:     {PlanLate},
 	fleet.MissedNoLease:      {CollectorAway, AgentDown, AgentStopped, Suspended, Taken, Overload},
 	fleet.MissedPrecondition: {Unready},
 	fleet.MissedLoad:         {Overload, AgentDown, AgentStopped, Suspended},

@@ -18,6 +18,7 @@ type command struct {
 	over    bool
 	settled bool // its outcome is on its way to the disk
 	doomed  bool // it is being stopped
+	sick    bool // it does not answer its probes
 }
 
 // launch makes a process, or fails to.
@@ -47,6 +48,9 @@ func (h *host) launch(e entry) {
 	}
 	c.run.Exit = &code
 	h.ends(c, h.spell(task.least, task.most))
+	if task.versions[0].On.Daemon && h.Mutant == Hypochondriac && h.chance(10) {
+		h.probe(c)
+	}
 	if h.doomed[run.ID] {
 		delete(h.doomed, run.ID)
 		h.stop(run.ID, "")
@@ -77,6 +81,9 @@ func (h *host) ends(c *command, in time.Duration) {
 func (h *host) end(c *command) {
 	now := h.wall()
 	c.over, c.run.Ended = true, &now
+	if c.sick {
+		h.close(checker.Unwell, c.run.Task)
+	}
 	if !c.doomed {
 		h.probes[c.probe].End = h.now
 	}

@@ -20,7 +20,8 @@
 // Between its instant and its begin a run may wait, pending on disk, for what its
 // task needs, for a place that some hosts share, and for one of the slots of its
 // host: agent/turn and the grantor of leases as small as they can be. The places
-// are checked over the histories of all hosts together.
+// are checked over the histories of all hosts together. A daemon that answers no
+// more is found out as agent/vitals does it, by bad answers in a row.
 //
 // The nemesis kills agents, guardians and hosts, stops agents, suspends hosts,
 // sets clocks, fills disks, takes collectors away, makes starts fail, changes

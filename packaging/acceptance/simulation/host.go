@@ -156,6 +156,7 @@ func (h *host) start() {
 	}
 	h.state = scheduler.NewState(h.id, h.memory(), life)
 	h.takeUp()
+	h.probeAll()
 	if h.plan.stored != nil {
 		h.put(h.plan.event(h.plan.stored, true))
 	}

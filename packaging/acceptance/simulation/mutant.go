@@ -40,6 +40,8 @@ const (
 	Blind         Mutant = "nobody looks whether what is waited for is there"
 	Impatient     Mutant = "what waits is forgotten at a restart"
 	Generous      Mutant = "places in the fleet are granted to everybody"
+	Deaf          Mutant = "what a probe finds is told to nobody"
+	Hypochondriac Mutant = "daemons that answer are stopped"
 	Stingy        Mutant = "a place in the fleet ends before its run"
 )
 
@@ -47,7 +49,7 @@ const (
 var Mutants = []Mutant{
 	Undurable, Unmarked, Uncounted, Reordered, Undeduped, Careless, Shifted, Early, Slow, Twice, Lossy, Silent,
 	Misattributed, Forgetting, Hasty, Pessimist, Giving, Miscounting, Timeless, Newborn, Unborn, Stopwatch,
-	Crowded, Blind, Impatient, Generous, Stingy,
+	Crowded, Blind, Impatient, Generous, Stingy, Deaf, Hypochondriac,
 }
 
 // forgetful is a memory that lacks something.

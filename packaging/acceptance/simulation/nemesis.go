@@ -39,6 +39,7 @@ var nemesis = []plague{
 	{"nothing can be started", 12 * time.Hour, func(h *host) {
 		h.openedFor(checker.StartsFail, h.spell(time.Minute, 20*time.Minute))
 	}},
+	{"a daemon answers no more", 4 * time.Hour, (*host).sicken},
 	{"what tasks wait for is away", 4 * time.Hour, func(h *host) {
 		h.openedFor(checker.Unready, h.spell(time.Minute, 20*time.Minute))
 	}},
@@ -94,6 +95,11 @@ func (h *host) reboot() {
 	h.open(checker.AgentDown, "")
 	// If the agent was away already, nobody can tell which of the two it was.
 	h.openFrom(checker.HostDown, "", h.opened[opening{checker.AgentDown, ""}].From)
+	for _, c := range h.commands {
+		if c.sick {
+			h.close(checker.Unwell, c.run.Task)
+		}
+	}
 	clear(h.commands)
 	h.frozen = false
 	h.down++

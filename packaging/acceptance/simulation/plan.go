@@ -56,7 +56,7 @@ func (p *plan) invent(i int) {
 		p.add(h.once(), time.Second, time.Minute)
 	}
 	if h.chance(3) {
-		p.add(fleet.Task{On: fleet.Trigger{Daemon: true}}, time.Second, choose(h, time.Minute, 3*time.Hour))
+		p.add(fleet.Task{On: fleet.Trigger{Daemon: true}, Health: health}, time.Second, choose(h, time.Minute, 3*time.Hour))
 		p.tasks[len(p.tasks)-1].fails = 50
 	}
 	if h.chance(3) {
