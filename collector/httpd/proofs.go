@@ -44,6 +44,9 @@ func (s *Server) takeProofs(ctx context.Context, in proofsIn) (receipt api.Proof
 				wrong = fleet.Errorf(fleet.Refused, "the block is of another cluster")
 			}
 		}
+		if wrong == nil && !b.Shown() { // the host signs lines; who brings a hash would hide one for ever
+			wrong = fleet.Invalidf("blocks", "", "the block holds the hash of a line in the place of the line")
+		}
 		body := b.Encode()
 		if wrong == nil && len(body) > api.MaxBlockSize {
 			wrong = fleet.Errorf(fleet.TooLarge, "the block has %d bytes, at most %d are kept", len(body), api.MaxBlockSize)

@@ -54,13 +54,15 @@ func TestProofsAreCheckedBeforeTheyAreKept(t *testing.T) {
 		return h.do(t, "POST", path, asJSON(t, api.ProofBatch{Blocks: blocks}), "Content-Type", api.MediaJSON)
 	}
 	edited, foreign, huge := signedBlock(1, 1), signedBlock(1, 1), signedBlock(1, 1)
+	whole := signedBlock(1, 1)
+	hidden := *whole.Within(func(task fleet.TaskID) bool { return task == "data/backup" })
 	*edited.Lines[0].Line.Exit = 0
 	foreign.Cluster = strings.Repeat("f", 32)
 	foreign.Before = proof.Start(foreign.Cluster, foreign.Host, foreign.Chain)
 	foreign.Sign(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)))
 	huge.Lines[0].Line.Params = map[string]string{"x": strings.Repeat("x", api.MaxBlockSize)}
 	huge.Sign(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32)))
-	for name, block := range map[string]proof.Block{"edited": edited, "of another host": signedBlock(2, 1), "of another cluster": foreign, "huge": huge} {
+	for name, block := range map[string]proof.Block{"edited": edited, "of another host": signedBlock(2, 1), "of another cluster": foreign, "huge": huge, "without a line that it signs": hidden} {
 		if receipt := decoded[api.ProofReceipt](t, bring(block), http.StatusOK); receipt.Refused != 1 || receipt.Why == "" {
 			t.Errorf("a block that is %s: %+v", name, receipt)
 		}
@@ -69,7 +71,7 @@ func TestProofsAreCheckedBeforeTheyAreKept(t *testing.T) {
 		t.Errorf("%+v", receipt)
 	}
 	list := decoded[api.List[api.ProofBlock]](t, h.do(t, "GET", api.PathProofs, ""), http.StatusOK)
-	if len(list.Items) != 1 || list.Items[0].Check() != nil || list.Items[0].HostName != "host-1" {
+	if len(list.Items) != 1 || list.Items[0].Check() != nil || list.Items[0].HostName != "host-1" || list.Items[0].Lines[1].Line == nil {
 		t.Errorf("%+v", list)
 	}
 	many := make([]proof.Block, api.MaxBlocks+1)

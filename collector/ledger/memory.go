@@ -94,8 +94,8 @@ func (m *memory) loadTrust(r *reader) error {
 		}),
 		eachRow(r, inNodes, nil, func(_ []byte, row nodeRow) bool {
 			m.nodes[row.ID] = &row.Node
-			if len(row.Word) > 0 {
-				m.revocations = append(m.revocations, revocation{row.ID, row.Word}) // keys come in their order
+			if len(row.Words) > 0 {
+				m.revocations = append(m.revocations, revocation{row.ID, row.Words}) // keys come in their order
 			}
 			return true
 		}),

@@ -11,8 +11,8 @@ import (
 // nodeRow is a node on disk.
 type nodeRow struct {
 	fleet.Node
-	Chain []byte `json:"chain,omitempty"` // its first certificate, until it renews it
-	Word  []byte `json:"word,omitempty"`  // the signed statement that revokes it
+	Chain []byte   `json:"chain,omitempty"` // its first certificate, until it renews it
+	Words [][]byte `json:"words,omitempty"` // the signed statements that revoke it, the newest last
 }
 
 // nodeMoves lists the states that each state of a node may move to. A pending

@@ -11,7 +11,9 @@ import (
 
 // PutRevocation keeps the signed word that a collector is none any more, which
 // hosts believe where they believe no list. The collector is revoked here
-// already. The same word again changes nothing, and the first one stands.
+// already. The same word again changes nothing. Those of several people are kept
+// beside each other, the newest maxWords: which of them a host trusts it alone
+// knows.
 type PutRevocation struct {
 	ID       string    `json:"id"`
 	Envelope []byte    `json:"envelope"`
@@ -19,10 +21,13 @@ type PutRevocation struct {
 	Actor    string    `json:"actor,omitempty"`
 }
 
-// revocation is such a word in memory.
+// maxWords is how many words about one collector are kept.
+const maxWords = 8
+
+// revocation is such words about one collector in memory.
 type revocation struct {
-	id       string
-	envelope []byte
+	id    string
+	words [][]byte
 }
 
 func (cmd *PutRevocation) apply(c *change) any {
@@ -34,14 +39,15 @@ func (cmd *PutRevocation) apply(c *change) any {
 		return fleet.Errorf(fleet.Conflict, "collector %s is %s, and not revoked", cmd.ID, node.State).WithCode("illegal_move").WithHint("fleetctl node revoke %s", cmd.ID)
 	case len(cmd.Envelope) == 0:
 		return fleet.Invalidf("envelope", "", "is missing")
-	case len(node.Word) > 0:
+	case slices.ContainsFunc(node.Words, func(word []byte) bool { return bytes.Equal(word, cmd.Envelope) }):
 		return nil
 	}
-	node.Word = bytes.Clone(cmd.Envelope)
+	node.Words = append(node.Words, bytes.Clone(cmd.Envelope))
+	node.Words = node.Words[max(0, len(node.Words)-maxWords):]
 	putNode(c, node)
 	index := c.index
 	c.after(func(l *Ledger) {
-		l.memory.putRevocation(revocation{node.ID, node.Word})
+		l.memory.putRevocation(revocation{node.ID, node.Words})
 		for id := range l.memory.hosts {
 			l.notify(PlanOf(id), index)
 		}
@@ -49,16 +55,17 @@ func (cmd *PutRevocation) apply(c *change) any {
 	return nil
 }
 
-func (m *memory) putRevocation(word revocation) {
-	next := append(slices.Clone(m.revocations), word)
+func (m *memory) putRevocation(about revocation) {
+	next := slices.DeleteFunc(slices.Clone(m.revocations), func(old revocation) bool { return old.id == about.id })
+	next = append(next, about)
 	slices.SortFunc(next, func(a, b revocation) int { return cmp.Compare(a.id, b.id) })
 	m.revocations = next
 }
 
 // revoked returns the words for a plan.
 func (m *memory) revoked() (words [][]byte) {
-	for _, word := range m.revocations {
-		words = append(words, word.envelope)
+	for _, about := range m.revocations {
+		words = append(words, about.words...)
 	}
 	return words
 }

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -26,7 +27,7 @@ func TestHostsAreToldWhichCollectorsAreNone(t *testing.T) {
 	l.refused("invalid", word("c3", ""))
 	_, first := l.Watch(PlanOf(hostID(1)))
 	_, second := l.Watch(PlanOf(hostID(2)))
-	l.must(word("c3", "c3 is none"), word("c2", "c2 is none"), word("c3", "another word"))
+	l.must(word("c3", "c3 is none"), word("c2", "c2 is none"), word("c3", "another person's word"), word("c3", "c3 is none"))
 	<-first
 	<-second
 	for range 2 {
@@ -36,10 +37,16 @@ func TestHostsAreToldWhichCollectorsAreNone(t *testing.T) {
 			for _, text := range plan.Revoked {
 				got = append(got, string(text))
 			}
-			if err != nil || !slices.Equal(got, []string{"c2 is none", "c3 is none"}) {
+			if err != nil || !slices.Equal(got, []string{"c2 is none", "c3 is none", "another person's word"}) {
 				t.Errorf("host %d: %q, %v", host, got, err)
 			}
 		}
 		l.reopen()
+	}
+	for i := range 2 * maxWords {
+		l.must(word("c3", fmt.Sprint("word ", i)))
+	}
+	if plan, err := l.Plan(everywhere, hostID(1)); err != nil || len(plan.Revoked) != 1+maxWords || string(plan.Revoked[maxWords]) != "word 15" {
+		t.Errorf("%q, %v", plan.Revoked, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -183,6 +184,11 @@ func (b *Block) Within(shows func(fleet.TaskID) bool) *Block {
 		shown.Lines[i] = entry
 	}
 	return &shown
+}
+
+// Shown reports whether every line is there, and none as its hash alone.
+func (b *Block) Shown() bool {
+	return !slices.ContainsFunc(b.Lines, func(e Entry) bool { return e.Line == nil })
 }
 
 // kept is a block in few bytes; the numbers stay for ever.
