@@ -108,7 +108,7 @@ func (h *host) settleLeases(sequences []uint64) {
 }
 
 // joint is what happened to the tasks that the fleet bounds, on all hosts.
-func joint(all []*checker.History) *checker.History {
+func joint(all ...*checker.History) *checker.History {
 	told := &checker.History{}
 	given := map[fleet.TaskID]bool{}
 	bound := func(task fleet.TaskID) bool { return task.Name()[:min(5, len(task.Name()))] == "lone-" }

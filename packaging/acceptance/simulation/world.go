@@ -61,7 +61,7 @@ func Play(options Options, minima checker.Minima) (Played, error) {
 	for _, h := range w.hosts {
 		told := h.history()
 		if h.plan.shares {
-			shared = append(shared, told)
+			shared = append(shared, joint(told)) // and the rest can go
 		}
 		verdict, err := checker.Check(told)
 		if err != nil && verdict.Compared == nil {
@@ -70,7 +70,7 @@ func Play(options Options, minima checker.Minima) (Played, error) {
 		w.played.Verdict.Add(verdict)
 		h.forget()
 	}
-	verdict, err := checker.Check(joint(shared))
+	verdict, err := checker.Check(joint(shared...))
 	if err != nil && verdict.Compared == nil {
 		return w.played, fmt.Errorf("seed %d, all hosts: %w", options.Seed, err)
 	}
