@@ -19,7 +19,7 @@ func (s *Server) admit(r *request, route *Route) error {
 		r.Header.Del(api.HeaderPrincipal)
 	}
 	caller, err := s.identify(r, route)
-	if err == nil {
+	if err == nil && r.plane != pki.PlanePeer { // what another collector passes on was counted there
 		err = s.limits.calls(&caller)
 	}
 	if err == nil {

@@ -129,8 +129,7 @@ func (l *limits) failedJoin(from netip.Addr) time.Duration {
 	return bucketOf(l.joins, block(from), joinFailuresPerMinute, now).take(now, joinFailuresPerMinute/60.0, joinFailuresPerMinute)
 }
 
-// calls refuses an agent, or a person's token, that asks too often. What another
-// collector passes on was counted there.
+// calls refuses an agent, or a person's token, that asks too often.
 func (l *limits) calls(caller *fleet.Principal) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fleetcron/fleetcron/shared/api"
+	"github.com/fleetcron/fleetcron/shared/pki"
 )
 
 // TestATokenHoldsNobodyUp: it gets its share of a second, and the others theirs.
@@ -37,6 +38,21 @@ func TestATokenHoldsNobodyUp(t *testing.T) {
 		}
 		if reply := ask("mad"); reply.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("request 101 after a second: %d", reply.StatusCode)
+		}
+		check(t, h.Close())
+	})
+}
+
+// TestACallIsCountedOnce: by the collector that it reaches, and not again by the
+// one that leads, where the calls of all others come together.
+func TestACallIsCountedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		for n := range 1100 {
+			reply := h.on(t, pki.PlanePeer, http.MethodGet, api.PathHosts, "", headerPeer, "c2", api.HeaderPrincipal, asJSON(t, everyone("anna")))
+			if reply.StatusCode != http.StatusOK {
+				t.Fatalf("request %d that was passed on: %d", n, reply.StatusCode)
+			}
 		}
 		check(t, h.Close())
 	})
