@@ -88,7 +88,9 @@ func (n *notices) send() {
 	if len(n.text) == 0 || n.jammed || n.deaf {
 		return
 	}
-	_ = n.raw.Control(n.put)
+	if n.raw.Control(n.put) != nil { // it was closed
+		n.text, n.deaf = nil, true
+	}
 	if n.jammed = len(n.text) > 0; n.jammed {
 		n.jams <- struct{}{}
 	}
@@ -114,12 +116,17 @@ func (n *notices) put(fd uintptr) {
 // run goes on with what a full socket did not take.
 func (n *notices) run() {
 	for range n.jams {
-		_ = n.raw.Write(func(fd uintptr) bool {
+		closed := n.raw.Write(func(fd uintptr) bool {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.put(fd)
 			n.jammed = len(n.text) > 0
 			return !n.jammed
 		})
+		if closed != nil {
+			n.mu.Lock()
+			n.text, n.deaf = nil, true
+			n.mu.Unlock()
+		}
 	}
 }

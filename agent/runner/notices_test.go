@@ -41,6 +41,24 @@ func TestTellingNeverWaits(t *testing.T) {
 	for range 100 { // nobody listens any more
 		n.tell(notice{Ready: true})
 	}
+	if !n.deaf || len(n.text) > 0 {
+		t.Errorf("%d bytes are kept for an agent that is gone", len(n.text))
+	}
+}
+
+// TestWhatIsToldToNobodyIsNotKept: a guardian that its agent has left goes on.
+func TestWhatIsToldToNobodyIsNotKept(t *testing.T) {
+	_, guardian := connected(t)
+	n, err := newNotices(guardian)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guardian.Close()
+	n.tell(notice{Ready: true})
+	n.tell(notice{Ready: true})
+	if !n.deaf || len(n.text) > 0 {
+		t.Errorf("%d bytes are kept", len(n.text))
+	}
 }
 
 // TestABusyGuardianTellsSeveralAtOnce, and the last of them in time though none
