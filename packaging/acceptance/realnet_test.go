@@ -86,7 +86,13 @@ func (c *company) enrolled(id, name string, token ...string) {
 	}
 	c.admin(append([]string{"enroll-token", "--out", file}, token...)...)
 	command := c.ofMachine(id, name, "enroll", "--token-file", file, "--address", c.addresses[0])
-	c.must(command[0], command[1:]...)
+	c.eventually("a leader who lets "+id+" in", func(ctx context.Context) error { // one may be elected just now
+		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	})
 }
 
 func (c *company) collector(n int) {
