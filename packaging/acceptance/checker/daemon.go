@@ -46,6 +46,9 @@ func (s *story) daemon() {
 			up = 0 // nothing is up on a host that sleeps, and an agent counts what it has seen itself
 		}
 		pause = d.backoff(pause, up)
+		if row := s.row(g.Probe); g.End == 0 && row != nil && row.State == fleet.RunUnknown {
+			continue // nobody saw when it ended
+		}
 		due, failed := pause, s.failed(from, to)
 		for range failed { // each start that came to nothing is followed by a longer wait
 			pause = d.backoff(pause, 0)

@@ -96,7 +96,7 @@ func (s *story) later(d *definition, row *fleet.Run, kinds []Kind, at time.Time)
 func (s *story) unordered(d *definition, c *claim, row *fleet.Run) (time.Time, string) {
 	from, expires := s.ordered(row.Order, c.from)
 	to := expires.Add(s.tolerance.Late)
-	if from.After(to) || row.Attempt > 1 || row.State == fleet.RunUnknown {
+	if from.After(to) || row.Attempt > 1 || row.State == fleet.RunUnknown || s.waitsFor(c) > 0 {
 		to = later(from, to).Add(s.tolerance.Queue)
 	}
 	nanos := interval{from.Add(-s.tolerance.Late).UnixNano(), to.UnixNano()}

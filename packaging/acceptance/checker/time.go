@@ -44,8 +44,8 @@ func (s *story) allowed(d *definition, c *claim, p *Probe) time.Duration {
 		_, expires := s.ordered(c.first().Order, c.from)
 		limit = expires.Sub(c.from)
 	}
-	if wait := d.patience(); wait > 0 {
-		limit += wait
+	if s.waitsFor(c) > 0 {
+		limit += d.patience()
 		if late := p.At.Sub(c.from); late > limit && s.windows.overlap(away, s.task, s.host, c.from, p.At) {
 			limit = late // the agent that came back went on where the one before had waited
 		}
