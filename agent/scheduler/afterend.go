@@ -27,7 +27,7 @@ func (s *State) countFrom(now time.Time, t *task) {
 	case t.memo == nil || t.memo.Base == nil:
 		s.setBase(now, t, later(now, wall(t.assignment.Since)))
 	case len(t.running) > 0: // its end says more
-	case t.memo.Open != "", t.seen.After(now), t.memo.Base.After(later(now, wall(t.assignment.Since))):
+	case t.memo.Open != "", t.seen.After(now), t.memo.Base.After(now) && !t.memo.Base.Equal(t.assignment.Since):
 		s.setBase(now, t, now)
 	}
 	t.goOn(now, wall(*t.memo.Base))

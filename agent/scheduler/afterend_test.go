@@ -58,6 +58,13 @@ func TestAfterEndWhenTheClockIsSetBack(t *testing.T) {
 		s.at("10:25:00", came(rested), base("10:25:00"), "wake 10:35:00")
 		s.at("10:35:00", Tick{}, open("10:25:00"), "begin 12:10:00.001") // after the last that is on disk
 	})
+	t.Run("while no agent runs, and its acceptance is yet to come", func(t *testing.T) {
+		newer := rested
+		newer.Generation, newer.Since = 2, noon.Add(time.Minute)
+		s := ran(t)
+		s.restart("10:25:00", "")
+		s.at("10:25:00", came(newer), base("10:25:00"), "wake 10:35:00")
+	})
 	t.Run("and no agent runs afterwards", func(t *testing.T) {
 		s := ran(t)
 		s.at("10:24:00", back, base("10:20:00"), "wake 10:30:00")
