@@ -60,7 +60,7 @@ func TestAfterEndWhenTheClockIsSetBack(t *testing.T) {
 	})
 	t.Run("while no agent runs, and its acceptance is yet to come", func(t *testing.T) {
 		newer := rested
-		newer.Generation, newer.Since = 2, noon.Add(time.Minute)
+		newer.Generation, newer.Since = 2, noon.Add(25*time.Minute)
 		s := ran(t)
 		s.restart("10:25:00", "")
 		s.at("10:25:00", came(newer), base("10:25:00"), "wake 10:35:00")
