@@ -168,7 +168,11 @@ func (t *Task) Filled(given Params) (Execute, error) {
 	}
 	run.Stdin = fill(run.Stdin, values)
 	var check checker
-	if run.validate(&check); len(check.fields) > 0 { // it became too long
+	run.validate(&check) // it became too long
+	texts := append(slices.Collect(maps.Values(run.Env)), run.Stdin)
+	check.that(!slices.ContainsFunc(append(texts, run.Command.Argv...), func(text string) bool { return strings.Contains(text, maskedSecret) }),
+		"params", given.String(), "in their places they make a masked secret")
+	if len(check.fields) > 0 {
 		return t.Run, check.err()
 	}
 	return run, nil

@@ -44,8 +44,8 @@ func (p *Param) validate(check *checker, at string) {
 	if kind.order != nil {
 		p.validateRange(check, at, kind)
 	}
-	if _, err := wholePattern(p.Pattern); err != nil || len(p.Pattern) > maxParamText {
-		check.fail(at+".pattern", p.Pattern, "want a regular expression (RE2) of at most 512 bytes")
+	if _, err := wholePattern(p.Pattern); err != nil || len(p.Pattern) > maxParamText || neverInValue(p.Pattern) != "" {
+		check.fail(at+".pattern", p.Pattern, "want a regular expression (RE2) of at most 512 bytes in one line")
 		return // every value would be wrong
 	}
 	if kind.listed {

@@ -26,7 +26,7 @@ type paramKind struct {
 var paramKinds = map[ParamType]paramKind{
 	ParamText:     {wrong: wrongText, long: true},
 	ParamInt:      {wrong: formed(intForm, "want a whole number in plain decimal digits"), order: number},
-	ParamNumber:   {wrong: formed(numberForm, "want a number in plain decimal digits, such as 1.5"), order: number},
+	ParamNumber:   {wrong: wrongNumber, order: number},
 	ParamBool:     {wrong: formed(boolForm, "want true or false")},
 	ParamChoice:   {wrong: wrongChoice, listed: true},
 	ParamDuration: {wrong: wrongDuration, order: seconds},
@@ -91,6 +91,15 @@ func formed(form *regexp.Regexp, want string) func(*Param, string) string {
 		}
 		return ""
 	}
+}
+
+// wrongNumber takes no negative zero: it is not below a least value of 0, and a
+// program takes it for an option.
+func wrongNumber(_ *Param, value string) string {
+	if !numberForm.MatchString(value) || value[0] == '-' && number(value) == 0 {
+		return "want a number in plain decimal digits, such as 1.5"
+	}
+	return ""
 }
 
 func wrongText(p *Param, value string) string {
