@@ -73,10 +73,7 @@ func (l *Ledger) hostChanged(row hostRow, index uint64) {
 	host.enrolled(l.memory.nodes[string(id)])
 	l.memory.putHost(&host)
 	delete(l.memory.assigned, id)
-	for _, task := range l.memory.tasks {
-		if task.matches(&host) != (old != nil && task.matches(old)) {
-			l.notify(PlanOf(id), index)
-			return
-		}
+	if l.memory.moved(old, &host) {
+		l.notify(PlanOf(id), index)
 	}
 }

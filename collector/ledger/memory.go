@@ -37,6 +37,7 @@ type memory struct {
 	requests    map[string]*fleet.Request
 	tombstones  []tombstoneRow // of calendars, by name; replaced, not changed
 	revocations []revocation   // of collectors, by id; replaced, not changed
+	leaving     leaving
 }
 
 // readMemory reads memory from a file.
@@ -45,6 +46,7 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		hosts: map[fleet.HostID]*Host{}, tasks: map[fleet.TaskID]*HeldTask{}, assigned: map[fleet.HostID]int{},
 		open: map[string]int{}, standings: map[fleet.HostID]*standingRow{}, stands: map[fleet.TaskID]StandingCount{},
 		tokens: map[string]*fleet.Token{}, nodes: map[string]*fleet.Node{}, rules: map[string]*fleet.Rules{}, requests: map[string]*fleet.Request{},
+		leaving: leaving{},
 	}
 	err := db.View(func(tx *bbolt.Tx) error {
 		r := &reader{tx: tx}
@@ -75,12 +77,13 @@ func readMemory(db *bbolt.DB) (memory, error) {
 		if err != nil {
 			return err
 		}
-		return eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
+		err = eachRow(r, inTasks, nil, func(_ []byte, task taskRow) bool {
 			held := hold(task)
 			fresh.tasks[task.Task.ID()] = held
 			fresh.listed = append(fresh.listed, held) // keys come in their order
 			return true
 		})
+		return errors.Join(err, fresh.loadLeaving(r))
 	})
 	return fresh, err
 }

@@ -218,6 +218,7 @@ func (l *Ledger) nodeChanged(node *fleet.Node, moved bool, index uint64) {
 	host.enrolled(node)
 	l.memory.putHost(&host)
 	delete(l.memory.assigned, id)
+	l.memory.moved(old, &host)
 	l.notify(PlanOf(id), index)
 }
 

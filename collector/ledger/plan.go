@@ -55,7 +55,11 @@ func (cmd *RecordApplied) apply(c *change) any {
 	c.notify(Generations)
 	fresh := slices.DeleteFunc(next.says(), func(task fleet.TaskID) bool { return slices.Contains(old.says(), task) })
 	index := c.index
-	c.after(func(l *Ledger) { l.endsFor(next.Host, fresh, index) })
+	says := next.says()
+	c.after(func(l *Ledger) {
+		l.memory.said(next.Host, says)
+		l.endsFor(next.Host, fresh, index)
+	})
 	return nil
 }
 

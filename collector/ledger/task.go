@@ -169,7 +169,8 @@ func noTask(id fleet.TaskID) *fleet.Error {
 	return fleet.Errorf(fleet.NotFound, "no task %s", id).WithHint("fleetctl tasks")
 }
 
-// putTask writes the row and wakes the hosts whose plan it is or was part of.
+// putTask writes the row and wakes the hosts whose plan it is or was part of, and
+// those that may have it still and hear now what people signed of it.
 func putTask(c *change, task taskRow) {
 	id := task.Task.ID()
 	c.put(inTasks, key(string(id)), encode(task))
@@ -183,7 +184,10 @@ func putTask(c *change, task taskRow) {
 		l.memory.putTask(next)
 		for _, host := range l.memory.sorted {
 			was, is := old.matches(host), next.matches(host)
-			if !was && !is {
+			switch {
+			case was && !is:
+				l.memory.leaving.add(host.ID, id)
+			case !was && !is && (len(task.Envelope) == 0 || !l.memory.leaving[host.ID][id]):
 				continue
 			}
 			l.notify(PlanOf(host.ID), index)
