@@ -37,9 +37,26 @@ func wordOf(s *seal.Statement) string {
 	return string(s.Kind)
 }
 
+// word is what a key must be for to sign the statement about the task as it is
+// here: an order to run a command that is kept up starts it, and to cancel its run
+// is to start it anew.
+func (h *hearing) word() string {
+	word := wordOf(h.sealed.statement)
+	if h.sealed.statement.Kind != seal.KindOrder || h.waits == nil || !h.waits.Supervised() {
+		return word
+	}
+	switch fleet.OrderKind(word) {
+	case fleet.OrderRun:
+		return string(fleet.OrderStart)
+	case fleet.OrderCancel:
+		return string(fleet.OrderRestart)
+	}
+	return word
+}
+
 // checkMay leaves of the signers those that are for what the statement does.
 func (h *hearing) checkMay() *objection {
-	word := wordOf(h.sealed.statement)
+	word := h.word()
 	var others []string
 	line := 0
 	h.signers = slices.DeleteFunc(slices.Clone(h.signers), func(k *Key) bool {

@@ -161,6 +161,12 @@ func (s *Server) sealedCancel(ctx context.Context, in *sealedIn, task fleet.Task
 		return submission{}, fleet.Errorf(fleet.Conflict, "run %s has ended; its next attempt is %s", run.ID, next.ID).
 			WithCode("illegal_move").WithHint("fleetctl cancel %s", next.ID)
 	}
+	record, err := s.Ledger.Task(scopeOf(ctx), task)
+	if err == nil && record.Task.Supervised() { // it is started anew
+		if err := refuseUnpermitted(callerOf(ctx), ControlTasks); err != nil {
+			return submission{}, err
+		}
+	}
 	order := in.order(run.Host, task, in.said.Order.ID, in.said.Order.Due)
 	order.Kind, order.Run = fleet.OrderCancel, run.ID
 	todo := in.ordering("order.cancel", []fleet.Order{order})
