@@ -228,3 +228,19 @@ func TestEverySealedChangeIsInTheChain(t *testing.T) {
 		t.Errorf("the chain is broken at %d, %v", broken, err)
 	}
 }
+
+// TestAnEndIsSignedByASecondPerson: hosts that want two signatures obey no end
+// that has one.
+func TestAnEndIsSignedByASecondPerson(t *testing.T) {
+	h := newHouse(t)
+	h.addHost(t, 1, nil)
+	decoded[api.Sealed](t, h.give(t, rootTask), http.StatusOK)
+	decoded[api.Sealed](t, h.submit(t, retired("vault/root"), ""), http.StatusOK)
+	path := "/v1/tasks/vault/root/envelope"
+	first := text(t, h.do(t, http.MethodGet, path, ""))
+	record := decoded[fleet.TaskRecord](t, h.do(t, http.MethodPut, path, countersigned(t, []byte(first), signingKey(t)), "Content-Type", api.MediaSealed), http.StatusOK)
+	if e, err := seal.Parse(record.Envelope); err != nil || len(e.Signatures) != 2 || record.State != fleet.TaskRetired {
+		t.Errorf("%+v, %v", record, err)
+	}
+	decoded[api.Problem](t, h.do(t, http.MethodGet, "/v1/tasks/vault/root", ""), http.StatusNotFound)
+}

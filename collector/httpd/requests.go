@@ -138,7 +138,7 @@ func (s *Server) serveEnvelope(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	record, err := s.Ledger.Task(scopeOf(r.Context()), in.id)
+	record, err := s.Ledger.Statement(scopeOf(r.Context()), in.id)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (s *Server) serveEnvelope(w http.ResponseWriter, r *request) error {
 // putEnvelope adds a signature to what a task says now, for hosts that want
 // more than one.
 func (s *Server) putEnvelope(ctx context.Context, in signedIn) (fleet.TaskRecord, error) {
-	record, err := s.Ledger.Task(scopeOf(ctx), in.task)
+	record, err := s.Ledger.Statement(scopeOf(ctx), in.task)
 	if err != nil {
 		return record, err
 	}

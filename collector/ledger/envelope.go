@@ -40,7 +40,8 @@ func lastSerial(c *change, task *taskRow) uint64 {
 }
 
 // PutEnvelope replaces the statement that stands about a task by the same one
-// with more signatures. It returns the fleet.TaskRecord.
+// with more signatures: also that it is retired, which ends it on a host that wants
+// two signatures only when it has them. It returns the fleet.TaskRecord.
 type PutEnvelope struct {
 	Task     fleet.TaskID `json:"task"`
 	Serial   uint64       `json:"serial"` // of the statement that stands
@@ -54,7 +55,7 @@ type PutEnvelope struct {
 func (cmd *PutEnvelope) apply(c *change) any {
 	task, found := storedTask(c, cmd.Task)
 	switch {
-	case !found || !task.given():
+	case !found:
 		return noTask(cmd.Task)
 	case len(cmd.Envelope) == 0 || task.Serial == 0:
 		return fleet.Invalidf("envelope", "", "there is none, or the task has none")
@@ -63,7 +64,7 @@ func (cmd *PutEnvelope) apply(c *change) any {
 	case bytes.Equal(task.Envelope, cmd.Envelope):
 		return task.TaskRecord
 	}
-	if refusal := checkIndex(cmd.Task, cmd.IfIndex, &task); refusal != nil {
+	if refusal := checkIndex(cmd.Task, cmd.IfIndex, &task); refusal != nil && (task.given() || *cmd.IfIndex != task.Index) {
 		return refusal
 	}
 	task.Envelope, task.Signers = cmd.Envelope, cmd.Signers

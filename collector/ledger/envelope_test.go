@@ -117,6 +117,37 @@ func TestPutEnvelope(t *testing.T) {
 	l.refused("invalid", &PutEnvelope{Task: "default/plain", Envelope: []byte("x"), At: noon})
 }
 
+// TestAnEndGetsASecondSignature: a host that wants two obeys the end only then,
+// and has to hear of it.
+func TestAnEndGetsASecondSignature(t *testing.T) {
+	l := newLedger(t)
+	l.enrol(1, "*")
+	l.must(sealed("a", "*", 5), &RecordApplied{Applied: fleet.Applied{Host: hostID(1), Generations: map[fleet.TaskID]uint64{"default/a": 1}, At: noon}})
+	gone := l.must(ended("a", 6)).(fleet.TaskRecord)
+	stale := gone.Index - 1
+	more := PutEnvelope{Task: "default/a", Serial: 6, Envelope: []byte("two ended it"), Signers: []string{"ka", "kb"}, IfIndex: &stale, At: noon, Actor: "bob"}
+	l.refused("stale", &more)
+	more.IfIndex = &gone.Index
+	_, plan := l.Watch(PlanOf(hostID(1)))
+	if record := l.must(&more).(fleet.TaskRecord); record.State != fleet.TaskRetired || len(record.Signers) != 2 {
+		t.Errorf("%+v", record)
+	}
+	select {
+	case <-plan:
+	default:
+		t.Error("the host does not hear of it")
+	}
+	if got := tombstones(l, 1); len(got) != 1 || got[0] != "two ended it" {
+		t.Errorf("it is told %q", got)
+	}
+	if record, err := l.Statement(everywhere, "default/a"); err != nil || string(record.Envelope) != "two ended it" {
+		t.Errorf("%+v, %v", record, err)
+	}
+	if _, err := l.Statement(fleet.ScopeOf("data"), "default/a"); fleet.KindOf(err) != fleet.NotFound {
+		t.Errorf("out of the scope: %v", err)
+	}
+}
+
 // TestPlanCarriesStatements holds a plan to its statements: those of what is
 // given, and those that say of what the host runs that it is not given any more.
 func TestPlanCarriesStatements(t *testing.T) {

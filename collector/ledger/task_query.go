@@ -19,6 +19,18 @@ func (l *Ledger) Task(scope fleet.Scope, id fleet.TaskID) (fleet.TaskRecord, err
 	return task.TaskRecord, nil
 }
 
+// Statement returns a task within the scope, also one that is retired, for the
+// statement that stands about it.
+func (l *Ledger) Statement(scope fleet.Scope, id fleet.TaskID) (fleet.TaskRecord, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	task := l.memory.tasks[id]
+	if task == nil || !scope.Holds(id.Namespace()) {
+		return fleet.TaskRecord{}, noTask(id)
+	}
+	return task.TaskRecord, nil
+}
+
 // AllTasks returns every task within the scope by id, retired ones too. The list
 // is shared: do not change it.
 func (l *Ledger) AllTasks(scope fleet.Scope) []*HeldTask {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
@@ -209,7 +210,7 @@ func newApproveCommand(p *program) *cobra.Command {
 	c := &cobra.Command{
 		Use: "approve REQUEST|TASK", Args: arguments(1, 1), ValidArgsFunction: p.requestArgument,
 		Short:   "Sign as well what somebody else wants changed, after you saw it",
-		Long:    "Sign as well what somebody else wants changed: the very bytes that were signed, which are\nshown first with the difference to what stands. With a task's name, the task as it stands gets\nyour signature too, for hosts whose policy wants two.",
+		Long:    "Sign as well what somebody else wants changed: the very bytes that were signed, which are\nshown first with the difference to what stands. With a task's name, the task as it stands gets\nyour signature too, or its end, for hosts whose policy wants two.",
 		Example: "  fleetctl requests\n  fleetctl approve 3f9a0c4b21d7e865\n  fleetctl approve data/nightly-backup --yes",
 		RunE: p.signing(func(ctx context.Context, client *api.Client, by *author.Author, args []string) error {
 			if strings.Contains(args[0], "/") || len(args[0]) != 16 {
@@ -259,6 +260,9 @@ func runCountersign(ctx context.Context, p *program, client *api.Client, by *aut
 		return err
 	}
 	view, err := client.Task(ctx, id)
+	if fleet.KindOf(err) == fleet.NotFound {
+		view, err = retiredTask(ctx, client, id, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -289,6 +293,21 @@ func runCountersign(ctx context.Context, p *program, client *api.Client, by *aut
 		return err
 	}
 	return p.show(record, func() error { p.say("task %s has your signature as well", id); return nil })
+}
+
+// retiredTask returns a task that is retired: its end may want a second signature.
+func retiredTask(ctx context.Context, client *api.Client, id fleet.TaskID, otherwise error) (api.TaskView, error) {
+	gone, err := collectAll(func(page api.Page) (api.List[api.TaskView], error) {
+		return client.Tasks(ctx, api.TaskQuery{Page: page, Namespace: id.Namespace(), Text: id.Name(), State: fleet.TaskRetired})
+	})
+	if err != nil {
+		return api.TaskView{}, err
+	}
+	at := slices.IndexFunc(gone, func(task api.TaskView) bool { return task.Task.ID() == id })
+	if at < 0 {
+		return api.TaskView{}, otherwise
+	}
+	return gone[at], nil
 }
 
 // confirm asks a person who sits there, and wants --yes of everybody else.
