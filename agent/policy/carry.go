@@ -132,14 +132,17 @@ func sumOf(envelope []byte) string {
 // same one is kept: that which is accepted, or else the first.
 func (p *passage) resume(o *opened, a *fleet.Assignment) {
 	id := o.task().ID()
-	if p.accepted[id] != nil {
+	at := slices.IndexFunc(p.kept.Assignments, func(other fleet.Assignment) bool { return other.Task.ID() == id })
+	if taken := p.accepted[id]; taken != nil {
+		if taken.digest == o.digest && len(o.signed) > taken.signed && at < 0 { // when a key goes, the others must not be lost
+			p.kept.Assignments = append(p.kept.Assignments, *a)
+		}
 		return
 	}
 	h, no := p.hearTask(a)
 	if _, last := p.noted(o); !last || no != nil && no.code == codeTarget {
 		return // nobody trusted signed it, or by this host's own word it is not for it
 	}
-	at := slices.IndexFunc(p.kept.Assignments, func(other fleet.Assignment) bool { return other.Task.ID() == id })
 	switch {
 	case at < 0:
 		p.kept.Assignments = append(p.kept.Assignments, *a)

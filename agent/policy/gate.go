@@ -78,6 +78,7 @@ type acceptance struct {
 	namespace string
 	word      string // that the keys must be for
 	signers   []*Key
+	signed    int // by how many of the policy's keys, whatever they are for
 }
 
 // New returns a gate that has read the host's policy, or knows why it counts for

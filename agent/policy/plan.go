@@ -330,7 +330,7 @@ func (p *passage) list(a *fleet.Assignment, h *hearing, no *objection) {
 	} else {
 		p.took("task "+string(id), h, p.gate.book.Objects[h.key()].Digest == h.sealed.digest)
 		p.settle(h)
-		p.accepted[id] = &acceptance{digest: h.sealed.digest, expires: h.expires(), namespace: h.sealed.statement.Namespace, word: wordOf(h.sealed.statement), signers: h.signers}
+		p.accepted[id] = &acceptance{digest: h.sealed.digest, expires: h.expires(), namespace: h.sealed.statement.Namespace, word: wordOf(h.sealed.statement), signers: h.signers, signed: len(h.sealed.signed)}
 		sure = true
 	}
 	if !h.valid() && out.Unread == "" && out.Task.Validate() != nil || p.tasks[id] != nil {

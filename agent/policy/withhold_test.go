@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,5 +89,32 @@ func TestASpoiltEnvelopeDoesNotTakeThePlaceOfTheGoodOne(t *testing.T) {
 		l.reread()
 		l.goesOn(name, l.again(), was)
 		l.goesOn(name+", and then nothing", l.told(fleet.Plan{}), was)
+	}
+}
+
+// TestASignatureThatIsTakenAwayIsKept: who strips one of two lets the task end
+// with the key of the other otherwise.
+func TestASignatureThatIsTakenAwayIsKept(t *testing.T) {
+	both := strings.Replace(usual, "users:", "  - key: BERT\n    name: bert\n    namespaces: [\"*\"]\nusers:", 1)
+	l := newLife(t, both)
+	s := l.says(task())
+	whole := given(task(), sign(t, s, l.anna, l.bert))
+	was := *l.find(l.told(of(whole)), "data/nightly")
+	stripped := with(whole, sign(t, s, l.anna))
+	for range 2 {
+		l.goesOn("stripped", l.told(of(stripped)), with(was, stripped.Envelope))
+	}
+	if n := len(l.given.Kept.Assignments); n != 1 || len(l.gate.withheld) > 0 {
+		t.Errorf("%d are kept beside, withheld %v", n, l.gate.withheld)
+	}
+	l.policy(strings.Replace(usual, "ANNA", "BERT", 1))
+	l.reread()
+	l.goesOn("without the key of the other", l.again(), was)
+	l.goesOn("and given again", l.told(of(stripped)), was)
+	l.policy(both)
+	l.reread()
+	l.goesOn("with both", l.told(of(whole)), was)
+	if l.given.Kept != nil {
+		t.Errorf("what is given is kept beside: %+v", l.given.Kept)
 	}
 }

@@ -66,7 +66,7 @@ func (k *keeper) Take(plan *fleet.Plan) error {
 	if plan.Host != k.id {
 		return fleet.Errorf(fleet.Invalid, "the plan is of host %q, this one is %q", plan.Host, k.id)
 	}
-	if n := len(plan.Assignments) + len(plan.Orders) + len(plan.Adoptions) + len(plan.Sealed) + len(plan.Tombstones); n > maxPlan {
+	if n := len(plan.Assignments) + len(plan.Orders) + len(plan.Adoptions) + len(plan.Sealed) + len(plan.Tombstones) + len(plan.Revoked); n > maxPlan {
 		return fleet.Errorf(fleet.TooLarge, "the plan holds %d things, at most %d are taken", n, maxPlan)
 	}
 	k.mu.Lock()
