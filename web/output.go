@@ -122,6 +122,9 @@ func (s *site) serveOutput(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	raw := &download{ResponseWriter: w, name: name, live: query.Follow}
+	defer func() { // what is left goes out behind this, and the server takes the deadline away
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(api.ReaderPatience)) // a test's recorder has none
+	}()
 	_, err := s.src.Logs(r.Context(), id, query, raw)
 	switch {
 	case err != nil && raw.begun && r.Context().Err() != nil: // the reader has enough

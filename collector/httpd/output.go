@@ -75,10 +75,17 @@ func (w *httpSink) begin(info api.OutputInfo) {
 
 // Write passes each piece on at once.
 func (w *httpSink) Write(p []byte) (int, error) {
-	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(api.ReaderPatience)) // a test's recorder has none
+	w.hurry()
 	n, err := w.ResponseWriter.Write(p)
 	w.flush()
 	return n, err
+}
+
+// hurry gives the reader a while for what is written next, also for the end of
+// the answer, which the server writes: by then the time for the piece before may be
+// over.
+func (w *httpSink) hurry() {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(api.ReaderPatience)) // a test's recorder has none
 }
 
 func (w *httpSink) flush() {
@@ -93,6 +100,7 @@ func (s *Server) serveOutput(w http.ResponseWriter, r *request) error {
 	}
 	passed := r.Header.Get(api.HeaderForwarded) != ""
 	sink := &httpSink{ResponseWriter: w}
+	defer sink.hurry()
 	err = s.output(r.Context(), in, sink, passed)
 	if !sink.begun && !passed && isSilent(err) {
 		run, err := s.Ledger.Run(scopeOf(r.Context()), in.run)
