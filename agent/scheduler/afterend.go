@@ -33,11 +33,12 @@ func (s *State) countFrom(now time.Time, t *task) {
 	t.goOn(now, wall(*t.memo.Base))
 }
 
-// goOn lets the task look at what follows an instant, and what it has seen.
+// goOn lets the task look at what follows an instant, and what it has seen. An
+// acceptance that the clock has not come to is not seen yet.
 func (t *task) goOn(now, from time.Time) {
-	t.seen, t.cursor = later(t.seen, from), from
+	t.seen, t.cursor = later(t.seen, earlier(from, now)), from
 	if !t.seen.After(now) {
-		t.cursor = t.seen
+		t.cursor = later(t.seen, from)
 	}
 }
 
@@ -64,7 +65,7 @@ func (s *State) moveRests(now time.Time, by time.Duration) {
 			continue
 		}
 		if !behind {
-			from = t.seen
+			from = later(t.seen, *t.memo.Base)
 		}
 		s.setBase(now, t, t.memo.Base.Add(by))
 		t.cursor, t.moved = from.Add(by), now

@@ -58,11 +58,18 @@ func TestAfterEndWhenTheClockIsSetBack(t *testing.T) {
 		s.at("10:25:00", came(rested), base("10:25:00"), "wake 10:35:00")
 		s.at("10:35:00", Tick{}, open("10:25:00"), "begin 12:10:00.001") // after the last that is on disk
 	})
-	t.Run("while no agent runs, and its acceptance is yet to come", func(t *testing.T) {
+	t.Run("while no agent runs, behind the end of a run that was ordered and a new acceptance", func(t *testing.T) {
+		s := tell(t, "09:59:30")
+		earlier := rested
+		earlier.Since = noon.Add(-3 * time.Hour)
+		s.at("10:00:00", plan(earlier), base("10:00:00"), "wake 10:10:00")
+		ordered := plan(earlier)
+		ordered.Orders = []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: host, Task: "default/t", Run: "r1", Due: noon, Expires: noon.Add(time.Hour)}}
+		s.at("10:05:00", ordered, open("10:00:00"), "begin 12:00:00 for o1")
+		s.at("12:20:00", s.ends(0), base("12:20:00"), "wake 12:30:00")
+		s.restart("10:25:00", "")
 		newer := rested
 		newer.Generation, newer.Since = 2, noon.Add(25*time.Minute)
-		s := ran(t)
-		s.restart("10:25:00", "")
 		s.at("10:25:00", came(newer), base("10:25:00"), "wake 10:35:00")
 	})
 	t.Run("and no agent runs afterwards", func(t *testing.T) {

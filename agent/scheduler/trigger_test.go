@@ -231,4 +231,25 @@ func TestAfterEnd(t *testing.T) {
 		s.at("1970-01-01T00:00:06Z", plan(rested), base("11:59:00"), "wake 12:09:00")
 		s.at("12:00:00", ClockJumped{By: 56 * 365 * 24 * time.Hour}, "wake 12:09:00")
 	})
+	t.Run("nor is it after another start", func(t *testing.T) {
+		s := tell(t, "1970-01-01T00:00:05Z")
+		s.at("1970-01-01T00:00:06Z", plan(rested), base("11:59:00"), "wake 12:09:00")
+		s.restart("1970-01-01T00:01:00Z", "")
+		s.at("1970-01-01T00:01:00Z", came(rested), "wake 12:09:00")
+	})
+	t.Run("nor is its acceptance seen before the clock comes to it", func(t *testing.T) {
+		s := tell(t, "11:00:00")
+		s.at("11:00:01", plan(rested), base("11:59:00"), "wake 12:09:00")
+		ordered := plan(rested)
+		ordered.Orders = []fleet.Order{{ID: "o1", Kind: fleet.OrderRun, Host: host, Task: "default/t", Run: "r1", Due: noon, Expires: noon.Add(time.Hour)}}
+		s.at("11:00:02", ordered, open("11:59:00"), "begin 12:00:00 for o1")
+		s.at("11:05:00", s.ends(0), base("11:05:00"), "wake 11:15:00")
+		s.at("11:15:00", Tick{}, open("11:05:00"), "begin 11:15:00")
+	})
+	t.Run("nor where the clock falls farther behind", func(t *testing.T) {
+		s := tell(t, "11:00:00")
+		s.at("11:00:01", plan(rested), base("11:59:00"), "wake 12:09:00")
+		s.at("10:00:02", ClockJumped{By: -time.Hour}, base("10:59:00"), "wake 11:09:00")
+		s.at("11:09:00", Tick{}, open("10:59:00"), "begin 11:09:00")
+	})
 }
