@@ -47,22 +47,31 @@ func (s *story) daemon() {
 		}
 		pause = d.backoff(pause, up)
 		if row := s.row(g.Probe); g.End == 0 && row != nil && row.State == fleet.RunUnknown {
+			pause, _ = s.backedOff(d, pause, earlier(g.At, to), to)
 			continue // nobody saw when it ended
 		}
-		due, failed := pause, s.failed(from, to)
-		for range failed { // each start that came to nothing is followed by a longer wait
-			pause = d.backoff(pause, 0)
-			due += pause
-		}
-		if s.windows.overlap([]Kind{DiskFull}, s.task, s.host, from, to) {
-			for next := d.backoff(pause, 0); next > pause; next = d.backoff(pause, 0) {
-				pause = next // how many starts came to nothing may be written nowhere
-			}
-		}
+		failed, before := s.failed(from, to), pause
+		last, due := s.backedOff(d, pause, from, to)
+		pause, due = last, due+before
 		if gap > due+time.Duration(1+failed)*s.tolerance.Late && !s.windows.overlap(resting, s.task, s.host, from, to) && !s.done(d, g.Probe) {
 			s.violate(OneDaemon, to, "no instance was up for %s after %s, a backoff of %s is due", gap, from, due)
 		}
 	}
+}
+
+// backedOff is the backoff after starts between two instants that came to
+// nothing, and how long they were waited for: each is followed by a longer wait.
+func (s *story) backedOff(d *definition, pause time.Duration, from, to time.Time) (last, all time.Duration) {
+	for range s.failed(from, to) {
+		pause = d.backoff(pause, 0)
+		all += pause
+	}
+	if s.windows.overlap([]Kind{DiskFull}, s.task, s.host, from, to) {
+		for next := d.backoff(pause, 0); next > pause; next = d.backoff(pause, 0) {
+			pause = next // how many starts came to nothing may be written nowhere
+		}
+	}
+	return pause, all
 }
 
 func earlier(a, b time.Time) time.Time {

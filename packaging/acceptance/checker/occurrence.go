@@ -126,12 +126,26 @@ func (s *story) mayBeOpen(c *claim) bool {
 		wait := time.Duration(0)
 		if d != nil {
 			wait = d.patience() + d.deadline(s.host, c.from) + s.tolerance.Settle
+			if d.queues() { // it came to wait when the one before it had ended
+				since = later(since, s.endedBefore(c))
+			}
 		}
 		return d != nil && (d.Task.Limits.Fleet > 0 || !d.Task.WaitFor.IsZero()) && since.Add(s.tolerance.Queue).After(s.Until) || since.Add(wait).After(s.Until)
 	}
 	return slices.ContainsFunc(probesOf(s.probes, c.from), func(p *Probe) bool {
 		return p.End == 0 || p.At.Add(p.End-p.Start+s.tolerance.Settle).After(s.Until)
 	})
+}
+
+// endedBefore is when the last run of another occurrence ended that was due
+// before one.
+func (s *story) endedBefore(c *claim) (last time.Time) {
+	for _, row := range s.rows {
+		if row.Ended != nil && row.Due.Before(c.from) {
+			last = later(last, *row.Ended)
+		}
+	}
+	return last
 }
 
 // once counts the starts of each attempt.
