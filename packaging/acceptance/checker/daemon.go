@@ -30,6 +30,9 @@ func (s *story) daemon() {
 	})
 	s.looked(d, all)
 	pause := time.Duration(0)
+	if len(all) > 0 { // starts may have come to nothing before the first that was seen
+		pause, _ = s.backedOff(d, 0, time.Unix(0, 0), all[0].At)
+	}
 	for i, g := range all {
 		gap, from := time.Duration(0), g.At.Add(g.end-g.Start)
 		to := s.Until

@@ -108,6 +108,10 @@ func (s *story) unordered(d *definition, c *claim, row *fleet.Run) (time.Time, s
 		}
 	case fleet.SkippedReplaced:
 		return s.unreplaced(c)
+	case fleet.SkippedCancelled: // while it waited for its slot
+		if _, why := s.unreplaced(c); why == "" && d.Task.Limits.Overlap == fleet.OverlapReplace && s.waitsFor(c) > 0 {
+			return time.Time{}, ""
+		}
 	case fleet.SkippedBreaker:
 		return s.unbroken(d, c)
 	case fleet.MissedDeadline:
