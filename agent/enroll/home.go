@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -236,7 +237,7 @@ func (h Home) proofKey() ([]byte, error) {
 	if err := os.MkdirAll(h.StateDir, 0o750); err != nil {
 		return nil, err
 	}
-	key, err := prove.DrawKey(filepath.Join(h.StateDir, prove.KeyFile))
+	key, err := prove.DrawKey(filepath.Join(h.StateDir, prove.KeyFile), slog.Default())
 	if err != nil {
 		return nil, err
 	}

@@ -143,8 +143,9 @@ func (k *Keeper) load() (err error) {
 			continue
 		}
 		b, err := proof.Decode(last)
-		if err != nil {
-			return fmt.Errorf("%s: %w", newest.path, err)
+		if err != nil { // written by another version
+			k.log.Error("the last proof on disk cannot be read: another chain begins", "file", newest.path, "error", err)
+			break
 		}
 		k.tail = tailOf(b)
 		if k.file, err = os.OpenFile(newest.path, os.O_WRONLY|os.O_APPEND, 0); err != nil {
@@ -406,7 +407,6 @@ func (k *Keeper) Undelivered(after uint64, bytes int) (blocks []proof.Block, las
 			from = at
 		}
 		begins := from.offset
-		var wrong error
 		_, err := pieces[i].frames(from.number, from.offset, func(number uint64, body []byte, end int64) bool {
 			size := int(end - begins)
 			begins = end
@@ -416,12 +416,11 @@ func (k *Keeper) Undelivered(after uint64, bytes int) (blocks []proof.Block, las
 			if number <= last {
 				return true
 			}
-			var b *proof.Block
-			if b, wrong = proof.Decode(body); wrong != nil {
-				return false
-			}
 			last, at = number, cursor{from.path, number + 1, end}
-			if b.Host == k.host && b.Cluster == k.cluster {
+			switch b, err := proof.Decode(body); {
+			case err != nil: // those that follow are of another chain
+				k.log.Error("a proof cannot be read, and is not delivered", "file", from.path, "number", number, "error", err)
+			case b.Host == k.host && b.Cluster == k.cluster:
 				blocks = append(blocks, *b)
 				bytes -= size
 			}
@@ -430,7 +429,7 @@ func (k *Keeper) Undelivered(after uint64, bytes int) (blocks []proof.Block, las
 		if errors.Is(err, fs.ErrNotExist) { // delivered, and gone meanwhile
 			continue
 		}
-		if err := errors.Join(err, wrong); err != nil {
+		if err != nil {
 			return blocks, last, fmt.Errorf("read proofs: %w", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -308,11 +309,11 @@ func TestKey(t *testing.T) {
 	if _, err := OpenKey(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no key: %v", err)
 	}
-	key, err := DrawKey(path)
+	key, err := DrawKey(path, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := DrawKey(path); err != nil || !again.Equal(key) {
+	if again, err := DrawKey(path, slog.New(slog.DiscardHandler)); err != nil || !again.Equal(key) {
 		t.Errorf("the key is another one the second time: %v", err)
 	}
 	if stat, err := os.Stat(path); err != nil || stat.Mode().Perm() != 0o600 {
@@ -323,6 +324,51 @@ func TestKey(t *testing.T) {
 	}
 	if _, err := OpenKey(path); fleet.KindOf(err) != fleet.Refused {
 		t.Errorf("a key that others can read: %v", err)
+	}
+	for what, spoil := range map[string]func() error{
+		"others may have read it": func() error { return os.Chmod(path, 0o640) },
+		"it is cut":               func() error { return os.Truncate(path, 7) },
+		"it is a link":            func() error { return errors.Join(os.Remove(path), os.Symlink("/etc/passwd", path)) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		next, err := DrawKey(path, slog.New(slog.DiscardHandler))
+		if err != nil || next.Equal(key) {
+			t.Errorf("%s: the same key, or none: %v", what, err)
+		}
+		if _, err := os.Lstat(path + Unusable); err != nil {
+			t.Errorf("%s: it is not set aside: %v", what, err)
+		}
+		key = next
+	}
+}
+
+// TestAnAgentGoesOnBesideProofsThatItCannotRead: those of a later version, after
+// a way back.
+func TestAnAgentGoesOnBesideProofsThatItCannotRead(t *testing.T) {
+	dir := t.TempDir()
+	quiet := Options{Logger: slog.New(slog.DiscardHandler)}
+	k := open(t, dir, quiet)
+	add(t, k, 1, 1)
+	last := k.segments[len(k.segments)-1].path
+	k.Close()
+	file, err := os.OpenFile(last, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Write(frame(nil, []byte{0xa1, 0x00, 0x00})); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	k = open(t, dir, quiet)
+	add(t, k, 2, 2)
+	blocks, through, err := k.Undelivered(0, 1<<20)
+	if err != nil || len(blocks) != 2 || through != 3 || blocks[1].First != 1 || blocks[0].Chain == blocks[1].Chain {
+		t.Fatalf("%d blocks through %d, %v: want the first, and one of another chain", len(blocks), through, err)
+	}
+	if err := k.Delivered(through); err != nil {
+		t.Error(err)
 	}
 }
 

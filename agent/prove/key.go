@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 
 	"github.com/fleetcron/fleetcron/agent/durable"
@@ -18,11 +19,25 @@ import (
 // with. Only who runs commands reads it.
 const KeyFile = "proof.key"
 
-// DrawKey returns the key in the file, which is drawn the first time.
-func DrawKey(path string) (ed25519.PrivateKey, error) {
+// Unusable is what is added to the name of a key file that proves nothing.
+const Unusable = ".unusable"
+
+// DrawKey returns the key in the file, which is drawn the first time. A file that
+// holds none, or that others may have read, is set aside, and another key is
+// drawn: the collectors report that, and the runs of this host go on.
+func DrawKey(path string, log *slog.Logger) (ed25519.PrivateKey, error) {
 	key, err := OpenKey(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+	switch kind := fleet.KindOf(err); {
+	case err == nil:
+		return key, nil
+	case errors.Is(err, fs.ErrNotExist):
+	case kind == fleet.Refused || kind == fleet.Invalid:
+		log.Error("the key of this host's proofs is set aside, and another one is drawn", "why", err, "kept", path+Unusable)
+		if err := os.Rename(path, path+Unusable); err != nil {
+			return nil, fmt.Errorf("proof key: %w", err)
+		}
+	default:
+		return nil, err
 	}
 	seed := make([]byte, ed25519.SeedSize)
 	rand.Read(seed) // never fails
@@ -39,10 +54,10 @@ func OpenKey(path string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("proof key: %w", err)
 	}
-	const hint = "with another key this host's proofs go on under that, which the collectors report as a finding; to draw a new one, remove the file and restart the agent"
+	const hint = "the agent sets it aside when it starts and draws another one, under which this host's proofs go on; the collectors report that as a finding"
 	if !stat.Mode().IsRegular() || stat.Mode().Perm()&0o077 != 0 {
 		return nil, fleet.Errorf(fleet.Refused, "%s has mode %s, so others may know the key: it must be a file of mode 0600", path, stat.Mode()).
-			WithHint("remove it, for what others know proves nothing any more; %s", hint)
+			WithHint("what others know proves nothing any more; %s", hint)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

@@ -68,7 +68,10 @@ func listSegments(dir string) (list []segment, err error) {
 
 // appendFrame appends the frame of a block.
 func appendFrame(buffer []byte, b *proof.Block) []byte {
-	body := b.Encode()
+	return frame(buffer, b.Encode())
+}
+
+func frame(buffer, body []byte) []byte {
 	start := len(buffer)
 	buffer = append(buffer, 0, 0, 0, 0)
 	buffer = binary.LittleEndian.AppendUint32(buffer, uint32(len(body)))

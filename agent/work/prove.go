@@ -51,7 +51,7 @@ const provePage = 1000
 // newProver goes on where the last block on disk ended. The journal's state is
 // newest, and what the collectors have of it.
 func newProver(cfg Config, me self, book records, newest, acknowledged uint64, log *slog.Logger) (*prover, error) {
-	key, err := prove.DrawKey(filepath.Join(cfg.StateDir, prove.KeyFile))
+	key, err := prove.DrawKey(filepath.Join(cfg.StateDir, prove.KeyFile), log)
 	if err != nil {
 		return nil, err
 	}
