@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,9 +22,10 @@ func TestWhoOwnsACollectorCanMakeAToken(t *testing.T) {
 	if _, err := client.Cluster(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(filepath.Join(cfg.DataDir, socketFile)); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("the socket: %v, %v", info, err)
-	}
+	eventually(t, "its user alone reaches the socket", func(context.Context) bool {
+		info, err := os.Stat(filepath.Join(cfg.DataDir, socketFile))
+		return err == nil && info.Mode().Perm() == 0o600
+	})
 	eventually(t, "it leads", voters(client, 1))
 	text, err := MakeToken(t.Context(), cfg, "rescue", time.Hour)
 	if err != nil {
