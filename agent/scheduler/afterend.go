@@ -73,6 +73,15 @@ func (s *State) moveRests(now time.Time, by time.Duration) {
 	}
 }
 
+// receive notes when a generation reached the host. What was due under it before
+// came too late, however often the clock was set back until then.
+func (t *task) receive(now time.Time) {
+	t.received = now
+	if !t.moved.IsZero() {
+		t.moved = now
+	}
+}
+
 // holdRest remembers that a run begins, whose end is the next to count from.
 func (s *State) holdRest(t *task, run fleet.RunID) {
 	if !t.assignment.Task.On.AfterEnd {

@@ -107,4 +107,13 @@ func TestAfterEndWhenTheClockIsSetBack(t *testing.T) {
 		s.at("10:24:30", plan(often), "wake 10:25:00")
 		s.at("10:25:00", Tick{}, open("10:20:00"), "begin 12:20:00.001")
 	})
+	t.Run("and it is changed to what was due before", func(t *testing.T) {
+		s := ran(t)
+		s.at("12:22:00", ClockJumped{By: -3 * time.Minute}, base("12:17:00"), "wake 12:27:00")
+		s.at("12:27:00", Tick{}, open("12:17:00"), "begin 12:27:00")
+		s.at("12:29:00", s.ends(1), base("12:29:00"), "wake 12:39:00")
+		often := every(2*time.Minute, func(t *fleet.Task) { t.On.AfterEnd = true })
+		often.Generation = 2
+		s.at("12:36:30", plan(often), "missed spec_late 12:31:00 to 12:35:00, 3", "wake 12:37:00")
+	})
 }

@@ -319,7 +319,7 @@ func (s *State) assign(now time.Time, id fleet.TaskID, a *fleet.Assignment) {
 		t.reload(s.host)
 		since := earlier(wall(a.Since), now)
 		t.seen, t.cursor = later(t.seen, since), later(t.cursor, since)
-		t.received = now
+		t.receive(now)
 		s.supervise(now, t, false)
 		if old.Task.On.Clocked() || a.Task.On.Clocked() {
 			s.count(now, t, fleet.Stint{Task: id, Generation: a.Generation, After: t.seen, Last: last})
