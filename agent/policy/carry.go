@@ -152,7 +152,7 @@ func (p *passage) resume(o *opened, a *fleet.Assignment) {
 	if no == nil || !p.sure[id] {
 		p.list(a, h, no)
 	}
-	if no == nil {
+	if no == nil && len(o.task().Where.Networks) == 0 { // with them the collectors may know better where this host is
 		p.withheld = append(p.withheld, "task "+string(id))
 	}
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -365,6 +366,14 @@ func TestAWithheldTaskIsTold(t *testing.T) {
 		time.Sleep(withheldFor)
 		if l.told(fleet.Plan{}); withheld() {
 			t.Error("told of what has ended")
+		}
+		here := task()
+		here.Where.Networks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		l.told(of(given(here, sign(t, l.says(here), l.anna))))
+		l.told(fleet.Plan{})
+		time.Sleep(withheldFor)
+		if opened := l.told(fleet.Plan{}); withheld() || l.find(opened, here.ID()) == nil {
+			t.Error("told, or dropped, of a task whose networks this host may have left")
 		}
 	})
 }
