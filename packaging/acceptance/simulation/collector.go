@@ -68,7 +68,8 @@ func (h *host) deliver() {
 // is left out.
 func (d *disk) outbox(after uint64) []uint64 {
 	to := min(uint64(len(d.entries)), after+batch)
-	newest := map[string]uint64{}
+	newest := d.newest
+	clear(newest)
 	for sequence := after + 1; sequence <= to; sequence++ {
 		if e := &d.entries[sequence-1]; !e.stint {
 			newest[e.id] = sequence

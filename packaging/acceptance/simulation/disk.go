@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -44,12 +45,13 @@ type disk struct {
 	memos   map[string][]byte
 	open    map[string]entry
 	acked   uint64
+	newest  map[string]uint64 // of a run in one batch; kept for the next
 }
 
 func newDisk(h *host) disk {
 	return disk{
 		host: h, decided: map[uint16]int64{}, counted: map[uint16]uint64{}, orders: map[string]bool{},
-		memos: map[string][]byte{}, open: map[string]entry{},
+		memos: map[string][]byte{}, open: map[string]entry{}, newest: map[string]uint64{},
 	}
 }
 
@@ -220,10 +222,7 @@ func (m memory) Recall(id fleet.TaskID) []byte { return m.host.disk.memos[string
 // openRuns are the runs that the disk knows to have no outcome, oldest first.
 func (d *disk) openRuns() []entry {
 	return slices.SortedFunc(maps.Values(d.open), func(a, b entry) int {
-		if a.due != b.due {
-			return int(min(1, max(-1, a.due-b.due)))
-		}
-		return int(a.attempt) - int(b.attempt)
+		return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.attempt, b.attempt), cmp.Compare(a.id, b.id))
 	})
 }
 

@@ -95,8 +95,8 @@ func (h *host) reboot() {
 	h.open(checker.AgentDown, "")
 	// If the agent was away already, nobody can tell which of the two it was.
 	h.openFrom(checker.HostDown, "", h.opened[opening{checker.AgentDown, ""}].From)
-	for _, c := range h.commands {
-		if c.sick {
+	for _, id := range h.going() {
+		if c := h.commands[id]; c.sick {
 			h.close(checker.Unwell, c.run.Task)
 		}
 	}

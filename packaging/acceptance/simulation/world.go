@@ -1,7 +1,6 @@
 package simulation
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -51,7 +50,7 @@ func Play(options Options, minima checker.Minima) (Played, error) {
 	}
 	w.at(w.between(10*time.Minute, time.Hour), w.outage)
 	for len(w.events) > 0 && w.events[0].at <= options.Last {
-		next := heap.Pop(&w.events).(event)
+		next := w.events.pop()
 		w.now = next.at
 		w.played.Events++
 		next.do()
@@ -84,7 +83,7 @@ func (w *world) calm() bool { return w.now > w.Last-w.Last/6 }
 // at lets something happen when so much time has passed since the start.
 func (w *world) at(when time.Duration, do func()) {
 	w.serial++
-	heap.Push(&w.events, event{max(when, w.now), w.serial, do})
+	w.events.push(event{max(when, w.now), w.serial, do})
 }
 
 func (w *world) after(d time.Duration, do func()) { w.at(w.now+d, do) }
@@ -118,24 +117,39 @@ type event struct {
 	do     func()
 }
 
+// eventHeap has the next event first. It is container/heap for one type: a day of
+// a thousand hosts has twenty million events.
 type eventHeap []event
 
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
+func (h eventHeap) less(i, j int) bool {
 	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].serial < h[j].serial
 }
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
 
-// Push adds an event; container/heap calls it.
-func (h *eventHeap) Push(x any) { *h = append(*h, x.(event)) }
+func (h *eventHeap) push(e event) {
+	*h = append(*h, e)
+	all := *h
+	for i := len(all) - 1; i > 0 && all.less(i, (i-1)/2); i = (i - 1) / 2 {
+		all[i], all[(i-1)/2] = all[(i-1)/2], all[i]
+	}
+}
 
-// Pop takes the last event; container/heap calls it.
-func (h *eventHeap) Pop() any {
-	last := len(*h) - 1
-	e := (*h)[last]
-	(*h)[last] = event{}
-	*h = (*h)[:last]
-	return e
+func (h *eventHeap) pop() event {
+	all := *h
+	next, last := all[0], len(all)-1
+	all[0], all[last] = all[last], event{}
+	all = all[:last]
+	for i, child := 0, 1; child < last; child = 2*i + 1 {
+		if child+1 < last && all.less(child+1, child) {
+			child++
+		}
+		if !all.less(child, i) {
+			break
+		}
+		all[i], all[child] = all[child], all[i]
+		i = child
+	}
+	*h = all
+	return next
 }
 
 func hostID(seed uint64, i int) fleet.HostID {
