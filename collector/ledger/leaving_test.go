@@ -57,3 +57,31 @@ func TestAHostHearsOfEachWordAboutATaskThatLeftIt(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryHostHearsAfterARestart: what each of them said is read again.
+func TestEveryHostHearsAfterARestart(t *testing.T) {
+	l := newLedger(t)
+	for n := 1; n <= 3; n++ {
+		l.enrol(n, "default")
+		l.must(&RegisterHost{Host: testHost(n, "os", "linux"), At: noon})
+	}
+	l.must(sealed("a", "os=linux", 1))
+	for n := 1; n <= 3; n++ {
+		l.must(&RecordApplied{Applied: fleet.Applied{Host: hostID(n), Generations: map[fleet.TaskID]uint64{"default/a": 1}, At: noon}})
+	}
+	l.must(sealed("a", "role=x", 2))
+	l.reopen()
+	var news []<-chan struct{}
+	for n := 1; n <= 3; n++ {
+		_, changed := l.Watch(PlanOf(hostID(n)))
+		news = append(news, changed)
+	}
+	l.must(ended("a", 3))
+	for n, changed := range news {
+		select {
+		case <-changed:
+		default:
+			t.Errorf("host %d does not hear of the next word", n+1)
+		}
+	}
+}
